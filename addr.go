@@ -1,0 +1,201 @@
+package sctpnet
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ishidawataru/sctp"
+	"github.com/sctpnet/sctpnet/internal/engine"
+	"github.com/sctpnet/sctpnet/internal/kernel"
+)
+
+// Addr is the address of an SCTP endpoint: one port and one or more IP
+// addresses, all of which reach the same endpoint. Its String form is
+// "10.0.0.1/[2001:db8::1]:3868".
+type Addr = sctp.SCTPAddr
+
+var _ net.Addr = (*Addr)(nil)
+
+func init() { engine.Register("", kernel.Engine{}) }
+
+// Available returns nil if the named network can be used on this system, and
+// otherwise an error that says why not and what to do about it. Where SCTP is
+// missing the error wraps [errors.ErrUnsupported]; where there is no such
+// network it is a [net.UnknownNetworkError].
+//
+// Available does not create any association; it may load the kernel's module.
+func Available(network string) error {
+	_, e, err := lookupNetwork(network)
+	if err != nil {
+		return err
+	}
+	return e.Available()
+}
+
+// lookupNetwork returns the network's name as SCTP's and the engine behind it.
+// Code that was written for TCP says "tcp" and means whatever it is given.
+func lookupNetwork(network string) (string, engine.Engine, error) {
+	name := network
+	switch network {
+	case "tcp", "tcp4", "tcp6":
+		name = "sctp" + strings.TrimPrefix(network, "tcp")
+	}
+	_, e, ok := engine.Lookup(name)
+	switch {
+	case !ok:
+		return "", nil, net.UnknownNetworkError(network)
+	case e == nil:
+		return "", nil, &missingImportError{name}
+	}
+	return name, e, nil
+}
+
+// A missingImportError says which package to import for a network.
+type missingImportError struct{ network string }
+
+func (e *missingImportError) Error() string {
+	return "network " + e.network + ` needs import _ "github.com/sctpnet/sctpnet/udpencap"`
+}
+
+func (e *missingImportError) Unwrap() error { return errors.ErrUnsupported }
+
+// family is the part of a network's name that chooses the address families.
+func family(network string) string {
+	f, _, _ := strings.Cut(network, "+")
+	return f
+}
+
+// resolve turns an address into the endpoints that it may mean, in order of
+// preference: one for each IP address of a single host name, and a single one
+// with all the addresses of a list. An Addr without addresses means any.
+func resolve(ctx context.Context, r *net.Resolver, network, address string) ([]*Addr, error) {
+	if r == nil {
+		r = net.DefaultResolver
+	}
+	hosts, port, err := splitAddress(address)
+	if err != nil {
+		return nil, err
+	}
+	portnum, err := strconv.Atoi(port)
+	if err != nil || portnum < 0 || portnum > 65535 {
+		// A service name, an empty port or an error in net's own words.
+		// The services of TCP are those of SCTP where SCTP has them.
+		if portnum, err = r.LookupPort(ctx, "tcp", port); err != nil {
+			return nil, err
+		}
+	}
+	if len(hosts) == 1 {
+		if hosts[0] == "" {
+			return []*Addr{{Port: portnum}}, nil
+		}
+		ips, err := lookup(ctx, r, network, hosts[0])
+		if err != nil {
+			return nil, err
+		}
+		var addrs []*Addr
+		for _, ip := range ips {
+			addrs = append(addrs, &Addr{IPAddrs: []net.IPAddr{ip}, Port: portnum})
+		}
+		return addrs, nil
+	}
+
+	list := &Addr{Port: portnum}
+	for _, host := range hosts {
+		ips, err := lookup(ctx, r, network, host)
+		if err != nil {
+			return nil, err
+		}
+		// A name in a list stands for one address, IPv4 if it has one, as
+		// net.ResolveTCPAddr chooses.
+		ip := ips[0]
+		if i := slices.IndexFunc(ips, isIPv4); i >= 0 {
+			ip = ips[i]
+		}
+		if ip.IP.IsUnspecified() {
+			return nil, &net.AddrError{Err: "unspecified address in a list of addresses", Addr: host}
+		}
+		if slices.ContainsFunc(list.IPAddrs, func(other net.IPAddr) bool {
+			return other.IP.Equal(ip.IP) && other.Zone == ip.Zone
+		}) {
+			return nil, &net.AddrError{Err: "address twice in a list of addresses", Addr: host}
+		}
+		list.IPAddrs = append(list.IPAddrs, ip)
+	}
+	return []*Addr{list}, nil
+}
+
+// splitAddress takes "a/b:port" apart.
+func splitAddress(address string) (hosts []string, port string, err error) {
+	elems := strings.Split(address, "/")
+	last, port, err := net.SplitHostPort(elems[len(elems)-1])
+	if err != nil {
+		var aerr *net.AddrError
+		if errors.As(err, &aerr) {
+			aerr.Addr = address
+		}
+		return nil, "", err
+	}
+	for _, e := range elems[:len(elems)-1] {
+		host := e
+		if strings.HasPrefix(e, "[") && strings.HasSuffix(e, "]") {
+			host = e[1 : len(e)-1]
+		} else if strings.Contains(e, ":") {
+			return nil, "", &net.AddrError{Err: "port or IPv6 address without brackets inside a list of addresses", Addr: e}
+		}
+		hosts = append(hosts, host)
+	}
+	hosts = append(hosts, last)
+	if len(hosts) > 1 && slices.Contains(hosts, "") {
+		return nil, "", &net.AddrError{Err: "empty element in a list of addresses", Addr: address}
+	}
+	return hosts, port, nil
+}
+
+// lookup returns the IP addresses of a host that the network admits, at least
+// one.
+func lookup(ctx context.Context, r *net.Resolver, network, host string) ([]net.IPAddr, error) {
+	var ips []net.IPAddr
+	if lit, err := netip.ParseAddr(host); err == nil {
+		ips = []net.IPAddr{{IP: lit.Unmap().AsSlice(), Zone: lit.Zone()}}
+		return ips, fits(network, ips[0])
+	}
+	all, err := r.LookupIPAddr(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	for _, ip := range all {
+		if fits(network, ip) == nil {
+			if ip4 := ip.IP.To4(); ip4 != nil {
+				ip.IP = ip4
+			}
+			ips = append(ips, ip)
+		}
+	}
+	if len(ips) == 0 {
+		return nil, &net.AddrError{Err: "no address fit for network " + network, Addr: host}
+	}
+	return ips, nil
+}
+
+func isIPv4(ip net.IPAddr) bool { return ip.IP.To4() != nil }
+
+// fits returns an error if an address is not of the network's family.
+func fits(network string, ip net.IPAddr) error {
+	switch f := family(network); {
+	case f == "sctp4" && !isIPv4(ip):
+		return &net.AddrError{Err: "IPv6 address on network " + network, Addr: ip.String()}
+	case f == "sctp6" && isIPv4(ip):
+		return &net.AddrError{Err: "IPv4 address on network " + network, Addr: ip.String()}
+	}
+	return nil
+}
+
+// isWildcard reports whether a means any address.
+func isWildcard(a *Addr) bool {
+	return len(a.IPAddrs) == 0 || len(a.IPAddrs) == 1 && (len(a.IPAddrs[0].IP) == 0 || a.IPAddrs[0].IP.IsUnspecified())
+}

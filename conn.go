@@ -1,0 +1,236 @@
+package sctpnet
+
+import (
+	"errors"
+	"io"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// Conn is an SCTP association. It implements [net.Conn] as TCP's does: a
+// reliable, ordered stream of bytes. What is written travels on the
+// association's stream 0.
+//
+// Multiple goroutines may invoke methods on a Conn simultaneously.
+type Conn struct {
+	e       engine.Conn
+	network string
+}
+
+var _ net.Conn = (*Conn)(nil)
+
+func (c *Conn) ok() bool { return c != nil && c.e != nil }
+
+// opError wraps an error as package net does: io.EOF from Read not at all.
+func (c *Conn) opError(op string, err error) error {
+	if err == nil || err == io.EOF && op == "read" {
+		return err
+	}
+	e := &net.OpError{Op: op, Net: c.network, Source: c.e.LocalAddr(), Addr: c.e.RemoteAddr(), Err: err}
+	if op == "set" {
+		e.Source, e.Addr = nil, e.Source
+	}
+	return e
+}
+
+// Read reads bytes that the peer wrote into p, waiting until there are some.
+// It returns the bytes of one message at most, on whatever stream that came;
+// what p does not hold is kept for the next Read.
+//
+// After the peer's Close or either side's [Conn.Shutdown], Read returns what
+// there still is and then [io.EOF]. Once the peer has aborted the association
+// it returns an error that wraps ECONNRESET, and ETIMEDOUT once the peer was
+// found unreachable. It returns the same every time it is called again. It
+// fails with [os.ErrDeadlineExceeded] when the read deadline passes, and with
+// [net.ErrClosed] after Close.
+func (c *Conn) Read(p []byte) (int, error) {
+	if !c.ok() {
+		return 0, syscall.EINVAL
+	}
+	n, _, err := c.e.Recv(p)
+	return n, c.opError("read", err)
+}
+
+// Write writes p, of any length, waiting for room in the send buffer. It
+// splits p into messages of 64 KiB; messages of Writes made at the same time
+// do not come between them. An empty p sends nothing.
+//
+// If Write returns an error, n bytes were accepted before it: they may or may
+// not arrive. The error wraps ECONNRESET, EPIPE, ESHUTDOWN or ETIMEDOUT once
+// the association has ended, [os.ErrDeadlineExceeded] when the write deadline
+// passes, and [net.ErrClosed] after Close.
+func (c *Conn) Write(p []byte) (n int, err error) {
+	if !c.ok() {
+		return 0, syscall.EINVAL
+	}
+	n, err = c.e.Send(p, messageSize, engine.Message{})
+	return n, c.opError("write", err)
+}
+
+// Close closes the association without waiting. What was written is still
+// delivered in the background and the peer then reads io.EOF, unless there was
+// something left to Read: closing on unread data aborts the association, as
+// TCP resets. Waiting calls return [net.ErrClosed], as does a second Close.
+func (c *Conn) Close() error {
+	if !c.ok() {
+		return syscall.EINVAL
+	}
+	return c.opError("close", c.e.Close())
+}
+
+// Abort closes the association by SCTP's ABORT (RFC 9260 section 9.1):
+// everything not yet delivered is dropped, in both directions, and the peer's
+// calls fail with ECONNRESET. The Conn is closed.
+func (c *Conn) Abort() error {
+	if !c.ok() {
+		return syscall.EINVAL
+	}
+	return c.opError("abort", c.e.Abort())
+}
+
+// Shutdown begins SCTP's graceful end (RFC 9260 section 9.2) and does not
+// wait for it: what was written is delivered, then the association ends for
+// both sides. It is no half-close as TCP has it: neither side can write any
+// more. Reads give what the peer had written, then [io.EOF]. The Conn must
+// still be closed.
+func (c *Conn) Shutdown() error {
+	if !c.ok() {
+		return syscall.EINVAL
+	}
+	return c.opError("shutdown", c.e.Shutdown())
+}
+
+// LocalAddr returns the local address, an [*Addr]. It holds the addresses that
+// the association was bound to; where it was bound to none in particular, one
+// of the host's. It stays the same for the life of the Conn and after Close.
+// The Addr is shared by all callers: do not modify it.
+func (c *Conn) LocalAddr() net.Addr {
+	if !c.ok() {
+		return nil
+	}
+	return c.e.LocalAddr()
+}
+
+// RemoteAddr returns the peer's address, an [*Addr]: what was dialled or, of
+// an accepted association, all the addresses that the peer has named, the
+// primary one first. It stays the same for the life of the Conn and after
+// Close. The Addr is shared by all callers: do not modify it.
+func (c *Conn) RemoteAddr() net.Addr {
+	if !c.ok() {
+		return nil
+	}
+	return c.e.RemoteAddr()
+}
+
+// SetDeadline sets the read and the write deadline, as [net.Conn] says.
+func (c *Conn) SetDeadline(t time.Time) error {
+	if !c.ok() {
+		return syscall.EINVAL
+	}
+	return c.opError("set", c.e.SetDeadline(t))
+}
+
+// SetReadDeadline sets the time after which Read, also one that is waiting,
+// fails with [os.ErrDeadlineExceeded]. The zero time means never. A Read that
+// failed so has lost nothing: with a later deadline reading goes on.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	if !c.ok() {
+		return syscall.EINVAL
+	}
+	return c.opError("set", c.e.SetReadDeadline(t))
+}
+
+// SetWriteDeadline sets the time after which Write, also one that is waiting,
+// fails with [os.ErrDeadlineExceeded]. The zero time means never. A Write that
+// failed so returns how much of its data was accepted.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	if !c.ok() {
+		return syscall.EINVAL
+	}
+	return c.opError("set", c.e.SetWriteDeadline(t))
+}
+
+// SetLinger sets what Close does with data that was not yet delivered: sec < 0
+// (the default) delivers it in the background, sec == 0 drops it and aborts
+// the association, sec > 0 has Close wait that many seconds for its delivery.
+func (c *Conn) SetLinger(sec int) error {
+	if !c.ok() {
+		return syscall.EINVAL
+	}
+	return c.opError("set", c.e.SetLinger(sec))
+}
+
+// SetNoDelay sets whether small messages are sent at once (SCTP_NODELAY, RFC
+// 6458 section 8.1.5) or held back while others are not acknowledged. The
+// default is true, as for TCP in package net.
+func (c *Conn) SetNoDelay(noDelay bool) error {
+	if !c.ok() {
+		return syscall.EINVAL
+	}
+	return c.opError("set", c.e.SetNoDelay(noDelay))
+}
+
+// SetReadBuffer sets the size in bytes of the system's receive buffer
+// (SO_RCVBUF), which Linux doubles for its own needs and caps at
+// net.core.rmem_max. The window that the peer was told in the handshake does
+// not change with it.
+func (c *Conn) SetReadBuffer(bytes int) error {
+	if !c.ok() {
+		return syscall.EINVAL
+	}
+	return c.opError("set", setBuffer(c.e.SetReadBuffer, bytes))
+}
+
+// SetWriteBuffer sets the size in bytes of the system's send buffer
+// (SO_SNDBUF), which Linux doubles for its own needs and caps at
+// net.core.wmem_max. No message can be larger than the buffer; Write splits
+// its data small enough.
+func (c *Conn) SetWriteBuffer(bytes int) error {
+	if !c.ok() {
+		return syscall.EINVAL
+	}
+	return c.opError("set", setBuffer(c.e.SetWriteBuffer, bytes))
+}
+
+func setBuffer(set func(int) error, bytes int) error {
+	if bytes < 0 {
+		return errNegativeBuffer
+	}
+	return set(bytes)
+}
+
+var errNegativeBuffer = errors.New("negative buffer size")
+
+// SyscallConn returns the socket below, for options that this package does not
+// have. Its Read and Write wait as the Conn's own do.
+func (c *Conn) SyscallConn() (syscall.RawConn, error) {
+	if !c.ok() {
+		return nil, syscall.EINVAL
+	}
+	raw, err := c.e.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	return &rawConn{raw, c.opError}, nil
+}
+
+// rawConn gives a RawConn's errors the shape of package net's.
+type rawConn struct {
+	raw     syscall.RawConn
+	opError func(op string, err error) error
+}
+
+func (r *rawConn) Control(f func(fd uintptr)) error {
+	return r.opError("raw-control", r.raw.Control(f))
+}
+
+func (r *rawConn) Read(f func(fd uintptr) bool) error {
+	return r.opError("raw-read", r.raw.Read(f))
+}
+
+func (r *rawConn) Write(f func(fd uintptr) bool) error {
+	return r.opError("raw-write", r.raw.Write(f))
+}

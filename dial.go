@@ -1,0 +1,376 @@
+package sctpnet
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// Dial makes an association with the address on the named network. The
+// connection is a [*Conn].
+//
+// Networks are "sctp", "sctp4" (IPv4 only) and "sctp6" (IPv6 only), served by
+// the kernel. For the sake of code written for TCP, "tcp", "tcp4" and "tcp6"
+// mean the same. The networks "sctp+udp", "sctp4+udp" and "sctp6+udp" exist
+// where a package that serves them is imported.
+//
+// The address has the form "host:port", with hosts and ports as in
+// [net.Dial]; an empty or unspecified host means this host. If a host name has
+// several IP addresses they are tried one after the other, each with a short
+// head start, and the first that answers is used (RFC 8305).
+//
+// A list of hosts, as in "10.0.0.1/[2001:db8::1]:3868", is something else: one
+// endpoint that has all of these addresses. The association can use any of
+// them, and goes on with another when one fails. A name in a list stands for
+// one address.
+//
+// A refused port fails with ECONNREFUSED at once. A peer that is silent fails
+// with ETIMEDOUT after half a minute, if no timeout is shorter.
+func Dial(network, address string) (net.Conn, error) {
+	var d Dialer
+	return d.Dial(network, address)
+}
+
+// DialTimeout acts like [Dial] but takes a timeout, which includes the
+// resolution of a host name. Zero means none, as in [net.DialTimeout].
+func DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
+	d := Dialer{Timeout: timeout}
+	return d.Dial(network, address)
+}
+
+// A Dialer holds options for dialling. Its zero value is what [Dial] uses.
+//
+// It is safe to call Dialer's methods concurrently.
+type Dialer struct {
+	// Timeout is the most that a dial takes, the resolution of a name
+	// included. Zero means no timeout beside that of the handshake (see
+	// Config.InitAttempts); a negative one fails at once.
+	Timeout time.Duration
+
+	// Deadline is the time at which a dial fails. The earlier of it and
+	// Timeout counts. Zero means none.
+	Deadline time.Time
+
+	// LocalAddr, if not nil, is an [*Addr] to dial from. Without addresses
+	// in it, only the port is bound. If LocalAddr is nil, or has no
+	// addresses, the peer is told all the host's addresses of the families
+	// that are dialled and may use any of them.
+	LocalAddr net.Addr
+
+	// FallbackDelay is the head start that an address of a host name has
+	// before the next one is tried at the same time. Zero means 300 ms. If
+	// it is negative, addresses are tried one at a time.
+	FallbackDelay time.Duration
+
+	// Resolver resolves host names. Nil means [net.DefaultResolver].
+	Resolver *net.Resolver
+
+	// Control, if not nil, is called with the socket before it is bound and
+	// connected. The network is "sctp4" or "sctp6", by the socket's address
+	// family, the address one that is dialled. It is ignored if
+	// ControlContext is set.
+	Control func(network, address string, c syscall.RawConn) error
+
+	// ControlContext is Control with the context of the dial.
+	ControlContext func(ctx context.Context, network, address string, c syscall.RawConn) error
+
+	// Config applies to the association.
+	Config Config
+}
+
+// Dial dials without a context; see func [Dial] for network and address.
+func (d *Dialer) Dial(network, address string) (net.Conn, error) {
+	return d.DialContext(context.Background(), network, address)
+}
+
+// DialContext dials like func [Dial] until the context ends: it then leaves no
+// association behind, and the error wraps the context's. Once DialContext has
+// returned the association is independent of the context.
+func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	if ctx == nil {
+		panic("nil context")
+	}
+	if deadline := d.deadline(time.Now()); !deadline.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline)
+		defer cancel()
+	}
+	name, e, err := lookupNetwork(network)
+	if err != nil {
+		return nil, dialError("dial", network, nil, nil, err)
+	}
+	s, err := d.socket(name)
+	if err != nil {
+		return nil, dialError("dial", name, nil, nil, err)
+	}
+	addrs, err := d.resolve(ctx, name, address)
+	if err != nil {
+		return nil, dialError("dial", name, nil, nil, contextError(err))
+	}
+	c, err := d.race(ctx, addrs, func(ctx context.Context, addr *Addr) (*Conn, error) {
+		c, err := dialOne(ctx, e, s, addr)
+		if err != nil {
+			return nil, dialError("dial", name, s.Local, addr, contextError(err))
+		}
+		return &Conn{c, name}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func dialOne(ctx context.Context, e engine.Engine, s *engine.Socket, addr *Addr) (engine.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if addr.Port == 0 {
+		// The kernel would say EINVAL of nothing in particular.
+		return nil, &net.AddrError{Err: "port 0 cannot be dialled", Addr: addr.String()}
+	}
+	return e.Dial(ctx, s, addr)
+}
+
+// deadline returns the earlier of Deadline and that of Timeout, or zero.
+func (d *Dialer) deadline(now time.Time) time.Time {
+	deadline := d.Deadline
+	if d.Timeout != 0 {
+		if t := now.Add(d.Timeout); deadline.IsZero() || t.Before(deadline) {
+			deadline = t
+		}
+	}
+	return deadline
+}
+
+// socket returns what the engine is told of the Dialer.
+func (d *Dialer) socket(network string) (*engine.Socket, error) {
+	options, err := d.Config.options(false)
+	if err != nil {
+		return nil, err
+	}
+	s := &engine.Socket{Network: family(network), Control: d.ControlContext, Options: options}
+	if s.Control == nil && d.Control != nil {
+		s.Control = func(_ context.Context, network, address string, c syscall.RawConn) error {
+			return d.Control(network, address, c)
+		}
+	}
+	if d.LocalAddr != nil {
+		local, ok := d.LocalAddr.(*Addr)
+		if !ok {
+			return nil, &net.AddrError{Err: "mismatched local address type", Addr: d.LocalAddr.String()}
+		}
+		if local != nil {
+			for _, ip := range local.IPAddrs {
+				if err := fits(network, ip); len(ip.IP) > 0 && err != nil {
+					return nil, err
+				}
+			}
+			s.Local = local
+		}
+	}
+	return s, nil
+}
+
+// resolve returns the endpoints to dial, in order.
+func (d *Dialer) resolve(ctx context.Context, network, address string) ([]*Addr, error) {
+	if address == "" {
+		return nil, errMissingAddress
+	}
+	addrs, err := resolve(ctx, d.Resolver, network, address)
+	if err != nil {
+		return nil, err
+	}
+	if len(addrs) == 1 && isWildcard(addrs[0]) {
+		addrs = loopback(network, addrs[0])
+	}
+	local, _ := d.LocalAddr.(*Addr)
+	if local == nil || isWildcard(local) {
+		return addrs, nil
+	}
+	// Only a family that the local address has can be dialled from it.
+	var usable []*Addr
+	for _, a := range addrs {
+		if sharesFamily(local, a) {
+			usable = append(usable, a)
+		}
+	}
+	if len(usable) == 0 {
+		return nil, &net.AddrError{Err: "no suitable address found from local address " + local.String(), Addr: address}
+	}
+	return usable, nil
+}
+
+var errMissingAddress = errors.New("missing address")
+
+// loopback returns what a wildcard means to dial: this host.
+func loopback(network string, a *Addr) []*Addr {
+	v4 := &Addr{IPAddrs: []net.IPAddr{{IP: net.IP{127, 0, 0, 1}}}, Port: a.Port}
+	v6 := &Addr{IPAddrs: []net.IPAddr{{IP: net.IPv6loopback}}, Port: a.Port}
+	switch f := family(network); {
+	case f == "sctp4", f == "sctp" && len(a.IPAddrs) > 0 && isIPv4(a.IPAddrs[0]):
+		return []*Addr{v4}
+	case f == "sctp6":
+		return []*Addr{v6}
+	case len(a.IPAddrs) > 0:
+		return []*Addr{v6, v4}
+	}
+	return []*Addr{v4, v6}
+}
+
+func sharesFamily(a, b *Addr) bool {
+	for _, x := range a.IPAddrs {
+		for _, y := range b.IPAddrs {
+			if isIPv4(x) == isIPv4(y) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+const defaultFallbackDelay = 300 * time.Millisecond
+
+// race dials the addresses as RFC 8305 says: families in turn, the next one
+// when its predecessor has failed or had its head start. The first association
+// is returned, otherwise the error of the first address. All attempts are over
+// when race returns.
+func (d *Dialer) race(ctx context.Context, addrs []*Addr, dial func(context.Context, *Addr) (*Conn, error)) (*Conn, error) {
+	if len(addrs) == 1 {
+		return dial(ctx, addrs[0])
+	}
+	addrs = interleave(addrs)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	type result struct {
+		index int
+		conn  *Conn
+		err   error
+	}
+	results := make(chan result)
+	started, running := 0, 0
+	start := func() {
+		i, ctx, cancel := started, ctx, func() {}
+		if d.FallbackDelay < 0 {
+			// One at a time: each has a fair part of the time that is left.
+			ctx, cancel = partOfDeadline(ctx, len(addrs)-i)
+		}
+		go func() {
+			defer cancel()
+			c, err := dial(ctx, addrs[i])
+			results <- result{i, c, err}
+		}()
+		started++
+		running++
+	}
+
+	delay := d.FallbackDelay
+	if delay == 0 {
+		delay = defaultFallbackDelay
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	if delay < 0 {
+		timer.Stop()
+	}
+
+	var winner *Conn
+	var firstErr error
+	start()
+	for running > 0 {
+		select {
+		case <-timer.C:
+		case r := <-results:
+			running--
+			switch {
+			case r.err == nil && winner == nil:
+				winner = r.conn
+				cancel()
+			case r.err == nil:
+				r.conn.Abort() // too late
+			case r.index == 0:
+				firstErr = r.err
+			}
+		}
+		if winner == nil && ctx.Err() == nil && started < len(addrs) {
+			start()
+			if delay > 0 {
+				timer.Reset(delay)
+			}
+		}
+	}
+	if winner != nil {
+		return winner, nil
+	}
+	return nil, firstErr
+}
+
+// interleave orders addresses by family in turn, the first one's first, and
+// leaves the order within a family.
+func interleave(addrs []*Addr) []*Addr {
+	var families [2][]*Addr
+	for _, a := range addrs {
+		i := 0
+		if isIPv4(a.IPAddrs[0]) != isIPv4(addrs[0].IPAddrs[0]) {
+			i = 1
+		}
+		families[i] = append(families[i], a)
+	}
+	var out []*Addr
+	for i := range addrs {
+		for _, f := range families {
+			if i < len(f) {
+				out = append(out, f[i])
+			}
+		}
+	}
+	return out
+}
+
+// partOfDeadline limits ctx to the time until its deadline divided by n, but
+// to no less than 2 s, as package net does.
+func partOfDeadline(ctx context.Context, n int) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return ctx, func() {}
+	}
+	part := max(time.Until(deadline)/time.Duration(n), 2*time.Second)
+	return context.WithTimeout(ctx, part)
+}
+
+// dialError makes the error of a Dial or a Listen. Interfaces are set only to
+// what is there.
+func dialError(op, network string, source, addr *Addr, err error) error {
+	e := &net.OpError{Op: op, Net: network, Err: err}
+	if source != nil {
+		e.Source = source
+	}
+	if addr != nil {
+		e.Addr = addr
+	}
+	return e
+}
+
+// contextError gives the end of a context the shape that package net gives it.
+func contextError(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return timeoutError{}
+	}
+	return err
+}
+
+// timeoutError is a dial that took too long. It is a net.Error like
+// os.ErrDeadlineExceeded and is context.DeadlineExceeded too.
+type timeoutError struct{}
+
+func (timeoutError) Error() string   { return "i/o timeout" }
+func (timeoutError) Timeout() bool   { return true }
+func (timeoutError) Temporary() bool { return true }
+func (timeoutError) Is(target error) bool {
+	return target == context.DeadlineExceeded || target == os.ErrDeadlineExceeded
+}

@@ -1,0 +1,2 @@
+// Package sctpnet is SCTP for programs written for package net.
+package sctpnet

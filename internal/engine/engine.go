@@ -1,0 +1,148 @@
+// Package engine is the seam between package sctpnet and an implementation of
+// SCTP.
+//
+// Above it is policy, written once: what an address means, how an error looks,
+// how a Write becomes messages and messages become streams. Below it is the
+// mechanism: associations, their messages and the waiting for them.
+package engine
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/ishidawataru/sctp"
+)
+
+// Addr is an SCTP endpoint: one port and any number of IP addresses, none of
+// them meaning any.
+type Addr = sctp.SCTPAddr
+
+// An Engine makes associations and listening endpoints.
+type Engine interface {
+	// Available returns nil, or an error that wraps errors.ErrUnsupported
+	// and says what to do.
+	Available() error
+	// Dial makes an association with the endpoint remote, which has at
+	// least one address. It returns ctx.Err() if ctx ends first, and then
+	// leaves nothing behind. It changes neither remote nor s.
+	Dial(ctx context.Context, s *Socket, remote *Addr) (Conn, error)
+	// Listen makes a listening endpoint at s.Local. It does not change s.
+	Listen(ctx context.Context, s *Socket) (Listener, error)
+}
+
+// A Socket is what is settled about an endpoint before its first handshake.
+type Socket struct {
+	Network string // "sctp", "sctp4" or "sctp6"
+	Local   *Addr  // nil when the engine is to choose
+	Control func(ctx context.Context, network, address string, c syscall.RawConn) error
+	Options Options
+}
+
+// Options are the settings of an endpoint. Zero leaves a value to the system.
+type Options struct {
+	OutStreams   uint16        // outgoing streams asked for
+	MaxInStreams uint16        // incoming streams granted at most
+	InitAttempts uint16        // times that INIT is sent again
+	InitTimeout  time.Duration // most between two INITs
+	RTOInitial   time.Duration // retransmission timeout before the first measurement
+	NoDelay      bool          // do not hold small messages back
+	ReadBuffer   int           // bytes asked of the system for receiving
+	WriteBuffer  int           // and for sending
+	LoopbackMTU  int           // path MTU where the path is the loopback interface
+}
+
+// A Message describes one message, or the part of one that Recv returned.
+type Message struct {
+	Stream    uint16
+	PPID      uint32 // in host order
+	Unordered bool
+	More      bool // the message goes on with the next Recv
+}
+
+// A Conn is one association. Its methods may be called concurrently. The
+// errors of its waiting methods are io.EOF, os.ErrDeadlineExceeded,
+// net.ErrClosed, or an os.SyscallError.
+type Conn interface {
+	// Send sends p as messages of at most size bytes each; no message of
+	// another Send comes between them. It waits for room until the write
+	// deadline, and returns the bytes that were sent.
+	Send(p []byte, size int, m Message) (int, error)
+	// Recv fills p from the next message, of which a later Recv gives what p
+	// did not hold. Once the association has ended and its messages are
+	// read, Recv returns the same error every time.
+	Recv(p []byte) (int, Message, error)
+
+	// Shutdown ends the association when all that was sent has arrived.
+	Shutdown() error
+	// Abort ends it at once and tells the peer. It closes the Conn.
+	Abort() error
+	// Close ends the use of the Conn: waiting calls return net.ErrClosed,
+	// what was sent is still delivered.
+	Close() error
+
+	SetDeadline(t time.Time) error
+	SetReadDeadline(t time.Time) error
+	SetWriteDeadline(t time.Time) error
+
+	// LocalAddr and RemoteAddr are settled when the Conn is made.
+	LocalAddr() *Addr
+	RemoteAddr() *Addr
+	// Streams are the stream counts as negotiated, also so settled.
+	Streams() (out, in uint16)
+
+	SetLinger(sec int) error
+	SetNoDelay(noDelay bool) error
+	SetReadBuffer(bytes int) error
+	SetWriteBuffer(bytes int) error
+	SyscallConn() (syscall.RawConn, error)
+}
+
+// A Listener is a listening endpoint. Errors are as Conn's.
+type Listener interface {
+	// Accept waits for the next association until the deadline.
+	Accept() (Conn, error)
+	Close() error
+	Addr() *Addr
+	SetDeadline(t time.Time) error
+	SyscallConn() (syscall.RawConn, error)
+}
+
+var registry struct {
+	sync.RWMutex
+	engines map[string]Engine
+}
+
+// Register makes e serve the networks "sctp"+suffix, "sctp4"+suffix and
+// "sctp6"+suffix.
+func Register(suffix string, e Engine) {
+	registry.Lock()
+	defer registry.Unlock()
+	if registry.engines == nil {
+		registry.engines = make(map[string]Engine)
+	}
+	registry.engines[suffix] = e
+}
+
+// Lookup splits a network into the part that chooses the address families and
+// the engine that serves it. The engine is nil where none is registered; ok is
+// false where there is no such network.
+func Lookup(network string) (family string, e Engine, ok bool) {
+	family, suffix, _ := strings.Cut(network, "+")
+	if suffix != "" {
+		suffix = "+" + suffix
+	}
+	if suffix != "" && suffix != "+udp" || strings.HasSuffix(network, "+") {
+		return "", nil, false
+	}
+	switch family {
+	case "sctp", "sctp4", "sctp6":
+	default:
+		return "", nil, false
+	}
+	registry.RLock()
+	defer registry.RUnlock()
+	return family, registry.engines[suffix], true
+}

@@ -1,0 +1,349 @@
+package kernel
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"github.com/ishidawataru/sctp"
+	"github.com/sctpnet/sctpnet/internal/engine"
+	"golang.org/x/sys/unix"
+)
+
+// A conn is one association on a socket of its own.
+//
+// The kernel reports a failed association once, to whichever call asks first,
+// and does not wake the others. So the first call that meets the failure keeps
+// its cause here and wakes the reader, and a reader that was woken for nothing
+// asks whether the association still exists.
+type conn struct {
+	*socket
+	local, remote *engine.Addr
+	out, in       uint16
+
+	// ended says that the association may end, or has ended, without the
+	// socket becoming readable.
+	ended atomic.Bool
+	cause atomic.Uint32 // the errno that ended the association, or 0
+}
+
+// newConn takes over a socket whose handshake is done. bound is what it was
+// bound to, nil for nothing; remote is what was dialled, or nil to ask the
+// association.
+func newConn(sk *socket, o engine.Options, bound, remote *engine.Addr) (*conn, error) {
+	c := &conn{socket: sk, remote: remote}
+	err := c.control(func(fd int) error {
+		st, err := assocStatus(fd)
+		if err != nil {
+			c.ended.Store(true) // the peer is gone already
+		}
+		c.out, c.in = st.Ostreams, st.Instreams
+		primary, _, _ := parseSockaddr(st.PrimaryPeerAddr.Address[:])
+		if c.remote == nil {
+			c.remote = peerAddr(fd, primary)
+		}
+		if c.local, err = localAddr(fd, bound, c.remote); err != nil {
+			return err
+		}
+		// Only a path over the loopback interface has an MTU that large; the
+		// peer is then on this host, and so are all its addresses.
+		if o.LoopbackMTU != 0 && st.PrimaryPeerAddr.MTU >= loopbackMTU {
+			return setStruct(fd, sctp.SCTP_PEER_ADDR_PARAMS, pathParams{
+				PathMTU: uint32(o.LoopbackMTU),
+				Flags:   sppPMTUDDisable,
+			})
+		}
+		return nil
+	})
+	return c, err
+}
+
+const loopbackMTU = 65536 // of Linux's interface lo
+
+// peerAddr is the peer's list of addresses, the primary first, or nil when the
+// association is gone and the list with it.
+func peerAddr(fd int, primary net.IPAddr) *engine.Addr {
+	a, err := addrList(fd, sctp.SCTP_GET_PEER_ADDRS)
+	if err != nil || len(a.IPAddrs) == 0 {
+		return nil
+	}
+	for i, ip := range a.IPAddrs {
+		if ip.IP.Equal(primary.IP) {
+			a.IPAddrs[0], a.IPAddrs[i] = a.IPAddrs[i], a.IPAddrs[0]
+			break
+		}
+	}
+	return a
+}
+
+// localAddr is the socket's own address: what it was bound to, or where that
+// is nothing in particular, one address of the host.
+func localAddr(fd int, bound, remote *engine.Addr) (*engine.Addr, error) {
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return nil, os.NewSyscallError("getsockname", err)
+	}
+	name := fromSockaddr(sa)
+	if !isWildcard(bound) {
+		return &engine.Addr{IPAddrs: bound.IPAddrs, Port: name.Port}, nil
+	}
+	if remote == nil || !isWildcard(name) {
+		return name, nil
+	}
+	all, err := addrList(fd, sctp.SCTP_GET_LOCAL_ADDRS)
+	if err != nil || len(all.IPAddrs) == 0 {
+		return name, nil
+	}
+	// The kernel does not say which of them it sends from: prefer one that
+	// has the peer's family and is of the loopback only if the peer is.
+	peer := remote.IPAddrs[0].IP
+	best, score := all.IPAddrs[0], -1
+	for _, ip := range all.IPAddrs {
+		s := boolInt(ip.IP.IsLoopback() == peer.IsLoopback()) + 2*boolInt(is4(ip.IP) == is4(peer)) + 4*boolInt(ip.IP.Equal(peer))
+		if s > score {
+			best, score = ip, s
+		}
+	}
+	return &engine.Addr{IPAddrs: []net.IPAddr{best}, Port: name.Port}, nil
+}
+
+func (c *conn) LocalAddr() *engine.Addr   { return c.local }
+func (c *conn) RemoteAddr() *engine.Addr  { return c.remote }
+func (c *conn) Streams() (out, in uint16) { return c.out, c.in }
+
+func (c *conn) Close() error { return c.close() }
+func (c *conn) Abort() error { return c.abort() }
+
+func (c *conn) Shutdown() error {
+	// Set first: the reader must know once the kernel wakes it.
+	c.ended.Store(true)
+	return c.control(func(fd int) error {
+		if err := unix.Shutdown(fd, unix.SHUT_WR); err != nil && err != unix.ENOTCONN {
+			return os.NewSyscallError("shutdown", err)
+		}
+		return nil // not connected: the association is gone, which will do
+	})
+}
+
+// fail takes note of an errno that a call returned, if the association is gone
+// with it, and wakes the reader, whom the kernel will not tell.
+func (c *conn) fail(fd int, errno unix.Errno) {
+	if _, err := assocStatus(fd); err == nil {
+		return
+	}
+	if errno != unix.EPIPE && errno != unix.ESHUTDOWN && errno != unix.ENOTCONN {
+		c.cause.CompareAndSwap(0, uint32(errno))
+	}
+	c.ended.Store(true)
+	unix.Shutdown(fd, unix.SHUT_RD)
+}
+
+// end is what Recv returns when the association has ended.
+func (c *conn) end() error {
+	if errno := unix.Errno(c.cause.Load()); errno != 0 {
+		return os.NewSyscallError("recvmsg", errno)
+	}
+	return io.EOF
+}
+
+// waitError translates the errors of the poller.
+func waitError(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return os.ErrDeadlineExceeded
+	}
+	return net.ErrClosed
+}
+
+// An op is one Send or Recv. The poller's callback is made once per op and the
+// ops are kept, so that a call allocates nothing.
+type op struct {
+	conn *conn
+	p    []byte
+	size int // Send: of one message, or 0
+	n    int
+	err  error
+	more bool // Recv
+	wait bool // Recv: has waited
+
+	hdr unix.Msghdr
+	iov unix.Iovec
+
+	send, recv func(fd uintptr) bool
+}
+
+var ops = sync.Pool{New: func() any {
+	o := new(op)
+	o.hdr.Iov = &o.iov
+	o.hdr.SetIovlen(1)
+	o.send, o.recv = o.doSend, o.doRecv
+	return o
+}}
+
+// done returns the op to the pool, which must not keep the caller's memory.
+func (o *op) done() {
+	o.conn, o.p, o.err, o.iov.Base = nil, nil, nil, nil
+	o.n, o.more, o.wait = 0, false, false
+	ops.Put(o)
+}
+
+// point sets the buffer of the next system call. The op is in the heap and
+// holds p as long as the call lasts, so the pointers that the kernel sees stay
+// valid.
+func (o *op) point(p []byte) {
+	o.iov.Base = unsafe.SliceData(p)
+	o.iov.SetLen(len(p))
+}
+
+func (c *conn) Send(p []byte, size int, m engine.Message) (int, error) {
+	o := ops.Get().(*op)
+	defer o.done()
+	o.conn, o.p, o.size = c, p, size
+	// The poller's lock for writers is held until send returns true.
+	if err := c.raw.Write(o.send); err != nil {
+		return o.n, waitError(err)
+	}
+	return o.n, o.err
+}
+
+func (o *op) doSend(fd uintptr) bool {
+	for o.n < len(o.p) {
+		p := o.p[o.n:]
+		if o.size > 0 {
+			p = p[:min(o.size, len(p))]
+		}
+		o.point(p)
+		_, _, errno := unix.Syscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&o.hdr)), unix.MSG_NOSIGNAL)
+		switch errno {
+		case 0:
+			o.n += len(p) // all or nothing
+		case unix.EINTR:
+		case unix.EAGAIN:
+			return false
+		case unix.EMSGSIZE:
+			// The send buffer was made smaller than a message.
+			room, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF)
+			if o.size > 0 && err == nil && room > 0 && room < len(p) {
+				o.size = room
+				continue
+			}
+			fallthrough
+		default:
+			o.conn.fail(int(fd), errno)
+			o.err = os.NewSyscallError("sendmsg", errno)
+			return true
+		}
+	}
+	return true
+}
+
+func (c *conn) Recv(p []byte) (int, engine.Message, error) {
+	o := ops.Get().(*op)
+	defer o.done()
+	o.conn, o.p = c, p
+	if err := c.raw.Read(o.recv); err != nil {
+		return 0, engine.Message{}, waitError(err)
+	}
+	return o.n, engine.Message{More: o.more}, o.err
+}
+
+func (o *op) doRecv(fd uintptr) bool {
+	if len(o.p) == 0 {
+		return true
+	}
+	o.point(o.p)
+	gone := false
+	for {
+		n, _, errno := unix.Syscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&o.hdr)), 0)
+		switch {
+		case errno == unix.EINTR:
+		case errno == unix.EAGAIN && gone:
+			o.err = o.conn.end()
+			return true
+		case errno == unix.EAGAIN:
+			if !o.wait && !o.conn.ended.Load() {
+				o.wait = true
+				return false
+			}
+			if _, err := assocStatus(int(fd)); err == nil {
+				o.wait = true
+				return false
+			}
+			gone = true // but something may have come before it went
+		case errno != 0:
+			o.conn.fail(int(fd), errno)
+			if o.err = os.NewSyscallError("recvmsg", errno); o.conn.ended.Load() {
+				o.err = o.conn.end()
+			}
+			return true
+		case n == 0:
+			o.err = o.conn.end()
+			return true
+		case o.hdr.Flags&sctp.MSG_NOTIFICATION != 0:
+			// Nobody asked for events: somebody who did has the descriptor.
+		default:
+			o.n, o.more = int(n), o.hdr.Flags&unix.MSG_EOR == 0
+			return true
+		}
+	}
+}
+
+func (c *conn) SetLinger(sec int) error {
+	return c.control(func(fd int) error { return setLinger(fd, sec) })
+}
+
+func (c *conn) SetNoDelay(noDelay bool) error {
+	return c.control(func(fd int) error { return setInt(fd, sctp.SOL_SCTP, sctp.SCTP_NODELAY, boolInt(noDelay)) })
+}
+
+func (c *conn) SetReadBuffer(bytes int) error {
+	return c.control(func(fd int) error { return setInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, bytes) })
+}
+
+func (c *conn) SetWriteBuffer(bytes int) error {
+	return c.control(func(fd int) error { return setInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, bytes) })
+}
+
+func (sk *socket) SetDeadline(t time.Time) error     { return setDeadline(sk.file.SetDeadline, t) }
+func (sk *socket) SetReadDeadline(t time.Time) error { return setDeadline(sk.file.SetReadDeadline, t) }
+func (sk *socket) SetWriteDeadline(t time.Time) error {
+	return setDeadline(sk.file.SetWriteDeadline, t)
+}
+
+func setDeadline(set func(time.Time) error, t time.Time) error {
+	if set(t) != nil {
+		return net.ErrClosed // there is no other reason
+	}
+	return nil
+}
+
+func (sk *socket) SyscallConn() (syscall.RawConn, error) { return rawConn{sk.raw}, nil }
+
+// A rawConn is the os.File's, with package net's errors.
+type rawConn struct{ raw syscall.RawConn }
+
+func (r rawConn) Control(f func(fd uintptr)) error {
+	if r.raw.Control(f) != nil {
+		return net.ErrClosed
+	}
+	return nil
+}
+
+func (r rawConn) Read(f func(fd uintptr) bool) error {
+	if err := r.raw.Read(f); err != nil {
+		return waitError(err)
+	}
+	return nil
+}
+
+func (r rawConn) Write(f func(fd uintptr) bool) error {
+	if err := r.raw.Write(f); err != nil {
+		return waitError(err)
+	}
+	return nil
+}

@@ -1,0 +1,338 @@
+// Package kernel is the engine over the Linux kernel's one-to-one SCTP sockets,
+// which wait on the Go runtime's network poller.
+package kernel
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/ishidawataru/sctp"
+	"github.com/sctpnet/sctpnet/internal/engine"
+	"golang.org/x/sys/unix"
+)
+
+// Engine is the kernel's SCTP.
+type Engine struct{}
+
+// Available reports whether this kernel makes SCTP sockets.
+func (Engine) Available() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_SCTP)
+	if err == nil {
+		return unix.Close(fd)
+	}
+	return socketError(err)
+}
+
+// socketError turns the failure of socket(2) into one that says what to do
+// where the kernel has no SCTP.
+func socketError(err error) error {
+	serr := os.NewSyscallError("socket", err)
+	switch err {
+	case unix.EPROTONOSUPPORT, unix.ESOCKTNOSUPPORT, unix.EAFNOSUPPORT:
+		return &noSCTPError{serr}
+	}
+	return serr
+}
+
+// noSCTPError says that a kernel has no SCTP.
+type noSCTPError struct{ err error }
+
+func (e *noSCTPError) Error() string {
+	return "this kernel has no SCTP (" + e.err.Error() + "): load it with `modprobe sctp`, or use the network sctp+udp"
+}
+
+func (e *noSCTPError) Unwrap() []error { return []error{errors.ErrUnsupported, e.err} }
+
+// Dial makes an association with remote.
+func (Engine) Dial(ctx context.Context, s *engine.Socket, remote *engine.Addr) (engine.Conn, error) {
+	family, v6only := dialFamily(s.Network, s.Local, remote)
+	sk, err := newSocket(ctx, s, family, v6only, remote)
+	if err != nil {
+		return nil, err
+	}
+	err = sk.bind(s.Local, family)
+	if err == nil {
+		err = sk.connect(ctx, remote)
+	}
+	var c *conn
+	if err == nil {
+		c, err = newConn(sk, s.Options, s.Local, remote)
+	}
+	if err != nil {
+		// An association that was just made, or is being made, goes too.
+		sk.abort()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Listen makes a listening endpoint.
+func (Engine) Listen(ctx context.Context, s *engine.Socket) (engine.Listener, error) {
+	family, v6only, fallback := listenFamily(s.Network, s.Local)
+	l, err := listen(ctx, s, family, v6only)
+	if err != nil && fallback && (errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL)) {
+		// "Any address" on a system without IPv6 is any IPv4 address.
+		l, err = listen(ctx, s, unix.AF_INET, false)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+func listen(ctx context.Context, s *engine.Socket, family int, v6only bool) (*listener, error) {
+	sk, err := newSocket(ctx, s, family, v6only, s.Local)
+	if err != nil {
+		return nil, err
+	}
+	local := s.Local
+	if local == nil {
+		local = &engine.Addr{}
+	}
+	err = sk.control(func(fd int) error {
+		// As package net: a port can be listened on again while associations
+		// of an earlier listener live. Two listeners still exclude each other.
+		return setInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+	})
+	if err == nil {
+		err = sk.bind(local, family)
+	}
+	if err == nil {
+		err = sk.control(func(fd int) error {
+			return os.NewSyscallError("listen", unix.Listen(fd, maxBacklog()))
+		})
+	}
+	var l *listener
+	if err == nil {
+		l, err = newListener(sk, s.Options, local)
+	}
+	if err != nil {
+		sk.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// dialFamily chooses the socket's address family. An IPv6 socket without IPv4
+// addresses is for IPv6 only: it then advertises the family that was dialled,
+// as an IPv4 socket does.
+func dialFamily(network string, local, remote *engine.Addr) (family int, v6only bool) {
+	has4 := hasFamily(remote, is4) || hasFamily(local, is4)
+	has6 := hasFamily(remote, is6) || hasFamily(local, is6)
+	if network == "sctp4" || network == "sctp" && !has6 {
+		return unix.AF_INET, false
+	}
+	return unix.AF_INET6, !has4
+}
+
+// listenFamily is the same for listening, where no address or a wildcard on
+// the network "sctp" means both families, as it does for TCP in package net.
+// fallback says that IPv4 alone will do.
+func listenFamily(network string, local *engine.Addr) (family int, v6only, fallback bool) {
+	switch {
+	case network == "sctp4":
+		return unix.AF_INET, false, false
+	case network == "sctp6":
+		return unix.AF_INET6, true, false
+	case isWildcard(local):
+		return unix.AF_INET6, false, true
+	case !hasFamily(local, is6):
+		return unix.AF_INET, false, false
+	}
+	return unix.AF_INET6, !hasFamily(local, is4), false
+}
+
+// A socket is a descriptor on the runtime's poller. The os.File owns it; all
+// use goes through the RawConn, which waits, and keeps it open meanwhile.
+type socket struct {
+	file *os.File
+	raw  syscall.RawConn
+}
+
+func newSocket(ctx context.Context, s *engine.Socket, family int, v6only bool, addr *engine.Addr) (*socket, error) {
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_SCTP)
+	if err != nil {
+		return nil, socketError(err)
+	}
+	sk, err := adopt(fd)
+	if err != nil {
+		return nil, err
+	}
+	err = sk.control(func(fd int) error {
+		if family == unix.AF_INET6 {
+			if err := setInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, boolInt(v6only)); err != nil {
+				return err
+			}
+		}
+		return setOptions(fd, s.Options)
+	})
+	if err == nil && s.Control != nil {
+		network := "sctp4"
+		if family == unix.AF_INET6 {
+			network = "sctp6"
+		}
+		if addr == nil {
+			addr = &engine.Addr{}
+		}
+		err = s.Control(ctx, network, addr.String(), sk.raw)
+	}
+	if err != nil {
+		sk.close()
+		return nil, err
+	}
+	return sk, nil
+}
+
+// adopt gives a non-blocking descriptor to the poller.
+func adopt(fd int) (*socket, error) {
+	file := os.NewFile(uintptr(fd), "sctp")
+	raw, err := file.SyscallConn()
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	// Without the poller nothing could wait; os.NewFile does not say.
+	if err := file.SetDeadline(time.Time{}); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return &socket{file: file, raw: raw}, nil
+}
+
+// setOptions applies what is settled before the handshake.
+func setOptions(fd int, o engine.Options) error {
+	if o.OutStreams != 0 || o.MaxInStreams != 0 || o.InitAttempts != 0 || o.InitTimeout != 0 {
+		init := sctp.InitMsg{
+			NumOstreams:    o.OutStreams,
+			MaxInstreams:   o.MaxInStreams,
+			MaxAttempts:    o.InitAttempts,
+			MaxInitTimeout: uint16(o.InitTimeout / time.Millisecond),
+		}
+		if err := setStruct(fd, sctp.SCTP_INITMSG, init); err != nil {
+			return err
+		}
+	}
+	if o.RTOInitial != 0 {
+		rto := rtoInfo{Initial: uint32(o.RTOInitial / time.Millisecond)}
+		if err := setStruct(fd, sctp.SCTP_RTOINFO, rto); err != nil {
+			return err
+		}
+	}
+	if o.NoDelay {
+		if err := setInt(fd, sctp.SOL_SCTP, sctp.SCTP_NODELAY, 1); err != nil {
+			return err
+		}
+	}
+	if o.ReadBuffer != 0 {
+		if err := setInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, o.ReadBuffer); err != nil {
+			return err
+		}
+	}
+	if o.WriteBuffer != 0 {
+		if err := setInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, o.WriteBuffer); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// control runs f on the descriptor. The error is f's, or net.ErrClosed.
+func (sk *socket) control(f func(fd int) error) error {
+	var err error
+	if cerr := sk.raw.Control(func(fd uintptr) { err = f(int(fd)) }); cerr != nil {
+		return net.ErrClosed
+	}
+	return err
+}
+
+func (sk *socket) close() error {
+	if err := sk.file.Close(); errors.Is(err, os.ErrClosed) {
+		return net.ErrClosed
+	}
+	return nil
+}
+
+// abort closes the socket with the rest dropped and the peer told.
+func (sk *socket) abort() error {
+	sk.control(func(fd int) error { return setLinger(fd, 0) })
+	return sk.close()
+}
+
+// bind binds all addresses of local at one port; of an Addr without addresses,
+// the family's wildcard.
+func (sk *socket) bind(local *engine.Addr, family int) error {
+	if local == nil {
+		return nil
+	}
+	if isWildcard(local) {
+		ip := net.IPv4zero
+		if family == unix.AF_INET6 {
+			ip = net.IPv6unspecified
+		}
+		local = &engine.Addr{IPAddrs: []net.IPAddr{{IP: ip}}, Port: local.Port}
+	}
+	list, err := appendSockaddrs(nil, local)
+	if err != nil {
+		return err
+	}
+	return sk.control(func(fd int) error {
+		return os.NewSyscallError("bind", unix.SetsockoptString(fd, sctp.SOL_SCTP, sctp.SCTP_SOCKOPT_BINDX_ADD, string(list)))
+	})
+}
+
+var aLongTimeAgo = time.Unix(1, 0)
+
+// connect waits for the handshake with remote, or for the end of ctx.
+func (sk *socket) connect(ctx context.Context, remote *engine.Addr) error {
+	list, err := appendSockaddrs(nil, remote)
+	if err != nil {
+		return err
+	}
+	err = sk.control(func(fd int) error {
+		return unix.SetsockoptString(fd, sctp.SOL_SCTP, sctp.SCTP_SOCKOPT_CONNECTX, string(list))
+	})
+	if err != nil && err != unix.EINPROGRESS {
+		return os.NewSyscallError("connect", err)
+	}
+
+	// The end of ctx is a write deadline in the past, which ends the wait.
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		sk.file.SetWriteDeadline(aLongTimeAgo)
+		close(interrupted)
+	})
+	werr := sk.raw.Write(func(fd uintptr) bool {
+		var done bool
+		done, err = connected(int(fd))
+		return done
+	})
+	if !stop() {
+		<-interrupted
+		return ctx.Err()
+	}
+	if werr != nil {
+		return werr
+	}
+	return os.NewSyscallError("connect", err)
+}
+
+// connected reports whether a handshake is over, and how it ended.
+func connected(fd int) (bool, error) {
+	soerr, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil {
+		return true, err
+	}
+	if soerr != 0 {
+		return true, unix.Errno(soerr)
+	}
+	if _, err := unix.Getpeername(fd); err == unix.ENOTCONN {
+		return false, nil
+	} else if err != nil {
+		return true, err
+	}
+	return true, nil
+}

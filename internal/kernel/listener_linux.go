@@ -1,0 +1,63 @@
+package kernel
+
+import (
+	"os"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+	"golang.org/x/sys/unix"
+)
+
+// A listener is a listening socket.
+type listener struct {
+	*socket
+	options engine.Options
+	bound   *engine.Addr
+	addr    *engine.Addr
+}
+
+func newListener(sk *socket, o engine.Options, bound *engine.Addr) (*listener, error) {
+	l := &listener{socket: sk, options: o, bound: bound}
+	err := l.control(func(fd int) (err error) {
+		l.addr, err = localAddr(fd, bound, nil)
+		return err
+	})
+	return l, err
+}
+
+func (l *listener) Addr() *engine.Addr { return l.addr }
+func (l *listener) Close() error       { return l.close() }
+
+func (l *listener) Accept() (engine.Conn, error) {
+	for {
+		var (
+			fd  int
+			sa  unix.Sockaddr
+			err error
+		)
+		werr := l.raw.Read(func(lfd uintptr) bool {
+			fd, sa, err = unix.Accept4(int(lfd), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+			return err != unix.EAGAIN
+		})
+		switch {
+		case werr != nil:
+			return nil, waitError(werr)
+		case err == unix.EINTR, err == unix.ECONNABORTED:
+			continue // that one is gone; there may be another
+		case err != nil:
+			return nil, os.NewSyscallError("accept4", err)
+		}
+		sk, err := adopt(fd)
+		if err != nil {
+			return nil, err
+		}
+		c, err := newConn(sk, l.options, l.bound, nil)
+		if err != nil {
+			sk.abort()
+			return nil, err
+		}
+		if c.remote == nil {
+			c.remote = fromSockaddr(sa) // the kernel has forgotten its list
+		}
+		return c, nil
+	}
+}

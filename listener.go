@@ -1,0 +1,167 @@
+package sctpnet
+
+import (
+	"context"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// Listen announces on the local address. Networks and addresses are those of
+// [Dial]; the listener is a [*Listener].
+//
+// If the host is empty or an unspecified address, as in ":3868" or
+// "[::]:3868", Listen listens on all the host's addresses, of IPv4 too unless
+// the network is "sctp6". If it is a list, as in "10.0.0.1/10.1.0.1:3868",
+// the peer is told these addresses and may use any of them. Port 0 has the
+// system choose a port, which [Listener.Addr] tells.
+//
+// Errors unwrap to the cause: EADDRINUSE, EACCES, a [*net.AddrError].
+func Listen(network, address string) (net.Listener, error) {
+	var lc ListenConfig
+	return lc.Listen(context.Background(), network, address)
+}
+
+// ListenConfig holds options for listening. Its zero value is what [Listen]
+// uses.
+type ListenConfig struct {
+	// Control, if not nil, is called with the socket before it is bound.
+	// The network is "sctp4" or "sctp6", by the socket's address family.
+	Control func(network, address string, c syscall.RawConn) error
+
+	// Config applies to the associations that are accepted.
+	Config Config
+}
+
+// Listen announces on the local address as [Listen] does. The context is for
+// the resolution of a host name, not for the listener.
+func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (net.Listener, error) {
+	l, addr, err := lc.listen(ctx, network, address)
+	if err != nil {
+		return nil, dialError("listen", network, nil, addr, err)
+	}
+	return l, nil
+}
+
+func (lc *ListenConfig) listen(ctx context.Context, network, address string) (*Listener, *Addr, error) {
+	network, e, err := lookupNetwork(network)
+	if err != nil {
+		return nil, nil, err
+	}
+	options, err := lc.Config.options(true)
+	if err != nil {
+		return nil, nil, err
+	}
+	local := &Addr{}
+	if address != "" { // as package net, which then listens on any port
+		addrs, err := resolve(ctx, nil, network, address)
+		if err != nil {
+			return nil, nil, contextError(err)
+		}
+		// A name means its first address, an IPv4 one if it has any.
+		local = addrs[0]
+		for _, a := range addrs {
+			if len(a.IPAddrs) > 0 && isIPv4(a.IPAddrs[0]) {
+				local = a
+				break
+			}
+		}
+	}
+	s := &engine.Socket{Network: family(network), Local: local, Options: options}
+	if lc.Control != nil {
+		s.Control = func(_ context.Context, network, address string, c syscall.RawConn) error {
+			return lc.Control(network, address, c)
+		}
+	}
+	l, err := e.Listen(ctx, s)
+	if err != nil {
+		return nil, local, err
+	}
+	return &Listener{l, network}, local, nil
+}
+
+// Listener is a listening SCTP endpoint, a [net.Listener]. Multiple goroutines
+// may invoke its methods simultaneously.
+type Listener struct {
+	e       engine.Listener
+	network string
+}
+
+var _ net.Listener = (*Listener)(nil)
+
+func (l *Listener) ok() bool { return l != nil && l.e != nil }
+
+func (l *Listener) opError(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &net.OpError{Op: op, Net: l.network, Addr: l.e.Addr(), Err: err}
+}
+
+// Accept waits for the next association and returns it, a [*Conn]. It fails
+// with [net.ErrClosed] once the listener is closed and with
+// [os.ErrDeadlineExceeded] when the deadline passes. Running out of
+// descriptors is a temporary error, after which Accept can be called again.
+func (l *Listener) Accept() (net.Conn, error) {
+	c, err := l.AcceptConn()
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// AcceptConn is Accept for callers who want a *Conn.
+func (l *Listener) AcceptConn() (*Conn, error) {
+	if !l.ok() {
+		return nil, syscall.EINVAL
+	}
+	c, err := l.e.Accept()
+	if err != nil {
+		return nil, l.opError("accept", err)
+	}
+	return &Conn{c, l.network}, nil
+}
+
+// Close stops listening: a waiting Accept returns [net.ErrClosed], as does a
+// second Close. Associations that were accepted live on.
+func (l *Listener) Close() error {
+	if !l.ok() {
+		return syscall.EINVAL
+	}
+	return l.opError("close", l.e.Close())
+}
+
+// Addr returns the listener's address, an [*Addr] with the port that was
+// bound. Listening on any address it is "[::]:port" or "0.0.0.0:port", which
+// can be dialled on this host, not the list of the host's addresses. It stays
+// the same after Close. The Addr is shared by all callers: do not modify it.
+func (l *Listener) Addr() net.Addr {
+	if !l.ok() {
+		return nil
+	}
+	return l.e.Addr()
+}
+
+// SetDeadline sets the time after which Accept, also one that is waiting,
+// fails with [os.ErrDeadlineExceeded]. The zero time means never.
+func (l *Listener) SetDeadline(t time.Time) error {
+	if !l.ok() {
+		return syscall.EINVAL
+	}
+	return l.opError("set", l.e.SetDeadline(t))
+}
+
+// SyscallConn returns the socket below, for options that this package does not
+// have. Its Read waits as Accept does; its Write never succeeds.
+func (l *Listener) SyscallConn() (syscall.RawConn, error) {
+	if !l.ok() {
+		return nil, syscall.EINVAL
+	}
+	raw, err := l.e.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	return &rawConn{raw, l.opError}, nil
+}
