@@ -31,6 +31,11 @@ type conn struct {
 	// socket becoming readable.
 	ended atomic.Bool
 	cause atomic.Uint32 // the errno that ended the association, or 0
+
+	// turn is how many bytes are sent over the loopback interface before the
+	// reader there has its turn; 0 on other paths. sent counts towards it,
+	// under the poller's lock for writers.
+	turn, sent int
 }
 
 // newConn takes over a socket whose handshake is done. bound is what it was
@@ -54,6 +59,7 @@ func newConn(sk *socket, o engine.Options, bound, remote *engine.Addr) (*conn, e
 		// Only a path over the loopback interface has an MTU that large; the
 		// peer is then on this host, and so are all its addresses.
 		if o.LoopbackMTU != 0 && st.PrimaryPeerAddr.MTU >= loopbackMTU {
+			c.turn = int(st.RWND) / 4
 			return setStruct(fd, sctp.SCTP_PEER_ADDR_PARAMS, pathParams{
 				PathMTU: uint32(o.LoopbackMTU),
 				Flags:   sppPMTUDDisable,
@@ -64,7 +70,9 @@ func newConn(sk *socket, o engine.Options, bound, remote *engine.Addr) (*conn, e
 	return c, err
 }
 
-const loopbackMTU = 65536 // of Linux's interface lo
+// loopbackMTU is the path MTU over Linux's interface lo: 65536, of which an
+// IPv4 packet can have 65535, and SCTP the multiple of four below.
+const loopbackMTU = 65532
 
 // peerAddr is the peer's list of addresses, the primary first, or nil when the
 // association is gone and the list with it.
@@ -173,6 +181,10 @@ type op struct {
 
 	hdr unix.Msghdr
 	iov unix.Iovec
+	ctl struct { // of Send
+		hdr  unix.Cmsghdr
+		info sctp.SndInfo
+	}
 
 	send, recv func(fd uintptr) bool
 }
@@ -181,6 +193,8 @@ var ops = sync.Pool{New: func() any {
 	o := new(op)
 	o.hdr.Iov = &o.iov
 	o.hdr.SetIovlen(1)
+	o.ctl.hdr.Level, o.ctl.hdr.Type = sctp.SOL_SCTP, sctp.SCTP_CMSG_SNDINFO
+	o.ctl.hdr.SetLen(int(unsafe.Sizeof(o.ctl)))
 	o.send, o.recv = o.doSend, o.doRecv
 	return o
 }}
@@ -205,7 +219,7 @@ func (c *conn) Send(p []byte, size int, m engine.Message) (int, error) {
 	defer o.done()
 	o.conn, o.p, o.size = c, p, size
 	// The poller's lock for writers is held until send returns true.
-	if err := c.raw.Write(o.send); err != nil {
+	if err := c.raw.Write(o.send); err != nil && (o.n < len(p) || len(p) == 0) {
 		return o.n, waitError(err)
 	}
 	return o.n, o.err
@@ -218,12 +232,30 @@ func (o *op) doSend(fd uintptr) bool {
 			p = p[:min(o.size, len(p))]
 		}
 		o.point(p)
+		turn := o.conn.turn > 0 && o.conn.sent+len(p) >= o.conn.turn
+		o.ctl.info.Flags = 0
+		if turn {
+			o.ctl.info.Flags = sctp.SCTP_SACK_IMMEDIATELY
+		}
+		o.setControl(turn)
 		_, _, errno := unix.Syscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&o.hdr)), unix.MSG_NOSIGNAL)
 		switch errno {
 		case 0:
 			o.n += len(p) // all or nothing
+			o.conn.sent += len(p)
+			if turn {
+				// Wait for the acknowledgement that was asked for. A writer
+				// that never waits keeps a reader on the same processor
+				// away, as the runtime polls the network only when nothing
+				// else can run. The window then fills, the kernel sends one
+				// chunk too many, drops it on the other side, and stands
+				// still until the retransmission timer expires.
+				o.conn.sent = 0
+				return false
+			}
 		case unix.EINTR:
 		case unix.EAGAIN:
+			o.conn.sent = 0
 			return false
 		case unix.EMSGSIZE:
 			// The send buffer was made smaller than a message.
@@ -242,6 +274,17 @@ func (o *op) doSend(fd uintptr) bool {
 	return true
 }
 
+// setControl attaches the control message, or none.
+func (o *op) setControl(on bool) {
+	o.hdr.Control = nil
+	o.hdr.SetControllen(0)
+	if on {
+		// ctl is part of the op, which is in the heap.
+		o.hdr.Control = (*byte)(unsafe.Pointer(&o.ctl))
+		o.hdr.SetControllen(int(unsafe.Sizeof(o.ctl)))
+	}
+}
+
 func (c *conn) Recv(p []byte) (int, engine.Message, error) {
 	o := ops.Get().(*op)
 	defer o.done()
@@ -257,6 +300,7 @@ func (o *op) doRecv(fd uintptr) bool {
 		return true
 	}
 	o.point(o.p)
+	o.setControl(false)
 	gone := false
 	for {
 		n, _, errno := unix.Syscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&o.hdr)), 0)

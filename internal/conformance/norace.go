@@ -1,0 +1,7 @@
+//go:build !race
+
+package conformance
+
+// Slowness is by how much the tests stretch their times and shrink their
+// amounts.
+const Slowness = 1
