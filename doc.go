@@ -1,2 +1,130 @@
 // Package sctpnet is SCTP for programs written for package net.
+//
+// [Dial] returns a [net.Conn] and [Listen] a [net.Listener], and both keep the
+// promises that package net makes: deadlines, a Close that wakes whoever waits,
+// errors that unwrap. A program that uses TCP is moved to SCTP by these two
+// lines:
+//
+//	ln, err := sctpnet.Listen("sctp", address)
+//	conn, err := sctpnet.Dial("sctp", address)
+//
+// The same goes for code that lets its caller dial and listen, such as
+// net/http:
+//
+//	server.Serve(ln)
+//	transport := &http.Transport{DialContext: new(sctpnet.Dialer).DialContext}
+//
+// # SCTP's words
+//
+// What SCTP (RFC 9260) calls an association is a [*Conn], and a listening
+// endpoint is a [*Listener]. An endpoint can have several IP addresses, with
+// one port, and all of them are in one [*Addr]. SCTP carries messages, in
+// numbered streams; a Conn is a stream of bytes, whose messages are a matter of
+// how they travel: a Write becomes one message or several on stream 0, and a
+// Read returns the bytes of one message or a part of it, whichever stream that
+// came on. As with TCP, what one end writes in one piece the other may read in
+// several.
+//
+// # What is different from TCP
+//
+// There is no half-close. A TCP program may say that it will write no more and
+// go on reading; SCTP can only end both directions, which [Conn.Shutdown] does.
+// For this reason Conn has no CloseWrite method: a proxy would call it and cut
+// off the answer. A protocol that marks the end of a request by a half-close
+// must mark it in another way.
+//
+// A Write of up to 64 KiB is sent as one message, a longer one as several. This
+// matters only to a peer that looks at messages.
+//
+// The address of a peer may be a list, which prints as "10.0.0.1/10.1.0.1:3868",
+// and so may the RemoteAddr of an http.Request. [net.SplitHostPort] then gives
+// a host that is no IP address, or fails if there are IPv6 addresses. The
+// addresses are there one by one in the IPAddrs of the Addr:
+//
+//	for _, ip := range conn.RemoteAddr().(*sctpnet.Addr).IPAddrs {
+//
+// A dialler that is not bound to an address tells the peer all the addresses of
+// its host, and the peer may use any of them. Dialer.LocalAddr limits this.
+//
+// There are no keep-alive settings, as SCTP itself looks after the paths of an
+// association that is idle.
+//
+// One thing is the same and still surprises: Close delivers in the background
+// what was written, but with something left to read it aborts the association,
+// and the peer may lose the end of what it was sent. To be sure, read to the
+// end before Close.
+//
+// # Networks
+//
+// The networks are "sctp", "sctp4" for IPv4 only and "sctp6" for IPv6 only.
+// "tcp", "tcp4" and "tcp6" are other names for them, because an http.Transport
+// and other callers made for TCP always ask for these. The networks "sctp+udp",
+// "sctp4+udp" and "sctp6+udp" are kept for SCTP inside UDP (RFC 6951), which
+// needs nothing from the kernel; nothing serves them yet.
+//
+// # Addresses
+//
+// An address is "host:port" as in package net: "192.0.2.1:80", "[::1]:http",
+// "example.com:3868", ":0". If a host name has several IP addresses, they are
+// alternatives; Dial tries them side by side, with a short delay, and takes the
+// first that answers (RFC 8305).
+//
+// A list, "10.0.0.1/10.1.0.1:3868" or "10.0.0.1/[2001:db8::1]:3868", is one
+// endpoint with several addresses. To listen on a list is to be reachable at
+// each of its addresses, and no others, and to tell peers so. To dial a list is
+// to know of the peer's other addresses even before it tells of them. If a path
+// fails in the life of the association, it goes on over another one.
+//
+// # Errors and deadlines
+//
+// All errors of connections and listeners are a [*net.OpError], with two
+// exceptions: Read returns [io.EOF] itself, and methods of a nil *Conn or
+// *Listener return EINVAL. Use [errors.Is]: [net.ErrClosed] is what calls fail
+// with after Close, [os.ErrDeadlineExceeded] after a deadline, and system
+// errors such as [syscall.ECONNREFUSED], [syscall.ECONNRESET] and
+// [syscall.EADDRINUSE] can be found in the same way.
+//
+// A deadline that has passed fails calls at once, also those that wait; moving
+// it lets them go on. A Read that ran into its deadline has lost nothing, a
+// Write tells how much it has accepted.
+//
+// When the peer has closed the association, Read returns all that it sent and
+// then io.EOF. When the peer has aborted it, Read fails with ECONNRESET; when it
+// cannot be reached any more, with ETIMEDOUT. It does so each time that it is
+// called.
+//
+// # Interfaces
+//
+// [*Conn] is a [net.Conn] and a [syscall.Conn]. [*Listener] is a [net.Listener]
+// and a syscall.Conn. [*Addr] is a [net.Addr]; it is the type of
+// github.com/ishidawataru/sctp, whose constants and structures fit what
+// SyscallConn gives. A [*Dialer] has the methods Dial and DialContext of a
+// [net.Dialer], and a [*ListenConfig] has the method Listen of a
+// [net.ListenConfig].
+//
+// A Read or Write of a Conn takes no lock and starts no goroutine of this
+// package's, and allocates nothing. It waits on the poller of the Go runtime,
+// as package net does, and not in a thread.
+//
+// # Speed
+//
+// The settings of Linux make SCTP slow, above all on the loopback interface.
+// The zero [Config] has others: NODELAY as with TCP in package net, buffers of 2
+// MiB as far as the system allows, a path MTU of 16384 on the loopback interface
+// only, 64 streams each way, and for dialling a first retransmission after 1 s
+// and an end after half a minute. Config changes some of this. Its
+// KernelDefaults leaves everything to the system, if that has been tuned.
+//
+// # Requirements
+//
+// SCTP is in the kernel of Linux, mostly as a module: modprobe sctp, as root,
+// loads it for as long as the system runs. [Available] tells whether it is
+// there, and otherwise what to do. On other systems the package builds, and
+// Dial and Listen return an error that wraps [errors.ErrUnsupported].
+//
+// For development the script scripts/with-sctp runs a command on a kernel with
+// SCTP: this one, or one in a virtual machine that shares the files of this one.
+//
+//	go test -exec "$PWD/scripts/with-sctp" ./...
+//	go run -exec "$PWD/scripts/with-sctp" ./examples/http
 package sctpnet

@@ -38,18 +38,18 @@ type ListenConfig struct {
 // Listen announces on the local address as [Listen] does. The context is for
 // the resolution of a host name, not for the listener.
 func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (net.Listener, error) {
-	l, addr, err := lc.listen(ctx, network, address)
+	name, e, err := lookupNetwork(network)
 	if err != nil {
-		return nil, dialError("listen", network, nil, addr, err)
+		return nil, dialError("listen", network, nil, nil, err)
+	}
+	l, addr, err := lc.listen(ctx, e, name, address)
+	if err != nil {
+		return nil, dialError("listen", name, nil, addr, err)
 	}
 	return l, nil
 }
 
-func (lc *ListenConfig) listen(ctx context.Context, network, address string) (*Listener, *Addr, error) {
-	network, e, err := lookupNetwork(network)
-	if err != nil {
-		return nil, nil, err
-	}
+func (lc *ListenConfig) listen(ctx context.Context, e engine.Engine, network, address string) (*Listener, *Addr, error) {
 	options, err := lc.Config.options(true)
 	if err != nil {
 		return nil, nil, err

@@ -71,7 +71,7 @@ func (p *pair) wantAll(c net.Conn, b []byte) {
 // testCloseThenEOF closes while the peer reads, or before: what was written
 // arrives, then EOF.
 func testCloseThenEOF(p *pair) {
-	p.rounds(rounds/4, func(i int, c1, c2 net.Conn) {
+	p.rounds(rounds/10, func(i int, c1, c2 net.Conn) {
 		read := p.start(c2.Read, make([]byte, 100))
 		if i%2 == 0 {
 			read.waits()

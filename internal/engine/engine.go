@@ -48,6 +48,8 @@ type Options struct {
 	InitAttempts uint16        // times that INIT is sent again
 	InitTimeout  time.Duration // most between two INITs
 	RTOInitial   time.Duration // retransmission timeout before the first measurement
+	RTOMin       time.Duration // and its least value
+	SACKDelay    time.Duration // how long an acknowledgement waits for company
 	NoDelay      bool          // do not hold small messages back
 	ReadBuffer   int           // bytes asked of the system for receiving
 	WriteBuffer  int           // and for sending

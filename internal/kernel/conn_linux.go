@@ -132,6 +132,11 @@ func (c *conn) Shutdown() error {
 	// Set first: the reader must know once the kernel wakes it.
 	c.ended.Store(true)
 	return c.control(func(fd int) error {
+		// The end that we asked for makes no socket readable by itself. As
+		// an event it does.
+		if err := setEvent(fd, eventAssocChange); err != nil {
+			return err
+		}
 		if err := unix.Shutdown(fd, unix.SHUT_WR); err != nil && err != unix.ENOTCONN {
 			return os.NewSyscallError("shutdown", err)
 		}
@@ -317,6 +322,12 @@ func (o *op) doRecv(fd uintptr) bool {
 			if _, err := assocStatus(int(fd)); err == nil {
 				o.wait = true
 				return false
+			}
+			if !o.conn.ended.Load() {
+				// Only a failure leaves a socket like this, and another call
+				// has been told of it and has not come to fail yet.
+				o.conn.cause.CompareAndSwap(0, uint32(unix.ECONNRESET))
+				o.conn.ended.Store(true)
 			}
 			gone = true // but something may have come before it went
 		case errno != 0:

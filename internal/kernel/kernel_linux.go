@@ -216,9 +216,18 @@ func setOptions(fd int, o engine.Options) error {
 			return err
 		}
 	}
-	if o.RTOInitial != 0 {
-		rto := rtoInfo{Initial: uint32(o.RTOInitial / time.Millisecond)}
+	if o.RTOInitial != 0 || o.RTOMin != 0 {
+		rto := rtoInfo{
+			Initial: uint32(o.RTOInitial / time.Millisecond),
+			Min:     uint32(o.RTOMin / time.Millisecond),
+		}
 		if err := setStruct(fd, sctp.SCTP_RTOINFO, rto); err != nil {
+			return err
+		}
+	}
+	if o.SACKDelay != 0 {
+		sack := sctp.SackTimer{SackDelay: uint32(o.SACKDelay / time.Millisecond)}
+		if err := setStruct(fd, sctp.SCTP_DELAYED_SACK, sack); err != nil {
 			return err
 		}
 	}

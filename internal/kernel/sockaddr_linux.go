@@ -146,11 +146,3 @@ func fromSockaddr(sa unix.Sockaddr) *engine.Addr {
 	}
 	return &engine.Addr{}
 }
-
-// sockaddrStorage is a's one address as a struct sockaddr_storage.
-func sockaddrStorage(ip net.IPAddr, port int) (s [128]byte) {
-	if b, err := appendSockaddrs(nil, &engine.Addr{IPAddrs: []net.IPAddr{ip}, Port: port}); err == nil {
-		copy(s[:], b)
-	}
-	return s
-}

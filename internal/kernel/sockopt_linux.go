@@ -12,8 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Options that github.com/ishidawataru/sctp lacks, from linux/sctp.h.
-const sctpRecvRcvInfo = 32 // SCTP_RECVRCVINFO
+// What github.com/ishidawataru/sctp lacks, from linux/sctp.h.
+const (
+	optEvent = 127 // SCTP_EVENT
+
+	eventAssocChange = 1<<15 + 1 // SCTP_ASSOC_CHANGE
+)
 
 // Structures that it lacks. Their fields are as in linux/sctp.h; they travel
 // through encoding/binary, which adds no padding.
@@ -21,6 +25,12 @@ type (
 	rtoInfo struct { // struct sctp_rtoinfo
 		AssocID           int32
 		Initial, Max, Min uint32
+	}
+	event struct { // struct sctp_event
+		AssocID int32
+		Type    uint16
+		On      uint8
+		_       uint8
 	}
 	pathParams struct { // struct sctp_paddrparams, packed
 		AssocID       int32
@@ -44,6 +54,11 @@ func setStruct(fd, opt int, v any) error {
 		return err
 	}
 	return os.NewSyscallError("setsockopt", unix.SetsockoptString(fd, sctp.SOL_SCTP, opt, string(b)))
+}
+
+// setEvent subscribes to one type of event.
+func setEvent(fd int, typ uint16) error {
+	return setStruct(fd, optEvent, event{Type: typ, On: 1})
 }
 
 func setInt(fd, level, opt, v int) error {

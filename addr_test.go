@@ -1,0 +1,202 @@
+package sctpnet_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/sctpnet/sctpnet"
+)
+
+// TestBadInput gives Dial and Listen what they cannot take. None of it gets so
+// far that a kernel must have SCTP.
+func TestBadInput(t *testing.T) {
+	addrError := func(err error) bool {
+		var e *net.AddrError
+		return errors.As(err, &e)
+	}
+	dnsError := func(err error) bool {
+		var e *net.DNSError
+		return errors.As(err, &e)
+	}
+	unknownNetwork := func(err error) bool {
+		var e net.UnknownNetworkError
+		return errors.As(err, &e)
+	}
+	for _, tt := range []struct {
+		network, address string
+		want             func(error) bool
+		names            string // what the message must name
+	}{
+		{"udp", "127.0.0.1:9", unknownNetwork, "udp"},
+		{"", "127.0.0.1:9", unknownNetwork, ""},
+		{"SCTP", "127.0.0.1:9", unknownNetwork, "SCTP"},
+		{"sctp5", "127.0.0.1:9", unknownNetwork, "sctp5"},
+		{"sctp+", "127.0.0.1:9", unknownNetwork, "sctp+"},
+		{"sctp+tcp", "127.0.0.1:9", unknownNetwork, "sctp+tcp"},
+		{"tcp+udp", "127.0.0.1:9", unknownNetwork, "tcp+udp"},
+		{"unix", "/tmp/socket", unknownNetwork, "unix"},
+
+		{"sctp", "127.0.0.1", addrError, "127.0.0.1"},
+		{"sctp", "127.0.0.1/127.0.0.2", addrError, "127.0.0.1/127.0.0.2"},
+		{"sctp", "::1", addrError, "::1"},
+		{"sctp", "[::1]", addrError, "[::1]"},
+		{"sctp", "[::1", addrError, "[::1"},
+		{"sctp", "[::1:9", addrError, "[::1:9"},
+		{"sctp", "::1:9", addrError, "::1:9"},
+		{"sctp", "127.0.0.1:9:9", addrError, "127.0.0.1:9:9"},
+		{"sctp", "127.0.0.1:70000", addrError, "70000"},
+		{"sctp", "127.0.0.1:65536", addrError, "65536"},
+		{"sctp", "127.0.0.1:-1", addrError, "-1"},
+		{"sctp", "127.0.0.1:99999999999999999999", addrError, "99999999999999999999"},
+		{"sctp", "127.0.0.1:no-such-service", dnsError, "no-such-service"},
+
+		{"sctp", "127.0.0.1/127.0.0.2/:1", addrError, "127.0.0.1/127.0.0.2/:1"},
+		{"sctp", "/127.0.0.1:9", addrError, "/127.0.0.1:9"},
+		{"sctp", "127.0.0.1//127.0.0.2:9", addrError, "127.0.0.1//127.0.0.2:9"},
+		{"sctp", "/:9", addrError, "/:9"},
+		{"sctp", "127.0.0.1:9/127.0.0.2:9", addrError, "127.0.0.1:9"},
+		{"sctp", "::1/127.0.0.1:9", addrError, "::1"},
+		{"sctp", "127.0.0.1/127.0.0.1:9", addrError, "127.0.0.1"},
+		{"sctp", "0.0.0.0/127.0.0.1:9", addrError, "0.0.0.0"},
+		{"sctp", "[::]/127.0.0.1:9", addrError, "::"},
+
+		{"sctp", "host.invalid:9", dnsError, "host.invalid"},
+		{"sctp", "127.0.0.1/host.invalid:9", dnsError, "host.invalid"},
+		{"sctp", "300.0.0.1:9", dnsError, "300.0.0.1"},
+
+		{"sctp4", "[::1]:9", addrError, "::1"},
+		{"sctp6", "127.0.0.1:9", addrError, "127.0.0.1"},
+		{"sctp4", "127.0.0.1/[::1]:9", addrError, "::1"},
+		{"sctp6", "[::1]/127.0.0.1:9", addrError, "127.0.0.1"},
+		{"tcp4", "[::1]:9", addrError, "::1"},
+	} {
+		t.Run(tt.network+" "+tt.address, func(t *testing.T) {
+			for op, f := range map[string]func() (any, error){
+				"dial":   func() (any, error) { return sctpnet.Dial(tt.network, tt.address) },
+				"listen": func() (any, error) { return sctpnet.Listen(tt.network, tt.address) },
+			} {
+				got, err := f()
+				if got != nil {
+					t.Errorf("%s returned %#v with an error", op, got)
+				}
+				e, ok := err.(*net.OpError)
+				if !ok {
+					t.Errorf("%s: error is %T (%v), want a *net.OpError", op, err, err)
+					continue
+				}
+				if e.Op != op {
+					t.Errorf("%s: Op is %q", op, e.Op)
+				}
+				if want := strings.Replace(tt.network, "tcp", "sctp", 1); e.Net != tt.network && e.Net != want {
+					t.Errorf("%s: Net is %q, want %q", op, e.Net, tt.network)
+				}
+				if !tt.want(err) {
+					t.Errorf("%s: wrong type of error: %T (%v)", op, e.Err, err)
+				}
+				if !strings.Contains(e.Err.Error(), tt.names) {
+					t.Errorf("%s: %v does not name %s", op, err, tt.names)
+				}
+			}
+		})
+	}
+}
+
+// TestBadDial has what Listen takes but Dial does not.
+func TestBadDial(t *testing.T) {
+	for _, address := range []string{"", "127.0.0.1:0", ":0", "127.0.0.1:", "127.0.0.1/127.0.0.2:0"} {
+		err, _ := dialFails(t, func() (net.Conn, error) { return sctpnet.Dial("sctp", address) })
+		var aerr *net.AddrError
+		if address != "" && !errors.As(err, &aerr) {
+			t.Errorf("Dial of %q: %v, want an AddrError", address, err)
+		}
+	}
+}
+
+func TestUDPNeedsImport(t *testing.T) {
+	for _, network := range []string{"sctp+udp", "sctp4+udp", "sctp6+udp"} {
+		_, derr := sctpnet.Dial(network, "127.0.0.1:9")
+		_, lerr := sctpnet.Listen(network, "127.0.0.1:9")
+		for _, err := range []error{derr, lerr, sctpnet.Available(network)} {
+			if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "sctpnet/udpencap") {
+				t.Errorf("%s: %v, want ErrUnsupported and what to import", network, err)
+			}
+		}
+	}
+}
+
+// TestNothingIsChanged dials and listens from several goroutines with what they
+// share, and looks at it after.
+func TestNothingIsChanged(t *testing.T) {
+	ln := listen(t, "sctp", "127.0.0.1/127.0.0.2:0")
+	// Something appended would show in the spare part.
+	ips := addr(0, "127.0.0.1", "127.0.0.2", "127.0.0.3").IPAddrs
+	local := &sctpnet.Addr{IPAddrs: ips[:2:3]}
+	d := &sctpnet.Dialer{LocalAddr: local, Config: sctpnet.Config{OutStreams: 3}}
+	before := fmt.Sprintf("%#v %#v %#v", *d, *local, ips)
+
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			c, err := d.DialContext(context.Background(), "sctp", ln.Addr().String())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			c.Close()
+		})
+	}
+	wg.Wait()
+	if after := fmt.Sprintf("%#v %#v %#v", *d, *local, ips); after != before {
+		t.Errorf("changed by dialling:\n%s\n%s", before, after)
+	}
+}
+
+// TestAddressesAreCopies checks that the caller's later use of its address does
+// not change a Conn's.
+func TestAddressesAreCopies(t *testing.T) {
+	ln := listen(t, "sctp", "127.0.0.1:0")
+	local := addr(0, "127.0.0.1", "127.0.0.2")
+	c := dial(t, &sctpnet.Dialer{LocalAddr: local}, "sctp", ln.Addr().String())
+	want := c.LocalAddr().String()
+	copy(local.IPAddrs[0].IP, net.IPv4bcast.To16())
+	local.IPAddrs[1] = net.IPAddr{}
+	if got := c.LocalAddr().String(); got != want {
+		t.Errorf("LocalAddr has become %s, was %s", got, want)
+	}
+}
+
+// TestAddr fixes what an address looks like, and that it can be dialled.
+func TestAddr(t *testing.T) {
+	for _, tt := range []struct {
+		a    *sctpnet.Addr
+		want string
+	}{
+		{addr(3868, "10.0.0.1"), "10.0.0.1:3868"},
+		{addr(3868, "10.0.0.1", "2001:db8::1"), "10.0.0.1/[2001:db8::1]:3868"},
+		{addr(3868, "2001:db8::1"), "[2001:db8::1]:3868"},
+		{addr(1), ":1"},
+	} {
+		if got := tt.a.String(); got != tt.want {
+			t.Errorf("String is %s, want %s", got, tt.want)
+		}
+		if got := tt.a.Network(); got != "sctp" {
+			t.Errorf("Network is %s", got)
+		}
+	}
+}
+
+// TestConnHasNoCloseWrite: proxies look for the method, and expect of it what
+// SCTP's SHUTDOWN does not do.
+func TestConnHasNoCloseWrite(t *testing.T) {
+	for _, name := range []string{"CloseWrite", "CloseRead"} {
+		if _, ok := reflect.TypeFor[*sctpnet.Conn]().MethodByName(name); ok {
+			t.Errorf("*Conn has %s", name)
+		}
+	}
+}

@@ -1,0 +1,150 @@
+package sctpnet_test
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/conformance"
+	"go.uber.org/goleak"
+)
+
+// children are what this binary does instead of testing, when a test has
+// started it with childEnv set to one of the names.
+var children = map[string]func() error{}
+
+const childEnv = "SCTPNET_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if name := os.Getenv(childEnv); name != "" {
+		if err := children[name](); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	before := openFiles()
+	status := m.Run()
+	removeSilentNet()
+	if status == 0 {
+		if err := leaks(before); err != nil {
+			fmt.Println(err)
+			status = 1
+		}
+	}
+	os.Exit(status)
+}
+
+// leaks reports goroutines that still run after all tests, and descriptors that
+// were not open before them.
+func leaks(before map[string]bool) error {
+	if err := goleak.Find(); err != nil {
+		return err
+	}
+	var left []string
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		left = nil
+		for _, f := range slices.Sorted(maps.Keys(openFiles())) {
+			if !before[f] {
+				left = append(left, f)
+			}
+		}
+		if left == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("descriptors are left open: %s", strings.Join(left, ", "))
+}
+
+// openFiles lists the descriptors that are open, other than the runtime's.
+func openFiles() map[string]bool {
+	open := make(map[string]bool)
+	fds, _ := filepath.Glob("/proc/self/fd/*")
+	for _, fd := range fds {
+		f, err := os.Readlink(fd)
+		if err != nil || strings.HasPrefix(f, "anon_inode:") {
+			continue // the list's own, or the poller's
+		}
+		open[filepath.Base(fd)+" "+f] = true
+	}
+	return open
+}
+
+// needSCTP fails a test that needs SCTP where the kernel has none. Only who
+// says so may go without.
+func needSCTP(t testing.TB) {
+	t.Helper()
+	err := sctpnet.Available("sctp")
+	if err == nil {
+		return
+	}
+	if os.Getenv("SCTPNET_TEST_NOKERNEL") == "1" {
+		t.Skip("SCTPNET_TEST_NOKERNEL=1, and", err)
+	}
+	t.Fatalf("%v\nrun the tests by scripts/test, or by: go test -exec \"$PWD/scripts/with-sctp\" ./...", err)
+}
+
+// watchdog fails the test, with all stacks, if f does not return in time.
+func watchdog(t testing.TB, f func()) {
+	t.Helper()
+	conformance.Watchdog(t, 30*time.Second*conformance.Slowness, f)
+}
+
+// atOnce is the most that may take what does not wait for anything.
+const atOnce = 200 * time.Millisecond * conformance.Slowness
+
+// listen listens until the test ends.
+func listen(t testing.TB, network, address string) *sctpnet.Listener {
+	t.Helper()
+	needSCTP(t)
+	ln, err := sctpnet.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	return ln.(*sctpnet.Listener)
+}
+
+// port returns the port of an address.
+func port(a net.Addr) int { return a.(*sctpnet.Addr).Port }
+
+// accept accepts one association, which lives until the test ends.
+func accept(t testing.TB, ln net.Listener) *sctpnet.Conn {
+	t.Helper()
+	c, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c.(*sctpnet.Conn)
+}
+
+// dial dials with a Dialer, nil for the zero one; the association lives until
+// the test ends.
+func dial(t testing.TB, d *sctpnet.Dialer, network, address string) *sctpnet.Conn {
+	t.Helper()
+	if d == nil {
+		d = &sctpnet.Dialer{}
+	}
+	c, err := d.Dial(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c.(*sctpnet.Conn)
+}
+
+// pipe makes an association with itself, over addresses as Listen takes them.
+func pipe(t testing.TB, network, address string) (client, server *sctpnet.Conn) {
+	t.Helper()
+	ln := listen(t, network, address)
+	client = dial(t, nil, network, ln.Addr().String())
+	return client, accept(t, ln)
+}

@@ -1,0 +1,84 @@
+package sctpnet_test
+
+import (
+	"net"
+	"testing"
+
+	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/conformance"
+	"golang.org/x/net/nettest"
+	"golang.org/x/sys/unix"
+)
+
+// kinds are the kinds of association that every net.Conn must be over.
+var kinds = []struct {
+	name, network string
+	server        string // to listen on
+	client        net.Addr
+}{
+	{name: "sctp4", network: "sctp4", server: "127.0.0.1:0"},
+	{name: "sctp6", network: "sctp6", server: "[::1]:0"},
+	{name: "multihomed", network: "sctp", server: "127.0.0.1/127.0.0.2:0", client: addr(0, "127.0.0.1", "127.0.0.2")},
+}
+
+// addr makes an address.
+func addr(port int, ips ...string) *sctpnet.Addr {
+	a := &sctpnet.Addr{Port: port}
+	for _, ip := range ips {
+		a.IPAddrs = append(a.IPAddrs, net.IPAddr{IP: net.ParseIP(ip)})
+	}
+	return a
+}
+
+// makePipe returns a function that makes pairs of one kind.
+func makePipe(t *testing.T, network, server string, client net.Addr) nettest.MakePipe {
+	needSCTP(t)
+	return func() (c1, c2 net.Conn, stop func(), err error) {
+		ln, err := sctpnet.Listen(network, server)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		defer ln.Close()
+		d := sctpnet.Dialer{LocalAddr: client}
+		if c1, err = d.Dial(network, ln.Addr().String()); err != nil {
+			return nil, nil, nil, err
+		}
+		if c2, err = ln.Accept(); err != nil {
+			c1.Close()
+			return nil, nil, nil, err
+		}
+		stop = func() {
+			c1.Close()
+			c2.Close()
+		}
+		return c1, c2, stop, nil
+	}
+}
+
+func TestNettest(t *testing.T) {
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			nettest.TestConn(t, makePipe(t, k.network, k.server, k.client))
+		})
+	}
+}
+
+func TestConformance(t *testing.T) {
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			mp := makePipe(t, k.network, k.server, k.client)
+			conformance.TestConn(t, mp, sendBuffer(t, mp)...)
+		})
+	}
+}
+
+// sendBuffer returns the size of the send buffer, and its neighbours.
+func sendBuffer(t *testing.T, mp nettest.MakePipe) []int {
+	c, _, stop, err := mp()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	n := getsockopt(t, c.(*sctpnet.Conn), unix.SOL_SOCKET, unix.SO_SNDBUF)
+	return []int{n - 1, n, n + 1}
+}
