@@ -195,6 +195,15 @@ func fits(network string, ip net.IPAddr) error {
 	return nil
 }
 
+// clone returns a copy that shares nothing with a.
+func clone(a *Addr) *Addr {
+	c := &Addr{Port: a.Port}
+	for _, ip := range a.IPAddrs {
+		c.IPAddrs = append(c.IPAddrs, net.IPAddr{IP: slices.Clone(ip.IP), Zone: ip.Zone})
+	}
+	return c
+}
+
 // isWildcard reports whether a means any address.
 func isWildcard(a *Addr) bool {
 	return len(a.IPAddrs) == 0 || len(a.IPAddrs) == 1 && (len(a.IPAddrs[0].IP) == 0 || a.IPAddrs[0].IP.IsUnspecified())

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -16,11 +18,25 @@ import (
 //
 // Multiple goroutines may invoke methods on a Conn simultaneously.
 type Conn struct {
-	e       engine.Conn
-	network string
+	e        engine.Conn
+	network  string
+	accepted bool // by a Listener
+
+	closed atomic.Bool
+	mux    atomic.Pointer[mux] // nil until a stream is claimed
+
+	mu              sync.Mutex
+	readBy, writeBy time.Time // the deadlines while there is no mux
 }
 
-var _ net.Conn = (*Conn)(nil)
+var (
+	_ net.Conn   = (*Conn)(nil)
+	_ StreamConn = (*Conn)(nil)
+)
+
+func newConn(e engine.Conn, network string, accepted bool) *Conn {
+	return &Conn{e: e, network: network, accepted: accepted}
+}
 
 func (c *Conn) ok() bool { return c != nil && c.e != nil }
 
@@ -50,8 +66,36 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if !c.ok() {
 		return 0, syscall.EINVAL
 	}
-	n, _, err := c.e.Recv(p)
+	n, _, err := c.recv(p, false)
 	return n, c.opError("read", err)
+}
+
+// recv receives where the Conn's messages are: below, or once streams are in
+// use, at the mux.
+func (c *Conn) recv(p []byte, whole bool) (int, engine.Message, error) {
+	if c.mux.Load() == nil {
+		n, msg, err := c.e.Recv(p, whole)
+		if err != engine.ErrTaken {
+			return n, msg, err
+		}
+	}
+	return c.mux.Load().recv(p, whole)
+}
+
+// send sends where the Conn's messages go, as one message if single is set.
+func (c *Conn) send(p []byte, single bool, msg engine.Message) (n int, err error) {
+	if c.mux.Load() == nil {
+		size := messageSize
+		if single {
+			size = 0
+		}
+		if n, err = c.e.Send(p, size, msg); err != engine.ErrTaken {
+			return n, err
+		}
+	}
+	m := c.mux.Load()
+	k, err := m.send(&m.self, p[n:], single, msg, n > 0)
+	return n + k, err
 }
 
 // Write writes p, of any length, waiting for room in the send buffer. It
@@ -66,7 +110,7 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 	if !c.ok() {
 		return 0, syscall.EINVAL
 	}
-	n, err = c.e.Send(p, messageSize, engine.Message{})
+	n, err = c.send(p, false, engine.Message{})
 	return n, c.opError("write", err)
 }
 
@@ -78,7 +122,21 @@ func (c *Conn) Close() error {
 	if !c.ok() {
 		return syscall.EINVAL
 	}
-	return c.opError("close", c.e.Close())
+	end := c.e.Close
+	if m := c.mux.Load(); m != nil && m.unread() {
+		end = c.e.Abort // as the system does with what it has not handed over
+	}
+	return c.opError("close", c.end(end))
+}
+
+// end closes the Conn, one way or the other.
+func (c *Conn) end(end func() error) error {
+	c.closed.Store(true)
+	err := end()
+	if m := c.mux.Load(); m != nil {
+		m.wake()
+	}
+	return err
 }
 
 // Abort closes the association by SCTP's ABORT (RFC 9260 section 9.1):
@@ -88,7 +146,7 @@ func (c *Conn) Abort() error {
 	if !c.ok() {
 		return syscall.EINVAL
 	}
-	return c.opError("abort", c.e.Abort())
+	return c.opError("abort", c.end(c.e.Abort))
 }
 
 // Shutdown begins SCTP's graceful end (RFC 9260 section 9.2) and does not
@@ -126,31 +184,44 @@ func (c *Conn) RemoteAddr() net.Addr {
 }
 
 // SetDeadline sets the read and the write deadline, as [net.Conn] says.
-func (c *Conn) SetDeadline(t time.Time) error {
-	if !c.ok() {
-		return syscall.EINVAL
-	}
-	return c.opError("set", c.e.SetDeadline(t))
-}
+func (c *Conn) SetDeadline(t time.Time) error { return c.setDeadlines(&t, &t) }
 
 // SetReadDeadline sets the time after which Read, also one that is waiting,
 // fails with [os.ErrDeadlineExceeded]. The zero time means never. A Read that
 // failed so has lost nothing: with a later deadline reading goes on.
-func (c *Conn) SetReadDeadline(t time.Time) error {
-	if !c.ok() {
-		return syscall.EINVAL
-	}
-	return c.opError("set", c.e.SetReadDeadline(t))
-}
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadlines(&t, nil) }
 
 // SetWriteDeadline sets the time after which Write, also one that is waiting,
 // fails with [os.ErrDeadlineExceeded]. The zero time means never. A Write that
 // failed so returns how much of its data was accepted.
-func (c *Conn) SetWriteDeadline(t time.Time) error {
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(nil, &t) }
+
+func (c *Conn) setDeadlines(read, write *time.Time) error {
 	if !c.ok() {
 		return syscall.EINVAL
 	}
-	return c.opError("set", c.e.SetWriteDeadline(t))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed.Load() {
+		return c.opError("set", net.ErrClosed)
+	}
+	var err error
+	m := c.mux.Load()
+	if read != nil {
+		if c.readBy = *read; m != nil {
+			m.read.set(*read)
+		} else {
+			err = c.e.SetReadDeadline(*read)
+		}
+	}
+	if write != nil && err == nil {
+		if c.writeBy = *write; m != nil {
+			m.setWriteDeadline(&m.self, *write)
+		} else {
+			err = c.e.SetWriteDeadline(*write)
+		}
+	}
+	return c.opError("set", err)
 }
 
 // SetLinger sets what Close does with data that was not yet delivered: sec < 0

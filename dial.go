@@ -117,7 +117,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 		if err != nil {
 			return nil, dialError("dial", name, s.Local, addr, contextError(err))
 		}
-		return &Conn{c, name}, nil
+		return newConn(c, name, false), nil
 	})
 	if err != nil {
 		return nil, err
@@ -170,7 +170,7 @@ func (d *Dialer) socket(network string) (*engine.Socket, error) {
 					return nil, err
 				}
 			}
-			s.Local = local
+			s.Local = clone(local) // the Conn keeps it
 		}
 	}
 	return s, nil

@@ -121,7 +121,7 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 	if err != nil {
 		return nil, l.opError("accept", err)
 	}
-	return &Conn{c, l.network}, nil
+	return newConn(c, l.network, true), nil
 }
 
 // Close stops listening: a waiting Accept returns [net.ErrClosed], as does a

@@ -8,6 +8,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"syscall"
@@ -61,21 +62,65 @@ type Message struct {
 	Stream    uint16
 	PPID      uint32 // in host order
 	Unordered bool
-	More      bool // the message goes on with the next Recv
+	TTL       time.Duration // Send: drop the message if it is not sent by then; 0 for never
+	Context   uint32        // Send: comes back with the event if sending fails
+
+	// Of Recv only.
+	SSN   uint16 // the number in the stream, if ordered
+	TSN   uint32 // of the message's first chunk
+	More  bool   // the message goes on with the next Recv
+	Reset *Reset // not a message but an event, to an Owner only
+}
+
+// A Reset says that streams were reset (RFC 6525): their numbering begins
+// anew, which marks the end of what they carried.
+type Reset struct {
+	Incoming bool     // by the peer; otherwise the answer to our request or to the peer's
+	Failed   bool     // it was a request, and it can be repeated
+	Streams  []uint16 // none means all
+}
+
+// ErrTaken is returned by Send and Recv once a Conn has an Owner.
+var ErrTaken = errors.New("the association has an owner")
+
+// ErrBusy is returned by ResetStreams where the same call may succeed later:
+// another request is under way, or a stream has data that was not sent.
+var ErrBusy = errors.New("streams cannot be reset now")
+
+// An Owner has an association's sending and receiving to itself.
+type Owner interface {
+	// Send and Recv are as those of Conn; Recv returns events too.
+	Send(p []byte, size int, m Message) (int, error)
+	Recv(p []byte) (int, Message, error)
+	// SetWriteDeadline is for Send, also one that waits.
+	SetWriteDeadline(t time.Time) error
+	// CanReset reports whether both sides have stream reconfiguration.
+	CanReset() bool
+	// ResetStreams asks the peer to reset streams: outgoing ones, or if
+	// incoming is set, those that it sends on. It does not wait.
+	ResetStreams(incoming bool, streams []uint16) error
 }
 
 // A Conn is one association. Its methods may be called concurrently. The
 // errors of its waiting methods are io.EOF, os.ErrDeadlineExceeded,
-// net.ErrClosed, or an os.SyscallError.
+// net.ErrClosed, ErrTaken or an os.SyscallError.
 type Conn interface {
-	// Send sends p as messages of at most size bytes each; no message of
-	// another Send comes between them. It waits for room until the write
-	// deadline, and returns the bytes that were sent.
+	// Send sends p as messages of at most size bytes each, or if size is 0
+	// as one; no message of another Send comes between them. It waits for
+	// room until the write deadline, and returns the bytes that were sent.
 	Send(p []byte, size int, m Message) (int, error)
 	// Recv fills p from the next message, of which a later Recv gives what p
-	// did not hold. Once the association has ended and its messages are
-	// read, Recv returns the same error every time.
-	Recv(p []byte) (int, Message, error)
+	// did not hold. A message may come in pieces; if whole is set, Recv
+	// waits for all of them as far as p holds them. Once the association has
+	// ended and its messages are read, Recv returns the same error every
+	// time.
+	Recv(p []byte, whole bool) (int, Message, error)
+	// Take gives sending and receiving to the Owner that it returns. Calls
+	// of Send and Recv under way or made later return ErrTaken, with what
+	// they had done by then. interrupted says that one of them is a Send
+	// that was not done and not at its beginning: it must be allowed to
+	// finish first. Take is called once at most, and clears the deadlines.
+	Take() (o Owner, interrupted bool)
 
 	// Shutdown ends the association when all that was sent has arrived.
 	Shutdown() error
@@ -99,6 +144,8 @@ type Conn interface {
 	SetNoDelay(noDelay bool) error
 	SetReadBuffer(bytes int) error
 	SetWriteBuffer(bytes int) error
+	// MaxMessageSize is the most bytes that one message can have.
+	MaxMessageSize() (int, error)
 	SyscallConn() (syscall.RawConn, error)
 }
 

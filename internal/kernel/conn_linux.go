@@ -1,15 +1,12 @@
 package kernel
 
 import (
-	"errors"
 	"io"
 	"net"
 	"os"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"github.com/ishidawataru/sctp"
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -36,6 +33,10 @@ type conn struct {
 	// reader there has its turn; 0 on other paths. sent counts towards it,
 	// under the poller's lock for writers.
 	turn, sent int
+
+	taken   atomic.Bool // there is an owner, to whom Send and Recv are left
+	partial bool        // the last Send was cut short; under the poller's lock for writers
+	note    []byte      // a notification so far; under the one for readers
 }
 
 // newConn takes over a socket whose handshake is done. bound is what it was
@@ -165,189 +166,6 @@ func (c *conn) end() error {
 	return io.EOF
 }
 
-// waitError translates the errors of the poller.
-func waitError(err error) error {
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return os.ErrDeadlineExceeded
-	}
-	return net.ErrClosed
-}
-
-// An op is one Send or Recv. The poller's callback is made once per op and the
-// ops are kept, so that a call allocates nothing.
-type op struct {
-	conn *conn
-	p    []byte
-	size int // Send: of one message, or 0
-	n    int
-	err  error
-	more bool // Recv
-	wait bool // Recv: has waited
-
-	hdr unix.Msghdr
-	iov unix.Iovec
-	ctl struct { // of Send
-		hdr  unix.Cmsghdr
-		info sctp.SndInfo
-	}
-
-	send, recv func(fd uintptr) bool
-}
-
-var ops = sync.Pool{New: func() any {
-	o := new(op)
-	o.hdr.Iov = &o.iov
-	o.hdr.SetIovlen(1)
-	o.ctl.hdr.Level, o.ctl.hdr.Type = sctp.SOL_SCTP, sctp.SCTP_CMSG_SNDINFO
-	o.ctl.hdr.SetLen(int(unsafe.Sizeof(o.ctl)))
-	o.send, o.recv = o.doSend, o.doRecv
-	return o
-}}
-
-// done returns the op to the pool, which must not keep the caller's memory.
-func (o *op) done() {
-	o.conn, o.p, o.err, o.iov.Base = nil, nil, nil, nil
-	o.n, o.more, o.wait = 0, false, false
-	ops.Put(o)
-}
-
-// point sets the buffer of the next system call. The op is in the heap and
-// holds p as long as the call lasts, so the pointers that the kernel sees stay
-// valid.
-func (o *op) point(p []byte) {
-	o.iov.Base = unsafe.SliceData(p)
-	o.iov.SetLen(len(p))
-}
-
-func (c *conn) Send(p []byte, size int, m engine.Message) (int, error) {
-	o := ops.Get().(*op)
-	defer o.done()
-	o.conn, o.p, o.size = c, p, size
-	// The poller's lock for writers is held until send returns true.
-	if err := c.raw.Write(o.send); err != nil && (o.n < len(p) || len(p) == 0) {
-		return o.n, waitError(err)
-	}
-	return o.n, o.err
-}
-
-func (o *op) doSend(fd uintptr) bool {
-	for o.n < len(o.p) {
-		p := o.p[o.n:]
-		if o.size > 0 {
-			p = p[:min(o.size, len(p))]
-		}
-		o.point(p)
-		turn := o.conn.turn > 0 && o.conn.sent+len(p) >= o.conn.turn
-		o.ctl.info.Flags = 0
-		if turn {
-			o.ctl.info.Flags = sctp.SCTP_SACK_IMMEDIATELY
-		}
-		o.setControl(turn)
-		_, _, errno := unix.Syscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&o.hdr)), unix.MSG_NOSIGNAL)
-		switch errno {
-		case 0:
-			o.n += len(p) // all or nothing
-			o.conn.sent += len(p)
-			if turn {
-				// Wait for the acknowledgement that was asked for. A writer
-				// that never waits keeps a reader on the same processor
-				// away, as the runtime polls the network only when nothing
-				// else can run. The window then fills, the kernel sends one
-				// chunk too many, drops it on the other side, and stands
-				// still until the retransmission timer expires.
-				o.conn.sent = 0
-				return false
-			}
-		case unix.EINTR:
-		case unix.EAGAIN:
-			o.conn.sent = 0
-			return false
-		case unix.EMSGSIZE:
-			// The send buffer was made smaller than a message.
-			room, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF)
-			if o.size > 0 && err == nil && room > 0 && room < len(p) {
-				o.size = room
-				continue
-			}
-			fallthrough
-		default:
-			o.conn.fail(int(fd), errno)
-			o.err = os.NewSyscallError("sendmsg", errno)
-			return true
-		}
-	}
-	return true
-}
-
-// setControl attaches the control message, or none.
-func (o *op) setControl(on bool) {
-	o.hdr.Control = nil
-	o.hdr.SetControllen(0)
-	if on {
-		// ctl is part of the op, which is in the heap.
-		o.hdr.Control = (*byte)(unsafe.Pointer(&o.ctl))
-		o.hdr.SetControllen(int(unsafe.Sizeof(o.ctl)))
-	}
-}
-
-func (c *conn) Recv(p []byte) (int, engine.Message, error) {
-	o := ops.Get().(*op)
-	defer o.done()
-	o.conn, o.p = c, p
-	if err := c.raw.Read(o.recv); err != nil {
-		return 0, engine.Message{}, waitError(err)
-	}
-	return o.n, engine.Message{More: o.more}, o.err
-}
-
-func (o *op) doRecv(fd uintptr) bool {
-	if len(o.p) == 0 {
-		return true
-	}
-	o.point(o.p)
-	o.setControl(false)
-	gone := false
-	for {
-		n, _, errno := unix.Syscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&o.hdr)), 0)
-		switch {
-		case errno == unix.EINTR:
-		case errno == unix.EAGAIN && gone:
-			o.err = o.conn.end()
-			return true
-		case errno == unix.EAGAIN:
-			if !o.wait && !o.conn.ended.Load() {
-				o.wait = true
-				return false
-			}
-			if _, err := assocStatus(int(fd)); err == nil {
-				o.wait = true
-				return false
-			}
-			if !o.conn.ended.Load() {
-				// Only a failure leaves a socket like this, and another call
-				// has been told of it and has not come to fail yet.
-				o.conn.cause.CompareAndSwap(0, uint32(unix.ECONNRESET))
-				o.conn.ended.Store(true)
-			}
-			gone = true // but something may have come before it went
-		case errno != 0:
-			o.conn.fail(int(fd), errno)
-			if o.err = os.NewSyscallError("recvmsg", errno); o.conn.ended.Load() {
-				o.err = o.conn.end()
-			}
-			return true
-		case n == 0:
-			o.err = o.conn.end()
-			return true
-		case o.hdr.Flags&sctp.MSG_NOTIFICATION != 0:
-			// Nobody asked for events: somebody who did has the descriptor.
-		default:
-			o.n, o.more = int(n), o.hdr.Flags&unix.MSG_EOR == 0
-			return true
-		}
-	}
-}
-
 func (c *conn) SetLinger(sec int) error {
 	return c.control(func(fd int) error { return setLinger(fd, sec) })
 }
@@ -362,6 +180,14 @@ func (c *conn) SetReadBuffer(bytes int) error {
 
 func (c *conn) SetWriteBuffer(bytes int) error {
 	return c.control(func(fd int) error { return setInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, bytes) })
+}
+
+func (c *conn) MaxMessageSize() (n int, err error) {
+	err = c.control(func(fd int) (err error) {
+		n, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF)
+		return os.NewSyscallError("getsockopt", err)
+	})
+	return n, err
 }
 
 func (sk *socket) SetDeadline(t time.Time) error     { return setDeadline(sk.file.SetDeadline, t) }

@@ -168,6 +168,9 @@ func newSocket(ctx context.Context, s *engine.Socket, family int, v6only bool, a
 				return err
 			}
 		}
+		if err := setAlways(fd); err != nil {
+			return err
+		}
 		return setOptions(fd, s.Options)
 	})
 	if err == nil && s.Control != nil {
@@ -201,6 +204,24 @@ func adopt(fd int) (*socket, error) {
 		return nil, err
 	}
 	return &socket{file: file, raw: raw}, nil
+}
+
+// setAlways sets what streams need, which both sides must offer in the
+// handshake and an accepted socket inherits.
+func setAlways(fd int) error {
+	if err := setInt(fd, sctp.SOL_SCTP, optRecvRcvInfo, 1); err != nil {
+		return err
+	}
+	// Kernels before 4.11 and 4.14 do without, and say so.
+	for _, opt := range []int{optReconfigSupported, optEnableStreamReset} {
+		err := setStruct(fd, opt, assocValue{Value: enableResetStreams})
+		if errors.Is(err, unix.ENOPROTOOPT) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	return setEvent(fd, eventStreamReset)
 }
 
 // setOptions applies what is settled before the handshake.

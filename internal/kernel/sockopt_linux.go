@@ -14,17 +14,50 @@ import (
 
 // What github.com/ishidawataru/sctp lacks, from linux/sctp.h.
 const (
-	optEvent = 127 // SCTP_EVENT
+	optRecvRcvInfo       = 32  // SCTP_RECVRCVINFO
+	optReconfigSupported = 117 // SCTP_RECONFIG_SUPPORTED
+	optEnableStreamReset = 118 // SCTP_ENABLE_STREAM_RESET
+	optResetStreams      = 119 // SCTP_RESET_STREAMS
+	optEvent             = 127 // SCTP_EVENT
 
-	eventAssocChange = 1<<15 + 1 // SCTP_ASSOC_CHANGE
+	cmsgPRInfo = 5 // SCTP_PRINFO
+
+	eventAssocChange = 1<<15 + 1  // SCTP_ASSOC_CHANGE
+	eventStreamReset = 1<<15 + 10 // SCTP_STREAM_RESET_EVENT
+
+	resetIncoming = 0x01 // SCTP_STREAM_RESET_INCOMING, and of the event _SSN
+	resetOutgoing = 0x02 // SCTP_STREAM_RESET_OUTGOING
+	resetDenied   = 0x04 // SCTP_STREAM_RESET_DENIED
+	resetFailed   = 0x08 // SCTP_STREAM_RESET_FAILED
+
+	enableResetStreams = 0x01 // SCTP_ENABLE_RESET_STREAM_REQ
+
+	prTTL = 0x0010 // SCTP_PR_SCTP_TTL
 )
 
 // Structures that it lacks. Their fields are as in linux/sctp.h; they travel
 // through encoding/binary, which adds no padding.
 type (
+	rcvInfo struct { // struct sctp_rcvinfo
+		Stream, SSN, Flags uint16
+		_                  uint16
+		PPID               uint32 // as it travelled
+		TSN, CumTSN        uint32
+		Context            uint32
+		AssocID            int32
+	}
+	prInfo struct { // struct sctp_prinfo
+		Policy uint16
+		_      uint16
+		Value  uint32
+	}
 	rtoInfo struct { // struct sctp_rtoinfo
 		AssocID           int32
 		Initial, Max, Min uint32
+	}
+	assocValue struct { // struct sctp_assoc_value
+		AssocID int32
+		Value   uint32
 	}
 	event struct { // struct sctp_event
 		AssocID int32
@@ -53,6 +86,10 @@ func setStruct(fd, opt int, v any) error {
 	if err != nil {
 		return err
 	}
+	return setBytes(fd, opt, b)
+}
+
+func setBytes(fd, opt int, b []byte) error {
 	return os.NewSyscallError("setsockopt", unix.SetsockoptString(fd, sctp.SOL_SCTP, opt, string(b)))
 }
 

@@ -1,0 +1,351 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"time"
+	"unsafe"
+
+	"github.com/ishidawataru/sctp"
+	"github.com/sctpnet/sctpnet/internal/engine"
+	"golang.org/x/sys/unix"
+)
+
+// An op is one Send or Recv. The poller's callback is made once per op and the
+// ops are kept, so that a call allocates nothing.
+type op struct {
+	conn  *conn
+	owner bool
+	p     []byte
+	size  int  // Send: of one message, or 0
+	whole bool // Recv
+	n     int
+	err   error
+	msg   engine.Message
+	wait  bool // Recv: has waited
+
+	hdr  unix.Msghdr
+	iov  unix.Iovec
+	sctl struct { // of Send; the second part only with a TTL
+		info struct {
+			hdr unix.Cmsghdr
+			sctp.SndInfo
+		}
+		pr struct {
+			hdr unix.Cmsghdr
+			prInfo
+		}
+	}
+	rctl struct { // of Recv
+		hdr unix.Cmsghdr
+		rcvInfo
+	}
+
+	send, recv func(fd uintptr) bool
+}
+
+var ops = sync.Pool{New: func() any {
+	o := new(op)
+	o.hdr.Iov = &o.iov
+	o.hdr.SetIovlen(1)
+	info, pr := &o.sctl.info, &o.sctl.pr
+	info.hdr.Level, info.hdr.Type = sctp.SOL_SCTP, sctp.SCTP_CMSG_SNDINFO
+	info.hdr.SetLen(int(unsafe.Sizeof(*info)))
+	pr.hdr.Level, pr.hdr.Type = sctp.SOL_SCTP, cmsgPRInfo
+	pr.hdr.SetLen(int(unsafe.Sizeof(*pr)))
+	o.send, o.recv = o.doSend, o.doRecv
+	return o
+}}
+
+func newOp(c *conn, owner bool, p []byte) *op {
+	o := ops.Get().(*op)
+	o.conn, o.owner, o.p = c, owner, p
+	return o
+}
+
+// done returns the op to the pool, which must not keep the caller's memory.
+func (o *op) done() {
+	o.conn, o.p, o.err, o.iov.Base = nil, nil, nil, nil
+	o.n, o.size, o.whole, o.wait = 0, 0, false, false
+	o.msg = engine.Message{}
+	ops.Put(o)
+}
+
+// point sets the buffer of the next system call. The op is in the heap and
+// holds p as long as the call lasts, so the pointers that the kernel sees stay
+// valid.
+func (o *op) point(p []byte) {
+	o.iov.Base = unsafe.SliceData(p)
+	o.iov.SetLen(len(p))
+}
+
+// control sets the control buffer of the next system call, n bytes at p, which
+// is a part of the op.
+func (o *op) control(p unsafe.Pointer, n uintptr) {
+	o.hdr.Control = (*byte)(p)
+	o.hdr.SetControllen(int(n))
+}
+
+// taken reports whether the association belongs to an owner and this op is
+// somebody else's.
+func (o *op) taken() bool { return !o.owner && o.conn.taken.Load() }
+
+// waitError translates an error of the poller.
+func (o *op) waitError(err error) error {
+	if o.taken() {
+		return engine.ErrTaken // Take has used the deadline to get here
+	}
+	return waitError(err)
+}
+
+func waitError(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return os.ErrDeadlineExceeded
+	}
+	return net.ErrClosed
+}
+
+// Send sends p.
+func (c *conn) Send(p []byte, size int, m engine.Message) (int, error) {
+	return c.send(p, size, m, false)
+}
+
+func (c *conn) send(p []byte, size int, m engine.Message, owner bool) (int, error) {
+	o := newOp(c, owner, p)
+	defer o.done()
+	o.size, o.msg = size, m
+	// The poller's lock for writers is held until doSend returns true.
+	if err := c.raw.Write(o.send); err != nil && (o.n < len(p) || len(p) == 0) {
+		return o.n, o.waitError(err)
+	}
+	return o.n, o.err
+}
+
+func (o *op) doSend(fd uintptr) bool {
+	c := o.conn
+	for o.n < len(o.p) {
+		c.partial = o.n > 0
+		if o.taken() {
+			o.err = engine.ErrTaken
+			return true
+		}
+		p := o.p[o.n:]
+		if o.size > 0 {
+			p = p[:min(o.size, len(p))]
+		}
+		o.point(p)
+		turn := c.turn > 0 && c.sent+len(p) >= c.turn
+		o.putInfo(turn)
+		_, _, errno := unix.Syscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&o.hdr)), unix.MSG_NOSIGNAL)
+		switch errno {
+		case 0:
+			o.n += len(p) // all or nothing
+			c.sent += len(p)
+			if turn {
+				// Wait for the acknowledgement that was asked for. A writer
+				// that never waits keeps a reader on the same processor
+				// away, as the runtime polls the network only when nothing
+				// else can run. The window then fills, the kernel sends one
+				// chunk too many, drops it on the other side, and stands
+				// still until the retransmission timer expires.
+				c.sent = 0
+				c.partial = o.n < len(o.p)
+				return false
+			}
+		case unix.EINTR:
+		case unix.EAGAIN:
+			c.sent = 0
+			return false
+		case unix.EMSGSIZE:
+			// The send buffer was made smaller than a message.
+			room, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF)
+			if o.size > 0 && err == nil && room > 0 && room < len(p) {
+				o.size = room
+				continue
+			}
+			fallthrough
+		default:
+			c.fail(int(fd), errno)
+			o.err = os.NewSyscallError("sendmsg", errno)
+			c.partial = false
+			return true
+		}
+	}
+	c.partial = false
+	return true
+}
+
+// putInfo attaches what the message and its acknowledgement need, if anything.
+func (o *op) putInfo(ackNow bool) {
+	m, info := &o.msg, &o.sctl.info
+	if !ackNow && *m == (engine.Message{}) {
+		o.control(nil, 0)
+		return
+	}
+	info.SndInfo = sctp.SndInfo{SID: m.Stream, PPID: swapPPID(m.PPID), Context: m.Context}
+	if m.Unordered {
+		info.Flags |= sctp.SCTP_UNORDERED
+	}
+	if ackNow {
+		info.Flags |= sctp.SCTP_SACK_IMMEDIATELY
+	}
+	n := unsafe.Sizeof(*info)
+	if m.TTL > 0 {
+		// Rounded up: a lifetime of 0 would be for ever.
+		o.sctl.pr.prInfo = prInfo{Policy: prTTL, Value: uint32((m.TTL + time.Millisecond - 1) / time.Millisecond)}
+		n = unsafe.Sizeof(o.sctl)
+	}
+	o.control(unsafe.Pointer(&o.sctl), n)
+}
+
+// swapPPID converts between host order and the order in which it travels.
+func swapPPID(ppid uint32) uint32 {
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], ppid)
+	return binary.NativeEndian.Uint32(b[:])
+}
+
+// Recv receives into p.
+func (c *conn) Recv(p []byte, whole bool) (int, engine.Message, error) {
+	return c.recv(p, whole, false)
+}
+
+func (c *conn) recv(p []byte, whole, owner bool) (int, engine.Message, error) {
+	o := newOp(c, owner, p)
+	defer o.done()
+	o.whole = whole
+	// The poller's lock for readers is held until doRecv returns true.
+	if err := c.raw.Read(o.recv); err != nil && o.n == 0 {
+		return 0, engine.Message{}, o.waitError(err)
+	}
+	return o.n, o.msg, o.err
+}
+
+func (o *op) doRecv(fd uintptr) bool {
+	if len(o.p) == 0 {
+		return true
+	}
+	gone := false
+	for {
+		if o.taken() {
+			o.end(engine.ErrTaken)
+			return true
+		}
+		o.point(o.p[o.n:])
+		o.control(unsafe.Pointer(&o.rctl), unsafe.Sizeof(o.rctl))
+		r, _, errno := unix.Syscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&o.hdr)), 0)
+		n := int(r)
+		switch {
+		case errno == unix.EINTR:
+		case errno == unix.EAGAIN && gone:
+			o.end(o.conn.end())
+			return true
+		case errno == unix.EAGAIN:
+			if !o.wait && !o.conn.ended.Load() {
+				o.wait = true
+				return false
+			}
+			if _, err := assocStatus(int(fd)); err == nil {
+				o.wait = true
+				return false
+			}
+			if !o.conn.ended.Load() {
+				// Only a failure leaves a socket like this, and another call
+				// has been told of it and has not come to fail yet.
+				o.conn.cause.CompareAndSwap(0, uint32(unix.ECONNRESET))
+				o.conn.ended.Store(true)
+			}
+			gone = true // but something may have come before it went
+		case errno != 0:
+			o.conn.fail(int(fd), errno)
+			err := os.NewSyscallError("recvmsg", errno)
+			if o.conn.ended.Load() {
+				err = o.conn.end()
+			}
+			o.end(err)
+			return true
+		case n == 0:
+			o.end(o.conn.end())
+			return true
+		case o.hdr.Flags&sctp.MSG_NOTIFICATION != 0:
+			if o.notification(o.p[o.n : o.n+n]) {
+				return true
+			}
+		default:
+			if o.n == 0 {
+				o.takeInfo()
+			}
+			o.n += n
+			o.msg.More = o.hdr.Flags&unix.MSG_EOR == 0
+			if !o.whole || !o.msg.More || o.n == len(o.p) {
+				return true
+			}
+		}
+	}
+}
+
+// end ends a Recv with an error, unless it has a part of a message already:
+// the next Recv will meet the error again.
+func (o *op) end(err error) {
+	if o.n == 0 {
+		o.err = err
+	}
+}
+
+// takeInfo takes over the message info that the kernel has written.
+func (o *op) takeInfo() {
+	r := &o.rctl
+	if o.hdr.Controllen == 0 || r.hdr.Level != sctp.SOL_SCTP || r.hdr.Type != sctp.SCTP_CMSG_RCVINFO {
+		return
+	}
+	o.msg = engine.Message{
+		Stream:    r.Stream,
+		PPID:      swapPPID(r.PPID),
+		Unordered: r.Flags&sctp.SCTP_UNORDERED != 0,
+		SSN:       r.SSN,
+		TSN:       r.TSN,
+	}
+}
+
+// notification takes the next piece of a notification. It reports whether that
+// makes an event which ends the Recv.
+func (o *op) notification(piece []byte) bool {
+	c := o.conn
+	c.note = append(c.note, piece...)
+	if o.hdr.Flags&unix.MSG_EOR == 0 {
+		return false
+	}
+	note := c.note
+	c.note = c.note[:0]
+	if !o.owner {
+		return false // nobody has asked for events
+	}
+	o.msg.Reset = parseReset(note)
+	return o.msg.Reset != nil
+}
+
+// parseReset reads a struct sctp_stream_reset_event; it returns nil if the
+// notification is another.
+func parseReset(note []byte) *engine.Reset {
+	const header = 12 // type, flags, length, association
+	if len(note) < header || binary.NativeEndian.Uint16(note) != eventStreamReset {
+		return nil
+	}
+	flags := binary.NativeEndian.Uint16(note[2:])
+	r := &engine.Reset{
+		Incoming: flags&resetIncoming != 0,
+		// A peer that denies will do so again: what was asked for is then as
+		// done as it will be.
+		Failed: flags&resetFailed != 0,
+	}
+	if r.Incoming && flags&resetDenied != 0 {
+		return nil
+	}
+	for list := note[header:]; len(list) >= 2; list = list[2:] {
+		r.Streams = append(r.Streams, binary.NativeEndian.Uint16(list))
+	}
+	return r
+}

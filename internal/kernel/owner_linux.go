@@ -1,0 +1,65 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+	"golang.org/x/sys/unix"
+)
+
+// owner is a conn whose sending and receiving belong to one caller.
+type owner struct{ c *conn }
+
+// Take makes everybody leave: who comes from now on sees that the conn is
+// taken, who waits is woken by a deadline, and holding each of the poller's
+// locks once means that nobody is left inside.
+func (c *conn) Take() (engine.Owner, bool) {
+	c.taken.Store(true)
+	c.SetDeadline(aLongTimeAgo)
+	c.raw.Read(func(uintptr) bool { return true })
+	c.raw.Write(func(uintptr) bool { return true })
+	c.SetDeadline(time.Time{})
+	return owner{c}, c.partial
+}
+
+func (o owner) Send(p []byte, size int, m engine.Message) (int, error) {
+	return o.c.send(p, size, m, true)
+}
+
+func (o owner) Recv(p []byte) (int, engine.Message, error) { return o.c.recv(p, false, true) }
+
+func (o owner) SetWriteDeadline(t time.Time) error { return o.c.SetWriteDeadline(t) }
+
+func (o owner) CanReset() bool {
+	able := false
+	o.c.control(func(fd int) error {
+		// struct sctp_assoc_value; of an association it is whether the peer
+		// offered it in the handshake.
+		var buf [8]byte
+		_, err := getsockopt(fd, optReconfigSupported, buf[:])
+		able = err == nil && binary.NativeEndian.Uint32(buf[4:]) != 0
+		return nil
+	})
+	return able
+}
+
+func (o owner) ResetStreams(incoming bool, streams []uint16) error {
+	flags := uint16(resetOutgoing)
+	if incoming {
+		flags = resetIncoming
+	}
+	// struct sctp_reset_streams: the association, flags, count and list.
+	b := binary.NativeEndian.AppendUint32(nil, 0)
+	b = binary.NativeEndian.AppendUint16(b, flags)
+	b = binary.NativeEndian.AppendUint16(b, uint16(len(streams)))
+	for _, id := range streams {
+		b = binary.NativeEndian.AppendUint16(b, id)
+	}
+	err := o.c.control(func(fd int) error { return setBytes(fd, optResetStreams, b) })
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINPROGRESS) {
+		return engine.ErrBusy
+	}
+	return err
+}

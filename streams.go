@@ -1,0 +1,554 @@
+package sctpnet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// StreamConn is what an SCTP association has beyond a [net.Conn]: messages,
+// and streams of them. [*Conn] implements it, so that code which has a
+// net.Conn can ask for it with conn.(sctpnet.StreamConn).
+//
+// Messages arrive whole and in the order of their stream. Between streams
+// there is no order: a message that was lost holds up its own stream only.
+type StreamConn interface {
+	net.Conn
+
+	// WriteStream sends p as one message on a stream.
+	WriteStream(p []byte, stream uint16) (n int, err error)
+	// ReadStream is Read, and tells the stream that the bytes came on.
+	ReadStream(p []byte) (n int, stream uint16, err error)
+	// WriteMsg sends p as exactly one message.
+	WriteMsg(p []byte, info MsgInfo) (n int, err error)
+	// ReadMsg reads one message, or what of it p holds.
+	ReadMsg(p []byte) (n int, info MsgInfo, err error)
+
+	// Stream claims the stream with a number.
+	Stream(id uint16) (*Stream, error)
+	// OpenStream claims a stream that is not in use.
+	OpenStream() (*Stream, error)
+	// AcceptStream waits for a stream that the peer begins to use.
+	AcceptStream(ctx context.Context) (*Stream, error)
+	// NumStreams returns the numbers of streams that were negotiated.
+	NumStreams() (out, in uint16)
+}
+
+// MsgInfo describes a message.
+type MsgInfo struct {
+	// Stream is the number of the message's stream.
+	Stream uint16
+	// PPID is the payload protocol identifier, which SCTP carries for the
+	// application (RFC 9260 section 3.3.1). It is in host order here and
+	// travels in network order, as is the custom.
+	PPID uint32
+	// Unordered messages are delivered as they come, without regard to the
+	// order of their stream.
+	Unordered bool
+
+	// TTL is how long a message may wait to be sent (RFC 3758), in whole
+	// milliseconds, to which it is rounded up, up to 2^32-1. It is dropped
+	// if it was not sent by then. Zero means that it never is. Only WriteMsg
+	// uses it.
+	TTL time.Duration
+	// Context is a number that comes back with the report of a failure to
+	// send. Only WriteMsg uses it.
+	Context uint32
+
+	// SSN and TSN are the message's stream sequence number and the
+	// transmission sequence number of its first chunk. Only ReadMsg sets
+	// them.
+	SSN uint16
+	TSN uint32
+	// More says that the message goes on: the next ReadMsg returns more of
+	// it. Only ReadMsg sets it.
+	More bool
+}
+
+// message checks a MsgInfo for sending.
+func (i *MsgInfo) message() (engine.Message, error) {
+	const most = math.MaxUint32 * time.Millisecond
+	if i.TTL < 0 || i.TTL > most {
+		return engine.Message{}, fmt.Errorf("sctpnet: TTL %v of a message; allowed are 0 (none) to %v", i.TTL, most)
+	}
+	return engine.Message{
+		Stream:    i.Stream,
+		PPID:      i.PPID,
+		Unordered: i.Unordered,
+		TTL:       i.TTL,
+		Context:   i.Context,
+	}, nil
+}
+
+func msgInfo(m engine.Message) MsgInfo {
+	return MsgInfo{
+		Stream:    m.Stream,
+		PPID:      m.PPID,
+		Unordered: m.Unordered,
+		SSN:       m.SSN,
+		TSN:       m.TSN,
+		More:      m.More,
+	}
+}
+
+var errEmptyMessage = errors.New("empty message: SCTP has none")
+
+// NumStreams returns how many streams there are in each direction, numbered
+// from 0, as negotiated in the handshake: the lesser of what one side asked
+// for and the other granted (see [Config]). An association that had ended when
+// it was accepted has none.
+func (c *Conn) NumStreams() (out, in uint16) {
+	if !c.ok() {
+		return 0, 0
+	}
+	return c.e.Streams()
+}
+
+// MaxMessageSize returns how many bytes a message can have at most: the size of
+// the send buffer, which SetWriteBuffer changes.
+func (c *Conn) MaxMessageSize() int {
+	if !c.ok() {
+		return 0
+	}
+	n, err := c.e.MaxMessageSize()
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// WriteStream sends p as one message on a stream. It is WriteMsg with nothing
+// but the stream set.
+func (c *Conn) WriteStream(p []byte, stream uint16) (int, error) {
+	return c.WriteMsg(p, MsgInfo{Stream: stream})
+}
+
+// WriteMsg sends p as exactly one message, or returns an error and sends
+// nothing. It waits as Write does. Messages cannot be empty, nor larger than
+// MaxMessageSize, which gives an error that wraps EMSGSIZE, nor can they be
+// sent on a stream that there is not.
+func (c *Conn) WriteMsg(p []byte, info MsgInfo) (int, error) {
+	if !c.ok() {
+		return 0, syscall.EINVAL
+	}
+	n, err := c.writeMsg(p, info, func(msg engine.Message) (int, error) { return c.send(p, true, msg) })
+	return n, c.opError("write", err)
+}
+
+// writeMsg checks a message and has it sent.
+func (c *Conn) writeMsg(p []byte, info MsgInfo, send func(engine.Message) (int, error)) (int, error) {
+	msg, err := info.message()
+	if err != nil {
+		return 0, err
+	}
+	if out, in := c.NumStreams(); info.Stream >= out && out+in > 0 {
+		return 0, errNoStream(info.Stream, out)
+	}
+	if len(p) == 0 {
+		return 0, errEmptyMessage
+	}
+	n, err := send(msg)
+	if errors.Is(err, syscall.EMSGSIZE) {
+		err = fmt.Errorf("message of %d bytes; the send buffer allows %d: %w", len(p), c.MaxMessageSize(), err)
+	}
+	return n, err
+}
+
+func errNoStream(id, n uint16) error {
+	return fmt.Errorf("stream %d of %d: there are streams 0 to %d: %w", id, n, int(n)-1, syscall.EINVAL)
+}
+
+// ReadStream reads as Read does and also returns the number of the stream that
+// the bytes came on. They are of one message.
+func (c *Conn) ReadStream(p []byte) (n int, stream uint16, err error) {
+	if !c.ok() {
+		return 0, 0, syscall.EINVAL
+	}
+	n, msg, err := c.recv(p, false)
+	return n, msg.Stream, c.opError("read", err)
+}
+
+// ReadMsg reads the next message into p and describes it. If p does not hold
+// all of it, info.More is set and the next ReadMsg (or Read) goes on with it.
+// The same may happen when the read deadline passes in the middle of a
+// message; nothing is lost.
+//
+// Once streams are claimed, ReadMsg gets the messages of those that are not.
+func (c *Conn) ReadMsg(p []byte) (n int, info MsgInfo, err error) {
+	if !c.ok() {
+		return 0, info, syscall.EINVAL
+	}
+	n, msg, err := c.recv(p, true)
+	return n, msgInfo(msg), c.opError("read", err)
+}
+
+// A Stream is one stream in each direction of an association, of the same
+// number, as a [net.Conn] of its own. Deadlines, Close and errors are its own
+// too; the addresses are the association's.
+//
+// What arrives for a Stream waits for its Read, up to 256 KiB and the message
+// that exceeds it. While a Stream is full and not read, nothing is received
+// for any other stream of the association, and the peer is held back:
+// nothing is dropped. Read all streams, or close those that are not wanted.
+//
+// Multiple goroutines may invoke methods on a Stream simultaneously.
+type Stream struct {
+	sender
+	m       *mux
+	id      uint16
+	onClose func()
+
+	arrived chan struct{} // has a value when something may be there to read
+	read    deadline
+	rmu     sync.Mutex // held for the time of one Read
+	cur     piece      // what a Read has begun; under rmu
+
+	// Under m.mu.
+	queue     queue
+	in, out   direction
+	deaf      bool      // what arrives is dropped,
+	dropped   time.Time // since when,
+	stopAsked bool      // and the peer was asked to stop
+	isClosed  bool
+	until     time.Time // the end of the number's quarantine
+}
+
+var _ net.Conn = (*Stream)(nil)
+
+// A direction is the state of one direction of a stream.
+type direction uint8
+
+const (
+	open  direction = iota
+	asked           // we asked for its reset
+	over            // it was reset
+)
+
+// Stream claims the stream with a number below NumStreams of either direction:
+// from now on its messages go to the [Stream] and not to the Conn. Of those
+// that have arrived it gets what the Conn has not read. A stream can be claimed
+// once, and again after its Close, when both directions are reset.
+//
+// The peer is not told of it.
+func (c *Conn) Stream(id uint16) (*Stream, error) {
+	if !c.ok() {
+		return nil, syscall.EINVAL
+	}
+	if out, in := c.NumStreams(); id >= max(out, in) {
+		return nil, c.opError("open", errNoStream(id, max(out, in)))
+	}
+	if c.closed.Load() {
+		return nil, c.opError("open", net.ErrClosed)
+	}
+	m := c.startMux()
+	s, err := m.awaitFree(func() (*Stream, error) {
+		switch s := m.streams[id]; {
+		case s != nil && s.isClosed && s.in == over && s.out != open:
+			m.free(s)
+			fallthrough
+		case s == nil:
+			return m.claim(id), nil
+		case s.isClosed:
+			return nil, nil
+		}
+		return nil, fmt.Errorf("stream %d is in use already", id)
+	}, fmt.Errorf("stream %d is still being closed", id))
+	return s, c.opError("open", err)
+}
+
+// ErrNoFreeStream is returned by OpenStream when all streams are in use.
+var ErrNoFreeStream = errors.New("all streams are in use")
+
+// OpenStream claims a stream that is not in use: an even number, but not 0, on
+// the side that dialled, an odd one on the side that accepted (RFC 8832
+// section 6), so that two sides that open streams never choose the same. If
+// there is none left, the error wraps [ErrNoFreeStream]; OpenStream waits up to
+// a second for one that is being closed.
+//
+// The peer is not told of it before something is written.
+func (c *Conn) OpenStream() (*Stream, error) {
+	if !c.ok() {
+		return nil, syscall.EINVAL
+	}
+	if c.closed.Load() {
+		return nil, c.opError("open", net.ErrClosed)
+	}
+	first := 2
+	if c.accepted {
+		first = 1
+	}
+	out, in := c.NumStreams()
+	count := max(0, (int(min(out, in))-first+1)/2)
+	none := fmt.Errorf("%w: of %d outgoing and %d incoming, %d are for this side to open", ErrNoFreeStream, out, in, count)
+	m := c.startMux()
+	s, err := m.awaitFree(func() (*Stream, error) {
+		if m.err != nil {
+			return nil, m.err
+		}
+		closing := false
+		for range count {
+			id := uint16(first + 2*(m.opened%count))
+			m.opened++
+			if m.isFree(id) {
+				return m.claim(id), nil
+			}
+			closing = closing || m.streams[id] != nil && m.streams[id].isClosed
+		}
+		if !closing {
+			return nil, none
+		}
+		return nil, nil
+	}, none)
+	return s, c.opError("open", err)
+}
+
+// AcceptStream waits for a stream that the peer begins to use, or has used
+// before, and claims it. It returns ctx's error when that ends, and an error
+// that wraps [io.EOF], or the reason, when the association does.
+//
+// The peer's messages on stream 0 are left to a Read of the Conn that is
+// waiting for them.
+func (c *Conn) AcceptStream(ctx context.Context) (*Stream, error) {
+	if !c.ok() {
+		return nil, syscall.EINVAL
+	}
+	if c.closed.Load() {
+		return nil, c.opError("accept", net.ErrClosed)
+	}
+	s, err := c.startMux().acceptStream(ctx)
+	if err != nil {
+		return nil, c.opError("accept", err)
+	}
+	return s, nil
+}
+
+func (s *Stream) ok() bool { return s != nil && s.m != nil }
+
+// ID returns the stream's number.
+func (s *Stream) ID() uint16 {
+	if !s.ok() {
+		return 0
+	}
+	return s.id
+}
+
+// Read reads bytes that the peer wrote on the stream, as [Conn.Read] does.
+// When the peer has closed the stream or its writing, Read returns what there
+// is and then [io.EOF], as it does when the association ends; when the
+// association fails, an error that wraps the reason.
+func (s *Stream) Read(p []byte) (int, error) {
+	if !s.ok() {
+		return 0, syscall.EINVAL
+	}
+	n, _, err := s.recv(p, false)
+	return n, s.m.c.opError("read", err)
+}
+
+// ReadMsg reads the next message of the stream, as [Conn.ReadMsg] does.
+func (s *Stream) ReadMsg(p []byte) (int, MsgInfo, error) {
+	if !s.ok() {
+		return 0, MsgInfo{}, syscall.EINVAL
+	}
+	n, msg, err := s.recv(p, true)
+	return n, msgInfo(msg), s.m.c.opError("read", err)
+}
+
+func (s *Stream) recv(p []byte, whole bool) (n int, msg engine.Message, err error) {
+	s.rmu.Lock()
+	defer s.rmu.Unlock()
+	if s.isGone() && s.hasClosed() {
+		return 0, msg, net.ErrClosed
+	}
+	return receive(p, whole, &s.cur, &s.read, s.arrived, s)
+}
+
+func (s *Stream) hasClosed() bool {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	return s.isClosed
+}
+
+// next takes the next piece out of the queue.
+func (s *Stream) next() (piece, bool, error) {
+	m := s.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case s.isClosed:
+		return piece{}, false, net.ErrClosed
+	case len(s.queue.rest()) > 0:
+		m.room.Signal()
+		return s.queue.remove(0), true, nil
+	case s.in == over, s.deaf:
+		return piece{}, false, io.EOF
+	}
+	return piece{}, false, m.err
+}
+
+// Write writes p on the stream, as [Conn.Write] does. Other streams have their
+// turn after each message. Once the peer has reset this direction, or
+// CloseWrite was called, Write fails with EPIPE.
+func (s *Stream) Write(p []byte) (int, error) {
+	if !s.ok() {
+		return 0, syscall.EINVAL
+	}
+	n, err := s.send(p, false, engine.Message{Stream: s.id})
+	return n, s.m.c.opError("write", err)
+}
+
+// WriteMsg sends p as exactly one message on the stream, as [Conn.WriteMsg]
+// does. info.Stream is ignored.
+func (s *Stream) WriteMsg(p []byte, info MsgInfo) (int, error) {
+	if !s.ok() {
+		return 0, syscall.EINVAL
+	}
+	info.Stream = s.id
+	n, err := s.m.c.writeMsg(p, info, func(msg engine.Message) (int, error) { return s.send(p, true, msg) })
+	return n, s.m.c.opError("write", err)
+}
+
+func (s *Stream) send(p []byte, single bool, msg engine.Message) (int, error) {
+	n, err := s.m.send(&s.sender, p, single, msg, false)
+	if err == net.ErrClosed && !s.hasClosed() && !s.m.c.closed.Load() {
+		err = syscall.EPIPE // only writing has ended
+	}
+	return n, err
+}
+
+// CloseWrite ends the writing direction: when all that was written has gone,
+// the outgoing stream is reset (RFC 6525), and the peer's Read gives io.EOF
+// after the last byte. Reading goes on. CloseWrite does not wait.
+//
+// If the peer has no stream reconfiguration the error wraps
+// [errors.ErrUnsupported], and nothing has changed.
+func (s *Stream) CloseWrite() error {
+	if !s.ok() {
+		return syscall.EINVAL
+	}
+	m := s.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case s.isClosed:
+		return m.c.opError("close", net.ErrClosed)
+	case !m.canReset:
+		return m.c.opError("close", fmt.Errorf("the peer has no stream reconfiguration: %w", errors.ErrUnsupported))
+	case !s.isGone():
+		s.endWrite()
+	}
+	return nil
+}
+
+// endWrite ends the writing direction.
+func (s *Stream) endWrite() {
+	s.m.kick(&s.sender)
+	if s.m.err == nil {
+		s.m.ask(s, false)
+		s.m.flushResets()
+	}
+}
+
+// CloseRead ends the reading direction: Read gives io.EOF, and what arrives is
+// dropped. The peer is asked to stop when it goes on sending.
+func (s *Stream) CloseRead() error {
+	if !s.ok() {
+		return syscall.EINVAL
+	}
+	m := s.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s.isClosed {
+		return m.c.opError("close", net.ErrClosed)
+	}
+	s.endRead()
+	return nil
+}
+
+// endRead ends the reading direction.
+func (s *Stream) endRead() {
+	s.deaf = true
+	s.queue.drop()
+	signal(s.arrived)
+	s.m.room.Signal()
+}
+
+// Close closes the stream, both directions of it, and not the association.
+// Waiting calls return [net.ErrClosed]. What was written is still delivered;
+// the peer then reads io.EOF. What the peer goes on writing is dropped, and it
+// is asked to stop, after which its Write fails with EPIPE.
+//
+// When the peer has closed the stream too, its number can be used again. With a
+// peer that has no stream reconfiguration, Close does nothing that the peer
+// would notice.
+func (s *Stream) Close() error {
+	if !s.ok() {
+		return syscall.EINVAL
+	}
+	m := s.m
+	m.mu.Lock()
+	if s.isClosed {
+		m.mu.Unlock()
+		return m.c.opError("close", net.ErrClosed)
+	}
+	s.isClosed = true
+	s.endRead()
+	if !s.isGone() {
+		s.endWrite()
+	}
+	m.forget(s)
+	m.mu.Unlock()
+	if s.onClose != nil {
+		s.onClose()
+	}
+	return nil
+}
+
+// LocalAddr returns the association's local address.
+func (s *Stream) LocalAddr() net.Addr {
+	if !s.ok() {
+		return nil
+	}
+	return s.m.c.LocalAddr()
+}
+
+// RemoteAddr returns the association's remote address.
+func (s *Stream) RemoteAddr() net.Addr {
+	if !s.ok() {
+		return nil
+	}
+	return s.m.c.RemoteAddr()
+}
+
+// SetDeadline sets the stream's read and write deadline, as [net.Conn] says.
+func (s *Stream) SetDeadline(t time.Time) error { return s.setDeadlines(true, true, t) }
+
+// SetReadDeadline sets the stream's read deadline, as [Conn.SetReadDeadline].
+func (s *Stream) SetReadDeadline(t time.Time) error { return s.setDeadlines(true, false, t) }
+
+// SetWriteDeadline sets the stream's write deadline, as
+// [Conn.SetWriteDeadline].
+func (s *Stream) SetWriteDeadline(t time.Time) error { return s.setDeadlines(false, true, t) }
+
+func (s *Stream) setDeadlines(read, write bool, t time.Time) error {
+	if !s.ok() {
+		return syscall.EINVAL
+	}
+	if s.hasClosed() {
+		return s.m.c.opError("set", net.ErrClosed)
+	}
+	if read {
+		s.read.set(t)
+	}
+	if write {
+		s.m.setWriteDeadline(&s.sender, t)
+	}
+	return nil
+}
