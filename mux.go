@@ -52,6 +52,7 @@ type mux struct {
 	retry     *time.Timer     // of resets
 	wait      time.Duration   // until the next retry
 	canReset  bool
+	ended     bool  // the association has ended, though not receiving
 	err       error // why receiving has ended
 }
 
@@ -238,18 +239,39 @@ func (m *mux) deliver(p piece) {
 		m.used[id] = true
 		m.unclaimed.push(p)
 		m.signalUnclaimed()
-		for m.unclaimed.bytes >= queueSize && !m.ended() {
-			m.room.Wait()
-		}
+		m.awaitRoom(func() bool { return m.unclaimed.bytes < queueSize })
 	case s.deaf:
 		p.buf.release()
 		m.stop(s)
 	default:
 		s.queue.push(p)
 		signal(s.arrived)
-		for s.queue.bytes >= queueSize && !s.deaf && !m.ended() {
-			m.room.Wait()
+		m.awaitRoom(func() bool { return s.queue.bytes < queueSize || s.deaf })
+	}
+}
+
+// awaitRoom waits until there is room in a queue. It does not let the end of
+// the association go unnoticed meanwhile, for which others may be waiting: once
+// that has come, what is left to receive is not much, and is taken without
+// regard to room.
+func (m *mux) awaitRoom(room func() bool) {
+	const lookEvery = 200 * time.Millisecond
+	var look *time.Timer
+	for !room() && !m.ended && !m.c.closed.Load() {
+		if look == nil {
+			look = time.AfterFunc(lookEvery, func() {
+				ended := m.e.Ended()
+				m.mu.Lock()
+				defer m.mu.Unlock()
+				if m.ended = ended; ended {
+					m.room.Broadcast()
+				} else {
+					look.Reset(lookEvery)
+				}
+			})
+			defer look.Stop()
 		}
+		m.room.Wait()
 	}
 }
 
@@ -279,10 +301,6 @@ func (m *mux) signalUnclaimed() {
 	signal(m.arrived)
 	signal(m.acceptable)
 }
-
-// ended reports whether it makes no sense to go on receiving. m.mu is let go
-// while the receiver waits, and Close is told by the association's own state.
-func (m *mux) ended() bool { return m.c.closed.Load() }
 
 // end notes why receiving has ended and wakes everybody.
 func (m *mux) end(err error) {

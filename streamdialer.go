@@ -239,4 +239,3 @@ func (c *Conn) hasEnded() bool {
 		return false
 	}
 }
-

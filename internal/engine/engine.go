@@ -94,6 +94,9 @@ type Owner interface {
 	Recv(p []byte) (int, Message, error)
 	// SetWriteDeadline is for Send, also one that waits.
 	SetWriteDeadline(t time.Time) error
+	// Ended reports whether the association has ended, even if there still
+	// is something to receive.
+	Ended() bool
 	// CanReset reports whether both sides have stream reconfiguration.
 	CanReset() bool
 	// ResetStreams asks the peer to reset streams: outgoing ones, or if

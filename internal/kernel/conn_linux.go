@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -57,9 +58,9 @@ func newConn(sk *socket, o engine.Options, bound, remote *engine.Addr) (*conn, e
 		if c.local, err = localAddr(fd, bound, c.remote); err != nil {
 			return err
 		}
-		// Only a path over the loopback interface has an MTU that large; the
-		// peer is then on this host, and so are all its addresses.
-		if o.LoopbackMTU != 0 && st.PrimaryPeerAddr.MTU >= loopbackMTU {
+		// All addresses of a peer on this host are reached over the loopback
+		// interface. The MTU is asked first because it costs nothing.
+		if o.LoopbackMTU != 0 && st.PrimaryPeerAddr.MTU >= loopbackMTU && isLocal(primary.IP) {
 			c.turn = int(st.RWND) / 4
 			return setStruct(fd, sctp.SCTP_PEER_ADDR_PARAMS, pathParams{
 				PathMTU: uint32(o.LoopbackMTU),
@@ -74,6 +75,18 @@ func newConn(sk *socket, o engine.Options, bound, remote *engine.Addr) (*conn, e
 // loopbackMTU is the path MTU over Linux's interface lo: 65536, of which an
 // IPv4 packet can have 65535, and SCTP the multiple of four below.
 const loopbackMTU = 65532
+
+// isLocal reports whether an address is this host's.
+func isLocal(ip net.IP) bool {
+	if ip.IsLoopback() {
+		return true
+	}
+	addrs, err := net.InterfaceAddrs()
+	return err == nil && slices.ContainsFunc(addrs, func(a net.Addr) bool {
+		n, ok := a.(*net.IPNet)
+		return ok && n.IP.Equal(ip)
+	})
+}
 
 // peerAddr is the peer's list of addresses, the primary first, or nil when the
 // association is gone and the list with it.

@@ -32,6 +32,13 @@ func (o owner) Recv(p []byte) (int, engine.Message, error) { return o.c.recv(p, 
 
 func (o owner) SetWriteDeadline(t time.Time) error { return o.c.SetWriteDeadline(t) }
 
+func (o owner) Ended() bool {
+	return o.c.control(func(fd int) error {
+		_, err := assocStatus(fd)
+		return err
+	}) != nil
+}
+
 func (o owner) CanReset() bool {
 	able := false
 	o.c.control(func(fd int) error {
