@@ -229,13 +229,13 @@ func (m *mux) receive() {
 func (m *mux) deliver(p piece) {
 	id := p.msg.Stream
 	s := m.streams[id]
-	if s != nil && s.in == over && s.out != open && s.isClosed {
+	if s != nil && s.isReset() {
 		// The peer has seen both resets and begins anew.
 		m.free(s)
 		s = nil
 	}
 	switch {
-	case s == nil || s.in == over:
+	case s == nil || s.in == over && !s.deaf:
 		m.used[id] = true
 		m.unclaimed.push(p)
 		m.signalUnclaimed()
@@ -276,14 +276,13 @@ func (m *mux) awaitRoom(room func() bool) {
 }
 
 // stop asks the peer to stop sending on a stream that nobody reads any more, if
-// it goes on with it. One that is about to close anyway is left alone: the
-// request would cross its own reset, and might meet the next use of the number.
+// it goes on with it. One that is about to close anyway is left alone.
 func (m *mux) stop(s *Stream) {
 	switch now := time.Now(); {
 	case s.dropped.IsZero():
 		s.dropped = now
-	case !s.stopAsked && now.Sub(s.dropped) > stopAfter:
-		s.stopAsked = true
+	case s.stop == open && now.Sub(s.dropped) > stopAfter:
+		s.stop = wanted
 		m.ask(s, true)
 		m.flushResets()
 	}
@@ -293,7 +292,7 @@ const (
 	stopAfter = 100 * time.Millisecond
 
 	// quarantine is how long the number of a stream is kept from use that
-	// the peer was asked to stop, because it may still reset it once more.
+	// the peer was asked to stop, if its own reset does not come.
 	quarantine = 500 * time.Millisecond
 )
 
@@ -338,43 +337,52 @@ func (m *mux) onReset(r *engine.Reset) {
 			if m.late[id]--; m.late[id] == 0 {
 				delete(m.late, id)
 			}
-		case r.Failed && (r.Incoming || s == nil):
-		case r.Failed && s.out == asked:
-			// Most likely the peer was asking at the same time.
-			s.out = open
-			m.ask(s, false)
-			m.retryResets()
+		case r.Failed && s == nil:
+		case r.Failed && r.Incoming:
+			if s.stop == asked {
+				s.stop = wanted // it will not be asked for again
+				m.forget(s)
+			}
 		case r.Failed:
-		case !r.Incoming:
-			if s == nil {
-				break
+			if s.out == asked {
+				// Most likely the peer was asking at the same time.
+				s.out = wanted
+				m.ask(s, false)
+				m.retryResets()
 			}
-			if s.out == open {
-				m.kick(&s.sender) // the peer asked for it
-			}
+		case !r.Incoming && s == nil:
+		case !r.Incoming && s.out == asked:
 			s.out = over
 			m.forget(s)
-		case s != nil && !s.until.IsZero():
-			// The one that quarantine is for.
-		case s == nil || s.in == over:
+		case !r.Incoming:
+			m.kick(&s.sender) // the peer asked for it
+		case s == nil || s.in == over && !s.isClosed:
 			m.unclaimed.push(piece{msg: engine.Message{Stream: id}})
 			m.signalUnclaimed()
 		default:
 			s.in = over
+			s.until = time.Now().Add(quarantine)
+			s.resets++
 			signal(s.arrived)
 			m.forget(s)
 		}
 	}
 }
 
+// isReset reports whether a stream was closed and both directions are reset, as
+// far as the peer is concerned.
+//
+// Where the peer was asked to stop, its system has reset the stream at once,
+// and its program may have written after that. It resets the stream itself when
+// it closes it, and only that is the end of what it sends.
+func (s *Stream) isReset() bool {
+	return s.isClosed && s.in == over && s.out >= asked &&
+		(s.stop != asked || s.resets > 1 || time.Now().After(s.until))
+}
+
 // forget makes a stream's number free once nothing of the stream is left.
 func (m *mux) forget(s *Stream) {
-	switch {
-	case !s.isClosed || m.streams[s.id] != s:
-	case m.canReset && (s.in != over || s.out != over):
-	case s.stopAsked && s.until.IsZero():
-		s.until = time.Now().Add(quarantine)
-	case !s.stopAsked:
+	if s.isClosed && m.streams[s.id] == s && (s.isReset() && s.out == over || !m.canReset) {
 		m.free(s)
 		if len(m.unclaimed.rest()) > 0 {
 			m.signalUnclaimed() // the peer may have begun to use it again
@@ -424,7 +432,7 @@ func (m *mux) awaitFree(claim func() (*Stream, error), otherwise error) (*Stream
 // isFree reports whether a number can be used for a new stream.
 func (m *mux) isFree(id uint16) bool {
 	s := m.streams[id]
-	return (s == nil || !s.until.IsZero() && time.Now().After(s.until)) && !m.used[id]
+	return (s == nil || s.isReset() && s.out == over) && !m.used[id]
 }
 
 // ask puts a request for a reset on the list, for flushResets.
@@ -439,7 +447,7 @@ func (m *mux) ask(s *Stream, incoming bool) {
 func (m *mux) flushResets() {
 	for {
 		m.resets = slices.DeleteFunc(m.resets, func(r reset) bool {
-			return !r.incoming && r.s.out != open || r.incoming && r.s.in != open
+			return r.incoming && r.s.in == over
 		})
 		if len(m.resets) == 0 {
 			return
@@ -471,7 +479,11 @@ func (m *mux) flushResets() {
 			if r.incoming != incoming || !slices.Contains(ids, r.s.id) {
 				return false
 			}
-			if !incoming && err == nil {
+			switch {
+			case err != nil:
+			case incoming:
+				r.s.stop = asked
+			default:
 				r.s.out = asked
 			}
 			return true

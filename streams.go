@@ -212,13 +212,14 @@ type Stream struct {
 	cur     piece      // what a Read has begun; under rmu
 
 	// Under m.mu.
-	queue     queue
-	in, out   direction
-	deaf      bool      // what arrives is dropped,
-	dropped   time.Time // since when,
-	stopAsked bool      // and the peer was asked to stop
-	isClosed  bool
-	until     time.Time // the end of the number's quarantine
+	queue    queue
+	in, out  direction
+	deaf     bool      // what arrives is dropped,
+	dropped  time.Time // since when,
+	stop     direction // whether the peer was asked to stop
+	resets   int       // by the peer
+	until    time.Time // the end of the number's quarantine, after the first
+	isClosed bool
 }
 
 var _ net.Conn = (*Stream)(nil)
@@ -227,9 +228,10 @@ var _ net.Conn = (*Stream)(nil)
 type direction uint8
 
 const (
-	open  direction = iota
-	asked           // we asked for its reset
-	over            // it was reset
+	open   direction = iota
+	wanted           // its reset is on the list
+	asked            // we asked for its reset
+	over             // it was reset
 )
 
 // Stream claims the stream with a number below NumStreams of either direction:
@@ -251,7 +253,7 @@ func (c *Conn) Stream(id uint16) (*Stream, error) {
 	m := c.startMux()
 	s, err := m.awaitFree(func() (*Stream, error) {
 		switch s := m.streams[id]; {
-		case s != nil && s.isClosed && s.in == over && s.out != open:
+		case s != nil && s.isReset():
 			m.free(s)
 			fallthrough
 		case s == nil:
@@ -441,16 +443,16 @@ func (s *Stream) CloseWrite() error {
 		return m.c.opError("close", net.ErrClosed)
 	case !m.canReset:
 		return m.c.opError("close", fmt.Errorf("the peer has no stream reconfiguration: %w", errors.ErrUnsupported))
-	case !s.isGone():
-		s.endWrite()
 	}
+	s.endWrite()
 	return nil
 }
 
 // endWrite ends the writing direction.
 func (s *Stream) endWrite() {
 	s.m.kick(&s.sender)
-	if s.m.err == nil {
+	if s.m.err == nil && s.out == open {
+		s.out = wanted
 		s.m.ask(s, false)
 		s.m.flushResets()
 	}
@@ -500,9 +502,7 @@ func (s *Stream) Close() error {
 	}
 	s.isClosed = true
 	s.endRead()
-	if !s.isGone() {
-		s.endWrite()
-	}
+	s.endWrite()
 	m.forget(s)
 	m.mu.Unlock()
 	if s.onClose != nil {

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -31,8 +32,8 @@ type conn struct {
 	cause atomic.Uint32 // the errno that ended the association, or 0
 
 	// turn is how many bytes are sent over the loopback interface before the
-	// reader there has its turn; 0 on other paths. sent counts towards it,
-	// under the poller's lock for writers.
+	// reader there has its turn, if there is one processor for both; else 0.
+	// sent counts towards it, under the poller's lock for writers.
 	turn, sent int
 
 	taken   atomic.Bool // there is an owner, to whom Send and Recv are left
@@ -61,7 +62,9 @@ func newConn(sk *socket, o engine.Options, bound, remote *engine.Addr) (*conn, e
 		// All addresses of a peer on this host are reached over the loopback
 		// interface. The MTU is asked first because it costs nothing.
 		if o.LoopbackMTU != 0 && st.PrimaryPeerAddr.MTU >= loopbackMTU && isLocal(primary.IP) {
-			c.turn = int(st.RWND) / 4
+			if runtime.GOMAXPROCS(0) == 1 {
+				c.turn = int(st.RWND) / 4
+			}
 			return setStruct(fd, sctp.SCTP_PEER_ADDR_PARAMS, pathParams{
 				PathMTU: uint32(o.LoopbackMTU),
 				Flags:   sppPMTUDDisable,
