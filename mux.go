@@ -56,9 +56,13 @@ type mux struct {
 	err       error // why receiving has ended
 }
 
-// queueSize is how many bytes a queue takes before it is full. One that is not
-// full takes another message, whatever its size.
-const queueSize = 256 << 10
+// queueSize is how many bytes a queue takes before it is full, of which every
+// piece costs pieceSize beside its own. One that is not full takes another
+// piece, whatever its size.
+const (
+	queueSize = 256 << 10
+	pieceSize = 128
+)
 
 // A sender is somebody who sends, with a deadline of his own.
 type sender struct {
@@ -143,12 +147,22 @@ type piece struct {
 
 func (p *piece) isEnd() bool { return p.buf == nil }
 
+// cost is what the piece counts in a queue.
+func (p *piece) cost() int {
+	if p.isEnd() {
+		return 0
+	}
+	return len(p.data) + pieceSize
+}
+
 // A queue is a queue of pieces, those from head on.
 type queue struct {
 	pieces []piece
 	head   int
 	bytes  int
 }
+
+func (q *queue) isFull() bool { return q.bytes >= queueSize }
 
 // rest returns the pieces that are in the queue.
 func (q *queue) rest() []piece { return q.pieces[q.head:] }
@@ -160,14 +174,14 @@ func (q *queue) push(p piece) {
 		q.pieces, q.head = q.pieces[:n], 0
 	}
 	q.pieces = append(q.pieces, p)
-	q.bytes += len(p.data)
+	q.bytes += p.cost()
 }
 
 // remove takes the piece i of rest out.
 func (q *queue) remove(i int) piece {
 	i += q.head
 	p := q.pieces[i]
-	q.bytes -= len(p.data)
+	q.bytes -= p.cost()
 	copy(q.pieces[q.head+1:i+1], q.pieces[q.head:i])
 	q.pieces[q.head] = piece{}
 	if q.head++; q.head == len(q.pieces) {
@@ -239,14 +253,18 @@ func (m *mux) deliver(p piece) {
 		m.used[id] = true
 		m.unclaimed.push(p)
 		m.signalUnclaimed()
-		m.awaitRoom(func() bool { return m.unclaimed.bytes < queueSize })
+		if m.unclaimed.isFull() {
+			m.awaitRoom(&m.unclaimed)
+		}
 	case s.deaf:
 		p.buf.release()
 		m.stop(s)
 	default:
 		s.queue.push(p)
 		signal(s.arrived)
-		m.awaitRoom(func() bool { return s.queue.bytes < queueSize || s.deaf })
+		if s.queue.isFull() {
+			m.awaitRoom(&s.queue) // or for its being dropped
+		}
 	}
 }
 
@@ -254,10 +272,10 @@ func (m *mux) deliver(p piece) {
 // the association go unnoticed meanwhile, for which others may be waiting: once
 // that has come, what is left to receive is not much, and is taken without
 // regard to room.
-func (m *mux) awaitRoom(room func() bool) {
+func (m *mux) awaitRoom(q *queue) {
 	const lookEvery = 200 * time.Millisecond
 	var look *time.Timer
-	for !room() && !m.ended && !m.c.closed.Load() {
+	for q.isFull() && !m.ended && !m.c.closed.Load() {
 		if look == nil {
 			look = time.AfterFunc(lookEvery, func() {
 				ended := m.e.Ended()
@@ -293,7 +311,7 @@ const (
 
 	// quarantine is how long the number of a stream is kept from use that
 	// the peer was asked to stop, if its own reset does not come.
-	quarantine = 500 * time.Millisecond
+	quarantine = 5 * time.Second
 )
 
 func (m *mux) signalUnclaimed() {
