@@ -102,6 +102,7 @@ func ExampleDialer() {
 	// true
 }
 
+// Of the 64 streams that a dialler asks for by default, this listener grants 16.
 func ExampleListenConfig() {
 	lc := sctpnet.ListenConfig{
 		Config: sctpnet.Config{MaxInStreams: 16},
@@ -117,9 +118,10 @@ func ExampleListenConfig() {
 		log.Fatal(err)
 	}
 	defer conn.Close()
-	fmt.Println("dialled")
+	out, in := conn.(*sctpnet.Conn).NumStreams()
+	fmt.Println(out, "out,", in, "in")
 	// Output:
-	// dialled
+	// 16 out, 64 in
 }
 
 // A list of addresses is one endpoint that has them all. The association goes
