@@ -25,13 +25,44 @@
 // came on. As with TCP, what one end writes in one piece the other may read in
 // several.
 //
+// # Messages and streams
+//
+// What SCTP has beyond TCP is in [StreamConn], which a *Conn implements, so
+// that code which has a net.Conn can ask for it:
+//
+//	sc := conn.(sctpnet.StreamConn)
+//	n, err := sc.WriteMsg(request, sctpnet.MsgInfo{Stream: 3, PPID: 46})
+//	n, info, err := sc.ReadMsg(buf)
+//
+// A message is sent and read whole, and has a stream, a payload protocol
+// identifier, and if wanted a lifetime.
+//
+// A stream can be a [net.Conn] of its own, a [*Stream], with its deadlines, its
+// EOF, and a half-close. OpenStream and AcceptStream make one association serve
+// many exchanges, none of which waits for what another has lost:
+//
+//	s, err := sc.OpenStream()
+//	s, err := sc.AcceptStream(ctx)
+//
+// Messages of a stream that was claimed so, or by Stream, go to it; all others
+// go to the Conn. The first claim starts a goroutine that receives for all of
+// them, until the Conn is closed. Streams end by their reset (RFC 6525), for
+// which both sides must have stream reconfiguration, as Linux has since 4.11.
+//
+// [StreamDialer] and [NewStreamListener] do this for code that knows nothing of
+// it, such as net/http, with one association for each address:
+//
+//	var d sctpnet.StreamDialer
+//	transport := &http.Transport{DialContext: d.DialContext}
+//	http.Serve(sctpnet.NewStreamListener(ln), handler)
+//
 // # What is different from TCP
 //
 // There is no half-close. A TCP program may say that it will write no more and
 // go on reading; SCTP can only end both directions, which [Conn.Shutdown] does.
 // For this reason Conn has no CloseWrite method: a proxy would call it and cut
 // off the answer. A protocol that marks the end of a request by a half-close
-// must mark it in another way.
+// must mark it in another way, or use a [Stream], which does have one.
 //
 // A Write of up to 64 KiB is sent as one message, a longer one as several. This
 // matters only to a peer that looks at messages.
@@ -95,8 +126,8 @@
 //
 // # Interfaces
 //
-// [*Conn] is a [net.Conn] and a [syscall.Conn]. [*Listener] is a [net.Listener]
-// and a syscall.Conn. [*Addr] is a [net.Addr]; it is the type of
+// [*Conn] is a [net.Conn], a [StreamConn] and a [syscall.Conn]. [*Stream] is a
+// net.Conn. [*Listener] is a [net.Listener] and a syscall.Conn. [*Addr] is a [net.Addr]; it is the type of
 // github.com/ishidawataru/sctp, whose constants and structures fit what
 // SyscallConn gives. A [*Dialer] has the methods Dial and DialContext of a
 // [net.Dialer], and a [*ListenConfig] has the method Listen of a

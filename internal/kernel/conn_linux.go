@@ -65,7 +65,9 @@ func newConn(sk *socket, o engine.Options, bound, remote *engine.Addr) (*conn, e
 			if runtime.GOMAXPROCS(0) == 1 {
 				c.turn = int(st.RWND) / 4
 			}
-			return setStruct(fd, sctp.SCTP_PEER_ADDR_PARAMS, pathParams{
+			// It fails only if the association has ended by now, of which
+			// the next Read or Write will tell.
+			setStruct(fd, sctp.SCTP_PEER_ADDR_PARAMS, pathParams{
 				PathMTU: uint32(o.LoopbackMTU),
 				Flags:   sppPMTUDDisable,
 			})
