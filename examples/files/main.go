@@ -1,0 +1,117 @@
+// Files sends files over one SCTP association, all at the same time and each on
+// a stream of its own. Run it with
+//
+//	go run -exec "$PWD/scripts/with-sctp" ./examples/files
+//
+// Without arguments it makes three files and sends them to itself. With
+// -listen ADDRESS it only receives, into the folder -dir; with -dial ADDRESS it
+// sends the files that are named.
+//
+// On each stream a header goes first, as one message, and then the bytes. The
+// end of writing ends the file. The answer, on the same stream, is the hash of
+// what was received.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/sctpnet/sctpnet"
+)
+
+// A header says what comes on a stream. It is sent as JSON.
+type header struct {
+	Name string
+	Size int64
+}
+
+// An answer says what has come, or why it is not there. It is sent as JSON.
+type answer struct {
+	SHA256 []byte
+	Error  string `json:",omitempty"`
+}
+
+func main() {
+	listen := flag.String("listen", "", "receive on `address`, until interrupted")
+	dir := flag.String("dir", ".", "the `folder` that received files go to")
+	dial := flag.String("dial", "", "send files to the receiver at `address`")
+	flag.Usage = func() {
+		fmt.Fprintf(flag.CommandLine.Output(), "usage: %s [-listen ADDRESS [-dir FOLDER] | -dial ADDRESS FILE...]\n", os.Args[0])
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+	if *listen != "" && *dial != "" || (*dial != "") != (flag.NArg() > 0) {
+		flag.Usage()
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var err error
+	switch {
+	case *listen != "":
+		err = receiveOn(ctx, *listen, *dir)
+	case *dial != "":
+		err = send(ctx, *dial, flag.Args())
+	default:
+		err = demo(ctx)
+	}
+	if ctx.Err() != nil && err != nil {
+		err = errors.New("interrupted")
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "files:", err)
+		os.Exit(1)
+	}
+}
+
+func receiveOn(ctx context.Context, address, dir string) error {
+	ln, err := sctpnet.Listen("sctp", address)
+	if err != nil {
+		return err
+	}
+	fmt.Println("listening on", ln.Addr())
+	return receive(ctx, ln, dir, os.Stdout)
+}
+
+// demo sends three files to itself.
+func demo(ctx context.Context) error {
+	dir, err := os.MkdirTemp("", "files")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	random := rand.NewChaCha8([32]byte{})
+	var names []string
+	for i, size := range []int{4 << 20, 8<<20 + 1, 12 << 20} {
+		data := make([]byte, size)
+		random.Read(data)
+		name := filepath.Join(dir, fmt.Sprintf("%d.bin", i+1))
+		if err := os.WriteFile(name, data, 0o600); err != nil {
+			return err
+		}
+		names = append(names, name)
+	}
+	received := filepath.Join(dir, "received")
+	if err := os.Mkdir(received, 0o700); err != nil {
+		return err
+	}
+
+	ln, err := sctpnet.Listen("sctp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- receive(ctx, ln, received, io.Discard) }()
+	err = send(ctx, ln.Addr().String(), names)
+	cancel()
+	return errors.Join(err, <-done)
+}
