@@ -110,7 +110,7 @@ func TestBadInput(t *testing.T) {
 // TestBadDial has what Listen takes but Dial does not.
 func TestBadDial(t *testing.T) {
 	for _, address := range []string{"", "127.0.0.1:0", ":0", "127.0.0.1:", "127.0.0.1/127.0.0.2:0"} {
-		err, _ := dialFails(t, func() (net.Conn, error) { return sctpnet.Dial("sctp", address) })
+		_, err := dialFails(t, func() (net.Conn, error) { return sctpnet.Dial("sctp", address) })
 		var aerr *net.AddrError
 		if address != "" && !errors.As(err, &aerr) {
 			t.Errorf("Dial of %q: %v, want an AddrError", address, err)

@@ -145,7 +145,7 @@ func TestConfigKernelDefaults(t *testing.T) {
 func TestConfigInit(t *testing.T) {
 	silentNet(t)
 	d := sctpnet.Dialer{Config: sctpnet.Config{InitAttempts: 1, InitTimeout: 200 * time.Millisecond}}
-	err, took := dialFails(t, func() (net.Conn, error) { return d.Dial("sctp", joinPort(silent4, 9)) })
+	took, err := dialFails(t, func() (net.Conn, error) { return d.Dial("sctp", joinPort(silent4, 9)) })
 	var nerr net.Error
 	if !errors.Is(err, syscall.ETIMEDOUT) || !errors.As(err, &nerr) || !nerr.Timeout() {
 		t.Errorf("%v, want ETIMEDOUT and Timeout()", err)

@@ -23,7 +23,9 @@ type Conn struct {
 	accepted bool // by a Listener
 
 	closed atomic.Bool
-	mux    atomic.Pointer[mux] // nil until a stream is claimed
+	mux    atomic.Pointer[mux] // nil until a stream is claimed, if nobody handles events
+
+	onEvent func(*Conn, Event) // nil if nobody does; set before there is a mux
 
 	mu              sync.Mutex
 	readBy, writeBy time.Time // the deadlines while there is no mux
@@ -73,8 +75,15 @@ func (c *Conn) Read(p []byte) (int, error) {
 // recv receives where the Conn's messages are: below, or once streams are in
 // use, at the mux.
 func (c *Conn) recv(p []byte, whole bool) (int, engine.Message, error) {
+	whole = whole && !c.e.Interleaved() // the next piece may be another message's
 	if c.mux.Load() == nil {
 		n, msg, err := c.e.Recv(p, whole)
+		if m := c.mux.Load(); err == nil && whole && msg.More && n < len(p) && m != nil && !m.isClaimed(msg.Stream) {
+			// Streams have come into use in the middle of the message.
+			if k, rest, err := m.recv(p[n:], whole); err == nil {
+				n, msg.More = n+k, rest.More
+			}
+		}
 		if err != engine.ErrTaken {
 			return n, msg, err
 		}

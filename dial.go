@@ -122,6 +122,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	if err != nil {
 		return nil, err
 	}
+	c.handle(d.Config.OnEvent)
 	return c, nil
 }
 

@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -28,9 +31,9 @@ func unusedPort(t testing.TB) int {
 	return port(ln.Addr())
 }
 
-// dialFails dials and returns the error, which must be an OpError of a dial,
-// and the time it took. The watchdog waits.
-func dialFails(t testing.TB, dial func() (net.Conn, error)) (err error, took time.Duration) {
+// dialFails dials and returns the time that took and the error, which must be
+// an OpError of a dial. The watchdog waits.
+func dialFails(t testing.TB, dial func() (net.Conn, error)) (took time.Duration, err error) {
 	t.Helper()
 	var c net.Conn
 	start := time.Now()
@@ -47,7 +50,7 @@ func dialFails(t testing.TB, dial func() (net.Conn, error)) (err error, took tim
 	if !errors.As(err, &e) || e.Op != "dial" {
 		t.Errorf("error is %T (%v), want a *net.OpError of dial", err, err)
 	}
-	return err, took
+	return took, err
 }
 
 // leavesNothing checks that after a dial neither an association with the peer
@@ -72,7 +75,7 @@ func TestDialRefused(t *testing.T) {
 		if host == "::1" {
 			address = joinPort(host, p)
 		}
-		err, took := dialFails(t, func() (net.Conn, error) { return sctpnet.Dial("sctp", address) })
+		took, err := dialFails(t, func() (net.Conn, error) { return sctpnet.Dial("sctp", address) })
 		if !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("%s: %v, want ECONNREFUSED", address, err)
 		}
@@ -113,7 +116,7 @@ func TestDialSilentPeer(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			before := runtime.NumGoroutine()
-			err, took := dialFails(t, tt.dial)
+			took, err := dialFails(t, tt.dial)
 			wantTimeout(t, err)
 			if took < wait || took > wait+atOnce {
 				t.Errorf("took %v, want %v", took, wait)
@@ -142,7 +145,7 @@ func TestDialCancelled(t *testing.T) {
 			time.AfterFunc(50*time.Millisecond, cancel)
 			return nil
 		}}
-		err, took := dialFails(t, func() (net.Conn, error) { return d.DialContext(ctx, "sctp", joinPort(peer, 9)) })
+		took, err := dialFails(t, func() (net.Conn, error) { return d.DialContext(ctx, "sctp", joinPort(peer, 9)) })
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%v, want Canceled", err)
 		}
@@ -209,7 +212,7 @@ func TestDialFailsAtOnce(t *testing.T) {
 					t.Error("a socket was made")
 					return nil
 				}
-				err, took := dialFails(t, func() (net.Conn, error) { return d.DialContext(tt.ctx, "sctp", host+":9") })
+				took, err := dialFails(t, func() (net.Conn, error) { return d.DialContext(tt.ctx, "sctp", host+":9") })
 				if tt.ctx == cancelled {
 					if !errors.Is(err, context.Canceled) {
 						t.Errorf("%v, want Canceled", err)
@@ -310,7 +313,7 @@ func TestDialNoAddressAnswers(t *testing.T) {
 			Timeout:       500 * time.Millisecond,
 			Resolver:      fakeDNS(name, ownPublic6, silent4),
 		}
-		err, _ := dialFails(t, func() (net.Conn, error) { return d.Dial("sctp", joinPort(name, p)) })
+		_, err := dialFails(t, func() (net.Conn, error) { return d.Dial("sctp", joinPort(name, p)) })
 		if !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("FallbackDelay %v: %v, want ECONNREFUSED", delay, err)
 		}
@@ -323,42 +326,65 @@ func TestDialRaceEnds(t *testing.T) {
 	const name = "peer.example."
 	before := runtime.NumGoroutine()
 	ctx, cancel := context.WithCancel(context.Background())
-	tries := 0
+	var tries atomic.Int32
 	d := sctpnet.Dialer{
 		FallbackDelay: time.Millisecond,
 		Resolver:      fakeDNS(name, silent4, "198.51.100.3"),
 		Control: func(_, _ string, _ syscall.RawConn) error {
-			if tries++; tries == 2 {
+			if tries.Add(1) == 2 {
 				time.AfterFunc(20*time.Millisecond, cancel)
 			}
 			return nil
 		},
 	}
-	err, _ := dialFails(t, func() (net.Conn, error) { return d.DialContext(ctx, "sctp", joinPort(name, 9)) })
+	_, err := dialFails(t, func() (net.Conn, error) { return d.DialContext(ctx, "sctp", joinPort(name, 9)) })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, want Canceled", err)
 	}
 	leavesNothing(t, before, "198.51.100.")
 }
 
-// TestDialRaceAcceptedOnce checks that of two addresses of one listener only
-// one association stays, though both may have been made.
-func TestDialRaceAcceptedOnce(t *testing.T) {
+// TestDialRaceHasOneWinner has two attempts succeed at the same time: one of
+// the associations must go.
+func TestDialRaceHasOneWinner(t *testing.T) {
 	silentNet(t)
 	const name = "peer.example."
 	ln := listen(t, "sctp", ":0")
-	for range 20 {
-		d := sctpnet.Dialer{FallbackDelay: time.Nanosecond, Resolver: fakeDNS(name, own4, ownPublic6, ownPrivate6)}
-		c := dial(t, &d, "sctp", joinPort(name, port(ln.Addr())))
-		conformance.WaitFor(t, "the right association", func() bool {
-			s := accept(t, ln)
-			if s.RemoteAddr().(*sctpnet.Addr).Port != port(c.LocalAddr()) {
-				return false // one that came too late
+	go func() {
+		for {
+			s, err := ln.Accept()
+			if err != nil {
+				return
 			}
-			echo(t, c, s)
-			return true
+			go func() {
+				io.Copy(s, s)
+				s.Close()
+			}()
+		}
+	}()
+	for range 20 {
+		var both sync.WaitGroup
+		both.Add(2)
+		d := sctpnet.Dialer{
+			FallbackDelay: time.Millisecond,
+			Resolver:      fakeDNS(name, own4, ownPublic6),
+			Control: func(string, string, syscall.RawConn) error {
+				both.Done()
+				both.Wait()
+				return nil
+			},
+		}
+		watchdog(t, func() {
+			c := dial(t, &d, "sctp", joinPort(name, port(ln.Addr())))
+			if _, err := c.Write([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
+			c.Close()
 		})
-		c.Close()
+		conformance.WaitFor(t, "both associations to end", func() bool { return !alive(t, port(ln.Addr())) })
 	}
 }
 
@@ -441,7 +467,7 @@ func TestDialLocalAddrUnfit(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := sctpnet.Dialer{LocalAddr: tt.local}
-			err, _ := dialFails(t, func() (net.Conn, error) { return d.Dial(tt.network, "127.0.0.1:9") })
+			_, err := dialFails(t, func() (net.Conn, error) { return d.Dial(tt.network, "127.0.0.1:9") })
 			var aerr *net.AddrError
 			if !errors.As(err, &aerr) {
 				t.Errorf("%v, want an AddrError", err)
@@ -453,7 +479,7 @@ func TestDialLocalAddrUnfit(t *testing.T) {
 func TestDialLocalAddrInUse(t *testing.T) {
 	ln := listen(t, "sctp", "127.0.0.1:0")
 	d := sctpnet.Dialer{LocalAddr: ln.Addr()}
-	err, _ := dialFails(t, func() (net.Conn, error) { return d.Dial("sctp", ln.Addr().String()) })
+	_, err := dialFails(t, func() (net.Conn, error) { return d.Dial("sctp", ln.Addr().String()) })
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("%v, want EADDRINUSE", err)
 	}
@@ -504,7 +530,7 @@ func TestDialControl(t *testing.T) {
 			},
 		}
 		ctx := context.WithValue(context.Background(), key{}, "value")
-		err, _ := dialFails(t, func() (net.Conn, error) { return d.DialContext(ctx, "sctp", ln.Addr().String()) })
+		_, err := dialFails(t, func() (net.Conn, error) { return d.DialContext(ctx, "sctp", ln.Addr().String()) })
 		if !errors.Is(err, errControl) {
 			t.Errorf("%v, want Control's error", err)
 		}

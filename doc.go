@@ -106,6 +106,42 @@
 // to know of the peer's other addresses even before it tells of them. If a path
 // fails in the life of the association, it goes on over another one.
 //
+// # Several addresses
+//
+// An endpoint has a list of IP addresses and one port. There are two ends, and
+// so there are two lists, of which each end only ever gives its own:
+//
+//   - Listen("sctp", "10.0.0.1/10.1.0.1:3868") is bound to these two. Whoever
+//     dials any one of them learns of both.
+//   - Dialer.LocalAddr is the list of the dialling end, which its peer learns
+//     of. Its port is most often 0.
+//   - Dial("sctp", "10.0.0.1/10.1.0.1:3868") names the peer's list. It is where
+//     the handshake is tried, no more: once that is done the peer's own list
+//     counts, be it longer or shorter. One address is enough if that one works.
+//   - [Conn.LocalAddrs] and [Conn.PeerAddrs] are what became of it.
+//     LocalAddr and RemoteAddr stay what they were when the Conn was made.
+//
+// An end that is bound to nothing, by Listen on ":3868" or by a Dialer without
+// LocalAddr, advertises all the addresses that its host has at the time of the
+// handshake, those of bridges and tunnels too; only loopback addresses stay out
+// if the peer is elsewhere, and private ones if it has a public address, and
+// the family that was not dialled. The peer sends heartbeats to all of them, and
+// may find some out of reach. To have it otherwise, bind.
+//
+// Which of the local addresses a packet comes from is a matter of the host's
+// routes. Two paths are independent only if the routes lead them over two
+// interfaces.
+//
+// Messages go to the primary path, or while that fails to another one. It is
+// the address that was dialled, of a list the first, until [Conn.SetPrimary].
+// MsgInfo.To sends one message to another address, if that can be reached.
+// [Conn.Paths] tells how they are doing. [Conn.BindAdd] and [Conn.BindRemove]
+// change the list in the life of an association, where both ends agreed in the
+// handshake that this can be; [Conn.SetPeerPrimary] asks the peer to choose.
+//
+// IPv4 and IPv6 go together in one list. An end that is bound to, or dials, one
+// family alone has only that; who listens on ":3868" has both.
+//
 // # Errors and deadlines
 //
 // All errors of connections and listeners are a [*net.OpError], with two
@@ -127,7 +163,9 @@
 // # Interfaces
 //
 // [*Conn] is a [net.Conn], a [StreamConn] and a [syscall.Conn]. [*Stream] is a
-// net.Conn. [*Listener] is a [net.Listener] and a syscall.Conn. [*Addr] is a [net.Addr]; it is the type of
+// net.Conn. [*Listener] is a [net.Listener] and a syscall.Conn. Conn and
+// Listener have the File method of package net's, with [FileConn] and
+// [FileListener] for the way back. [*Addr] is a [net.Addr]; it is the type of
 // github.com/ishidawataru/sctp, whose constants and structures fit what
 // SyscallConn gives. A [*Dialer] has the methods Dial and DialContext of a
 // [net.Dialer], and a [*ListenConfig] has the method Listen of a

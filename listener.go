@@ -79,7 +79,7 @@ func (lc *ListenConfig) listen(ctx context.Context, e engine.Engine, network, ad
 	if err != nil {
 		return nil, local, err
 	}
-	return &Listener{l, network}, local, nil
+	return &Listener{l, network, lc.Config.OnEvent}, local, nil
 }
 
 // Listener is a listening SCTP endpoint, a [net.Listener]. Multiple goroutines
@@ -87,6 +87,7 @@ func (lc *ListenConfig) listen(ctx context.Context, e engine.Engine, network, ad
 type Listener struct {
 	e       engine.Listener
 	network string
+	onEvent func(*Conn, Event) // of a Config
 }
 
 var _ net.Listener = (*Listener)(nil)
@@ -121,7 +122,9 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 	if err != nil {
 		return nil, l.opError("accept", err)
 	}
-	return newConn(c, l.network, true), nil
+	conn := newConn(c, l.network, true)
+	conn.handle(l.onEvent)
+	return conn, nil
 }
 
 // Close stops listening: a waiting Accept returns [net.ErrClosed], as does a

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +43,6 @@ func TestMain(m *testing.M) {
 	net.DefaultResolver = fakeDNS("")
 	before := openFiles()
 	status := m.Run()
-	removeSilentNet()
 	if status == 0 {
 		if err := leaks(before); err != nil {
 			fmt.Println(err)
@@ -157,4 +157,23 @@ func pipe(t testing.TB, network, address string) (client, server *sctpnet.Conn) 
 	ln := listen(t, network, address)
 	client = dial(t, nil, network, ln.Addr().String())
 	return client, accept(t, ln)
+}
+
+// alive reports whether an association of this system, of either end, lives at
+// a port.
+func alive(t testing.TB, port int) bool {
+	t.Helper()
+	b, err := os.ReadFile("/proc/net/sctp/assocs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		const state, local, remote = 4, 11, 12
+		f, p := strings.Fields(line), strconv.Itoa(port)
+		// One of state 0, CLOSED, waits to be accepted all the same.
+		if len(f) > remote && f[state] != "0" && (f[local] == p || f[remote] == p) {
+			return true
+		}
+	}
+	return false
 }

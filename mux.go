@@ -14,8 +14,9 @@ import (
 )
 
 // A mux shares one association among its streams. There is none until the
-// first stream is claimed; from then on its goroutine alone receives, and
-// sorts what comes into queues, and who sends takes turns.
+// first stream is claimed, unless somebody handles events; from then on its
+// goroutine alone receives, and sorts what comes into queues, and who sends
+// takes turns.
 //
 // Received bytes lie in buffers that the queues point into: they are written
 // once by the system and copied once, to the reader. A queue that is full
@@ -41,16 +42,18 @@ type mux struct {
 	mu        sync.Mutex
 	room      sync.Cond // for the receiver: a queue has got shorter
 	streams   map[uint16]*Stream
-	unclaimed queue           // in order of arrival
-	late      map[uint16]int  // answers to resets to come, of numbers in use again
-	used      map[uint16]bool // streams the peer has used and not reset, unclaimed
-	opened    int             // how often OpenStream has looked for a number
-	reading   int             // goroutines in a Read of the Conn
-	sending   *sender         // whose turn it is, and
-	sendBy    time.Time       // the write deadline that the engine has
-	resets    []reset         // to be asked for, in order
-	retry     *time.Timer     // of resets
-	wait      time.Duration   // until the next retry
+	unclaimed queue                // in order of arrival
+	late      map[uint16]int       // answers to resets to come, of numbers in use again
+	resting   map[uint16]time.Time // numbers that OpenStream does not use until then
+	used      map[uint16]bool      // streams the peer has used and not reset, unclaimed
+	opened    int                  // how often OpenStream has looked for a number
+	reading   int                  // goroutines in a Read of the Conn
+	sending   *sender              // whose turn it is, and
+	sendBy    time.Time            // the write deadline that the engine has
+	resets    []*Stream            // to be reset, in order
+	asking    bool                 // a request for resets is under way
+	retry     *time.Timer          // of resets
+	wait      time.Duration        // until the next retry
 	canReset  bool
 	ended     bool  // the association has ended, though not receiving
 	err       error // why receiving has ended
@@ -69,12 +72,9 @@ type sender struct {
 	mu   sync.Mutex // held for the time of one Write
 	by   deadline
 	gone chan struct{} // closed when he may send no more
-}
 
-// A reset is a request for the reset of a stream.
-type reset struct {
-	s        *Stream
-	incoming bool
+	// Under mux.mu, of a stream: its peer has reset it, and it has sent since.
+	peerDone, wroteLate bool
 }
 
 // startMux returns the association's mux, which it makes if there is none.
@@ -94,19 +94,23 @@ func (c *Conn) startMux() *mux {
 		streams:    make(map[uint16]*Stream),
 		used:       make(map[uint16]bool),
 		late:       make(map[uint16]int),
+		resting:    make(map[uint16]time.Time),
 	}
 	m.room.L = &m.mu
 	m.self.gone = make(chan struct{})
 	m.read.set(c.readBy)
 	m.self.by.set(c.writeBy)
-	// Whom Take turns away finds the mux here.
+	// Whom Take turns away finds the mux here, and waits for it to be ready. A
+	// Write that was cut short comes first: it has the turn and the lock.
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.self.mu.Lock()
 	c.mux.Store(m)
 	var interrupted bool
 	m.e, interrupted = c.e.Take()
 	m.canReset = m.e.CanReset()
-	if interrupted {
-		m.self.mu.Lock() // for the Write that was cut short; it has the turn too
-	} else {
+	if !interrupted {
+		m.self.mu.Unlock()
 		m.turn <- struct{}{}
 	}
 	go m.receive()
@@ -223,10 +227,9 @@ func (m *mux) receive() {
 			m.end(err)
 			m.mu.Unlock()
 			return
-		case msg.Reset != nil:
-			m.onReset(msg.Reset)
-			if !msg.Reset.Failed {
-				m.flushResets()
+		case msg.Event != nil:
+			if r, ok := msg.Event.(engine.StreamResetEvent); ok {
+				m.onReset(r)
 			}
 		default:
 			b.refs.Add(1)
@@ -235,6 +238,9 @@ func (m *mux) receive() {
 			m.deliver(p)
 		}
 		m.mu.Unlock()
+		if msg.Event != nil && m.c.onEvent != nil {
+			m.c.onEvent(m.c, newEvent(msg.Event))
+		}
 	}
 }
 
@@ -293,26 +299,26 @@ func (m *mux) awaitRoom(q *queue) {
 	}
 }
 
-// stop asks the peer to stop sending on a stream that nobody reads any more, if
-// it goes on with it. One that is about to close anyway is left alone.
+// stop tells the peer of a stream that was closed, and on which it goes on
+// sending, that nobody reads it: the stream is reset once more. The peer knows
+// the first reset as the end of what it reads; a second one with nothing in
+// between can only mean that (see onReset). RFC 6525 has a request for it, but
+// the peer's system cannot grant that while it has data to send, and keeps all
+// other requests waiting.
+//
+// Most often the peer is about to close the stream too, so it is not told at
+// once.
 func (m *mux) stop(s *Stream) {
+	const patience = 100 * time.Millisecond
 	switch now := time.Now(); {
 	case s.dropped.IsZero():
 		s.dropped = now
-	case s.stop == open && now.Sub(s.dropped) > stopAfter:
-		s.stop = wanted
-		m.ask(s, true)
+	case !s.stopping && s.isClosed && s.out == over && now.Sub(s.dropped) > patience:
+		s.stopping = true
+		m.ask(s)
 		m.flushResets()
 	}
 }
-
-const (
-	stopAfter = 100 * time.Millisecond
-
-	// quarantine is how long the number of a stream is kept from use that
-	// the peer was asked to stop, if its own reset does not come.
-	quarantine = 5 * time.Second
-)
 
 func (m *mux) signalUnclaimed() {
 	signal(m.arrived)
@@ -333,8 +339,17 @@ func (m *mux) end(err error) {
 	m.resets = nil
 }
 
-// onReset takes note of an event.
-func (m *mux) onReset(r *engine.Reset) {
+// onReset takes note of a reset.
+func (m *mux) onReset(r engine.StreamResetEvent) {
+	if r.Incoming && (r.Failed || r.Denied) {
+		return // somebody else has asked for it: we do not
+	}
+	if !r.Incoming {
+		m.asking = false
+	}
+	if !r.Failed {
+		defer m.flushResets()
+	}
 	ids := r.Streams
 	if len(ids) == 0 { // all
 		for id := range m.streams {
@@ -351,21 +366,16 @@ func (m *mux) onReset(r *engine.Reset) {
 	for _, id := range ids {
 		s := m.streams[id]
 		switch {
+		case r.Incoming && s == nil && time.Now().Before(m.resting[id]):
+			delete(m.resting, id) // it was told to stop, and had done so
 		case !r.Incoming && m.late[id] > 0:
 			if m.late[id]--; m.late[id] == 0 {
 				delete(m.late, id)
 			}
-		case r.Failed && s == nil:
-		case r.Failed && r.Incoming:
-			if s.stop == asked {
-				s.stop = wanted // it will not be asked for again
-				m.forget(s)
-			}
 		case r.Failed:
-			if s.out == asked {
+			if s != nil && s.out == asked {
 				// Most likely the peer was asking at the same time.
-				s.out = wanted
-				m.ask(s, false)
+				m.ask(s)
 				m.retryResets()
 			}
 		case !r.Incoming && s == nil:
@@ -373,14 +383,16 @@ func (m *mux) onReset(r *engine.Reset) {
 			s.out = over
 			m.forget(s)
 		case !r.Incoming:
-			m.kick(&s.sender) // the peer asked for it
-		case s == nil || s.in == over && !s.isClosed:
+			m.kick(&s.sender) // the peer has asked for it
+		case s == nil || s.in == over && m.used[id]:
 			m.unclaimed.push(piece{msg: engine.Message{Stream: id}})
 			m.signalUnclaimed()
+		case s.in == over:
+			s.wroteLate = false
+			m.kick(&s.sender) // see stop
 		default:
 			s.in = over
-			s.until = time.Now().Add(quarantine)
-			s.resets++
+			s.peerDone = true
 			signal(s.arrived)
 			m.forget(s)
 		}
@@ -389,14 +401,7 @@ func (m *mux) onReset(r *engine.Reset) {
 
 // isReset reports whether a stream was closed and both directions are reset, as
 // far as the peer is concerned.
-//
-// Where the peer was asked to stop, its system has reset the stream at once,
-// and its program may have written after that. It resets the stream itself when
-// it closes it, and only that is the end of what it sends.
-func (s *Stream) isReset() bool {
-	return s.isClosed && s.in == over && s.out >= asked &&
-		(s.stop != asked || s.resets > 1 || time.Now().After(s.until))
-}
+func (s *Stream) isReset() bool { return s.isClosed && s.in == over && s.out >= asked }
 
 // forget makes a stream's number free once nothing of the stream is left.
 func (m *mux) forget(s *Stream) {
@@ -415,14 +420,36 @@ func (m *mux) free(s *Stream) {
 	if s.out == asked {
 		m.late[s.id]++
 	}
+	if s.wroteLate {
+		// The peer may be about to tell us to stop.
+		m.resting[s.id] = time.Now().Add(rest)
+	}
 	signal(m.freed)
 }
 
+// isClaimed reports whether what arrives on a stream is not the Conn's.
+func (m *mux) isClaimed(id uint16) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.streams[id] != nil
+}
+
+// isClosing reports whether a number will be free soon.
+func (m *mux) isClosing(id uint16) bool {
+	s := m.streams[id]
+	return s != nil && s.isClosed || s == nil && time.Now().Before(m.resting[id])
+}
+
+// rest is how long OpenStream does not use a number of which the peer may still
+// say that nobody reads it.
+const rest = time.Second
+
 // awaitFree waits for claim to return a stream or an error, as long as it returns
-// neither, but not for long. It is called again when a number may have become
-// free: closing takes a round trip or two.
+// neither, but not for ever. It is called again when a number may have become
+// free: closing takes a round trip or two, and a few timeouts where packets are
+// lost.
 func (m *mux) awaitFree(claim func() (*Stream, error), otherwise error) (*Stream, error) {
-	const most, tick = time.Second, 10 * time.Millisecond
+	const most = 5 * time.Second
 	for start := time.Now(); ; {
 		m.mu.Lock()
 		s, err := claim()
@@ -442,71 +469,69 @@ func (m *mux) awaitFree(claim func() (*Stream, error), otherwise error) (*Stream
 		select {
 		case <-m.freed:
 		case <-m.dead:
-		case <-time.After(tick): // the end of a quarantine is not signalled
+		case <-time.After(rest / 10): // the end of a rest is not signalled
 		}
 	}
 }
 
 // isFree reports whether a number can be used for a new stream.
 func (m *mux) isFree(id uint16) bool {
-	s := m.streams[id]
-	return (s == nil || s.isReset() && s.out == over) && !m.used[id]
+	return m.streams[id] == nil && !m.used[id] && !time.Now().Before(m.resting[id])
 }
 
-// ask puts a request for a reset on the list, for flushResets.
-func (m *mux) ask(s *Stream, incoming bool) {
+// ask puts a stream on the list of those to be reset, for flushResets.
+func (m *mux) ask(s *Stream) {
 	if m.canReset {
-		m.resets = append(m.resets, reset{s, incoming})
+		s.out = wanted
+		m.resets = append(m.resets, s)
 	}
 }
 
 // flushResets asks for the resets on the list as far as it can now: a request
-// must wait for the data of its stream and for the answer to the one before.
+// must wait for the data of its stream, and for the answer to the one before.
 func (m *mux) flushResets() {
-	for {
-		m.resets = slices.DeleteFunc(m.resets, func(r reset) bool {
-			return r.incoming && r.s.in == over
-		})
-		if len(m.resets) == 0 {
-			return
-		}
-		// Together, as far as they go the same way; else the first that can.
-		var ids []uint16
-		incoming := m.resets[0].incoming
-		for _, r := range m.resets {
-			if r.incoming == incoming && m.sending != &r.s.sender && len(ids) < maxResets {
-				ids = append(ids, r.s.id)
-			}
-		}
-		if len(ids) == 0 {
-			return // the sender will come here when he is done
-		}
-		err := m.e.ResetStreams(incoming, ids)
-		for i := 0; err == engine.ErrBusy && len(ids) > 1 && i < len(ids); i++ {
-			if one := ids[i : i+1]; m.e.ResetStreams(incoming, one) == nil {
-				ids, err = one, nil
-			}
-		}
-		if err == engine.ErrBusy {
-			m.retryResets()
-			return
-		}
-		// Done, or it never will be.
-		m.wait = 0
-		m.resets = slices.DeleteFunc(m.resets, func(r reset) bool {
-			if r.incoming != incoming || !slices.Contains(ids, r.s.id) {
-				return false
-			}
-			switch {
-			case err != nil:
-			case incoming:
-				r.s.stop = asked
-			default:
-				r.s.out = asked
-			}
-			return true
-		})
+	if m.asking || len(m.resets) == 0 {
+		return
 	}
+	m.resets = slices.DeleteFunc(m.resets, func(s *Stream) bool {
+		if !s.stopping || s.in != over {
+			return false
+		}
+		s.out = over // the peer has stopped by itself
+		m.forget(s)
+		return true
+	})
+	ids := make([]uint16, 0, min(len(m.resets), maxResets))
+	for _, s := range m.resets {
+		if m.sending != &s.sender && len(ids) < maxResets {
+			ids = append(ids, s.id)
+		}
+	}
+	if len(ids) == 0 {
+		return // the sender will come here when he is done
+	}
+	err := m.e.ResetStreams(ids)
+	for i := 0; err == engine.ErrUnsent && len(ids) > 1 && i < len(ids); i++ {
+		if one := ids[i : i+1]; m.e.ResetStreams(one) == nil {
+			ids, err = one, nil
+		}
+	}
+	switch err {
+	case engine.ErrBusy, engine.ErrUnsent:
+		m.retryResets()
+		return
+	case nil:
+		m.asking = true
+		m.wait = 0
+	}
+	// Asked for, or they never will be.
+	m.resets = slices.DeleteFunc(m.resets, func(s *Stream) bool {
+		if !slices.Contains(ids, s.id) {
+			return false
+		}
+		s.out = asked
+		return true
+	})
 }
 
 // maxResets is how many streams one request names: it must fit in a packet.
@@ -525,6 +550,7 @@ func (m *mux) retryResets() {
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			if m.err == nil {
+				m.asking = false
 				m.flushResets()
 			}
 		})
@@ -732,6 +758,7 @@ func (m *mux) sendPart(by *sender, p []byte, size int, msg engine.Message, mine 
 	err = by.check()
 	if err == nil {
 		m.sending = by
+		by.wroteLate = by.peerDone
 		m.setSendBy(by.by.time())
 	}
 	m.mu.Unlock()

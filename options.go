@@ -31,6 +31,103 @@ type Config struct {
 	// 65.535 s. Zero means the system's default, 60 s on Linux.
 	InitTimeout time.Duration
 
+	// OnEvent, if not nil, receives what happens to the association beside
+	// its messages: see [Event]. One goroutine of the association's calls
+	// it, with one event after the other, in order with the data: what had
+	// arrived before is there to be read. The first call may come before
+	// Dial or Accept has returned, the last one comes before Read returns the
+	// end of the association. After Close there are no more calls, but for
+	// one that is under way.
+	//
+	// While OnEvent runs nothing is received, not even data; it must not
+	// wait for anything to be read. No event is lost if it is slow: the
+	// system keeps them. The same goes for a Conn or a [Stream] that is not
+	// read: when it is full, as it is by 256 KiB, events wait for the data
+	// before them to be read. Apart from that events come whether somebody
+	// reads or not.
+	//
+	// A handler costs an association a goroutine and a copy of all data that
+	// it receives, as the use of streams does.
+	OnEvent func(c *Conn, e Event)
+	// SenderDry has OnEvent receive each [SenderDryEvent] too. They come
+	// after every message, where one is sent at a time, and slow both that
+	// and sending in bulk down by a fifth or more.
+	SenderDry bool
+
+	// RTO are the retransmission timeouts.
+	RTO RTO
+	// AssocParams are the parameters of the association as a whole.
+	AssocParams AssocParams
+	// PathParams are the parameters of all paths. If they say nothing of the
+	// MTU, that of a path over the loopback interface is 16384, because with
+	// the system's 65536 one packet nearly fills a window and transfers
+	// stall.
+	PathParams PathParams
+	// SACK is how acknowledgements are delayed.
+	SACK SACK
+
+	// Nagle holds small messages back while others are not acknowledged
+	// (SCTP_NODELAY off, RFC 6458 section 8.1.5). The default is false, as
+	// for TCP in package net, and with KernelDefaults the system's, which is
+	// the same as true: see [Conn.SetNoDelay].
+	Nagle bool
+
+	// ReadBuffer and WriteBuffer are the sizes in bytes of the system's
+	// buffers (SO_RCVBUF, SO_SNDBUF), which Linux doubles for its own needs
+	// and caps at net.core.rmem_max and wmem_max. Half of the read buffer is
+	// the window that the peer is told. Zero means 2 MiB.
+	ReadBuffer, WriteBuffer int
+
+	// MaxSegment is how many bytes of data a packet has at most: see
+	// [Conn.SetMaxSegment]. Zero means as many as the path allows.
+	MaxSegment int
+	// MaxBurst is how many packets are sent in one burst, negative for no
+	// limit: see [Conn.SetMaxBurst]. Zero means the kernel's default, 4.
+	MaxBurst int
+
+	// Adaptation is a number that the peer is sent in the handshake, as the
+	// adaptation layer indication (SCTP_ADAPTATION_LAYER, RFC 6458 section
+	// 8.1.10, RFC 5061 section 4.2.6), of which it gets an event. Zero means
+	// none.
+	Adaptation uint32
+
+	// PartialReliability is what messages are given up by that do not say so
+	// themselves. Zero means that none is.
+	PartialReliability PartialReliability
+	// NoPartialReliability keeps partial reliability (RFC 3758) from being
+	// offered to the peer (SCTP_PR_SUPPORTED, RFC 7496 section 4.5): no
+	// message is ever given up.
+	NoPartialReliability bool
+
+	// Scheduler decides which stream's message is sent next. If the kernel
+	// lacks it the error wraps [errors.ErrUnsupported].
+	Scheduler Scheduler
+
+	// Interleaving offers the peer to interleave the messages of different
+	// streams (SCTP_INTERLEAVING_SUPPORTED, RFC 8260): a large message then
+	// does not hold up those of other streams. It needs sysctl
+	// net.sctp.intl_enable=1 and implies a FragmentInterleave of 2. Pieces of
+	// several streams' messages, as ReadStream and ReadMsg give them when a
+	// message is larger than its buffer or the window, may then alternate.
+	Interleaving bool
+	// FragmentInterleave is the level of what may come between the pieces of
+	// a message, 0 to 2: see [Conn.SetFragmentInterleave].
+	FragmentInterleave int
+	// PartialDeliveryPoint is from how many bytes on a message may be handed
+	// over in pieces: see [Conn.SetPartialDeliveryPoint].
+	PartialDeliveryPoint int
+
+	// Auth, if not nil, offers the peer authentication (RFC 4895).
+	Auth *Auth
+	// AddressReconfig offers the peer that addresses be added and removed
+	// (SCTP_ASCONF_SUPPORTED, RFC 5061; Linux 5.4), without sysctl
+	// net.sctp.addip_enable=1, which is the default. It implies Auth, which
+	// such changes need.
+	AddressReconfig bool
+	// NoECN keeps explicit congestion notification from being offered
+	// (SCTP_ECN_SUPPORTED; Linux 5.4).
+	NoECN bool
+
 	// KernelDefaults leaves everything that is not set in this Config to the
 	// system (sysctl net.sctp, net.core), where the package's own defaults
 	// are chosen to be fast. It is for operators who have tuned the system.
@@ -78,10 +175,40 @@ func (c *Config) options(listen bool) (engine.Options, error) {
 		return engine.Options{}, err
 	}
 	o := engine.Options{
-		OutStreams:   uint16(c.OutStreams),
-		MaxInStreams: uint16(c.MaxInStreams),
-		InitAttempts: uint16(c.InitAttempts),
-		InitTimeout:  c.InitTimeout,
+		OutStreams:           uint16(c.OutStreams),
+		MaxInStreams:         uint16(c.MaxInStreams),
+		InitAttempts:         uint16(c.InitAttempts),
+		InitTimeout:          c.InitTimeout,
+		ReadBuffer:           c.ReadBuffer,
+		WriteBuffer:          c.WriteBuffer,
+		RTO:                  engine.RTO(c.RTO),
+		Assoc:                engine.AssocParams(c.AssocParams),
+		Path:                 engine.PathParams(c.PathParams),
+		SACK:                 engine.SACK(c.SACK),
+		MaxSegment:           c.MaxSegment,
+		MaxBurst:             c.MaxBurst,
+		Adaptation:           c.Adaptation,
+		Scheduler:            uint32(c.Scheduler),
+		FragmentInterleave:   c.FragmentInterleave,
+		PartialDeliveryPoint: c.PartialDeliveryPoint,
+		NoPartialReliability: c.NoPartialReliability,
+		NoECN:                c.NoECN,
+		Interleaving:         c.Interleaving,
+		AddressReconfig:      c.AddressReconfig,
+		Events:               c.OnEvent != nil,
+		SenderDry:            c.OnEvent != nil && c.SenderDry,
+	}
+	var err error
+	if o.PartialReliability, err = c.PartialReliability.engine("Config."); err != nil {
+		return engine.Options{}, err
+	}
+	switch {
+	case c.Auth != nil:
+		if o.Auth, err = c.Auth.engine("Config."); err != nil {
+			return engine.Options{}, err
+		}
+	case c.AddressReconfig:
+		o.Auth = &engine.Auth{}
 	}
 	if c.KernelDefaults {
 		return o, nil
@@ -101,13 +228,32 @@ func (c *Config) options(listen bool) (engine.Options, error) {
 	if o.InitAttempts == 0 {
 		o.InitAttempts = initAttempts
 	}
-	o.RTOInitial = rtoInitial
-	o.RTOMin = rtoMin
-	o.SACKDelay = sackDelay
-	o.NoDelay = true
-	o.ReadBuffer = bufferSize
-	o.WriteBuffer = bufferSize
-	o.LoopbackMTU = loopbackMTU
+	// A default gives way to a limit that was set.
+	if o.RTO.Min == 0 {
+		o.RTO.Min = rtoMin
+		if o.RTO.Max != 0 {
+			o.RTO.Min = min(rtoMin, o.RTO.Max)
+		}
+	}
+	if o.RTO.Initial == 0 {
+		o.RTO.Initial = max(rtoInitial, o.RTO.Min)
+		if o.RTO.Max != 0 {
+			o.RTO.Initial = min(o.RTO.Initial, o.RTO.Max)
+		}
+	}
+	if o.SACK.Delay == 0 {
+		o.SACK.Delay = sackDelay
+	}
+	o.NoDelay = !c.Nagle
+	if o.ReadBuffer == 0 {
+		o.ReadBuffer = bufferSize
+	}
+	if o.WriteBuffer == 0 {
+		o.WriteBuffer = bufferSize
+	}
+	if o.Path.MTU == 0 && !o.Path.DiscoverMTU {
+		o.LoopbackMTU = loopbackMTU
+	}
 	return o, nil
 }
 
@@ -127,5 +273,18 @@ func (c *Config) check() error {
 	if t := c.InitTimeout; t != 0 && (t < time.Millisecond || t > 65535*time.Millisecond) {
 		return fmt.Errorf("sctpnet: Config.InitTimeout is %v; allowed are 0 (default) and 1ms to 65.535s", t)
 	}
-	return nil
+	const p = "Config."
+	return firstError(
+		c.RTO.check(p),
+		c.AssocParams.check(p),
+		c.PathParams.check(p),
+		c.SACK.check(p),
+		checkBuffer(p+"ReadBuffer", c.ReadBuffer),
+		checkBuffer(p+"WriteBuffer", c.WriteBuffer),
+		checkMaxSegment(p, c.MaxSegment),
+		checkMaxBurst(p, c.MaxBurst),
+		c.Scheduler.check(p),
+		checkFragmentInterleave(p, c.FragmentInterleave),
+		checkBuffer(p+"PartialDeliveryPoint", c.PartialDeliveryPoint),
+	)
 }

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"testing"
 )
 
@@ -23,34 +22,24 @@ const (
 	ownPrivate6   = "fd00:5c79::1"
 )
 
-// silentNet sets that network up, for all tests to come.
+// silentNet sets that network up until the test ends: what dials from no
+// address in particular tells the peer those of this network too.
 func silentNet(t testing.TB) {
 	t.Helper()
 	needSCTP(t)
 	if os.Geteuid() != 0 {
 		t.Skip("only root can set up a network where nobody answers")
 	}
-	if err := addSilentNet(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-var silentNetAdded bool
-
-var addSilentNet = sync.OnceValue(func() error {
-	silentNetAdded = true
-	return errors.Join(
+	t.Cleanup(func() { ip("link delete", silentLink) })
+	err := errors.Join(
 		ip("link add", silentLink, "type dummy"),
 		ip("link set", silentLink, "up"),
 		ip("address add", own4+"/24 dev", silentLink),
 		ip("address add", ownPublic6+"/64 dev", silentLink, "nodad"),
 		ip("address add", ownPrivate6+"/64 dev", silentLink, "nodad"),
 	)
-})
-
-func removeSilentNet() {
-	if silentNetAdded {
-		ip("link delete", silentLink)
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"net"
+	"net/netip"
 	"sync"
 	"syscall"
 	"time"
@@ -62,6 +63,12 @@ type MsgInfo struct {
 	// Context is a number that comes back with the report of a failure to
 	// send. Only WriteMsg uses it.
 	Context uint32
+	// To is the peer's address to send the message to, one of
+	// [Conn.PeerAddrs] (SCTP_ADDR_OVER, RFC 6458 section 5.3.4). The zero
+	// Addr means the primary path. In both cases a path that works is used
+	// instead of one that does not, and what has to be sent again may take
+	// another one. Only WriteMsg uses it.
+	To netip.Addr
 
 	// SSN and TSN are the message's stream sequence number and the
 	// transmission sequence number of its first chunk. Only ReadMsg sets
@@ -79,12 +86,18 @@ func (i *MsgInfo) message() (engine.Message, error) {
 	if i.TTL < 0 || i.TTL > most {
 		return engine.Message{}, fmt.Errorf("sctpnet: TTL %v of a message; allowed are 0 (none) to %v", i.TTL, most)
 	}
+	if i.To != (netip.Addr{}) {
+		if err := errors.Join(checkIP(i.To), checkZone(i.To)); err != nil {
+			return engine.Message{}, err
+		}
+	}
 	return engine.Message{
 		Stream:    i.Stream,
 		PPID:      i.PPID,
 		Unordered: i.Unordered,
 		TTL:       i.TTL,
 		Context:   i.Context,
+		To:        i.To.Unmap(),
 	}, nil
 }
 
@@ -102,14 +115,15 @@ func msgInfo(m engine.Message) MsgInfo {
 var errEmptyMessage = errors.New("empty message: SCTP has none")
 
 // NumStreams returns how many streams there are in each direction, numbered
-// from 0, as negotiated in the handshake: the lesser of what one side asked
-// for and the other granted (see [Config]). An association that had ended when
-// it was accepted has none.
+// from 0: those negotiated in the handshake, the lesser of what one side asked
+// for and the other granted (see [Config]), and those that either side has
+// added since by [Conn.AddStreams]. An association that had ended when it was
+// accepted has none.
 func (c *Conn) NumStreams() (out, in uint16) {
 	if !c.ok() {
 		return 0, 0
 	}
-	return c.e.Streams()
+	return c.e.NumStreams()
 }
 
 // MaxMessageSize returns how many bytes a message can have at most: the size of
@@ -149,8 +163,8 @@ func (c *Conn) writeMsg(p []byte, info MsgInfo, send func(engine.Message) (int, 
 	if err != nil {
 		return 0, err
 	}
-	if out, in := c.NumStreams(); info.Stream >= out && out+in > 0 {
-		return 0, errNoStream(info.Stream, out)
+	if err := c.checkStream(info.Stream); err != nil {
+		return 0, err
 	}
 	if len(p) == 0 {
 		return 0, errEmptyMessage
@@ -216,9 +230,7 @@ type Stream struct {
 	in, out  direction
 	deaf     bool      // what arrives is dropped,
 	dropped  time.Time // since when,
-	stop     direction // whether the peer was asked to stop
-	resets   int       // by the peer
-	until    time.Time // the end of the number's quarantine, after the first
+	stopping bool      // and the peer is told
 	isClosed bool
 }
 
@@ -253,9 +265,6 @@ func (c *Conn) Stream(id uint16) (*Stream, error) {
 	m := c.startMux()
 	s, err := m.awaitFree(func() (*Stream, error) {
 		switch s := m.streams[id]; {
-		case s != nil && s.isReset():
-			m.free(s)
-			fallthrough
 		case s == nil:
 			return m.claim(id), nil
 		case s.isClosed:
@@ -273,7 +282,7 @@ var ErrNoFreeStream = errors.New("all streams are in use")
 // the side that dialled, an odd one on the side that accepted (RFC 8832
 // section 6), so that two sides that open streams never choose the same. If
 // there is none left, the error wraps [ErrNoFreeStream]; OpenStream waits up to
-// a second for one that is being closed.
+// 5 s for one that is being closed.
 //
 // The peer is not told of it before something is written.
 func (c *Conn) OpenStream() (*Stream, error) {
@@ -302,7 +311,7 @@ func (c *Conn) OpenStream() (*Stream, error) {
 			if m.isFree(id) {
 				return m.claim(id), nil
 			}
-			closing = closing || m.streams[id] != nil && m.streams[id].isClosed
+			closing = closing || m.isClosing(id)
 		}
 		if !closing {
 			return nil, none
@@ -366,7 +375,7 @@ func (s *Stream) ReadMsg(p []byte) (int, MsgInfo, error) {
 func (s *Stream) recv(p []byte, whole bool) (n int, msg engine.Message, err error) {
 	s.rmu.Lock()
 	defer s.rmu.Unlock()
-	if s.isGone() && s.hasClosed() {
+	if s.m.c.closed.Load() || s.isGone() && s.hasClosed() {
 		return 0, msg, net.ErrClosed
 	}
 	return receive(p, whole, &s.cur, &s.read, s.arrived, s)
@@ -384,7 +393,7 @@ func (s *Stream) next() (piece, bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
-	case s.isClosed:
+	case s.isClosed, m.c.closed.Load():
 		return piece{}, false, net.ErrClosed
 	case len(s.queue.rest()) > 0:
 		m.room.Signal()
@@ -452,14 +461,13 @@ func (s *Stream) CloseWrite() error {
 func (s *Stream) endWrite() {
 	s.m.kick(&s.sender)
 	if s.m.err == nil && s.out == open {
-		s.out = wanted
-		s.m.ask(s, false)
+		s.m.ask(s)
 		s.m.flushResets()
 	}
 }
 
 // CloseRead ends the reading direction: Read gives io.EOF, and what arrives is
-// dropped. The peer is asked to stop when it goes on sending.
+// dropped. The peer is not told, until Close.
 func (s *Stream) CloseRead() error {
 	if !s.ok() {
 		return syscall.EINVAL
@@ -484,8 +492,8 @@ func (s *Stream) endRead() {
 
 // Close closes the stream, both directions of it, and not the association.
 // Waiting calls return [net.ErrClosed]. What was written is still delivered;
-// the peer then reads io.EOF. What the peer goes on writing is dropped, and it
-// is asked to stop, after which its Write fails with EPIPE.
+// the peer then reads io.EOF. What the peer goes on writing is dropped, and soon
+// its Write fails with EPIPE, if it is a Stream of this package.
 //
 // When the peer has closed the stream too, its number can be used again. With a
 // peer that has no stream reconfiguration, Close does nothing that the peer

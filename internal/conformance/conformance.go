@@ -57,6 +57,7 @@ var tests = []struct {
 
 	{"Shutdown", testShutdown},
 	{"ShutdownWakes", testShutdownWakes},
+	{"ShutdownPending", testShutdownPending},
 	{"ShutdownByBoth", testShutdownByBoth},
 	{"UseAfterShutdown", testUseAfterShutdown},
 	{"CloseWrite", testCloseWrite},

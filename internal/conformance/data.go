@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 )
 
@@ -118,13 +119,15 @@ func testConcurrentWriters(p *pair) {
 		writers = 8
 		header  = 5 // the writer, and the length of what follows
 	)
-	blocks := max(2, 20/Slowness)
+	// With one processor writers would hardly ever meet but where they wait.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(max(4, runtime.GOMAXPROCS(0))))
+	blocks := 50 / Slowness
 	c1, c2, _ := p.pipe()
 	var wg sync.WaitGroup
 	for id := range writers {
 		wg.Go(func() {
 			for i := range blocks {
-				n := 66000 + 40000*(id+i)%130000
+				n := 70_000 + 90_000*(id+i)%500_000
 				b := bytes.Repeat([]byte{byte(id)}, header+n)
 				binary.BigEndian.PutUint32(b[1:], uint32(n))
 				if n, err := c1.Write(b); n != len(b) || err != nil {
@@ -140,9 +143,13 @@ func testConcurrentWriters(p *pair) {
 		p.close(c1)
 		close(closed)
 	}()
+	defer func() {
+		c1.Close() // if a check has failed the writers still wait
+		<-closed
+	}()
 
 	var got [writers]int
-	for buf := make([]byte, 256<<10); ; {
+	for buf := make([]byte, 1<<20); ; {
 		if _, err := io.ReadFull(c2, buf[:header]); err == io.EOF {
 			break
 		} else if err != nil {

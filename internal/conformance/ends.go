@@ -408,6 +408,30 @@ func testShutdownWakes(p *pair) {
 	})
 }
 
+// testShutdownPending shuts down with more on the way than the peer takes
+// unread. Until it has read that the association lives, and the peer can write.
+func testShutdownPending(p *pair) {
+	c1, c2, _ := p.pipe()
+	b := random(len(ballast) / Slowness)
+	b = b[:p.fill(c1, b)]
+	p.shutdown(c1)
+	read := p.start(c1.Read, make([]byte, 100))
+	read.waits()
+	p.write(c2, "late")
+	if n, err := read.result(); n != 4 || err != nil {
+		p.Errorf("Read returned %d, %v; want 4, nil", n, err)
+	}
+	p.write(c2, "later")
+	p.read(c1, "later")
+	read = p.start(c1.Read, make([]byte, 100))
+	read.waits()
+	p.wantAll(c2, b)
+	if n, err := read.result(); n != 0 || err != io.EOF {
+		p.Errorf("Read returned %d, %v; want 0, EOF", n, err)
+	}
+	p.wantEOF(c1)
+}
+
 // testShutdownByBoth has both sides shut down at the same time.
 func testShutdownByBoth(p *pair) {
 	p.rounds(rounds/2, func(i int, c1, c2 net.Conn) {

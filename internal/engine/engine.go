@@ -9,6 +9,8 @@ package engine
 import (
 	"context"
 	"errors"
+	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -48,13 +50,32 @@ type Options struct {
 	MaxInStreams uint16        // incoming streams granted at most
 	InitAttempts uint16        // times that INIT is sent again
 	InitTimeout  time.Duration // most between two INITs
-	RTOInitial   time.Duration // retransmission timeout before the first measurement
-	RTOMin       time.Duration // and its least value
-	SACKDelay    time.Duration // how long an acknowledgement waits for company
 	NoDelay      bool          // do not hold small messages back
 	ReadBuffer   int           // bytes asked of the system for receiving
 	WriteBuffer  int           // and for sending
 	LoopbackMTU  int           // path MTU where the path is the loopback interface
+	Events       bool          // tell the Owner of all events, not of stream resets only,
+	SenderDry    bool          // and also of this one
+
+	// As of a Tuner.
+	RTO                  RTO
+	Assoc                AssocParams
+	Path                 PathParams
+	SACK                 SACK
+	MaxSegment           int
+	MaxBurst             int
+	Adaptation           uint32
+	PartialReliability   PartialReliability
+	Scheduler            uint32
+	FragmentInterleave   int
+	PartialDeliveryPoint int
+
+	// What is offered to the peer, or not.
+	NoPartialReliability bool
+	NoECN                bool
+	Interleaving         bool
+	AddressReconfig      bool
+	Auth                 *Auth // not changed
 }
 
 // A Message describes one message, or the part of one that Recv returned.
@@ -64,28 +85,25 @@ type Message struct {
 	Unordered bool
 	TTL       time.Duration // Send: drop the message if it is not sent by then; 0 for never
 	Context   uint32        // Send: comes back with the event if sending fails
+	To        netip.Addr    // Send: the peer's address to send it to; the zero Addr for any
 
 	// Of Recv only.
 	SSN   uint16 // the number in the stream, if ordered
 	TSN   uint32 // of the message's first chunk
 	More  bool   // the message goes on with the next Recv
-	Reset *Reset // not a message but an event, to an Owner only
-}
-
-// A Reset says that streams were reset (RFC 6525): their numbering begins
-// anew, which marks the end of what they carried.
-type Reset struct {
-	Incoming bool     // by the peer; otherwise the answer to our request or to the peer's
-	Failed   bool     // it was a request, and it can be repeated
-	Streams  []uint16 // none means all
+	Event Event  // not a message but an event, to an Owner only
 }
 
 // ErrTaken is returned by Send and Recv once a Conn has an Owner.
 var ErrTaken = errors.New("the association has an owner")
 
-// ErrBusy is returned by ResetStreams where the same call may succeed later:
-// another request is under way, or a stream has data that was not sent.
-var ErrBusy = errors.New("streams cannot be reset now")
+// ErrBusy and ErrUnsent are returned by ResetStreams where the same call may
+// succeed later: another request is under way, or a stream has data that was not
+// sent.
+var (
+	ErrBusy   = errors.New("another reset of streams is under way")
+	ErrUnsent = errors.New("the stream has unsent data")
+)
 
 // An Owner has an association's sending and receiving to itself.
 type Owner interface {
@@ -99,15 +117,18 @@ type Owner interface {
 	Ended() bool
 	// CanReset reports whether both sides have stream reconfiguration.
 	CanReset() bool
-	// ResetStreams asks the peer to reset streams: outgoing ones, or if
-	// incoming is set, those that it sends on. It does not wait.
-	ResetStreams(incoming bool, streams []uint16) error
+	// ResetStreams asks for the reset of outgoing streams. It does not wait
+	// for the answer, which is an event.
+	ResetStreams(streams []uint16) error
 }
 
 // A Conn is one association. Its methods may be called concurrently. The
 // errors of its waiting methods are io.EOF, os.ErrDeadlineExceeded,
 // net.ErrClosed, ErrTaken or an os.SyscallError.
 type Conn interface {
+	Inspector
+	Tuner
+
 	// Send sends p as messages of at most size bytes each, or if size is 0
 	// as one; no message of another Send comes between them. It waits for
 	// room until the write deadline, and returns the bytes that were sent.
@@ -140,7 +161,8 @@ type Conn interface {
 	// LocalAddr and RemoteAddr are settled when the Conn is made.
 	LocalAddr() *Addr
 	RemoteAddr() *Addr
-	// Streams are the stream counts as negotiated, also so settled.
+	// Streams are the stream counts as negotiated, and as NumStreams last
+	// found them.
 	Streams() (out, in uint16)
 
 	SetLinger(sec int) error
@@ -160,6 +182,8 @@ type Listener interface {
 	Addr() *Addr
 	SetDeadline(t time.Time) error
 	SyscallConn() (syscall.RawConn, error)
+	// File returns a duplicate of the descriptor.
+	File() (*os.File, error)
 }
 
 var registry struct {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -24,12 +25,19 @@ import (
 type conn struct {
 	*socket
 	local, remote *engine.Addr
-	out, in       uint16
+
+	knownLocal, knownPeer addrCache // what LocalAddrs and PeerAddrs found last
+
+	streams     atomic.Uint32 // how many: outgoing ones << 16, and incoming
+	reliability atomic.Uint64 // the default of messages, as packReliability has it
+	interleaved bool          // pieces of messages can alternate
 
 	// ended says that the association may end, or has ended, without the
 	// socket becoming readable.
 	ended atomic.Bool
 	cause atomic.Uint32 // the errno that ended the association, or 0
+
+	failed sync.Mutex // held while reading without the poller
 
 	// turn is how many bytes are sent over the loopback interface before the
 	// reader there has its turn, if there is one processor for both; else 0.
@@ -38,7 +46,8 @@ type conn struct {
 
 	taken   atomic.Bool // there is an owner, to whom Send and Recv are left
 	partial bool        // the last Send was cut short; under the poller's lock for writers
-	note    []byte      // a notification so far; under the one for readers
+	note    []byte      // a notification so far; under the one for readers,
+	events  parser      // as is this
 }
 
 // newConn takes over a socket whose handshake is done. bound is what it was
@@ -51,7 +60,12 @@ func newConn(sk *socket, o engine.Options, bound, remote *engine.Addr) (*conn, e
 		if err != nil {
 			c.ended.Store(true) // the peer is gone already
 		}
-		c.out, c.in = st.Ostreams, st.Instreams
+		c.setStreams(st.Ostreams, st.Instreams)
+		if pr, err := defaultReliability(fd); err == nil {
+			c.reliability.Store(packReliability(pr))
+		}
+		interleaved, err := optInterleaving.getValue(fd)
+		c.interleaved = err == nil && interleaved != 0
 		primary, _, _ := parseSockaddr(st.PrimaryPeerAddr.Address[:])
 		if c.remote == nil {
 			c.remote = peerAddr(fd, primary)
@@ -140,9 +154,15 @@ func localAddr(fd int, bound, remote *engine.Addr) (*engine.Addr, error) {
 	return &engine.Addr{IPAddrs: []net.IPAddr{best}, Port: name.Port}, nil
 }
 
-func (c *conn) LocalAddr() *engine.Addr   { return c.local }
-func (c *conn) RemoteAddr() *engine.Addr  { return c.remote }
-func (c *conn) Streams() (out, in uint16) { return c.out, c.in }
+func (c *conn) LocalAddr() *engine.Addr  { return c.local }
+func (c *conn) RemoteAddr() *engine.Addr { return c.remote }
+
+func (c *conn) Streams() (out, in uint16) {
+	n := c.streams.Load()
+	return uint16(n >> 16), uint16(n)
+}
+
+func (c *conn) setStreams(out, in uint16) { c.streams.Store(uint32(out)<<16 | uint32(in)) }
 
 func (c *conn) Close() error { return c.close() }
 func (c *conn) Abort() error { return c.abort() }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -149,8 +150,9 @@ func listenFamily(network string, local *engine.Addr) (family int, v6only, fallb
 // A socket is a descriptor on the runtime's poller. The os.File owns it; all
 // use goes through the RawConn, which waits, and keeps it open meanwhile.
 type socket struct {
-	file *os.File
-	raw  syscall.RawConn
+	file   *os.File
+	raw    syscall.RawConn
+	closed atomic.Bool
 }
 
 func newSocket(ctx context.Context, s *engine.Socket, family int, v6only bool, addr *engine.Addr) (*socket, error) {
@@ -214,7 +216,7 @@ func setAlways(fd int) error {
 	}
 	// Kernels before 4.11 and 4.14 do without, and say so.
 	for _, opt := range []int{optReconfigSupported, optEnableStreamReset} {
-		err := setStruct(fd, opt, assocValue{Value: enableResetStreams})
+		err := setStruct(fd, opt, assocValue{Value: enableReconfig})
 		if errors.Is(err, unix.ENOPROTOOPT) {
 			return nil
 		} else if err != nil {
@@ -226,6 +228,16 @@ func setAlways(fd int) error {
 
 // setOptions applies what is settled before the handshake.
 func setOptions(fd int, o engine.Options) error {
+	if o.Events {
+		if err := subscribe(fd); err != nil {
+			return err
+		}
+	}
+	if o.SenderDry {
+		if err := setEvent(fd, eventSenderDry); err != nil {
+			return err
+		}
+	}
 	if o.OutStreams != 0 || o.MaxInStreams != 0 || o.InitAttempts != 0 || o.InitTimeout != 0 {
 		init := sctp.InitMsg{
 			NumOstreams:    o.OutStreams,
@@ -237,37 +249,7 @@ func setOptions(fd int, o engine.Options) error {
 			return err
 		}
 	}
-	if o.RTOInitial != 0 || o.RTOMin != 0 {
-		rto := rtoInfo{
-			Initial: uint32(o.RTOInitial / time.Millisecond),
-			Min:     uint32(o.RTOMin / time.Millisecond),
-		}
-		if err := setStruct(fd, sctp.SCTP_RTOINFO, rto); err != nil {
-			return err
-		}
-	}
-	if o.SACKDelay != 0 {
-		sack := sctp.SackTimer{SackDelay: uint32(o.SACKDelay / time.Millisecond)}
-		if err := setStruct(fd, sctp.SCTP_DELAYED_SACK, sack); err != nil {
-			return err
-		}
-	}
-	if o.NoDelay {
-		if err := setInt(fd, sctp.SOL_SCTP, sctp.SCTP_NODELAY, 1); err != nil {
-			return err
-		}
-	}
-	if o.ReadBuffer != 0 {
-		if err := setInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, o.ReadBuffer); err != nil {
-			return err
-		}
-	}
-	if o.WriteBuffer != 0 {
-		if err := setInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, o.WriteBuffer); err != nil {
-			return err
-		}
-	}
-	return nil
+	return tune(fd, o)
 }
 
 // control runs f on the descriptor. The error is f's, or net.ErrClosed.
@@ -280,6 +262,7 @@ func (sk *socket) control(f func(fd int) error) error {
 }
 
 func (sk *socket) close() error {
+	sk.closed.Store(true)
 	if err := sk.file.Close(); errors.Is(err, os.ErrClosed) {
 		return net.ErrClosed
 	}

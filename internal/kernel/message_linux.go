@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -28,6 +29,7 @@ type op struct {
 	wait  bool // Recv: has waited
 
 	hdr  unix.Msghdr
+	name [unix.SizeofSockaddrInet6]byte // of Send
 	iov  unix.Iovec
 	sctl struct { // of Send; the second part only with a TTL
 		info struct {
@@ -69,6 +71,7 @@ func newOp(c *conn, owner bool, p []byte) *op {
 // done returns the op to the pool, which must not keep the caller's memory.
 func (o *op) done() {
 	o.conn, o.p, o.err, o.iov.Base = nil, nil, nil, nil
+	o.hdr.Name, o.hdr.Namelen = nil, 0
 	o.n, o.size, o.whole, o.wait = 0, 0, false, false
 	o.msg = engine.Message{}
 	ops.Put(o)
@@ -138,6 +141,11 @@ func (o *op) doSend(fd uintptr) bool {
 		}
 		o.point(p)
 		turn := c.turn > 0 && c.sent+len(p) >= c.turn
+		if err := o.putTo(int(fd)); err != nil {
+			o.err = err
+			c.partial = false
+			return true
+		}
 		o.putInfo(turn)
 		_, _, errno := unix.Syscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&o.hdr)), unix.MSG_NOSIGNAL)
 		switch errno {
@@ -168,6 +176,20 @@ func (o *op) doSend(fd uintptr) bool {
 			}
 			fallthrough
 		default:
+			if o.msg.To.IsValid() && (errno == unix.EADDRNOTAVAIL || errno == unix.EINVAL) {
+				peer, err := peerAddrs(int(fd))
+				if err != nil {
+					// The association has ended, and sending to no address
+					// in particular will tell how.
+					o.msg.To = netip.Addr{}
+					continue
+				}
+				if _, ok := find(peer, o.msg.To); !ok {
+					o.err = notThePeers(o.msg.To)
+					c.partial = false
+					return true
+				}
+			}
 			c.fail(int(fd), errno)
 			o.err = os.NewSyscallError("sendmsg", errno)
 			c.partial = false
@@ -189,6 +211,9 @@ func (o *op) putInfo(ackNow bool) {
 	if m.Unordered {
 		info.Flags |= sctp.SCTP_UNORDERED
 	}
+	if m.To.IsValid() {
+		info.Flags |= sctp.SCTP_ADDR_OVER
+	}
 	if ackNow {
 		info.Flags |= sctp.SCTP_SACK_IMMEDIATELY
 	}
@@ -196,6 +221,10 @@ func (o *op) putInfo(ackNow bool) {
 	if m.TTL > 0 {
 		// Rounded up: a lifetime of 0 would be for ever.
 		o.sctl.pr.prInfo = prInfo{Policy: prTTL, Value: uint32((m.TTL + time.Millisecond - 1) / time.Millisecond)}
+		n = unsafe.Sizeof(o.sctl)
+	} else if r := o.conn.reliability.Load(); r != 0 {
+		// With any information the kernel takes the policy from there too.
+		o.sctl.pr.prInfo = prInfo{Policy: uint16(r >> 32), Value: uint32(r)}
 		n = unsafe.Sizeof(o.sctl)
 	}
 	o.control(unsafe.Pointer(&o.sctl), n)
@@ -218,11 +247,42 @@ func (c *conn) recv(p []byte, whole, owner bool) (int, engine.Message, error) {
 	defer o.done()
 	o.whole = whole
 	// The poller's lock for readers is held until doRecv returns true.
-	if err := c.raw.Read(o.recv); err != nil && o.n == 0 {
+	err := c.raw.Read(o.recv)
+	if err != nil && o.n == 0 && !o.taken() && c.pollerGaveUp(err) {
+		err = c.recvFailed(o)
+	}
+	if err != nil && o.n == 0 {
 		return 0, engine.Message{}, o.waitError(err)
 	}
 	return o.n, o.msg, o.err
 }
+
+// pollerGaveUp reports whether an error of the poller is neither a deadline nor
+// Close. It then takes the descriptor for one that cannot be polled, as the
+// kernel reports a failed association that has a full send buffer as an error
+// and nothing else, and will not call doRecv again.
+func (c *conn) pollerGaveUp(err error) bool {
+	return !errors.Is(err, os.ErrDeadlineExceeded) && !c.closed.Load()
+}
+
+// recvFailed receives what a failed association still has, and the failure.
+func (c *conn) recvFailed(o *op) error {
+	c.failed.Lock() // in place of the poller's lock for readers
+	defer c.failed.Unlock()
+	o.wait = true // if there is nothing, ask whether the association exists
+	done := false
+	if err := c.raw.Control(func(fd uintptr) { done = o.doRecv(fd) }); err != nil {
+		return err
+	}
+	if !done {
+		return errNotFailed
+	}
+	return nil
+}
+
+// errNotFailed should not happen: the descriptor has an error, and the
+// association none.
+var errNotFailed = errors.New("sctp: the poller has given up a live association")
 
 func (o *op) doRecv(fd uintptr) bool {
 	if len(o.p) == 0 {
@@ -298,7 +358,7 @@ func (o *op) end(err error) {
 // takeInfo takes over the message info that the kernel has written.
 func (o *op) takeInfo() {
 	r := &o.rctl
-	if o.hdr.Controllen == 0 || r.hdr.Level != sctp.SOL_SCTP || r.hdr.Type != sctp.SCTP_CMSG_RCVINFO {
+	if uintptr(o.hdr.Controllen) < unsafe.Offsetof(r.rcvInfo)+unsafe.Sizeof(r.rcvInfo) || r.hdr.Level != sctp.SOL_SCTP || r.hdr.Type != sctp.SCTP_CMSG_RCVINFO {
 		return
 	}
 	o.msg = engine.Message{
@@ -323,29 +383,6 @@ func (o *op) notification(piece []byte) bool {
 	if !o.owner {
 		return false // nobody has asked for events
 	}
-	o.msg.Reset = parseReset(note)
-	return o.msg.Reset != nil
-}
-
-// parseReset reads a struct sctp_stream_reset_event; it returns nil if the
-// notification is another.
-func parseReset(note []byte) *engine.Reset {
-	const header = 12 // type, flags, length, association
-	if len(note) < header || binary.NativeEndian.Uint16(note) != eventStreamReset {
-		return nil
-	}
-	flags := binary.NativeEndian.Uint16(note[2:])
-	r := &engine.Reset{
-		Incoming: flags&resetIncoming != 0,
-		// A peer that denies will do so again: what was asked for is then as
-		// done as it will be.
-		Failed: flags&resetFailed != 0,
-	}
-	if r.Incoming && flags&resetDenied != 0 {
-		return nil
-	}
-	for list := note[header:]; len(list) >= 2; list = list[2:] {
-		r.Streams = append(r.Streams, binary.NativeEndian.Uint16(list))
-	}
-	return r
+	o.msg = engine.Message{Event: c.events.parse(note)}
+	return o.msg.Event != nil
 }

@@ -52,21 +52,20 @@ func (o owner) CanReset() bool {
 	return able
 }
 
-func (o owner) ResetStreams(incoming bool, streams []uint16) error {
-	flags := uint16(resetOutgoing)
-	if incoming {
-		flags = resetIncoming
-	}
+func (o owner) ResetStreams(streams []uint16) error {
 	// struct sctp_reset_streams: the association, flags, count and list.
 	b := binary.NativeEndian.AppendUint32(nil, 0)
-	b = binary.NativeEndian.AppendUint16(b, flags)
+	b = binary.NativeEndian.AppendUint16(b, resetOutgoing)
 	b = binary.NativeEndian.AppendUint16(b, uint16(len(streams)))
 	for _, id := range streams {
 		b = binary.NativeEndian.AppendUint16(b, id)
 	}
 	err := o.c.control(func(fd int) error { return setBytes(fd, optResetStreams, b) })
-	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINPROGRESS) {
+	switch {
+	case errors.Is(err, unix.EINPROGRESS):
 		return engine.ErrBusy
+	case errors.Is(err, unix.EAGAIN):
+		return engine.ErrUnsent
 	}
 	return err
 }

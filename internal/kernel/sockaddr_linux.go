@@ -106,12 +106,16 @@ func parseSockaddr(b []byte) (ip net.IPAddr, port, n int) {
 	return ip, 0, 0
 }
 
-// addrList asks for SCTP_GET_LOCAL_ADDRS or SCTP_GET_PEER_ADDRS.
-func addrList(fd, opt int) (*engine.Addr, error) {
+// addrList asks for SCTP_GET_LOCAL_ADDRS of a socket or SCTP_GET_PEER_ADDRS.
+func addrList(fd, opt int) (*engine.Addr, error) { return addrsOf(fd, opt, 0) }
+
+// addrsOf asks for the same of an association, 0 for the socket.
+func addrsOf(fd, opt int, assoc uint32) (*engine.Addr, error) {
 	// struct sctp_getaddrs: the association, the count, then the addresses.
 	buf := make([]byte, 8+64*unix.SizeofSockaddrInet6)
 	for {
-		n, err := getsockopt(fd, opt, buf)
+		binary.NativeEndian.PutUint32(buf, assoc)
+		_, err := getsockopt(fd, opt, buf)
 		if err == unix.ENOMEM && len(buf) < 1<<20 {
 			buf = make([]byte, 4*len(buf)) // the list did not fit
 			continue
@@ -120,7 +124,9 @@ func addrList(fd, opt int) (*engine.Addr, error) {
 			return nil, err
 		}
 		a := &engine.Addr{}
-		rest := buf[8:max(n, 8)]
+		// The length that it returns is without the first 8 bytes for one
+		// of the options and with them for the other, so go by the count.
+		rest := buf[8:]
 		for range binary.NativeEndian.Uint32(buf[4:]) {
 			ip, port, n := parseSockaddr(rest)
 			if n == 0 {

@@ -22,15 +22,7 @@ const (
 
 	cmsgPRInfo = 5 // SCTP_PRINFO
 
-	eventAssocChange = 1<<15 + 1  // SCTP_ASSOC_CHANGE
-	eventStreamReset = 1<<15 + 10 // SCTP_STREAM_RESET_EVENT
-
-	resetIncoming = 0x01 // SCTP_STREAM_RESET_INCOMING, and of the event _SSN
-	resetOutgoing = 0x02 // SCTP_STREAM_RESET_OUTGOING
-	resetDenied   = 0x04 // SCTP_STREAM_RESET_DENIED
-	resetFailed   = 0x08 // SCTP_STREAM_RESET_FAILED
-
-	enableResetStreams = 0x01 // SCTP_ENABLE_RESET_STREAM_REQ
+	enableReconfig = 0x07 // SCTP_ENABLE_STRRESET_MASK: streams, the association, their count
 
 	prTTL = 0x0010 // SCTP_PR_SCTP_TTL
 )

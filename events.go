@@ -1,0 +1,530 @@
+package sctpnet
+
+import (
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// An Event is what happens to an association beside its messages (RFC 6458
+// section 6.1). [Config.OnEvent] receives them. An Event is a value of one of
+// these types; a later version of the package may have more:
+//
+//   - [AssociationEvent]: it is up, lost, restarted or ended;
+//   - [PathEvent]: an address of the peer is reachable, unreachable, added...;
+//   - [SendFailedEvent]: a message was not delivered;
+//   - [RemoteErrorEvent]: the peer reports an error;
+//   - [ShutdownEvent]: the peer wants to end the association;
+//   - [PartialDeliveryEvent]: the rest of a message will not come;
+//   - [AdaptationEvent]: the peer's adaptation layer indication;
+//   - [AuthenticationEvent]: keys, or none;
+//   - [SenderDryEvent]: all that was sent has been acknowledged, if one has
+//     asked for it;
+//   - [StreamResetEvent]: streams were reset;
+//   - [StreamsAddedEvent]: there are more streams;
+//   - [AssociationResetEvent]: all numbering begins anew.
+//
+// The String of an Event is a line for a log. As a [slog.LogValuer] it is a
+// group of attributes, of which "type" is always one.
+type Event interface {
+	fmt.Stringer
+	slog.LogValuer
+	event()
+}
+
+// An AssociationEvent says that the state of the association has changed
+// (SCTP_ASSOC_CHANGE).
+type AssociationEvent struct {
+	Change AssociationChange
+
+	// Cause is why the association was lost, if a cause was given: of a peer
+	// that aborted it, the first one. A peer that cannot be reached any more
+	// gives none.
+	Cause Cause
+
+	// Causes are all the error causes in the peer's ABORT, as they travelled
+	// (RFC 9260 section 3.3.10).
+	Causes []byte
+
+	// OutStreams and InStreams are the numbers of streams of an association
+	// that is up or was restarted.
+	OutStreams, InStreams uint16
+}
+
+// An AssociationChange says what has become of an association.
+type AssociationChange uint16
+
+const (
+	// AssociationUp is the first event of every association.
+	AssociationUp = AssociationChange(engine.AssociationUp)
+	// AssociationLost says that the peer has aborted the association, or was
+	// found unreachable. Read then gives the error.
+	AssociationLost = AssociationChange(engine.AssociationLost)
+	// AssociationRestarted says that the peer has lost the association, as
+	// when its host has crashed, and made it anew from the same addresses
+	// (RFC 9260 section 5.2). What was under way is lost, and messages are
+	// numbered from the beginning.
+	AssociationRestarted = AssociationChange(engine.AssociationRestarted)
+	// AssociationEnded says that the association has ended as one side
+	// wished. Read then gives [io.EOF].
+	AssociationEnded = AssociationChange(engine.AssociationEnded)
+	// AssociationCannotStart says that the handshake has failed. As there is
+	// no Conn then, it is Dial's error that tells, and no handler is called
+	// with it.
+	AssociationCannotStart = AssociationChange(engine.AssociationCannotStart)
+)
+
+func (c AssociationChange) String() string {
+	return name(int(c), "up", "lost", "restarted", "ended", "cannot start")
+}
+
+// name returns the name of a number, or the number.
+func name(i int, names ...string) string {
+	if i < 0 || i >= len(names) || names[i] == "" {
+		return strconv.Itoa(i)
+	}
+	return names[i]
+}
+
+func (e AssociationEvent) String() string {
+	s := "association " + e.Change.String()
+	if e.Change == AssociationUp || e.Change == AssociationRestarted {
+		s += fmt.Sprintf(", %d streams out, %d in", e.OutStreams, e.InStreams)
+	}
+	return s + because(e.Cause, e.Causes)
+}
+
+// because is what a cause adds to an event's String: with the reason that a
+// user may have given for an abort.
+func because(c Cause, causes []byte) string {
+	if c == 0 {
+		return ""
+	}
+	s := ": " + c.String()
+	if len(causes) < 4 {
+		return s
+	}
+	n := int(binary.BigEndian.Uint16(causes[2:]))
+	if (c == CauseUserAbort || c == CauseProtocolViolation) && n > 4 && n <= len(causes) {
+		s += " " + strconv.QuoteToASCII(string(causes[4:n]))
+	}
+	return s
+}
+
+// LogValue returns the event as a group.
+func (e AssociationEvent) LogValue() slog.Value {
+	g := group("association", slog.String("change", e.Change.String()))
+	if e.Change == AssociationUp || e.Change == AssociationRestarted {
+		g = append(g, slog.Int("out", int(e.OutStreams)), slog.Int("in", int(e.InStreams)))
+	}
+	return slog.GroupValue(addCause(g, e.Cause)...)
+}
+
+func group(typ string, attrs ...slog.Attr) []slog.Attr {
+	return append([]slog.Attr{slog.String("type", typ)}, attrs...)
+}
+
+func addCause(g []slog.Attr, c Cause) []slog.Attr {
+	if c != 0 {
+		g = append(g, slog.String("cause", c.String()))
+	}
+	return g
+}
+
+// A PathEvent says that the state of a path has changed, which is one address
+// of the peer (SCTP_PEER_ADDR_CHANGE).
+type PathEvent struct {
+	Addr   netip.AddrPort
+	Change PathChange
+}
+
+// A PathChange says what has become of a path.
+type PathChange uint32
+
+const (
+	// PathReachable says that the peer answers again on this path.
+	PathReachable = PathChange(engine.PathReachable)
+	// PathUnreachable says that the peer has left more unanswered on this
+	// path than its limit of retransmissions. It is not used until it
+	// answers a heartbeat.
+	PathUnreachable = PathChange(engine.PathUnreachable)
+	// PathRemoved says that the peer has given up the address (RFC 5061).
+	PathRemoved = PathChange(engine.PathRemoved)
+	// PathAdded says that the peer has a new address (RFC 5061).
+	PathAdded = PathChange(engine.PathAdded)
+	// PathMadePrimary says that the path is now the one that is used as long
+	// as it can be.
+	PathMadePrimary = PathChange(engine.PathMadePrimary)
+	// PathConfirmed says that the peer has answered for the first time on
+	// this path, which it had only named.
+	PathConfirmed = PathChange(engine.PathConfirmed)
+	// PathPotentiallyFailed says that something was not answered in time on
+	// this path, and that another is used for now (RFC 7829). It is the first
+	// news of a path that fails. Linux tells it from 5.5 on.
+	PathPotentiallyFailed = PathChange(engine.PathPotentiallyFailed)
+)
+
+func (c PathChange) String() string {
+	return name(int(c), "reachable", "unreachable", "removed", "added", "made primary", "confirmed", "potentially failed")
+}
+
+func (e PathEvent) String() string { return "path " + e.Addr.String() + " " + e.Change.String() }
+
+// LogValue returns the event as a group.
+func (e PathEvent) LogValue() slog.Value {
+	return slog.GroupValue(group("path", slog.String("addr", e.Addr.String()), slog.String("change", e.Change.String()))...)
+}
+
+// A SendFailedEvent says that a message which Write or WriteMsg had accepted
+// was not acknowledged by the peer (SCTP_SEND_FAILED_EVENT): because its
+// lifetime has passed, or the association has failed.
+type SendFailedEvent struct {
+	// Info is the message's, of which Stream, PPID, Unordered and Context
+	// are set.
+	Info MsgInfo
+	// Data is the message.
+	Data []byte
+	// Sent says that it was sent all the same, at least in part, and may
+	// have arrived.
+	Sent bool
+	// Cause is why the association failed, if a cause was given; zero of a
+	// message whose lifetime has passed.
+	Cause Cause
+}
+
+func (e SendFailedEvent) String() string {
+	s := fmt.Sprintf("sending failed of %d bytes on stream %d", len(e.Data), e.Info.Stream)
+	if e.Info.PPID != 0 {
+		s += fmt.Sprintf(", PPID %d", e.Info.PPID)
+	}
+	if e.Info.Context != 0 {
+		s += fmt.Sprintf(", context %d", e.Info.Context)
+	}
+	if e.Sent {
+		s += ", which may have arrived"
+	}
+	return s + because(e.Cause, nil)
+}
+
+// LogValue returns the event as a group. The message is not in it.
+func (e SendFailedEvent) LogValue() slog.Value {
+	return slog.GroupValue(addCause(group("send failed",
+		slog.Int("bytes", len(e.Data)),
+		slog.Int("stream", int(e.Info.Stream)),
+		slog.Uint64("ppid", uint64(e.Info.PPID)),
+		slog.Uint64("context", uint64(e.Info.Context)),
+		slog.Bool("sent", e.Sent),
+	), e.Cause)...)
+}
+
+// A RemoteErrorEvent is an error that the peer reports and that does not end
+// the association (SCTP_REMOTE_ERROR).
+type RemoteErrorEvent struct {
+	Cause Cause
+	Data  []byte // what belongs to the cause, as it travelled
+}
+
+func (e RemoteErrorEvent) String() string {
+	s := "the peer reports: " + e.Cause.String()
+	if len(e.Data) > 0 {
+		s += fmt.Sprintf(" (%x)", e.Data)
+	}
+	return s
+}
+
+// LogValue returns the event as a group.
+func (e RemoteErrorEvent) LogValue() slog.Value {
+	return slog.GroupValue(addCause(group("remote error", slog.String("data", fmt.Sprintf("%x", e.Data))), e.Cause)...)
+}
+
+// A ShutdownEvent says that the peer has begun the graceful end of the
+// association and takes no more data (SCTP_SHUTDOWN_EVENT).
+type ShutdownEvent struct{}
+
+func (e ShutdownEvent) String() string { return "the peer shuts down" }
+
+// LogValue returns the event as a group.
+func (e ShutdownEvent) LogValue() slog.Value { return slog.GroupValue(group("shutdown")...) }
+
+// A PartialDeliveryEvent says that the rest of a message, whose beginning was
+// received, will not come (SCTP_PARTIAL_DELIVERY_EVENT with the indication
+// SCTP_PARTIAL_DELIVERY_ABORTED, the only one there is).
+type PartialDeliveryEvent struct {
+	// Stream and Seq are the message's stream and number, which Linux gives
+	// only of messages in I-DATA chunks (RFC 8260), and otherwise as zero.
+	Stream uint16
+	Seq    uint32
+}
+
+func (e PartialDeliveryEvent) String() string {
+	return fmt.Sprintf("partial delivery aborted of message %d on stream %d", e.Seq, e.Stream)
+}
+
+// LogValue returns the event as a group.
+func (e PartialDeliveryEvent) LogValue() slog.Value {
+	return slog.GroupValue(group("partial delivery aborted", slog.Int("stream", int(e.Stream)), slog.Uint64("seq", uint64(e.Seq)))...)
+}
+
+// An AdaptationEvent brings the peer's adaptation layer indication (RFC 5061
+// section 4.2.6), if the peer has sent one in the handshake
+// (SCTP_ADAPTATION_INDICATION).
+type AdaptationEvent struct {
+	Indication uint32
+}
+
+func (e AdaptationEvent) String() string { return fmt.Sprintf("adaptation layer %#x", e.Indication) }
+
+// LogValue returns the event as a group.
+func (e AdaptationEvent) LogValue() slog.Value {
+	return slog.GroupValue(group("adaptation", slog.Uint64("indication", uint64(e.Indication)))...)
+}
+
+// An AuthenticationEvent is about authentication (RFC 4895) and its keys
+// (SCTP_AUTHENTICATION_EVENT).
+type AuthenticationEvent struct {
+	Change AuthenticationChange
+	Key    uint16 // its number
+}
+
+// An AuthenticationChange says what an [AuthenticationEvent] is about.
+type AuthenticationChange uint32
+
+const (
+	// AuthenticationNewKey says that the peer has begun to use the key.
+	AuthenticationNewKey = AuthenticationChange(engine.AuthenticationNewKey)
+	// AuthenticationFreeKey says that the key, which was deactivated, is not
+	// in use any more and can be deleted.
+	AuthenticationFreeKey = AuthenticationChange(engine.AuthenticationFreeKey)
+	// AuthenticationNone says that the peer has no authentication.
+	AuthenticationNone = AuthenticationChange(engine.AuthenticationNone)
+)
+
+func (c AuthenticationChange) String() string { return name(int(c), "new key", "free key", "none") }
+
+func (e AuthenticationEvent) String() string {
+	if e.Change == AuthenticationNone {
+		return "authentication: the peer has none"
+	}
+	return fmt.Sprintf("authentication: %v %d", e.Change, e.Key)
+}
+
+// LogValue returns the event as a group.
+func (e AuthenticationEvent) LogValue() slog.Value {
+	return slog.GroupValue(group("authentication", slog.String("change", e.Change.String()), slog.Int("key", int(e.Key)))...)
+}
+
+// A SenderDryEvent says that everything which was sent has been acknowledged,
+// and nothing waits to be sent (SCTP_SENDER_DRY_EVENT). Only [Config.SenderDry]
+// has it come.
+type SenderDryEvent struct{}
+
+func (e SenderDryEvent) String() string { return "sender dry" }
+
+// LogValue returns the event as a group.
+func (e SenderDryEvent) LogValue() slog.Value { return slog.GroupValue(group("sender dry")...) }
+
+// A StreamResetEvent says that streams were reset (RFC 6525;
+// SCTP_STREAM_RESET_EVENT): the numbering of their messages begins anew. The
+// package asks for it when a [Stream] is closed.
+type StreamResetEvent struct {
+	// Incoming says that they are the peer's outgoing streams, otherwise
+	// ours, by our own request or the peer's.
+	Incoming bool
+	// Streams are their numbers; none means all.
+	Streams []uint16
+	// Denied and Failed say that our request was not granted, or may be
+	// repeated, and that nothing has changed.
+	Denied, Failed bool
+}
+
+func (e StreamResetEvent) String() string {
+	s := "outgoing"
+	if e.Incoming {
+		s = "incoming"
+	}
+	if len(e.Streams) == 0 {
+		s = "all " + s + " streams"
+	} else {
+		s += " streams " + strings.Trim(fmt.Sprint(e.Streams), "[]")
+	}
+	return s + " reset" + refused(e.Denied, e.Failed)
+}
+
+// refused is what a request that was not granted adds to a String.
+func refused(denied, failed bool) string {
+	switch {
+	case denied:
+		return ": denied"
+	case failed:
+		return ": failed"
+	}
+	return ""
+}
+
+// LogValue returns the event as a group.
+func (e StreamResetEvent) LogValue() slog.Value {
+	return slog.GroupValue(group("stream reset",
+		slog.Bool("incoming", e.Incoming), slog.Any("streams", e.Streams),
+		slog.Bool("denied", e.Denied), slog.Bool("failed", e.Failed))...)
+}
+
+// A StreamsAddedEvent says that there are more streams (RFC 6525;
+// SCTP_STREAM_CHANGE_EVENT).
+type StreamsAddedEvent struct {
+	// Out and In are how many were added.
+	Out, In uint16
+	// Denied and Failed say that our request was not granted, or may be
+	// repeated, and that nothing has changed.
+	Denied, Failed bool
+}
+
+func (e StreamsAddedEvent) String() string {
+	return fmt.Sprintf("streams added: %d out, %d in", e.Out, e.In) + refused(e.Denied, e.Failed)
+}
+
+// LogValue returns the event as a group.
+func (e StreamsAddedEvent) LogValue() slog.Value {
+	return slog.GroupValue(group("streams added",
+		slog.Int("out", int(e.Out)), slog.Int("in", int(e.In)),
+		slog.Bool("denied", e.Denied), slog.Bool("failed", e.Failed))...)
+}
+
+// An AssociationResetEvent says that the numbering of everything begins anew,
+// by either side's request (RFC 6525; SCTP_ASSOC_RESET_EVENT).
+type AssociationResetEvent struct {
+	// LocalTSN and RemoteTSN are the next transmission sequence numbers of
+	// each side.
+	LocalTSN, RemoteTSN uint32
+	// Denied and Failed say that our request was not granted, or may be
+	// repeated, and that nothing has changed.
+	Denied, Failed bool
+}
+
+func (e AssociationResetEvent) String() string {
+	return fmt.Sprintf("association reset: next TSN %d, the peer's %d", e.LocalTSN, e.RemoteTSN) + refused(e.Denied, e.Failed)
+}
+
+// LogValue returns the event as a group.
+func (e AssociationResetEvent) LogValue() slog.Value {
+	return slog.GroupValue(group("association reset",
+		slog.Uint64("local", uint64(e.LocalTSN)), slog.Uint64("remote", uint64(e.RemoteTSN)),
+		slog.Bool("denied", e.Denied), slog.Bool("failed", e.Failed))...)
+}
+
+func (AssociationEvent) event()      {}
+func (PathEvent) event()             {}
+func (SendFailedEvent) event()       {}
+func (RemoteErrorEvent) event()      {}
+func (ShutdownEvent) event()         {}
+func (PartialDeliveryEvent) event()  {}
+func (AdaptationEvent) event()       {}
+func (AuthenticationEvent) event()   {}
+func (SenderDryEvent) event()        {}
+func (StreamResetEvent) event()      {}
+func (StreamsAddedEvent) event()     {}
+func (AssociationResetEvent) event() {}
+
+// A Cause is the code of an SCTP error cause, as the registry has them (RFC
+// 9260 section 3.3.10 and others). Zero means that there was none.
+type Cause uint16
+
+// The causes.
+const (
+	CauseInvalidStream          Cause = 1
+	CauseMissingParameter       Cause = 2
+	CauseStaleCookie            Cause = 3
+	CauseOutOfResource          Cause = 4
+	CauseUnresolvableAddress    Cause = 5
+	CauseUnrecognisedChunk      Cause = 6
+	CauseInvalidParameter       Cause = 7
+	CauseUnrecognisedParameters Cause = 8
+	CauseNoUserData             Cause = 9
+	CauseCookieWhileShutdown    Cause = 10
+	CauseRestartWithNewAddress  Cause = 11
+	CauseUserAbort              Cause = 12
+	CauseProtocolViolation      Cause = 13
+	CauseDeleteLastAddress      Cause = 160 // RFC 5061
+	CauseResourceShortage       Cause = 161
+	CauseDeleteSourceAddress    Cause = 162
+	CauseIllegalASCONFACK       Cause = 163
+	CauseNoAuthorisation        Cause = 164
+	CauseUnsupportedHMAC        Cause = 261 // RFC 4895
+)
+
+func (c Cause) String() string {
+	switch c {
+	case 0:
+		return "no cause"
+	case CauseDeleteLastAddress:
+		return "request to delete the last address"
+	case CauseResourceShortage:
+		return "operation refused for shortage of resources"
+	case CauseDeleteSourceAddress:
+		return "request to delete the source address"
+	case CauseIllegalASCONFACK:
+		return "illegal ASCONF-ACK"
+	case CauseNoAuthorisation:
+		return "request refused without authorisation"
+	case CauseUnsupportedHMAC:
+		return "unsupported HMAC"
+	}
+	s := name(int(c), "", "invalid stream", "missing mandatory parameter", "stale cookie", "out of resource",
+		"unresolvable address", "unrecognised chunk", "invalid mandatory parameter", "unrecognised parameters",
+		"no user data", "cookie received while shutting down", "restart with new addresses", "abort by the user",
+		"protocol violation")
+	if s == strconv.Itoa(int(c)) {
+		return "cause " + s
+	}
+	return s
+}
+
+// newEvent makes an Event of what an engine tells.
+func newEvent(e engine.Event) Event {
+	switch e := e.(type) {
+	case engine.AssociationEvent:
+		return AssociationEvent{AssociationChange(e.Change), Cause(e.Cause), e.Causes, e.Out, e.In}
+	case engine.PathEvent:
+		return PathEvent{e.Addr, PathChange(e.Change)}
+	case engine.SendFailedEvent:
+		return SendFailedEvent{sentInfo(e.Message), e.Data, e.Sent, Cause(e.Cause)}
+	case engine.RemoteErrorEvent:
+		return RemoteErrorEvent{Cause(e.Cause), e.Data}
+	case engine.ShutdownEvent:
+		return ShutdownEvent(e)
+	case engine.PartialDeliveryEvent:
+		return PartialDeliveryEvent(e)
+	case engine.AdaptationEvent:
+		return AdaptationEvent(e)
+	case engine.AuthenticationEvent:
+		return AuthenticationEvent{AuthenticationChange(e.Change), e.Key}
+	case engine.SenderDryEvent:
+		return SenderDryEvent(e)
+	case engine.StreamResetEvent:
+		return StreamResetEvent(e)
+	case engine.StreamsAddedEvent:
+		return StreamsAddedEvent(e)
+	case engine.AssociationResetEvent:
+		return AssociationResetEvent(e)
+	}
+	panic(fmt.Sprintf("sctpnet: an engine's event is a %T", e))
+}
+
+// sentInfo is the MsgInfo of a message that was to be sent.
+func sentInfo(m engine.Message) MsgInfo {
+	info := msgInfo(m)
+	info.Context = m.Context
+	return info
+}
+
+// handle has events go to a Config's OnEvent from now on, if that is set.
+func (c *Conn) handle(onEvent func(*Conn, Event)) {
+	if onEvent != nil {
+		c.onEvent = onEvent
+		c.startMux()
+	}
+}

@@ -1,0 +1,145 @@
+// Status prints how an association is doing, while it moves data over two
+// paths of the loopback interface. Run it with
+//
+//	go run -exec "$PWD/scripts/with-sctp" ./examples/status
+//
+// or have it watch an association with a server of yours, which need not be a
+// friend of this program:
+//
+//	go run ./examples/status 192.0.2.1/198.51.100.1:3868
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/sctpnet/sctpnet"
+)
+
+func main() {
+	log.SetFlags(0)
+	lasting := flag.Duration("for", 4*time.Second, "how long to watch")
+	every := flag.Duration("every", time.Second, "how often to print")
+	flag.Parse()
+	ctx, cancel := context.WithTimeout(context.Background(), *lasting)
+	defer cancel()
+
+	address := flag.Arg(0)
+	own := address == ""
+	if own {
+		ln, err := sctpnet.Listen("sctp", "127.0.0.1/127.0.0.2:0")
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer ln.Close()
+		go discard(ln)
+		address = ln.Addr().String()
+	}
+	c, err := new(sctpnet.Dialer).DialContext(ctx, "sctp", address)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	if own {
+		go load(ctx, c)
+	}
+	watch(ctx, c.(*sctpnet.Conn), *every)
+}
+
+// discard reads what comes on one association.
+func discard(ln net.Listener) {
+	c, err := ln.Accept()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	io.Copy(io.Discard, c)
+}
+
+// load writes some 10 MB a second.
+func load(ctx context.Context, c net.Conn) {
+	p := make([]byte, 100<<10)
+	for ctx.Err() == nil {
+		if _, err := c.Write(p); err != nil {
+			if ctx.Err() == nil {
+				log.Fatal(err)
+			}
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// watch prints tables, on a terminal each in the place of the one before.
+func watch(ctx context.Context, c *sctpnet.Conn, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	info, err := os.Stdout.Stat()
+	terminal := err == nil && info.Mode()&os.ModeCharDevice != 0
+	lines := 0
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		text, err := table(c)
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) || ctx.Err() != nil {
+				return
+			}
+			log.Fatal(err)
+		}
+		if terminal && lines > 0 {
+			fmt.Printf("\x1b[%dA\x1b[J", lines)
+		}
+		lines = strings.Count(text, "\n")
+		fmt.Print(text)
+	}
+}
+
+func table(c *sctpnet.Conn) (string, error) {
+	status, err := c.Status()
+	if err != nil {
+		return "", err
+	}
+	paths, err := c.Paths()
+	if err != nil {
+		return "", err
+	}
+	stats, err := c.Stats()
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "%v\t%d streams out, %d in\twindow %d\tunacknowledged %d\tmissing %d\tchunks of %d\n",
+		status.State, status.OutStreams, status.InStreams, status.PeerWindow, status.Unacked, status.Pending, status.FragmentationPoint)
+	w.Flush()
+	fmt.Fprintln(w, "path\tstate\tcwnd\tsrtt\trto\tmtu")
+	for _, p := range paths {
+		mark := " "
+		if p.Primary {
+			mark = "*"
+		}
+		fmt.Fprintf(w, "%s %v\t%v\t%d\t%v\t%v\t%d\n", mark, p.Addr, p.State, p.CWND, p.SRTT, p.RTO, p.MTU)
+	}
+	w.Flush()
+	fmt.Fprintln(w, "\tpackets\tSACKs\tchunks\tagain\tgaps\tmax rto")
+	fmt.Fprintf(w, "sent\t%d\t%d\t%d\t%d\t%d\t%v\n", stats.PacketsSent, stats.SACKsSent,
+		stats.OrderedSent+stats.UnorderedSent, stats.Retransmitted, stats.GapAcks, stats.MaxRTO)
+	fmt.Fprintf(w, "received\t%d\t%d\t%d\t%d\t%d\t\n", stats.PacketsReceived, stats.SACKsReceived,
+		stats.OrderedReceived+stats.UnorderedReceived, stats.Duplicates, stats.OutOfOrder)
+	w.Flush()
+	fmt.Fprintln(&b)
+	return b.String(), nil
+}

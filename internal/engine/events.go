@@ -1,0 +1,132 @@
+package engine
+
+import "net/netip"
+
+// An Event is what an association has to tell beside its messages: one of the
+// types in this file. Package sctpnet has types of the same names for its
+// callers, and says there what each means. Numbers are as RFC 6458 has them,
+// those of streams, keys and causes in host order.
+type Event interface{ event() }
+
+type (
+	// AssociationEvent: SCTP_ASSOC_CHANGE.
+	AssociationEvent struct {
+		Change  AssociationChange
+		Cause   uint16
+		Causes  []byte // of the peer's ABORT, all of them as they travelled
+		Out, In uint16
+	}
+
+	// PathEvent: SCTP_PEER_ADDR_CHANGE.
+	PathEvent struct {
+		Addr   netip.AddrPort
+		Change PathChange
+	}
+
+	// SendFailedEvent: SCTP_SEND_FAILED_EVENT, of a whole message.
+	SendFailedEvent struct {
+		Message Message
+		Data    []byte
+		Sent    bool
+		Cause   uint16
+	}
+
+	// RemoteErrorEvent: SCTP_REMOTE_ERROR.
+	RemoteErrorEvent struct {
+		Cause uint16
+		Data  []byte
+	}
+
+	// ShutdownEvent: SCTP_SHUTDOWN_EVENT.
+	ShutdownEvent struct{}
+
+	// PartialDeliveryEvent: SCTP_PARTIAL_DELIVERY_EVENT, of which there is
+	// one kind only, its having been aborted.
+	PartialDeliveryEvent struct {
+		Stream uint16
+		Seq    uint32
+	}
+
+	// AdaptationEvent: SCTP_ADAPTATION_INDICATION.
+	AdaptationEvent struct{ Indication uint32 }
+
+	// AuthenticationEvent: SCTP_AUTHENTICATION_EVENT.
+	AuthenticationEvent struct {
+		Change AuthenticationChange
+		Key    uint16
+	}
+
+	// SenderDryEvent: SCTP_SENDER_DRY_EVENT.
+	SenderDryEvent struct{}
+
+	// StreamResetEvent: SCTP_STREAM_RESET_EVENT. Streams were reset (RFC
+	// 6525): their numbering begins anew, which marks the end of what they
+	// carried.
+	StreamResetEvent struct {
+		Incoming bool     // by the peer; otherwise the answer to our request or to the peer's
+		Streams  []uint16 // none means all
+		Denied   bool     // it was a request, which the peer will not grant,
+		Failed   bool     // or which can be repeated
+	}
+
+	// StreamsAddedEvent: SCTP_STREAM_CHANGE_EVENT.
+	StreamsAddedEvent struct {
+		Out, In        uint16
+		Denied, Failed bool
+	}
+
+	// AssociationResetEvent: SCTP_ASSOC_RESET_EVENT.
+	AssociationResetEvent struct {
+		LocalTSN, RemoteTSN uint32
+		Denied, Failed      bool
+	}
+)
+
+func (AssociationEvent) event()      {}
+func (PathEvent) event()             {}
+func (SendFailedEvent) event()       {}
+func (RemoteErrorEvent) event()      {}
+func (ShutdownEvent) event()         {}
+func (PartialDeliveryEvent) event()  {}
+func (AdaptationEvent) event()       {}
+func (AuthenticationEvent) event()   {}
+func (SenderDryEvent) event()        {}
+func (StreamResetEvent) event()      {}
+func (StreamsAddedEvent) event()     {}
+func (AssociationResetEvent) event() {}
+
+// An AssociationChange is a sac_state of RFC 6458 section 6.1.1, by the numbers
+// of Linux.
+type AssociationChange uint16
+
+const (
+	AssociationUp AssociationChange = iota
+	AssociationLost
+	AssociationRestarted
+	AssociationEnded
+	AssociationCannotStart
+)
+
+// A PathChange is an spc_state of RFC 6458 section 6.1.2, by the numbers of
+// Linux.
+type PathChange uint32
+
+const (
+	PathReachable PathChange = iota
+	PathUnreachable
+	PathRemoved
+	PathAdded
+	PathMadePrimary
+	PathConfirmed
+	PathPotentiallyFailed
+)
+
+// An AuthenticationChange is an auth_indication of RFC 6458 section 6.1.8, by
+// the numbers of Linux.
+type AuthenticationChange uint32
+
+const (
+	AuthenticationNewKey AuthenticationChange = iota
+	AuthenticationFreeKey
+	AuthenticationNone
+)

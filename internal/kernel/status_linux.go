@@ -1,0 +1,205 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/ishidawataru/sctp"
+	"github.com/sctpnet/sctpnet/internal/engine"
+	"golang.org/x/sys/unix"
+)
+
+const optGetAssocStats = 112 // SCTP_GET_ASSOC_STATS
+
+// sizeofPathInfo is the size of a struct sctp_paddrinfo, which has no padding.
+const sizeofPathInfo = 4 + 128 + 5*4
+
+// sizeofAssocStats is the size of a struct sctp_assoc_stats where 64-bit
+// integers are aligned, which are most architectures.
+const sizeofAssocStats = 256
+
+// status asks for SCTP_STATUS, of which engine.ErrEnded says that there is
+// none any more.
+func status(fd int) (sctp.Status, error) {
+	st, err := assocStatus(fd)
+	if err == unix.EINVAL {
+		err = engine.ErrEnded
+	}
+	return st, err
+}
+
+func (c *conn) Status() (s engine.Status, err error) {
+	err = c.control(func(fd int) error {
+		st, err := status(fd)
+		if err != nil {
+			return err
+		}
+		s = newStatus(&st)
+		return nil
+	})
+	return s, err
+}
+
+func newStatus(st *sctp.Status) engine.Status {
+	s := engine.Status{
+		State:              engine.State(st.State),
+		OutStreams:         st.Ostreams,
+		InStreams:          st.Instreams,
+		Unacked:            int(st.Unackdata),
+		Pending:            int(st.Penddata),
+		PeerWindow:         int(st.RWND),
+		FragmentationPoint: int(st.FragmentationPoint),
+		Primary:            newPath(&st.PrimaryPeerAddr),
+	}
+	s.Primary.Primary = true
+	return s
+}
+
+func (c *conn) Paths() (paths []engine.Path, err error) {
+	err = c.control(func(fd int) error {
+		st, err := status(fd)
+		if err != nil {
+			return err
+		}
+		primary, _, _ := parseSockaddr(st.PrimaryPeerAddr.Address[:])
+		peer := peerAddr(fd, primary)
+		if peer == nil {
+			return engine.ErrEnded
+		}
+		for _, ip := range peer.IPAddrs {
+			p, err := pathInfo(fd, &engine.Addr{IPAddrs: one(ip), Port: peer.Port})
+			if err == unix.EINVAL {
+				continue // the address has gone meanwhile
+			} else if err != nil {
+				return os.NewSyscallError("getsockopt", err)
+			}
+			p.Addr = toNetip(ip)
+			p.Primary = ip.IP.Equal(primary.IP) && ip.Zone == primary.Zone
+			paths = append(paths, p)
+		}
+		if len(paths) == 0 {
+			return engine.ErrEnded
+		}
+		return nil
+	})
+	return paths, err
+}
+
+// pathInfo asks for SCTP_GET_PEER_ADDR_INFO of one address.
+func pathInfo(fd int, addr *engine.Addr) (engine.Path, error) {
+	sa, err := appendSockaddrs(make([]byte, 4, sizeofPathInfo), addr)
+	if err != nil {
+		return engine.Path{}, err
+	}
+	buf := sa[:sizeofPathInfo]
+	switch _, err := getsockopt(fd, sctp.SCTP_GET_PEER_ADDR_INFO, buf); err {
+	case nil:
+	case unix.EACCES:
+		// With net.sctp.pf_expose=1 this is what the kernel has to say of a
+		// path that has potentially failed, and of no other.
+		return engine.Path{State: engine.PotentiallyFailedPath}, nil
+	default:
+		return engine.Path{}, err
+	}
+	var info sctp.PeerAddrinfo
+	if _, err := binary.Decode(buf, binary.NativeEndian, &info); err != nil {
+		return engine.Path{}, err
+	}
+	return newPath(&info), nil
+}
+
+func newPath(info *sctp.PeerAddrinfo) engine.Path {
+	p := engine.Path{
+		State: engine.UnknownPath,
+		CWND:  int(info.CWND),
+		SRTT:  jiffies(uint64(info.SRTT)),
+		RTO:   time.Duration(info.RTO) * time.Millisecond,
+		MTU:   int(info.MTU),
+	}
+	if ip, _, n := parseSockaddr(info.Address[:]); n > 0 {
+		p.Addr = toNetip(ip)
+	}
+	switch info.State { // enum sctp_spinfo_state
+	case 0:
+		p.State = engine.InactivePath
+	case 1:
+		p.State = engine.PotentiallyFailedPath
+	case 2:
+		p.State = engine.ActivePath
+	case 3:
+		p.State = engine.UnconfirmedPath
+	}
+	return p
+}
+
+// tick is the kernel's jiffy. The kernel gives spinfo_srtt and sas_maxrto in
+// them, where all else is in milliseconds.
+var tick = sync.OnceValue(func() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGetres(unix.CLOCK_MONOTONIC_COARSE, &ts); err != nil || ts.Nano() <= 0 {
+		return 4 * time.Millisecond
+	}
+	// Of HZ=300 it is not a whole number of nanoseconds.
+	return time.Second / time.Duration((int64(time.Second)+ts.Nano()/2)/ts.Nano())
+})
+
+func jiffies(n uint64) time.Duration { return time.Duration(n) * tick() }
+
+func (c *conn) Stats() (s engine.Stats, err error) {
+	err = c.control(func(fd int) error {
+		buf := make([]byte, sizeofAssocStats)
+		n, err := getsockopt(fd, optGetAssocStats, buf)
+		if err == unix.EINVAL {
+			return engine.ErrEnded
+		} else if err != nil {
+			return os.NewSyscallError("getsockopt", err)
+		}
+		var ok bool
+		if s, ok = parseStats(buf[:n]); !ok {
+			return os.NewSyscallError("getsockopt", unix.EMSGSIZE)
+		}
+		return nil
+	})
+	return s, err
+}
+
+// parseStats reads a struct sctp_assoc_stats: the association, an address, and
+// 15 counters of 64 bits at the end. How the address and the counters are
+// aligned is a matter of the kernel's architecture.
+func parseStats(b []byte) (s engine.Stats, ok bool) {
+	const counters = 15
+	if len(b) < 4+128+counters*8 {
+		return s, false
+	}
+	addr := b[4:]
+	if binary.NativeEndian.Uint16(addr) == 0 {
+		addr = b[8:]
+	}
+	var v [counters]uint64
+	for i, rest := 0, b[len(b)-counters*8:]; i < counters; i++ {
+		v[i] = binary.NativeEndian.Uint64(rest[i*8:])
+	}
+	s = engine.Stats{
+		MaxRTO:            jiffies(v[0]),
+		SACKsReceived:     v[1],
+		SACKsSent:         v[2],
+		PacketsSent:       v[3],
+		PacketsReceived:   v[4],
+		Retransmitted:     v[5],
+		OutOfOrder:        v[6],
+		Duplicates:        v[7],
+		GapAcks:           v[8],
+		UnorderedSent:     v[9],
+		UnorderedReceived: v[10],
+		OrderedSent:       v[11],
+		OrderedReceived:   v[12],
+		ControlSent:       v[13],
+		ControlReceived:   v[14],
+	}
+	if ip, _, n := parseSockaddr(addr); n > 0 && s.MaxRTO > 0 {
+		s.MaxRTOAddr = toNetip(ip)
+	}
+	return s, true
+}

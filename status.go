@@ -1,0 +1,245 @@
+package sctpnet
+
+import (
+	"fmt"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// A State is the state of an association (RFC 9260 section 4).
+type State uint8
+
+// The states of an association. A Conn is StateEstablished until one of the
+// ends begins to end it.
+const (
+	StateClosed           State = iota + 1
+	StateCookieWait             // INIT was sent
+	StateCookieEchoed           // INIT was answered
+	StateEstablished            // data flows
+	StateShutdownPending        // this end has begun the end; it has data that was not acknowledged
+	StateShutdownSent           // and now has none
+	StateShutdownReceived       // the peer has begun the end; this end has such data
+	StateShutdownAckSent        // and now has none
+)
+
+var stateNames = [...]string{
+	StateClosed:           "CLOSED",
+	StateCookieWait:       "COOKIE-WAIT",
+	StateCookieEchoed:     "COOKIE-ECHOED",
+	StateEstablished:      "ESTABLISHED",
+	StateShutdownPending:  "SHUTDOWN-PENDING",
+	StateShutdownSent:     "SHUTDOWN-SENT",
+	StateShutdownReceived: "SHUTDOWN-RECEIVED",
+	StateShutdownAckSent:  "SHUTDOWN-ACK-SENT",
+}
+
+// String returns the state's name as in RFC 9260, such as "ESTABLISHED".
+func (s State) String() string {
+	if int(s) < len(stateNames) && s > 0 {
+		return stateNames[s]
+	}
+	return fmt.Sprintf("State(%d)", uint8(s))
+}
+
+// Status is what [Conn.Status] returns: how an association is doing now
+// (SCTP_STATUS, RFC 6458 section 8.2.1).
+type Status struct {
+	// State is the association's state.
+	State State
+
+	// OutStreams and InStreams are the numbers of streams, as NumStreams
+	// has them.
+	OutStreams, InStreams uint16
+
+	// Unacked is how many DATA chunks were sent and not acknowledged yet.
+	// A chunk is a message, or the part of one that goes into one packet.
+	Unacked int
+
+	// Pending is how many DATA chunks are missed: later ones of the peer's
+	// have arrived, and these have not.
+	Pending int
+
+	// PeerWindow is how many bytes the peer still has room for, by what it
+	// has last said and what was sent since (its rwnd). Where it is 0 the
+	// peer does not read.
+	PeerWindow int
+
+	// FragmentationPoint is how many bytes of a message fit in one chunk. A
+	// longer message travels in several.
+	FragmentationPoint int
+
+	// Primary is the primary path.
+	Primary Path
+}
+
+// A PathState is the state of a [Path].
+type PathState uint8
+
+// The states of a path.
+const (
+	// UnknownPath is none that this package knows.
+	UnknownPath PathState = iota
+	// ActivePath: the address can be reached, as far as is known.
+	ActivePath
+	// InactivePath: it does not answer; nothing is sent to it but
+	// heartbeats.
+	InactivePath
+	// PotentiallyFailedPath: it has not answered of late, and is avoided if
+	// there is another (RFC 7829).
+	PotentiallyFailedPath
+	// UnconfirmedPath: it has never answered yet, and gets no data before.
+	UnconfirmedPath
+)
+
+var pathStateNames = [...]string{
+	UnknownPath:           "unknown",
+	ActivePath:            "active",
+	InactivePath:          "inactive",
+	PotentiallyFailedPath: "potentially failed",
+	UnconfirmedPath:       "unconfirmed",
+}
+
+// String returns the state in words: "active", "inactive", "potentially
+// failed", "unconfirmed" or "unknown".
+func (s PathState) String() string {
+	if int(s) < len(pathStateNames) {
+		return pathStateNames[s]
+	}
+	return fmt.Sprintf("PathState(%d)", uint8(s))
+}
+
+// A Path is the way to one of the peer's addresses, and how it is doing now
+// (SCTP_GET_PEER_ADDR_INFO, RFC 6458 section 8.2.2).
+type Path struct {
+	// Addr is the peer's address.
+	Addr netip.Addr
+	// State says whether it can be reached.
+	State PathState
+	// Primary says that it is the primary path: the one that is used unless
+	// it fails.
+	Primary bool
+	// CWND is the congestion window: how many bytes may be under way on the
+	// path at a time.
+	CWND int
+	// SRTT is the smoothed round-trip time, 0 while none was measured. On
+	// Linux it is in ticks of 1 to 10 ms, so a short one shows as 0 or one
+	// tick.
+	SRTT time.Duration
+	// RTO is the retransmission timeout: after how long what was not
+	// acknowledged is taken for lost.
+	RTO time.Duration
+	// MTU is the path MTU, in bytes.
+	MTU int
+}
+
+// Stats counts what an association has sent and received since it was made
+// (Linux's SCTP_GET_ASSOC_STATS).
+type Stats struct {
+	PacketsSent, PacketsReceived uint64
+
+	// SACKs are the acknowledgements.
+	SACKsSent, SACKsReceived uint64
+	// Control chunks are all chunks but DATA: SACKs, heartbeats and others.
+	ControlSent, ControlReceived uint64
+	// DATA chunks, of ordered and of unordered messages. One that is sent
+	// again counts once.
+	OrderedSent, OrderedReceived     uint64
+	UnorderedSent, UnorderedReceived uint64
+
+	// Retransmitted is how many DATA chunks were sent again.
+	Retransmitted uint64
+	// Duplicates is how many DATA chunks were received that had been
+	// received before.
+	Duplicates uint64
+	// OutOfOrder is how many DATA chunks were received before an earlier
+	// one.
+	OutOfOrder uint64
+	// GapAcks is how many times a SACK of the peer's has said that
+	// something was missing there.
+	GapAcks uint64
+
+	// MaxRTO is the greatest retransmission timeout since Stats was last
+	// called, and MaxRTOAddr the peer's address that had it.
+	//
+	// They are no counters: the system begins a new period at each call,
+	// by whichever process, with the least timeout that is allowed. While
+	// nothing is above that, MaxRTOAddr is an address of an earlier period.
+	// Where there was no measurement at all MaxRTO is 0 and MaxRTOAddr the
+	// zero Addr.
+	MaxRTO     time.Duration
+	MaxRTOAddr netip.Addr
+}
+
+// Status returns how the association is doing. It does not wait, and asks the
+// system each time.
+//
+// Once the association has ended there is nothing to tell: the error wraps
+// ENOTCONN, and [net.ErrClosed] after Close. The same goes for Paths and Stats.
+func (c *Conn) Status() (Status, error) {
+	if !c.ok() {
+		return Status{}, syscall.EINVAL
+	}
+	s, err := c.e.Status()
+	if err != nil {
+		return Status{}, c.opError("status", err)
+	}
+	return Status{
+		State:              State(s.State),
+		OutStreams:         s.OutStreams,
+		InStreams:          s.InStreams,
+		Unacked:            s.Unacked,
+		Pending:            s.Pending,
+		PeerWindow:         s.PeerWindow,
+		FragmentationPoint: s.FragmentationPoint,
+		Primary:            newPath(s.Primary),
+	}, nil
+}
+
+// Paths returns the paths to the peer, one for each of its addresses, the
+// primary one first.
+//
+// Where the system is told to hide that a path has potentially failed
+// (net.sctp.pf_expose=1), nothing of such a path is known but its address and
+// state.
+func (c *Conn) Paths() ([]Path, error) {
+	if !c.ok() {
+		return nil, syscall.EINVAL
+	}
+	all, err := c.e.Paths()
+	if err != nil {
+		return nil, c.opError("status", err)
+	}
+	paths := make([]Path, len(all))
+	for i, p := range all {
+		paths[i] = newPath(p)
+	}
+	return paths, nil
+}
+
+func newPath(p engine.Path) Path {
+	return Path{
+		Addr:    p.Addr,
+		State:   PathState(p.State),
+		Primary: p.Primary,
+		CWND:    p.CWND,
+		SRTT:    p.SRTT,
+		RTO:     p.RTO,
+		MTU:     p.MTU,
+	}
+}
+
+// Stats returns what the association has sent and received so far. It resets
+// MaxRTO.
+func (c *Conn) Stats() (Stats, error) {
+	if !c.ok() {
+		return Stats{}, syscall.EINVAL
+	}
+	s, err := c.e.Stats()
+	if err != nil {
+		return Stats{}, c.opError("status", err)
+	}
+	return Stats(s), nil
+}

@@ -1,0 +1,433 @@
+package sctpnet_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ishidawataru/sctp"
+	"github.com/sctpnet/sctpnet"
+	"golang.org/x/sys/unix"
+)
+
+// second returns what github.com/ishidawataru/sctp makes of another descriptor
+// of the same socket.
+func second(t testing.TB, s socketer) *sctp.SCTPConn {
+	t.Helper()
+	var dup int
+	control(t, s, func(fd int) (err error) {
+		dup, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		return err
+	})
+	t.Cleanup(func() { unix.Close(dup) })
+	return sctp.NewSCTPConn(dup, nil)
+}
+
+// assocLine returns the fields of /proc/net/sctp/assocs of the end of an
+// association that has a local port.
+func assocLine(t testing.TB, port int) []string {
+	t.Helper()
+	b, err := os.ReadFile("/proc/thread-self/net/sctp/assocs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		const local = 11
+		if f := strings.Fields(line); len(f) > local && f[local] == strconv.Itoa(port) {
+			return f
+		}
+	}
+	t.Fatalf("no port %d in\n%s", port, b)
+	return nil
+}
+
+// eventually waits for a condition.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(100 * atOnce); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("not in time:", what)
+		}
+	}
+}
+
+// sysctl sets a variable of net.sctp until the test ends.
+func sysctl(t testing.TB, name, value string) {
+	t.Helper()
+	file := "/proc/sys/net/sctp/" + name
+	old, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.TrimSpace(string(old)) == value {
+		return
+	}
+	if os.Geteuid() != 0 {
+		t.Skipf("only root can set net.sctp.%s", name)
+	}
+	if err := os.WriteFile(file, []byte(value), 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.WriteFile(file, old, 0) })
+}
+
+// send has one end send a message and the other receive it.
+func send(t testing.TB, from, to *sctpnet.Conn, info sctpnet.MsgInfo, n int) {
+	t.Helper()
+	watchdog(t, func() {
+		if _, err := from.WriteMsg(make([]byte, n), info); err != nil {
+			t.Error(err)
+			return
+		}
+		if k, _, err := to.ReadMsg(make([]byte, n+1)); k != n || err != nil {
+			t.Errorf("received %d, %v; want %d", k, err, n)
+		}
+	})
+}
+
+func TestStatus(t *testing.T) {
+	c, s := pipe(t, "sctp", "127.0.0.1/127.0.0.2:0")
+	send(t, c, s, sctpnet.MsgInfo{}, 1000)
+	for _, c := range []*sctpnet.Conn{c, s} {
+		var st sctpnet.Status
+		var raw *sctp.Status
+		eventually(t, "nothing unacknowledged", func() bool {
+			var err, err2 error
+			st, err = c.Status()
+			raw, err2 = second(t, c).GetStatus()
+			if err := errors.Join(err, err2); err != nil {
+				t.Fatal(err)
+			}
+			return st.Unacked == 0 && raw.Unackdata == 0
+		})
+		want := sctpnet.Status{
+			State:              sctpnet.StateEstablished,
+			OutStreams:         raw.Ostreams,
+			InStreams:          raw.Instreams,
+			Unacked:            int(raw.Unackdata),
+			Pending:            int(raw.Penddata),
+			PeerWindow:         int(raw.RWND),
+			FragmentationPoint: int(raw.FragmentationPoint),
+			Primary: sctpnet.Path{
+				Addr:    netip.MustParseAddr("127.0.0.1"),
+				State:   sctpnet.ActivePath,
+				Primary: true,
+				CWND:    int(raw.PrimaryPeerAddr.CWND),
+				SRTT:    st.Primary.SRTT,
+				RTO:     time.Duration(raw.PrimaryPeerAddr.RTO) * time.Millisecond,
+				MTU:     int(raw.PrimaryPeerAddr.MTU),
+			},
+		}
+		if st != want {
+			t.Errorf("got  %+v\nwant %+v", st, want)
+		}
+		if st.PeerWindow == 0 || st.FragmentationPoint == 0 || st.Primary.CWND == 0 || st.Primary.RTO == 0 || st.Primary.MTU == 0 {
+			t.Errorf("zeros in %+v", st)
+		}
+		if f := assocLine(t, port(c.LocalAddr())); f[4] != "3" { // counted without the first of the states
+			t.Errorf("state %s in /proc/net/sctp/assocs", f[4])
+		}
+	}
+}
+
+func TestStatusOfShutdown(t *testing.T) {
+	c, s := pipe(t, "sctp", "127.0.0.1:0")
+	big := 0
+	watchdog(t, func() { // more than the window, so that some of it waits
+		p := make([]byte, 64<<20)
+		c.SetWriteDeadline(time.Now().Add(atOnce))
+		big, _ = c.Write(p)
+	})
+	if st, err := c.Status(); err != nil || st.PeerWindow > 1<<17 {
+		t.Errorf("with a peer that does not read: %+v, %v", st, err)
+	}
+	if err := c.Shutdown(); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := c.Status(); err != nil || st.State != sctpnet.StateShutdownPending {
+		t.Errorf("got %v, %v; want SHUTDOWN-PENDING", st.State, err)
+	}
+	watchdog(t, func() {
+		buf := make([]byte, 1<<20)
+		for n := 0; n < big; {
+			k, err := s.Read(buf)
+			if err != nil {
+				t.Errorf("after %d of %d: %v", n, big, err)
+				return
+			}
+			n += k
+		}
+	})
+	eventually(t, "the end", func() bool {
+		_, err := c.Status()
+		return errors.Is(err, syscall.ENOTCONN)
+	})
+	wantEnded(t, c)
+	c.Close()
+	wantClosed(t, c)
+}
+
+// inspections are the calls that tell something of an association, or change
+// its addresses.
+func inspections(c *sctpnet.Conn) map[string]func() error {
+	ip := netip.MustParseAddr("127.0.0.1")
+	return map[string]func() error{
+		"Status":         func() error { _, err := c.Status(); return err },
+		"Paths":          func() error { _, err := c.Paths(); return err },
+		"Stats":          func() error { _, err := c.Stats(); return err },
+		"BindAdd":        func() error { return c.BindAdd(ip) },
+		"BindRemove":     func() error { return c.BindRemove(ip) },
+		"SetPrimary":     func() error { return c.SetPrimary(ip) },
+		"SetPeerPrimary": func() error { return c.SetPeerPrimary(ip) },
+	}
+}
+
+// wantEnded checks the calls on an association that has ended.
+func wantEnded(t testing.TB, c *sctpnet.Conn) {
+	t.Helper()
+	for name, f := range inspections(c) {
+		var operr *net.OpError
+		if err := f(); !errors.As(err, &operr) || !errors.Is(err, syscall.ENOTCONN) || !strings.Contains(err.Error(), "ended") {
+			t.Errorf("%s after the end: %v", name, err)
+		}
+	}
+	if l, p := c.LocalAddrs(), c.PeerAddrs(); len(l) == 0 || len(p) == 0 {
+		t.Errorf("addresses after the end: %v, %v", l, p)
+	}
+}
+
+// wantClosed checks the calls on a Conn that was closed.
+func wantClosed(t testing.TB, c *sctpnet.Conn) {
+	t.Helper()
+	calls := inspections(c)
+	calls["File"] = func() error { _, err := c.File(); return err }
+	calls["BindAdd of nothing"] = func() error { return c.BindAdd(netip.Addr{}) }
+	for name, f := range calls {
+		var operr *net.OpError
+		if err := f(); !errors.As(err, &operr) || !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%s after Close: %v", name, err)
+		}
+	}
+	if l, p := c.LocalAddrs(), c.PeerAddrs(); len(l) == 0 || len(p) == 0 {
+		t.Errorf("addresses after Close: %v, %v", l, p)
+	}
+}
+
+func TestStatusAfterAbort(t *testing.T) {
+	c, s := pipe(t, "sctp", "127.0.0.1:0")
+	s.Abort()
+	wantClosed(t, s)
+	eventually(t, "the end", func() bool {
+		_, err := c.Status()
+		return err != nil
+	})
+	wantEnded(t, c)
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("Read: %v", err)
+	}
+}
+
+func TestPaths(t *testing.T) {
+	c, _ := pipe(t, "sctp", "127.0.0.1/127.0.0.2/127.0.0.3:0")
+	if err := c.SetPrimary(netip.MustParseAddr("127.0.0.2")); err != nil {
+		t.Fatal(err)
+	}
+	paths, err := c.Paths()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for i, p := range paths {
+		got = append(got, p.Addr.String())
+		if p.State != sctpnet.ActivePath && p.State != sctpnet.UnconfirmedPath || p.Primary != (i == 0) ||
+			p.CWND == 0 || p.RTO < 100*time.Millisecond || p.MTU < 1000 {
+			t.Errorf("path %+v", p)
+		}
+	}
+	slices.Sort(got[1:])
+	if want := []string{"127.0.0.2", "127.0.0.1", "127.0.0.3"}; !slices.Equal(got, want) {
+		t.Errorf("paths to %v, want %v", got, want)
+	}
+	// The kernel's table has RTOs in its own ticks, and the states.
+	b, err := os.ReadFile("/proc/thread-self/net/sctp/remaddr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range paths {
+		want := fmt.Sprint(2) // SCTP_ACTIVE
+		if p.State == sctpnet.UnconfirmedPath {
+			want = fmt.Sprint(3)
+		}
+		if !slices.ContainsFunc(strings.Split(string(b), "\n"), func(line string) bool {
+			f := strings.Fields(line)
+			return len(f) >= 8 && f[0] == p.Addr.String() && f[7] == want
+		}) {
+			t.Errorf("%+v is not in\n%s", p, b)
+		}
+	}
+}
+
+// A path whose address has gone is noticed by what is sent to it: a message, then
+// heartbeats.
+func TestPathStates(t *testing.T) {
+	silentNet(t)
+	for _, last := range []string{"11", "12"} {
+		if err := ip("address add", "198.51.100."+last+"/24 dev", silentLink); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sysctl(t, "path_max_retrans", "2")
+	sysctl(t, "hb_interval", "200")
+	sysctl(t, "rto_max", "1000")
+	for _, expose := range []string{"0", "1", "2"} {
+		if _, err := os.Stat("/proc/sys/net/sctp/pf_expose"); err == nil {
+			sysctl(t, "pf_expose", expose)
+		}
+		c, s := pipe(t, "sctp", "198.51.100.11/198.51.100.12:0")
+		send(t, c, s, sctpnet.MsgInfo{}, 1)
+		second := netip.MustParseAddr("198.51.100.12")
+		state := func() sctpnet.PathState {
+			paths, err := c.Paths()
+			if err != nil || len(paths) != 2 || paths[1].Addr != second {
+				t.Fatalf("%+v, %v", paths, err)
+			}
+			return paths[1].State
+		}
+		eventually(t, "an active path", func() bool { return state() == sctpnet.ActivePath })
+		if err := ip("address delete 198.51.100.12/24 dev", silentLink); err != nil {
+			t.Fatal(err)
+		}
+		seen := make(map[sctpnet.PathState]bool)
+		if _, err := c.WriteMsg([]byte("x"), sctpnet.MsgInfo{To: second}); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "an inactive path", func() bool {
+			seen[state()] = true
+			return seen[sctpnet.InactivePath]
+		})
+		if !seen[sctpnet.PotentiallyFailedPath] {
+			t.Errorf("states seen: %v", seen)
+		}
+		if err := ip("address add 198.51.100.12/24 dev", silentLink); err != nil {
+			t.Fatal(err)
+		}
+		c.Abort()
+	}
+}
+
+// The kernel gives a round-trip time and the greatest timeout in ticks.
+func TestPathTimes(t *testing.T) {
+	needSCTP(t)
+	if os.Geteuid() != 0 {
+		t.Skip("only root can delay packets")
+	}
+	const delay = 100 * time.Millisecond
+	if out, err := exec.Command("tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "100ms").CombinedOutput(); err != nil {
+		t.Skipf("tc cannot delay packets: %v: %s", err, out)
+	}
+	defer exec.Command("tc", "qdisc", "delete", "dev", "lo", "root").Run()
+	d := &sctpnet.Dialer{Config: sctpnet.Config{KernelDefaults: true}} // RTO.Initial of 3 s
+	ln := listen(t, "sctp", "127.0.0.1:0")
+	c := dial(t, d, "sctp", ln.Addr().String())
+	s := accept(t, ln)
+	if st, err := c.Stats(); err != nil || st.MaxRTO < 2900*time.Millisecond && st.MaxRTO > 3100*time.Millisecond {
+		t.Errorf("%+v, %v", st, err)
+	}
+	for range 3 {
+		send(t, c, s, sctpnet.MsgInfo{}, 100)
+		time.Sleep(3 * delay)
+	}
+	st, err := c.Status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The delay, there and back; the acknowledgement may wait for 10 ms too.
+	if got := st.Primary.SRTT; got < 2*delay-20*time.Millisecond || got > 3*delay {
+		t.Errorf("a smoothed round-trip time of %v, want about %v", got, 2*delay)
+	}
+	if got := st.Primary.RTO; got < time.Second || got > 3*time.Second {
+		t.Errorf("a retransmission timeout of %v", got)
+	}
+	c.Stats()
+	stats, err := c.Stats()
+	if err != nil || stats.MaxRTO != time.Second || stats.MaxRTOAddr != netip.MustParseAddr("127.0.0.1") {
+		t.Errorf("%+v, %v; want the least of 1 s", stats, err)
+	}
+}
+
+func TestStats(t *testing.T) {
+	c, s := pipe(t, "sctp", "127.0.0.1:0")
+	before, err := c.Stats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const count = 20
+	for i := range count {
+		send(t, c, s, sctpnet.MsgInfo{Unordered: i%2 == 0}, 100)
+	}
+	send(t, s, c, sctpnet.MsgInfo{}, 100)
+	var after, peer sctpnet.Stats
+	eventually(t, "all acknowledged", func() bool {
+		st, err := c.Status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st.Unacked == 0
+	})
+	if after, err = c.Stats(); err != nil {
+		t.Fatal(err)
+	}
+	if peer, err = s.Stats(); err != nil {
+		t.Fatal(err)
+	}
+	if n := after.OrderedSent - before.OrderedSent; n != count/2 || peer.OrderedReceived != count/2 {
+		t.Errorf("ordered: sent %d, received %d, want %d", n, peer.OrderedReceived, count/2)
+	}
+	if n := after.UnorderedSent - before.UnorderedSent; n != count/2 || peer.UnorderedReceived != count/2 {
+		t.Errorf("unordered: sent %d, received %d, want %d", n, peer.UnorderedReceived, count/2)
+	}
+	if after.OrderedReceived != 1 || peer.OrderedSent != 1 {
+		t.Errorf("back: %d sent, %d received; want 1", peer.OrderedSent, after.OrderedReceived)
+	}
+	if after.PacketsSent < count || after.PacketsReceived < 2 || after.SACKsReceived == 0 || peer.SACKsSent == 0 ||
+		after.ControlSent == 0 || after.ControlReceived == 0 {
+		t.Errorf("too few: %+v\nof the peer: %+v", after, peer)
+	}
+	if after.MaxRTO <= 0 || after.MaxRTOAddr != netip.MustParseAddr("127.0.0.1") {
+		t.Errorf("MaxRTO %v of %v", after.MaxRTO, after.MaxRTOAddr)
+	}
+}
+
+func TestStateStrings(t *testing.T) {
+	for s, want := range map[fmt.Stringer]string{
+		sctpnet.StateClosed:           "CLOSED",
+		sctpnet.StateCookieWait:       "COOKIE-WAIT",
+		sctpnet.StateCookieEchoed:     "COOKIE-ECHOED",
+		sctpnet.StateEstablished:      "ESTABLISHED",
+		sctpnet.StateShutdownPending:  "SHUTDOWN-PENDING",
+		sctpnet.StateShutdownSent:     "SHUTDOWN-SENT",
+		sctpnet.StateShutdownReceived: "SHUTDOWN-RECEIVED",
+		sctpnet.StateShutdownAckSent:  "SHUTDOWN-ACK-SENT",
+		sctpnet.State(0):              "State(0)",
+		sctpnet.State(200):            "State(200)",
+		sctpnet.ActivePath:            "active",
+		sctpnet.InactivePath:          "inactive",
+		sctpnet.PotentiallyFailedPath: "potentially failed",
+		sctpnet.UnconfirmedPath:       "unconfirmed",
+		sctpnet.UnknownPath:           "unknown",
+		sctpnet.PathState(9):          "PathState(9)",
+	} {
+		if got := s.String(); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}

@@ -1,0 +1,80 @@
+package sctpnet_test
+
+import (
+	"io"
+	"testing"
+
+	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/conformance"
+)
+
+// BenchmarkMsg sends and receives one message in turn, with its info.
+func BenchmarkMsg(b *testing.B) {
+	for _, m := range messengers {
+		b.Run(m.name, func(b *testing.B) {
+			c1, c2 := pipe(b, "sctp4", "127.0.0.1:0")
+			m1, m2 := m.make(b, c1, c2)
+			b.ReportAllocs()
+			send := sendMsg(b, m1, m2)
+			for b.Loop() {
+				send()
+			}
+		})
+	}
+}
+
+// BenchmarkStream writes and reads on one stream in turn.
+func BenchmarkStream(b *testing.B) {
+	c, s := pipe(b, "sctp4", "127.0.0.1:0")
+	s1, s2 := streamPair(b, c, s)
+	b.ReportAllocs()
+	send := sendBytes(b, s1, s2)
+	for b.Loop() {
+		send()
+	}
+}
+
+// sendMsg returns a function that sends a message and receives it.
+func sendMsg(t testing.TB, m1, m2 messenger) func() {
+	p := make([]byte, 1024)
+	return func() {
+		info := sctpnet.MsgInfo{Stream: 3, PPID: 46}
+		if _, err := m1.WriteMsg(p, info); err != nil {
+			t.Fatal(err)
+		}
+		if _, info, err := m2.ReadMsg(p); err != nil || info.PPID != 46 {
+			t.Fatal(info, err)
+		}
+	}
+}
+
+// sendBytes is the same for bytes.
+func sendBytes(t testing.TB, w io.Writer, r io.Reader) func() {
+	p := make([]byte, 1024)
+	return func() {
+		if _, err := w.Write(p); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(r, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestStreamCosts checks that neither messages nor a stream's bytes cost an
+// allocation.
+func TestStreamCosts(t *testing.T) {
+	if conformance.Slowness > 1 {
+		t.Skip("the race detector allocates")
+	}
+	onMessengers(t, func(t *testing.T, _ *sctpnet.Conn, m1, m2 messenger) {
+		for name, send := range map[string]func(){
+			"WriteMsg and ReadMsg": sendMsg(t, m1, m2),
+			"Write and Read":       sendBytes(t, m1, m2),
+		} {
+			if n := testing.AllocsPerRun(1000, send); n != 0 {
+				t.Errorf("%s allocate %v times", name, n)
+			}
+		}
+	})
+}

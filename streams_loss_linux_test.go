@@ -1,0 +1,93 @@
+package sctpnet_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/conformance"
+)
+
+const lossEnv = "SCTPNET_TEST_LOSS" // set in the process that TestLoss starts
+
+// TestLoss runs tests of streams where two of a hundred packets are lost: in a
+// process that has a loopback interface of its own.
+func TestLoss(t *testing.T) {
+	needSCTP(t)
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make a network that loses packets")
+	}
+	if os.Getenv(lossEnv) == "" {
+		cmd := exec.Command("/proc/self/exe", "-test.run=^TestLoss$", "-test.v")
+		cmd.Env = append(os.Environ(), lossEnv+"=2%")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	if err := ip("link set lo up"); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("tc", "qdisc", "add", "dev", "lo", "root", "netem", "limit", "10000", "loss", os.Getenv(lossEnv)).CombinedOutput()
+	if err != nil {
+		t.Fatalf("tc: %v: %s", err, out)
+	}
+	for _, tt := range orderTests {
+		t.Run(tt.name, func(t *testing.T) {
+			const n, count = 50, max(6, 60/conformance.Slowness)
+			from, to := pipeOf(t, n)
+			conformance.Watchdog(t, lossLimit, func() {
+				together(t, []*sctpnet.Conn{from, to},
+					func() error { return tt.send(from, n, count) },
+					func() error { return tt.receive(to, n, count) },
+				)
+			})
+		})
+	}
+	t.Run("half-close", func(t *testing.T) {
+		client, server := pipe(t, "sctp4", "127.0.0.1:0")
+		conformance.Watchdog(t, lossLimit, func() {
+			var fs []func() error
+			for i := range 30 {
+				c, s := streamPair(t, client, server)
+				want := ballast()[i:][:100_000/conformance.Slowness]
+				fs = append(fs, func() error { return errors.Join(sendAll(c, want), receiveAll(c, want)) })
+				fs = append(fs, func() error { return errors.Join(receiveAll(s, want), sendAll(s, want)) })
+			}
+			together(t, []*sctpnet.Conn{client, server}, fs...)
+		})
+	})
+	t.Run("churn", func(t *testing.T) {
+		client, server := pipe(t, "sctp4", "127.0.0.1:0")
+		conformance.Watchdog(t, lossLimit, func() {
+			churn(t, client, server, 1000/conformance.Slowness, churnClient, churnServer)
+		})
+	})
+}
+
+const lossLimit = 2 * time.Minute * conformance.Slowness
+
+// sendAll writes b and half-closes.
+func sendAll(s *sctpnet.Stream, b []byte) error {
+	if _, err := s.Write(b); err != nil {
+		return err
+	}
+	return s.CloseWrite()
+}
+
+// receiveAll checks that b comes, and then the end.
+func receiveAll(s *sctpnet.Stream, b []byte) error {
+	got, err := io.ReadAll(s)
+	if err != nil || string(got) != string(b) {
+		return fmt.Errorf("stream %d: read %d bytes, %v; want %d", s.ID(), len(got), err, len(b))
+	}
+	return nil
+}

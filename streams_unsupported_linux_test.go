@@ -1,0 +1,112 @@
+package sctpnet_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ishidawataru/sctp"
+	"github.com/sctpnet/sctpnet"
+	"golang.org/x/sys/unix"
+)
+
+// TestNoReconfiguration uses streams with a peer that cannot reset them: there
+// is no half-close, Close is local, and the rest works.
+func TestNoReconfiguration(t *testing.T) {
+	needSCTP(t)
+	without := func(_, _ string, raw syscall.RawConn) (err error) {
+		const reconfigSupported = 117 // SCTP_RECONFIG_SUPPORTED
+		cerr := raw.Control(func(fd uintptr) {
+			err = unix.SetsockoptString(int(fd), sctp.SOL_SCTP, reconfigSupported, string(make([]byte, 8)))
+		})
+		return errors.Join(cerr, err)
+	}
+	for _, tt := range []struct {
+		name           string
+		client, server func(network, address string, c syscall.RawConn) error
+	}{
+		{"client", without, nil},
+		{"server", nil, without},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			lc := sctpnet.ListenConfig{Control: tt.server}
+			ln, err := lc.Listen(context.Background(), "sctp4", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ln.Close()
+			d := &sctpnet.Dialer{}
+			if tt.client != nil {
+				d.ControlContext = func(_ context.Context, network, address string, c syscall.RawConn) error {
+					return tt.client(network, address, c)
+				}
+			}
+			client := dial(t, d, "sctp4", ln.Addr().String())
+			server := accept(t, ln)
+			watchdog(t, func() {
+				for _, ends := range [][2]*sctpnet.Conn{{client, server}, {server, client}} {
+					a, b := streamPair(t, ends[0], ends[1])
+					exchange(t, a, b)
+					err := a.CloseWrite()
+					wantError(t, "CloseWrite", err, errors.ErrUnsupported)
+					exchange(t, a, b) // nothing has changed
+
+					if err := a.Close(); err != nil {
+						t.Errorf("Close: %v", err)
+					}
+					b.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+					if n, err := b.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+						t.Errorf("the peer's Read: %d, %v; want it to wait", n, err)
+					}
+					// What arrives for the closed one is for its next use.
+					again := claim(t, ends[0], a.ID())
+					b.SetReadDeadline(time.Time{})
+					exchange(t, again, b)
+					if err := errors.Join(again.Close(), b.Close()); err != nil {
+						t.Errorf("Close: %v", err)
+					}
+				}
+				exchange(t, client, server)
+				client.Close()
+				_, err := server.AcceptStream(t.Context())
+				if err == nil {
+					t.Error("AcceptStream succeeds")
+				}
+			})
+		})
+	}
+}
+
+// TestResetAsked has the peer's system ask for the reset of a stream that we
+// write on, which it then carries out: Write fails as on a closed connection,
+// and other streams go on.
+func TestResetAsked(t *testing.T) {
+	client, server := pipe(t, "sctp4", "127.0.0.1:0")
+	watchdog(t, func() {
+		c, s := streamPair(t, client, server)
+		other1, other2 := streamPair(t, client, server)
+		exchange(t, c, s)
+		ask := func() {
+			// A struct sctp_reset_streams: the association, flags, count, list.
+			const resetStreams, incoming = 119, 1 // SCTP_RESET_STREAMS, SCTP_STREAM_RESET_INCOMING
+			b := binary.NativeEndian.AppendUint32(nil, 0)
+			for _, v := range []uint16{incoming, 1, c.ID()} {
+				b = binary.NativeEndian.AppendUint16(b, v)
+			}
+			control(t, server, func(fd int) error {
+				return unix.SetsockoptString(fd, sctp.SOL_SCTP, resetStreams, string(b))
+			})
+		}
+		ask()
+		wantEOF(t, s)
+		_, err := startWriting(t, c, []byte("x"), time.Millisecond).Result()
+		wantError(t, "Write", err, syscall.EPIPE)
+		exchange(t, other1, other2)
+		write(t, s, "answer")
+		wantBytes(t, c, []byte("answer"))
+	})
+}

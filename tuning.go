@@ -1,0 +1,752 @@
+package sctpnet
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// The settings of an association that can change while it lives. Each is a
+// value of a type, or a few of them, which [Config] has for what is in force
+// from the handshake on, and a pair of Conn's methods for afterwards.
+//
+// A field that is zero leaves its value as it is, so that a setter changes what
+// is set and no more, and what a getter returned can be given to the setter.
+// Where zero is a value of its own, a negative number stands for it.
+
+// RTO are the retransmission timeouts of all paths (SCTP_RTOINFO, RFC 6458
+// section 8.1.1). They are counted in milliseconds, to which they are rounded
+// up, from 1 ms to 24 h.
+//
+// They decide how long a lost packet stalls its stream where nothing follows
+// it, and how long a path that died goes unnoticed. Values below the peer's
+// delay of acknowledgements (200 ms with Linux's default, 10 ms with that of
+// this package) and the round trip together retransmit what was not lost.
+type RTO struct {
+	// Initial is the timeout before the first measurement of a path's round
+	// trip, and so the wait for an answer to the first INIT. The default is
+	// 1 s; the kernel's is 3 s (net.sctp.rto_initial).
+	Initial time.Duration
+	// Min is the least timeout, 300 ms by default; the kernel's is 1 s
+	// (net.sctp.rto_min).
+	Min time.Duration
+	// Max is what the timeout grows to at most, as it doubles with each
+	// retransmission. The default is the kernel's, 60 s (net.sctp.rto_max).
+	// It is not less than Min.
+	Max time.Duration
+}
+
+// AssocParams are the parameters of an association as a whole (SCTP_ASSOCINFO,
+// RFC 6458 section 8.1.2).
+type AssocParams struct {
+	// MaxRetransmissions is how many retransmissions in a row, on whatever
+	// path, may go unanswered before the association is given up and calls
+	// fail with ETIMEDOUT, 1 to 65535. The default is the kernel's, 10
+	// (net.sctp.association_max_retrans). Of an association with several
+	// paths it is no more than the sum of theirs
+	// (PathParams.MaxRetransmissions).
+	MaxRetransmissions int
+	// CookieLife is how long the cookie of a handshake is valid, 1 ms to
+	// 24 h. The default is the kernel's, 60 s (net.sctp.valid_cookie_life).
+	// It matters to a listener, before the handshake.
+	CookieLife time.Duration
+
+	// LocalWindow and PeerWindow are the receive windows in bytes: how much
+	// the peer may send now, and we. Only the getter sets them, and nothing
+	// uses them; Config.ReadBuffer sets the local window's size.
+	LocalWindow, PeerWindow int
+}
+
+// PathParams are the parameters of a path, that is of one address of the peer,
+// or of all of them (SCTP_PEER_ADDR_PARAMS, SCTP_PEER_ADDR_THLDS and
+// SCTP_REMOTE_UDP_ENCAPS_PORT; RFC 6458 section 8.1.12, RFC 7829, RFC 6951).
+type PathParams struct {
+	// HeartbeatInterval is how often an idle path is tested, beside its
+	// retransmission timeout, 1 ms to 24 h. The default is the kernel's,
+	// 30 s (net.sctp.hb_interval). To set it turns heartbeats on.
+	HeartbeatInterval time.Duration
+	// NoHeartbeat turns heartbeats off. Then nobody notices that an idle
+	// path, or peer, is gone.
+	NoHeartbeat bool
+	// MaxRetransmissions is how many retransmissions and heartbeats in a row
+	// may go unanswered before the path is taken for dead, 1 to 65535. The
+	// default is the kernel's, 5 (net.sctp.path_max_retrans).
+	MaxRetransmissions int
+	// PotentiallyFailed is how many may go unanswered before another path is
+	// preferred (RFC 7829), 1 to 65535, or negative for 0. The default is
+	// the kernel's, 0 (net.sctp.pf_retrans): at the first timeout. A value
+	// above MaxRetransmissions turns the potentially failed state off.
+	PotentiallyFailed int
+	// PrimarySwitchover is how many may go unanswered before the path that
+	// traffic went over to becomes the primary one (RFC 7829), 1 to 65535
+	// and not less than PotentiallyFailed. The default is the kernel's,
+	// 65535 (net.sctp.ps_retrans), which means never.
+	PrimarySwitchover int
+	// MTU fixes the path MTU, 512 to 65535 bytes, and turns its discovery
+	// off. By default it is discovered, except over the loopback interface,
+	// where this package sets 16384: see [Config].
+	MTU int
+	// DiscoverMTU turns discovery on. MTU is then not used by a setter; a
+	// getter has it set to what was found.
+	DiscoverMTU bool
+	// DSCP is the differentiated services code point of packets (RFC 2474),
+	// 1 to 63, or negative for 0, the default.
+	DSCP int
+	// FlowLabel is that of IPv6 packets, 1 to 0xfffff, or negative for 0,
+	// the default. It needs Linux 4.18, as DSCP does.
+	FlowLabel int
+	// UDPPort is the port to which packets are sent encapsulated in UDP (RFC
+	// 6951), 1 to 65535, or negative for none, the default. It needs Linux
+	// 5.11, and to receive, net.sctp.udp_port=9899 in sysctl.
+	UDPPort int
+}
+
+// SACK is how the acknowledgement of data waits for more of it
+// (SCTP_DELAYED_SACK, RFC 6458 section 8.1.19).
+type SACK struct {
+	// Delay is how long it waits at most, 1 ms to 500 ms. The default is
+	// 10 ms; the kernel's is 200 ms (net.sctp.sack_timeout).
+	Delay time.Duration
+	// Frequency is the number of packets that are not left waiting, 1 to
+	// 65535. The default is 2. 1 acknowledges each at once, and Delay means
+	// nothing then, not even to a getter.
+	Frequency int
+}
+
+// A ReliabilityPolicy says when the sending of a message is given up.
+type ReliabilityPolicy int
+
+const (
+	// Reliable messages, the default, are never given up.
+	Reliable ReliabilityPolicy = iota
+	// TimedReliability gives a message up when it was not sent by the end
+	// of its lifetime (RFC 3758 section 4).
+	TimedReliability
+	// LimitedRetransmissions gives a message up when it was retransmitted
+	// often enough (RFC 7496 section 3.1).
+	LimitedRetransmissions
+	// PriorityReliability gives messages up in favour of those of more
+	// priority when the send buffer is full (RFC 7496 section 3.2).
+	PriorityReliability
+)
+
+var policyNames = [...]string{"reliable", "timed", "limited retransmissions", "priority"}
+
+// String returns a name such as "timed".
+func (p ReliabilityPolicy) String() string {
+	if p >= 0 && int(p) < len(policyNames) {
+		return policyNames[p]
+	}
+	return "policy " + strconv.Itoa(int(p))
+}
+
+// PartialReliability is what messages are given up by that do not say so
+// themselves (SCTP_DEFAULT_PRINFO, RFC 7496 section 4.4), those of Write
+// included, whose bytes then have gaps. MsgInfo.TTL goes before it. It has an
+// effect only if the peer has partial reliability (see [Features]).
+type PartialReliability struct {
+	Policy ReliabilityPolicy
+	// Lifetime is for TimedReliability, 1 ms to 2^32-1 ms, rounded up to
+	// milliseconds.
+	Lifetime time.Duration
+	// Retransmissions is for LimitedRetransmissions: from 0, which means
+	// that a message is sent once only, to 2^32-1.
+	Retransmissions uint32
+	// Priority is for PriorityReliability. Lower numbers are more.
+	Priority uint32
+}
+
+// A Scheduler decides which stream's message is sent next
+// (SCTP_STREAM_SCHEDULER, RFC 8260 section 4.3.2). The zero value is the
+// kernel's default, SchedulerFirstCome. A message that was begun is finished
+// first, however large, unless both ends have interleaving (Config).
+type Scheduler int
+
+const (
+	// SchedulerFirstCome sends messages in the order in which they were
+	// written.
+	SchedulerFirstCome Scheduler = iota
+	// SchedulerPriority sends what the stream of the lowest value has.
+	SchedulerPriority
+	// SchedulerRoundRobin gives each stream a turn.
+	SchedulerRoundRobin
+	// SchedulerFair gives each stream the same share in bytes. It needs
+	// Linux 6.6.
+	SchedulerFair
+	// SchedulerWeighted gives each stream a share in proportion to its
+	// value. It needs Linux 6.6.
+	SchedulerWeighted
+)
+
+var schedulerNames = [...]string{"first come", "priority", "round robin", "fair", "weighted"}
+
+// String returns a name such as "round robin".
+func (s Scheduler) String() string {
+	if s >= 0 && int(s) < len(schedulerNames) {
+		return schedulerNames[s]
+	}
+	return "scheduler " + strconv.Itoa(int(s))
+}
+
+// The algorithms of authentication (RFC 4895 section 8).
+const (
+	HMACSHA1   uint16 = 1
+	HMACSHA256 uint16 = 3
+)
+
+// An AuthKey is a shared key of both ends, with the number that names it to
+// the peer.
+type AuthKey struct {
+	ID     uint16
+	Secret []byte // 1 to 65535 bytes
+}
+
+// Auth is the authentication of chunks (RFC 4895), for which both ends must
+// offer it in the handshake (SCTP_AUTH_SUPPORTED; Linux 5.4, or before it sysctl
+// net.sctp.auth_enable=1). It is none of the data's secrecy.
+type Auth struct {
+	// Chunks are the types of chunk that are accepted from the peer only if
+	// they are authenticated (SCTP_AUTH_CHUNK, RFC 6458 section 8.3.2): 0
+	// for DATA, 0xc1 and 0x80 for changes of addresses. INIT, INIT ACK,
+	// SHUTDOWN COMPLETE and AUTH (1, 2, 14 and 15) cannot be. Up to 20.
+	Chunks []uint8
+	// HMACs are the algorithms accepted, the preferred one first
+	// (SCTP_HMAC_IDENT, section 8.1.17). The RFC requires that HMACSHA1 be
+	// among them. None means both.
+	HMACs []uint16
+	// Keys are the shared keys (SCTP_AUTH_KEY, section 8.3.3). Key 0, empty,
+	// exists always.
+	Keys []AuthKey
+	// Active is the number of the key to send with (SCTP_AUTH_ACTIVE_KEY,
+	// section 8.1.18).
+	Active uint16
+}
+
+// AuthState is the state of authentication.
+type AuthState struct {
+	// Active is the number of the key to send with.
+	Active uint16
+	// LocalChunks and PeerChunks are the types of chunk that we, and the
+	// peer, accept only if they are authenticated.
+	LocalChunks, PeerChunks []uint8
+	// HMACs are the algorithms that we accept. It is empty where the system
+	// does not tell, as Linux does not of an accepted association unless
+	// net.sctp.auth_enable is 1.
+	HMACs []uint16
+}
+
+// Features are the extensions of SCTP that both ends have, as the handshake
+// found.
+type Features struct {
+	PartialReliability bool // RFC 3758: messages can be given up
+	StreamReconfig     bool // RFC 6525: streams can be reset and added
+	AddressReconfig    bool // RFC 5061: addresses can be added and removed
+	Auth               bool // RFC 4895: chunks can be authenticated
+	Interleaving       bool // RFC 8260: messages of several streams interleave (I-DATA)
+	ECN                bool // explicit congestion notification
+}
+
+// The ranges that several checks share.
+const (
+	leastTime = time.Millisecond
+	mostTime  = 24 * time.Hour
+
+	most16 = math.MaxUint16
+)
+
+// A rangeError says what values an option can have.
+func rangeError(name string, value any, allowed string) error {
+	return fmt.Errorf("sctpnet: %s is %v; allowed are %s", name, value, allowed)
+}
+
+// checkInt is for a value of which zero leaves it as it is.
+func checkInt(name string, v, least, most int) error {
+	if v != 0 && (v < least || v > most) {
+		return rangeError(name, v, fmt.Sprintf("0, and %d to %d", least, most))
+	}
+	return nil
+}
+
+// checkSigned is checkInt where any negative number means zero, or none.
+func checkSigned(name string, v, most int) error {
+	if v > most {
+		return rangeError(name, v, fmt.Sprintf("negative numbers and 0 to %d", most))
+	}
+	return nil
+}
+
+func checkTime(name string, d, most time.Duration) error {
+	if d != 0 && (d < leastTime || d > most) {
+		return rangeError(name, d, fmt.Sprintf("0, and %v to %v", leastTime, most))
+	}
+	return nil
+}
+
+// firstError is errors.Join for one error.
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check checks for a setter, or with the prefix "Config." for a Config.
+func (r *RTO) check(prefix string) error {
+	err := firstError(
+		checkTime(prefix+"RTO.Initial", r.Initial, mostTime),
+		checkTime(prefix+"RTO.Min", r.Min, mostTime),
+		checkTime(prefix+"RTO.Max", r.Max, mostTime),
+	)
+	if err == nil && r.Max != 0 && r.Min > r.Max {
+		err = rangeError(prefix+"RTO.Min", r.Min, fmt.Sprintf("up to RTO.Max, %v", r.Max))
+	}
+	return err
+}
+
+func (p *AssocParams) check(prefix string) error {
+	return firstError(
+		checkInt(prefix+"AssocParams.MaxRetransmissions", p.MaxRetransmissions, 1, most16),
+		checkTime(prefix+"AssocParams.CookieLife", p.CookieLife, mostTime),
+	)
+}
+
+func (p *PathParams) check(prefix string) error {
+	prefix += "PathParams."
+	err := firstError(
+		checkTime(prefix+"HeartbeatInterval", p.HeartbeatInterval, mostTime),
+		checkInt(prefix+"MaxRetransmissions", p.MaxRetransmissions, 1, most16),
+		checkSigned(prefix+"PotentiallyFailed", p.PotentiallyFailed, most16),
+		checkInt(prefix+"PrimarySwitchover", p.PrimarySwitchover, 1, most16),
+		checkInt(prefix+"MTU", p.MTU, 512, most16),
+		checkSigned(prefix+"DSCP", p.DSCP, 63),
+		checkSigned(prefix+"FlowLabel", p.FlowLabel, 0xfffff),
+		checkSigned(prefix+"UDPPort", p.UDPPort, most16),
+	)
+	if err == nil && p.PrimarySwitchover != 0 && p.PotentiallyFailed > p.PrimarySwitchover {
+		err = rangeError(prefix+"PotentiallyFailed", p.PotentiallyFailed, fmt.Sprintf("up to PrimarySwitchover, %d", p.PrimarySwitchover))
+	}
+	return err
+}
+
+func (s *SACK) check(prefix string) error {
+	return firstError(
+		checkTime(prefix+"SACK.Delay", s.Delay, 500*time.Millisecond),
+		checkInt(prefix+"SACK.Frequency", s.Frequency, 1, most16),
+	)
+}
+
+// The kernel's numbers of policies.
+const (
+	prTimed    = 0x0010
+	prLimited  = 0x0020
+	prPriority = 0x0030
+)
+
+// engine checks and translates.
+func (p *PartialReliability) engine(prefix string) (engine.PartialReliability, error) {
+	const most = math.MaxUint32 * time.Millisecond
+	switch p.Policy {
+	case Reliable:
+		return engine.PartialReliability{}, nil
+	case TimedReliability:
+		if p.Lifetime < leastTime || p.Lifetime > most {
+			return engine.PartialReliability{}, rangeError(prefix+"PartialReliability.Lifetime", p.Lifetime, fmt.Sprintf("%v to %v", leastTime, most))
+		}
+		return engine.PartialReliability{Policy: prTimed, Value: uint32((p.Lifetime + time.Millisecond - 1) / time.Millisecond)}, nil
+	case LimitedRetransmissions:
+		return engine.PartialReliability{Policy: prLimited, Value: p.Retransmissions}, nil
+	case PriorityReliability:
+		return engine.PartialReliability{Policy: prPriority, Value: p.Priority}, nil
+	}
+	return engine.PartialReliability{}, rangeError(prefix+"PartialReliability.Policy", int(p.Policy), fmt.Sprintf("%d to %d", Reliable, PriorityReliability))
+}
+
+func partialReliability(p engine.PartialReliability) PartialReliability {
+	switch p.Policy {
+	case prTimed:
+		return PartialReliability{Policy: TimedReliability, Lifetime: time.Duration(p.Value) * time.Millisecond}
+	case prLimited:
+		return PartialReliability{Policy: LimitedRetransmissions, Retransmissions: p.Value}
+	case prPriority:
+		return PartialReliability{Policy: PriorityReliability, Priority: p.Value}
+	}
+	return PartialReliability{Policy: Reliable}
+}
+
+func (s Scheduler) check(prefix string) error {
+	if s < SchedulerFirstCome || s > SchedulerWeighted {
+		return rangeError(prefix+"Scheduler", int(s), fmt.Sprintf("%d to %d", SchedulerFirstCome, SchedulerWeighted))
+	}
+	return nil
+}
+
+// The limits of SCTP_MAXSEG, of which an IPv4 association needs 464 bytes and
+// one that interleaves four bytes less than the others.
+func checkMaxSegment(prefix string, bytes int) error {
+	return checkInt(prefix+"MaxSegment", bytes, 440, 65516)
+}
+
+// A larger burst than this overflows the kernel's count of its bytes.
+func checkMaxBurst(prefix string, packets int) error {
+	return checkSigned(prefix+"MaxBurst", packets, most16)
+}
+
+func checkBuffer(name string, bytes int) error {
+	return checkInt(name, bytes, 1, math.MaxInt32)
+}
+
+func checkFragmentInterleave(prefix string, level int) error {
+	if level < 0 || level > 2 {
+		return rangeError(prefix+"FragmentInterleave", level, "0 to 2")
+	}
+	return nil
+}
+
+func (k *AuthKey) check(prefix string) error {
+	if n := len(k.Secret); n == 0 || n > most16 {
+		return rangeError(prefix+"AuthKey.Secret", strconv.Itoa(n)+" bytes", fmt.Sprintf("1 to %d", most16))
+	}
+	return nil
+}
+
+// engine checks and copies.
+func (a *Auth) engine(prefix string) (*engine.Auth, error) {
+	// The kernel's SCTP_NUM_CHUNK_TYPES.
+	if n := len(a.Chunks); n > 20 {
+		return nil, rangeError(prefix+"Auth.Chunks", strconv.Itoa(n)+" types", "0 to 20")
+	}
+	e := &engine.Auth{Chunks: slices.Clone(a.Chunks), HMACs: slices.Clone(a.HMACs), Active: a.Active}
+	for _, c := range a.Chunks {
+		switch c {
+		case 1, 2, 14, 15:
+			return nil, rangeError(prefix+"Auth.Chunks", c, "0 to 255 without 1 (INIT), 2 (INIT ACK), 14 (SHUTDOWN COMPLETE) and 15 (AUTH)")
+		}
+	}
+	for _, h := range a.HMACs {
+		if h != HMACSHA1 && h != HMACSHA256 {
+			return nil, rangeError(prefix+"Auth.HMACs", h, "1 (SHA-1) and 3 (SHA-256)")
+		}
+	}
+	if len(a.HMACs) > 2 || len(a.HMACs) > 0 && !slices.Contains(a.HMACs, HMACSHA1) {
+		return nil, rangeError(prefix+"Auth.HMACs", a.HMACs, "1 (SHA-1), which must be there, and 3 (SHA-256)")
+	}
+	found := a.Active == 0
+	for _, k := range a.Keys {
+		if err := k.check(prefix); err != nil {
+			return nil, err
+		}
+		e.Keys = append(e.Keys, engine.AuthKey{ID: k.ID, Secret: slices.Clone(k.Secret)})
+		found = found || k.ID == a.Active
+	}
+	if !found {
+		return nil, rangeError(prefix+"Auth.Active", a.Active, "0 and the numbers of Keys")
+	}
+	return e, nil
+}
+
+// set runs a setter of the engine.
+func (c *Conn) set(check error, set func() error) error {
+	if !c.ok() {
+		return syscall.EINVAL
+	}
+	if check != nil {
+		return c.opError("set", check)
+	}
+	return c.opError("set", set())
+}
+
+// get runs a getter of the engine.
+func get[T any](c *Conn, get func(engine.Conn) (T, error)) (v T, err error) {
+	if !c.ok() {
+		return v, syscall.EINVAL
+	}
+	v, err = get(c.e)
+	return v, c.opError("get", err)
+}
+
+// SetRTO sets the retransmission timeouts of all paths. Fields that are zero
+// stay as they are.
+func (c *Conn) SetRTO(r RTO) error {
+	return c.set(r.check(""), func() error { return c.e.SetRTO(engine.RTO(r)) })
+}
+
+// RTO returns the limits of the retransmission timeouts. What they are is in
+// [Conn.Paths].
+func (c *Conn) RTO() (RTO, error) {
+	r, err := get(c, engine.Conn.RTO)
+	return RTO(r), err
+}
+
+// SetAssocParams sets the parameters of the association. Fields that are zero
+// stay as they are, and the windows are not used.
+func (c *Conn) SetAssocParams(p AssocParams) error {
+	return c.set(p.check(""), func() error { return c.e.SetAssocParams(engine.AssocParams(p)) })
+}
+
+// AssocParams returns the parameters of the association, and the windows.
+func (c *Conn) AssocParams() (AssocParams, error) {
+	p, err := get(c, engine.Conn.AssocParams)
+	return AssocParams(p), err
+}
+
+// SetPathParams sets the parameters of the path to one of the peer's
+// addresses, or with the zero Addr of all paths, also of later ones. Fields
+// that are zero stay as they are.
+//
+// They are three options of the system: the thresholds, then the UDP port,
+// come after the rest. If one fails, those before it have been set.
+func (c *Conn) SetPathParams(addr netip.Addr, p PathParams) error {
+	return c.set(p.check(""), func() error { return c.e.SetPathParams(addr, engine.PathParams(p)) })
+}
+
+// PathParams returns the parameters of the path to one of the peer's
+// addresses, or with the zero Addr what the association has for new ones.
+func (c *Conn) PathParams(addr netip.Addr) (PathParams, error) {
+	p, err := get(c, func(e engine.Conn) (engine.PathParams, error) { return e.PathParams(addr) })
+	return PathParams(p), err
+}
+
+// Heartbeat tests the path to one of the peer's addresses now, or with the zero
+// Addr all paths (SPP_HB_DEMAND, RFC 6458 section 8.1.12). It does not wait for
+// the answer, which updates [Conn.Paths].
+func (c *Conn) Heartbeat(addr netip.Addr) error {
+	return c.set(nil, func() error { return c.e.Heartbeat(addr) })
+}
+
+// SetSACK sets how acknowledgements are delayed, of data that arrives from now
+// on. Fields that are zero stay as they are.
+func (c *Conn) SetSACK(s SACK) error {
+	return c.set(s.check(""), func() error { return c.e.SetSACK(engine.SACK(s)) })
+}
+
+// SACK returns how acknowledgements are delayed: where each packet is
+// acknowledged at once, a Frequency of 1 and no Delay.
+func (c *Conn) SACK() (SACK, error) {
+	s, err := get(c, engine.Conn.SACK)
+	return SACK(s), err
+}
+
+// NoDelay reports whether small messages are sent at once: see
+// [Conn.SetNoDelay].
+func (c *Conn) NoDelay() (bool, error) { return get(c, engine.Conn.NoDelay) }
+
+// ReadBuffer returns the size in bytes of the system's receive buffer
+// (SO_RCVBUF), which Linux has made twice of what was asked for.
+func (c *Conn) ReadBuffer() (int, error) { return get(c, engine.Conn.ReadBuffer) }
+
+// WriteBuffer returns the size in bytes of the system's send buffer
+// (SO_SNDBUF), which Linux has made twice of what was asked for.
+func (c *Conn) WriteBuffer() (int, error) { return get(c, engine.Conn.WriteBuffer) }
+
+// SetMaxSegment sets how many bytes of data a packet has at most, 464 to 65516,
+// and over IPv6 from 444 (SCTP_MAXSEG, RFC 6458 section 8.1.16). Larger
+// messages are sent in fragments. Zero, the default, means as many as the path
+// MTU allows, which is a limit in any case.
+func (c *Conn) SetMaxSegment(bytes int) error {
+	return c.set(checkMaxSegment("", bytes), func() error { return c.e.SetMaxSegment(bytes) })
+}
+
+// MaxSegment returns what SetMaxSegment has set.
+func (c *Conn) MaxSegment() (int, error) { return get(c, engine.Conn.MaxSegment) }
+
+// SetMaxBurst sets how many packets may be sent in one burst, 1 to 65535, or if
+// negative that there be no limit (SCTP_MAX_BURST, RFC 6458 section 8.1.24).
+// Zero leaves it as it is. The default is the kernel's, 4 (net.sctp.max_burst).
+func (c *Conn) SetMaxBurst(packets int) error {
+	return c.set(checkMaxBurst("", packets), func() error {
+		if packets == 0 {
+			_, err := c.e.MaxBurst()
+			return err
+		}
+		return c.e.SetMaxBurst(packets)
+	})
+}
+
+// MaxBurst returns how many packets may be sent in one burst, 0 for no limit.
+func (c *Conn) MaxBurst() (int, error) { return get(c, engine.Conn.MaxBurst) }
+
+// SetPartialReliability sets what messages that are written from now on are
+// given up by, if they do not say so themselves.
+func (c *Conn) SetPartialReliability(p PartialReliability) error {
+	e, err := p.engine("")
+	return c.set(err, func() error { return c.e.SetPartialReliability(e) })
+}
+
+// PartialReliability returns what SetPartialReliability or the Config has set.
+func (c *Conn) PartialReliability() (PartialReliability, error) {
+	p, err := get(c, engine.Conn.PartialReliability)
+	if err != nil {
+		return PartialReliability{}, err
+	}
+	return partialReliability(p), nil
+}
+
+// SetScheduler sets which stream's message is sent next, also of those that
+// wait already. The values of streams begin anew.
+//
+// If the kernel lacks the scheduler the error wraps [errors.ErrUnsupported].
+func (c *Conn) SetScheduler(s Scheduler) error {
+	return c.set(s.check(""), func() error { return schedulerError(s, c.e.SetScheduler(uint32(s))) })
+}
+
+func schedulerError(s Scheduler, err error) error {
+	if errors.Is(err, errors.ErrUnsupported) {
+		return fmt.Errorf("no scheduler %q: %w", s, err)
+	}
+	return err
+}
+
+// Scheduler returns which stream's message is sent next.
+func (c *Conn) Scheduler() (Scheduler, error) {
+	s, err := get(c, engine.Conn.Scheduler)
+	return Scheduler(s), err
+}
+
+// SetStreamValue sets a number of an outgoing stream that the scheduler uses
+// (SCTP_STREAM_SCHEDULER_VALUE, RFC 8260 section 4.3.3): with
+// SchedulerPriority its priority, of which the lowest goes first, with
+// SchedulerWeighted its weight, from 1. Others have no use for it. The default
+// is 0, and as a weight 1.
+func (c *Conn) SetStreamValue(stream, value uint16) error {
+	return c.set(c.checkStream(stream), func() error { return c.e.SetStreamValue(stream, value) })
+}
+
+// StreamValue returns the number that the scheduler has of an outgoing stream,
+// 0 if it uses none.
+func (c *Conn) StreamValue(stream uint16) (uint16, error) {
+	if err := c.checkStream(stream); err != nil {
+		return 0, c.opError("get", err)
+	}
+	return get(c, func(e engine.Conn) (uint16, error) { return e.StreamValue(stream) })
+}
+
+// checkStream checks that there is an outgoing stream of a number.
+func (c *Conn) checkStream(id uint16) error {
+	if !c.ok() || c.closed.Load() {
+		return nil // which has an error of its own
+	}
+	if out, in := c.e.Streams(); id < out || out+in == 0 {
+		return nil
+	}
+	if out, _ := c.NumStreams(); id >= out {
+		return errNoStream(id, out)
+	}
+	return nil
+}
+
+// SetFragmentInterleave sets whether pieces of a message may come between those
+// of another (SCTP_FRAGMENT_INTERLEAVE, RFC 6458 section 8.1.20): level 0, the
+// default, 1 or 2. A one-to-one socket has one association, whose messages do
+// not come between each other unless both ends have Config.Interleaving, and
+// Linux makes no difference between 1 and 2.
+func (c *Conn) SetFragmentInterleave(level int) error {
+	return c.set(checkFragmentInterleave("", level), func() error { return c.e.SetFragmentInterleave(level) })
+}
+
+// FragmentInterleave returns the level, of which Linux says 1 for 2.
+func (c *Conn) FragmentInterleave() (int, error) { return get(c, engine.Conn.FragmentInterleave) }
+
+// SetPartialDeliveryPoint sets from how many bytes on a message may be handed
+// over before all of it has arrived, up to half the read buffer
+// (SCTP_PARTIAL_DELIVERY_POINT, RFC 6458 section 8.1.21). Zero, the default,
+// leaves it to the system, which also does so when the window is full.
+func (c *Conn) SetPartialDeliveryPoint(bytes int) error {
+	return c.set(checkBuffer("PartialDeliveryPoint", bytes), func() error { return c.e.SetPartialDeliveryPoint(bytes) })
+}
+
+// PartialDeliveryPoint returns what SetPartialDeliveryPoint has set.
+func (c *Conn) PartialDeliveryPoint() (int, error) { return get(c, engine.Conn.PartialDeliveryPoint) }
+
+// Adaptation returns the adaptation indication that the peer was sent in the
+// handshake, 0 for none: see Config.Adaptation.
+func (c *Conn) Adaptation() (uint32, error) { return get(c, engine.Conn.Adaptation) }
+
+// Features returns the extensions of SCTP that both ends have.
+func (c *Conn) Features() (Features, error) {
+	f, err := get(c, engine.Conn.Features)
+	return Features(f), err
+}
+
+// AddStreams asks the peer for more streams (SCTP_ADD_STREAMS, RFC 6525
+// section 6.3.4), outgoing and incoming ones, up to 65535 of each direction. It
+// does not wait: NumStreams has the outgoing ones at once, unless the peer
+// denies them, and the incoming ones once the peer has made them, of which
+// there is an event. A message written to a new stream is kept back until the
+// peer has agreed, and so is what is written after it.
+//
+// While an earlier request, or the reset of a stream, is under way the error
+// wraps EINPROGRESS. If the peer has no stream reconfiguration it wraps
+// [errors.ErrUnsupported].
+func (c *Conn) AddStreams(out, in int) error {
+	return c.set(nil, func() error {
+		if c.closed.Load() {
+			return c.e.AddStreams(1, 0) // net.ErrClosed
+		}
+		haveOut, haveIn := c.NumStreams()
+		if err := firstError(checkAdd("outgoing", out, int(haveOut)), checkAdd("incoming", in, int(haveIn))); err != nil {
+			return err
+		}
+		if out == 0 && in == 0 {
+			return nil
+		}
+		return c.e.AddStreams(uint16(out), uint16(in))
+	})
+}
+
+func checkAdd(what string, n, have int) error {
+	if n < 0 || n > most16-have {
+		return rangeError("number of "+what+" streams to add", n, fmt.Sprintf("0 to %d, as there are %d", most16-have, have))
+	}
+	return nil
+}
+
+// ResetAssociation asks the peer to begin all numbering anew, of streams and of
+// chunks (SCTP_RESET_ASSOC, RFC 6525 section 6.3.3). Nothing is lost: it can be
+// done only while nothing written waits for its acknowledgement, of which the
+// error otherwise wraps EAGAIN, and EINPROGRESS while an earlier request is
+// under way. ResetAssociation does not wait; there is an event.
+func (c *Conn) ResetAssociation() error {
+	return c.set(nil, func() error { return c.e.ResetAssociation() })
+}
+
+// SetAuthKey adds a shared key, or replaces the one of the same number
+// (SCTP_AUTH_KEY, RFC 6458 section 8.3.3). It is not used for sending before
+// ActivateAuthKey. This and the other methods for keys give an error that wraps
+// [errors.ErrUnsupported] where the ends did not agree on authentication.
+func (c *Conn) SetAuthKey(k AuthKey) error {
+	return c.set(k.check(""), func() error { return c.e.SetAuthKey(engine.AuthKey(k)) })
+}
+
+// ActivateAuthKey makes a key that was set the one to send with
+// (SCTP_AUTH_ACTIVE_KEY, RFC 6458 section 8.1.18).
+func (c *Conn) ActivateAuthKey(id uint16) error {
+	return c.set(nil, func() error { return c.e.ActivateAuthKey(id) })
+}
+
+// DeactivateAuthKey says that a key, which is not the active one, will not be
+// sent with any more (SCTP_AUTH_DEACTIVATE_KEY, RFC 6458 section 8.3.4). It is
+// still good for what the peer sends.
+func (c *Conn) DeactivateAuthKey(id uint16) error {
+	return c.set(nil, func() error { return c.e.DeactivateAuthKey(id) })
+}
+
+// DeleteAuthKey removes a key, which is not the active one
+// (SCTP_AUTH_DELETE_KEY, RFC 6458 section 8.3.5).
+func (c *Conn) DeleteAuthKey(id uint16) error {
+	return c.set(nil, func() error { return c.e.DeleteAuthKey(id) })
+}
+
+// AuthState returns the state of authentication.
+func (c *Conn) AuthState() (AuthState, error) {
+	s, err := get(c, engine.Conn.AuthState)
+	return AuthState(s), err
+}
