@@ -200,3 +200,12 @@ func TestConnHasNoCloseWrite(t *testing.T) {
 		}
 	}
 }
+
+// addr makes an address.
+func addr(port int, ips ...string) *sctpnet.Addr {
+	a := &sctpnet.Addr{Port: port}
+	for _, ip := range ips {
+		a.IPAddrs = append(a.IPAddrs, net.IPAddr{IP: net.ParseIP(ip)})
+	}
+	return a
+}

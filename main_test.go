@@ -1,6 +1,7 @@
 package sctpnet_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -163,7 +164,7 @@ func pipe(t testing.TB, network, address string) (client, server *sctpnet.Conn) 
 // a port.
 func alive(t testing.TB, port int) bool {
 	t.Helper()
-	b, err := os.ReadFile("/proc/net/sctp/assocs")
+	b, err := os.ReadFile("/proc/thread-self/net/sctp/assocs")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,4 +177,26 @@ func alive(t testing.TB, port int) bool {
 		}
 	}
 	return false
+}
+
+// dialFails dials and returns the time that took and the error, which must be
+// an OpError of a dial. The watchdog waits.
+func dialFails(t testing.TB, dial func() (net.Conn, error)) (took time.Duration, err error) {
+	t.Helper()
+	var c net.Conn
+	start := time.Now()
+	watchdog(t, func() { c, err = dial() })
+	took = time.Since(start)
+	if err == nil {
+		c.Close()
+		t.Fatal("the dial succeeded")
+	}
+	if c != nil {
+		t.Errorf("a dial that failed returned %v", c)
+	}
+	var e *net.OpError
+	if !errors.As(err, &e) || e.Op != "dial" {
+		t.Errorf("error is %T (%v), want a *net.OpError of dial", err, err)
+	}
+	return took, err
 }

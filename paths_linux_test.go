@@ -40,7 +40,7 @@ func wantAddrs(t testing.TB, what string, got []netip.Addr, want ...netip.Addr) 
 	}
 }
 
-// procAddrs returns both lists of addresses that /proc/net/sctp/assocs has of
+// procAddrs returns both lists of addresses that /proc/thread-self/net/sctp/assocs has of
 // the end with a local port.
 func procAddrs(t testing.TB, port int) (local, peer []netip.Addr) {
 	t.Helper()
@@ -63,8 +63,8 @@ func procAddrs(t testing.TB, port int) (local, peer []netip.Addr) {
 func wantSame(t testing.TB, c *sctpnet.Conn) {
 	t.Helper()
 	local, peer := procAddrs(t, port(c.LocalAddr()))
-	wantAddrs(t, "LocalAddrs against /proc/net/sctp/assocs", c.LocalAddrs(), local...)
-	wantAddrs(t, "PeerAddrs against /proc/net/sctp/assocs", c.PeerAddrs(), peer...)
+	wantAddrs(t, "LocalAddrs against /proc/thread-self/net/sctp/assocs", c.LocalAddrs(), local...)
+	wantAddrs(t, "PeerAddrs against /proc/thread-self/net/sctp/assocs", c.PeerAddrs(), peer...)
 	raw := second(t, c)
 	primary, err := raw.SCTPGetPrimaryPeerAddr()
 	if err != nil {

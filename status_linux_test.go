@@ -32,7 +32,7 @@ func second(t testing.TB, s socketer) *sctp.SCTPConn {
 	return sctp.NewSCTPConn(dup, nil)
 }
 
-// assocLine returns the fields of /proc/net/sctp/assocs of the end of an
+// assocLine returns the fields of /proc/thread-self/net/sctp/assocs of the end of an
 // association that has a local port.
 func assocLine(t testing.TB, port int) []string {
 	t.Helper()
@@ -134,7 +134,7 @@ func TestStatus(t *testing.T) {
 			t.Errorf("zeros in %+v", st)
 		}
 		if f := assocLine(t, port(c.LocalAddr())); f[4] != "3" { // counted without the first of the states
-			t.Errorf("state %s in /proc/net/sctp/assocs", f[4])
+			t.Errorf("state %s in /proc/thread-self/net/sctp/assocs", f[4])
 		}
 	}
 }

@@ -21,7 +21,7 @@ import (
 // this host: two for each.
 func associations(t testing.TB, port int) (n int) {
 	t.Helper()
-	b, err := os.ReadFile("/proc/net/sctp/assocs")
+	b, err := os.ReadFile("/proc/thread-self/net/sctp/assocs")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -392,7 +392,7 @@ func TestStreamDialerCancel(t *testing.T) {
 // countAssociations returns how many associations with a peer there are.
 func countAssociations(t testing.TB, peer string) int {
 	t.Helper()
-	b, err := os.ReadFile("/proc/net/sctp/assocs")
+	b, err := os.ReadFile("/proc/thread-self/net/sctp/assocs")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,15 +21,6 @@ var kinds = []struct {
 	{name: "multihomed", network: "sctp", server: "127.0.0.1/127.0.0.2:0", client: addr(0, "127.0.0.1", "127.0.0.2")},
 }
 
-// addr makes an address.
-func addr(port int, ips ...string) *sctpnet.Addr {
-	a := &sctpnet.Addr{Port: port}
-	for _, ip := range ips {
-		a.IPAddrs = append(a.IPAddrs, net.IPAddr{IP: net.ParseIP(ip)})
-	}
-	return a
-}
-
 // makePipe returns a function that makes pairs of one kind.
 func makePipe(t *testing.T, network, server string, client net.Addr) nettest.MakePipe {
 	needSCTP(t)

@@ -31,34 +31,12 @@ func unusedPort(t testing.TB) int {
 	return port(ln.Addr())
 }
 
-// dialFails dials and returns the time that took and the error, which must be
-// an OpError of a dial. The watchdog waits.
-func dialFails(t testing.TB, dial func() (net.Conn, error)) (took time.Duration, err error) {
-	t.Helper()
-	var c net.Conn
-	start := time.Now()
-	watchdog(t, func() { c, err = dial() })
-	took = time.Since(start)
-	if err == nil {
-		c.Close()
-		t.Fatal("the dial succeeded")
-	}
-	if c != nil {
-		t.Errorf("a dial that failed returned %v", c)
-	}
-	var e *net.OpError
-	if !errors.As(err, &e) || e.Op != "dial" {
-		t.Errorf("error is %T (%v), want a *net.OpError of dial", err, err)
-	}
-	return took, err
-}
-
 // leavesNothing checks that after a dial neither an association with the peer
 // nor a goroutine is left.
 func leavesNothing(t testing.TB, goroutines int, peer string) {
 	t.Helper()
 	conformance.WaitFor(t, "the associations to go", func() bool {
-		assocs, err := os.ReadFile("/proc/net/sctp/assocs")
+		assocs, err := os.ReadFile("/proc/thread-self/net/sctp/assocs")
 		if err != nil {
 			t.Fatal(err)
 		}
