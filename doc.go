@@ -47,7 +47,7 @@
 // Messages of a stream that was claimed so, or by Stream, go to it; all others
 // go to the Conn. The first claim starts a goroutine that receives for all of
 // them, until the Conn is closed. Streams end by their reset (RFC 6525), for
-// which both sides must have stream reconfiguration, as Linux has since 4.11.
+// which both sides must have stream reconfiguration, as Linux has since 5.0.
 //
 // [StreamDialer] and [NewStreamListener] do this for code that knows nothing of
 // it, such as net/http, with one association for each address:

@@ -243,8 +243,8 @@ func TestWriteToDeaf(t *testing.T) {
 // so that the next use of each number soon follows: nothing of one may get into
 // the next.
 func TestStreamReuse(t *testing.T) {
-	const workers = 10
-	client, server := pipe(t, "sctp4", "127.0.0.1:0")
+	const workers = 5
+	client, server := pipeOf(t, 16)
 	use := func(mark byte) error {
 		c, s, err := openStream(client, server)
 		if err != nil {
@@ -272,7 +272,7 @@ func TestStreamReuse(t *testing.T) {
 		var fs []func() error
 		for worker := range workers {
 			fs = append(fs, func() error {
-				for i := range max(2, 8/conformance.Slowness) {
+				for i := range max(3, 6/conformance.Slowness) {
 					if err := use(byte(i*workers + worker)); err != nil {
 						return err
 					}

@@ -68,7 +68,7 @@ func TestLoss(t *testing.T) {
 	t.Run("churn", func(t *testing.T) {
 		client, server := pipe(t, "sctp4", "127.0.0.1:0")
 		conformance.Watchdog(t, lossLimit, func() {
-			churn(t, client, server, 1000/conformance.Slowness, churnClient, churnServer)
+			churn(t, client, server, 400/min(conformance.Slowness, 4), churnClient, churnServer)
 		})
 	})
 }

@@ -173,7 +173,7 @@ func (c *conn) Shutdown() error {
 	return c.control(func(fd int) error {
 		// The end that we asked for makes no socket readable by itself. As
 		// an event it does.
-		if err := setEvent(fd, eventAssocChange); err != nil {
+		if err := ifKnown(setEvent(fd, eventAssocChange)); err != nil {
 			return err
 		}
 		if err := unix.Shutdown(fd, unix.SHUT_WR); err != nil && err != unix.ENOTCONN {

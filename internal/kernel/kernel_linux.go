@@ -214,16 +214,21 @@ func setAlways(fd int) error {
 	if err := setInt(fd, sctp.SOL_SCTP, optRecvRcvInfo, 1); err != nil {
 		return err
 	}
-	// Kernels before 4.11 and 4.14 do without, and say so.
+	// Kernels before 5.0 lack one or the other of these, and do without.
 	for _, opt := range []int{optReconfigSupported, optEnableStreamReset} {
-		err := setStruct(fd, opt, assocValue{Value: enableReconfig})
-		if errors.Is(err, unix.ENOPROTOOPT) {
-			return nil
-		} else if err != nil {
-			return err
+		if err := setStruct(fd, opt, assocValue{Value: enableReconfig}); err != nil {
+			return ifKnown(err)
 		}
 	}
-	return setEvent(fd, eventStreamReset)
+	return ifKnown(setEvent(fd, eventStreamReset))
+}
+
+// ifKnown returns err, unless that says that the kernel lacks the option.
+func ifKnown(err error) error {
+	if errors.Is(err, unix.ENOPROTOOPT) {
+		return nil
+	}
+	return err
 }
 
 // setOptions applies what is settled before the handshake.
