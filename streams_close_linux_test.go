@@ -253,7 +253,7 @@ func TestStreamReuse(t *testing.T) {
 		if mark%2 == 0 {
 			c, s = s, c
 		}
-		writing := startWriting(t, c, []byte{mark}, 0)
+		writing := startWriting(t, c, []byte{mark}, time.Millisecond)
 		for range 3 {
 			var b [1]byte
 			if _, err := s.Read(b[:]); err != nil || b[0] != mark {
@@ -272,7 +272,7 @@ func TestStreamReuse(t *testing.T) {
 		var fs []func() error
 		for worker := range workers {
 			fs = append(fs, func() error {
-				for i := range max(3, 6/conformance.Slowness) {
+				for i := range max(3, 15/conformance.Slowness) {
 					if err := use(byte(i*workers + worker)); err != nil {
 						return err
 					}
