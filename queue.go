@@ -1,0 +1,103 @@
+package sctpnet
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// queueSize is how many bytes a queue takes before it is full, of which every
+// piece costs pieceSize beside its own. One that is not full takes another
+// piece, whatever its size.
+const (
+	queueSize = 256 << 10
+	pieceSize = 128
+)
+
+// A buffer is memory that the system receives into.
+type buffer struct {
+	refs  atomic.Int32 // pieces, and the receiver
+	used  int
+	bytes [64 << 10]byte
+}
+
+// minReceive is how much of a buffer must be left to receive into.
+const minReceive = 4 << 10
+
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
+
+func newBuffer() *buffer {
+	b := buffers.Get().(*buffer)
+	b.used = 0
+	b.refs.Store(1)
+	return b
+}
+
+func (b *buffer) release() {
+	if b.refs.Add(-1) == 0 {
+		buffers.Put(b)
+	}
+}
+
+// A piece is a message or a part of one, or the end of a stream.
+type piece struct {
+	buf  *buffer // nil of an end
+	data []byte
+	msg  engine.Message
+}
+
+func (p *piece) isEnd() bool { return p.buf == nil }
+
+// cost is what the piece counts in a queue.
+func (p *piece) cost() int {
+	if p.isEnd() {
+		return 0
+	}
+	return len(p.data) + pieceSize
+}
+
+// A queue is a queue of pieces, those from head on.
+type queue struct {
+	pieces []piece
+	head   int
+	bytes  int
+}
+
+func (q *queue) isFull() bool { return q.bytes >= queueSize }
+
+// rest returns the pieces that are in the queue.
+func (q *queue) rest() []piece { return q.pieces[q.head:] }
+
+func (q *queue) push(p piece) {
+	if q.head > 0 && len(q.pieces) == cap(q.pieces) {
+		n := copy(q.pieces, q.rest())
+		clear(q.pieces[n:])
+		q.pieces, q.head = q.pieces[:n], 0
+	}
+	q.pieces = append(q.pieces, p)
+	q.bytes += p.cost()
+}
+
+// remove takes the piece i of rest out.
+func (q *queue) remove(i int) piece {
+	i += q.head
+	p := q.pieces[i]
+	q.bytes -= p.cost()
+	copy(q.pieces[q.head+1:i+1], q.pieces[q.head:i])
+	q.pieces[q.head] = piece{}
+	if q.head++; q.head == len(q.pieces) {
+		q.pieces, q.head = q.pieces[:0], 0
+	}
+	return p
+}
+
+// drop empties the queue.
+func (q *queue) drop() {
+	for _, p := range q.rest() {
+		if p.buf != nil {
+			p.buf.release()
+		}
+	}
+	*q = queue{}
+}
