@@ -118,7 +118,9 @@ var ballast = sync.OnceValue(func() []byte {
 func fill(t testing.TB, c net.Conn) (n int) {
 	t.Helper()
 	for {
-		c.SetWriteDeadline(time.Now().Add(50 * time.Millisecond * conformance.Slowness))
+		// Longer than the retransmission timeout, after which a chunk that was
+		// dropped at a full window makes room once more.
+		c.SetWriteDeadline(time.Now().Add(max(700*time.Millisecond, 50*time.Millisecond*conformance.Slowness)))
 		k, err := c.Write(ballast()[n:])
 		n += k
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
