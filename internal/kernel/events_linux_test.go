@@ -183,7 +183,7 @@ func owners(t *testing.T) (client, server engine.Owner, c, s engine.Conn) {
 	t.Helper()
 	if err := (Engine{}).Available(); err != nil {
 		if os.Getenv("SCTPNET_TEST_NOKERNEL") == "1" {
-			t.Skip(err)
+			t.Skip("SCTPNET_TEST_NOKERNEL=1, and", err)
 		}
 		t.Fatal(err)
 	}
