@@ -191,11 +191,9 @@ func TestConfigOutOfRange(t *testing.T) {
 	}
 }
 
-// What the defaults are where the path is the loopback interface.
-const (
-	loopbackMTU = 32836 // two chunks of half of 64 KiB, over IPv6
-	loopbackRTO = 20 * time.Millisecond
-)
+// loopbackMTU is the path MTU over the loopback interface: two chunks of half of
+// 64 KiB, over IPv6.
+const loopbackMTU = 32836
 
 // TestLoopbackPathMTU checks the one path whose MTU is set.
 func TestLoopbackPathMTU(t *testing.T) {
@@ -204,9 +202,6 @@ func TestLoopbackPathMTU(t *testing.T) {
 		for end, conn := range map[string]*sctpnet.Conn{"client": c, "server": s} {
 			if got := status(t, conn).PrimaryPeerAddr.MTU; got != loopbackMTU {
 				t.Errorf("%s: the %s's path MTU is %d, want %d", address, end, got, loopbackMTU)
-			}
-			if rto, err := conn.RTO(); err != nil || rto.Min != loopbackRTO {
-				t.Errorf("%s: the %s's RTO is %+v, %v; want %v at least", address, end, rto, err, loopbackRTO)
 			}
 		}
 	}
@@ -227,9 +222,6 @@ func TestRemotePathMTU(t *testing.T) {
 				c := dial(t, nil, "sctp", address)
 				if got := int(status(t, c).PrimaryPeerAddr.MTU); got > mtu || got < mtu-3 {
 					t.Errorf("path MTU is %d, want %d, or the multiple of four below", got, mtu)
-				}
-				if rto, err := c.RTO(); err != nil || rto.Min != 300*time.Millisecond {
-					t.Errorf("RTO is %+v, %v; want 300 ms at least", rto, err)
 				}
 				if _, err := io.WriteString(c, "hello"); err != nil {
 					t.Fatal(err)

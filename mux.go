@@ -24,7 +24,8 @@ type mux struct {
 	c *Conn
 	e engine.Owner
 
-	// turn holds a token that a sender takes for the time of one message.
+	// turn holds a token that a sender takes for the time of one message, if he
+	// sends much or there is no room.
 	turn chan struct{}
 
 	self sender   // the Conn's own sending, on streams that nobody claimed
@@ -47,6 +48,7 @@ type mux struct {
 	sorting   int                  // messages that were received and not delivered
 	opened    int                  // how often OpenStream has looked for a number
 	reading   int                  // goroutines in a Read of the Conn
+	turns     int                  // how many there were
 	sending   *sender              // whose turn it is, and
 	sendBy    time.Time            // the write deadline that the engine has
 	resets    []*Stream            // to be reset, in order
@@ -64,8 +66,10 @@ type sender struct {
 	by   deadline
 	gone chan struct{} // closed when he may send no more
 
-	// Under mux.mu, of a stream: its peer has reset it, and it has sent since.
-	peerDone, wroteLate bool
+	// Under mux.mu.
+	isSending           bool
+	sent, turns         int  // what he has sent since there were that many turns
+	peerDone, wroteLate bool // of a stream: its peer has reset it, and it has sent since
 }
 
 // startMux returns the association's mux, which it makes if there is none.
@@ -448,7 +452,18 @@ func receive(p []byte, how mode, cur *piece, by *deadline, arrived <-chan struct
 	return n, msg, err
 }
 
-// send sends p for somebody, in messages of messageSize or if single is set in
+// Sending is fair among those who send: whoever has sent little of late sends
+// at once, whoever sends much takes turns with others like him, in messages of
+// bulkSize if there are several streams, and leaves room in the system's buffer
+// for the first. Which of the messages there is sent next the system decides, by
+// its scheduler.
+const (
+	bulkSize = 16 << 10
+	little   = 4 << 10 // bytes, since the last turn of one's own,
+	late     = 16      // or since that many turns of others
+)
+
+// send sends p for somebody, in messages of some size or if single is set in
 // one. resume says that he was at it before there was a mux: he has the turn
 // then, and his lock.
 func (m *mux) send(by *sender, p []byte, single bool, msg engine.Message, resume bool) (n int, err error) {
@@ -460,8 +475,8 @@ func (m *mux) send(by *sender, p []byte, single bool, msg engine.Message, resume
 		part := p[n:]
 		size := 0
 		if !single {
-			part = part[:min(len(part), messageSize)]
-			size = messageSize
+			size = m.messageSize()
+			part = part[:min(len(part), size)]
 		}
 		k, err := m.sendPart(by, part, size, msg, resume)
 		resume = false
@@ -472,12 +487,26 @@ func (m *mux) send(by *sender, p []byte, single bool, msg engine.Message, resume
 	}
 }
 
-// sendPart sends a part of somebody's data when it is his turn, which it is
-// already if mine is set.
+func (m *mux) messageSize() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.streams) > 1 {
+		return bulkSize
+	}
+	return messageSize
+}
+
+// sendPart sends a part of somebody's data, at once or when it is his turn, which
+// it is already if mine is set.
 func (m *mux) sendPart(by *sender, p []byte, size int, msg engine.Message, mine bool) (n int, err error) {
 	if !mine {
 		if err := by.check(); err != nil || len(p) == 0 {
 			return 0, err
+		}
+		if m.isLittle(by, len(p)) {
+			if n, err := m.trySend(by, p, msg); err != engine.ErrFull {
+				return n, err
+			}
 		}
 		select {
 		case <-m.turn:
@@ -488,29 +517,75 @@ func (m *mux) sendPart(by *sender, p []byte, size int, msg engine.Message, mine 
 		}
 	}
 	m.mu.Lock()
-	err = by.check()
+	err = m.beginSend(by)
+	spare := len(m.streams) > 1
 	if err == nil {
 		m.sending = by
-		by.wroteLate = by.peerDone
 		m.setSendBy(by.by.time())
 	}
 	m.mu.Unlock()
 
 	if err == nil {
-		n, err = m.e.Send(p, size, msg)
+		n, err = m.e.Send(p, size, msg, spare)
 	}
 
 	m.mu.Lock()
 	m.sending = nil
-	if m.err == nil {
-		m.flushResets()
-	}
+	m.turns++
+	by.turns, by.sent = m.turns, 0
+	m.endSend(by)
 	m.mu.Unlock()
 	m.turn <- struct{}{}
 	if err == os.ErrDeadlineExceeded && by.isGone() {
 		err = net.ErrClosed // it was kick's deadline
 	}
 	return n, err
+}
+
+// isLittle reports whether somebody sends little even with n bytes more.
+func (m *mux) isLittle(by *sender, n int) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.turns-by.turns >= late {
+		by.turns, by.sent = m.turns, 0
+	}
+	if by.sent+n > little {
+		return false
+	}
+	by.sent += n
+	return true
+}
+
+// trySend sends a message for somebody if there is room.
+func (m *mux) trySend(by *sender, p []byte, msg engine.Message) (n int, err error) {
+	m.mu.Lock()
+	err = m.beginSend(by)
+	m.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	n, err = m.e.TrySend(p, msg)
+	m.mu.Lock()
+	m.endSend(by)
+	m.mu.Unlock()
+	return n, err
+}
+
+// beginSend and endSend are around each message.
+func (m *mux) beginSend(by *sender) error {
+	if err := by.check(); err != nil {
+		return err
+	}
+	by.isSending = true
+	by.wroteLate = by.peerDone
+	return nil
+}
+
+func (m *mux) endSend(by *sender) {
+	by.isSending = false
+	if m.err == nil {
+		m.flushResets()
+	}
 }
 
 // check returns why somebody cannot send, if he cannot.

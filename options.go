@@ -99,7 +99,9 @@ type Config struct {
 	// message is ever given up.
 	NoPartialReliability bool
 
-	// Scheduler decides which stream's message is sent next. If the kernel
+	// Scheduler decides which stream's message is sent next. Zero means
+	// SchedulerFirstCome for a plain Conn and, from the first [Stream] on,
+	// SchedulerRoundRobin. If the kernel
 	// lacks it the error wraps [errors.ErrUnsupported].
 	Scheduler Scheduler
 
@@ -155,6 +157,9 @@ const (
 	// rtoMin is what a loss costs where the round trip is short; Linux's own
 	// 1 s is five times TCP's. Less than 200 ms and a bit would retransmit
 	// what a peer with Linux's delayed acknowledgement has not yet answered.
+	// Nor is it less where nothing is lost, on the loopback interface: the ten
+	// retransmissions after which an association is given up count also while
+	// the peer's window is full, and must outlast a reader who pauses.
 	rtoMin = 300 * time.Millisecond
 
 	// bufferSize holds a window that fills a path of 2 MB, and no more: the
@@ -166,10 +171,6 @@ const (
 	// chunk nearly fills the window and transfers stall. Two chunks of half a
 	// message fit, with the headers of IPv6. It is halved for small windows.
 	loopbackMTU = messageSize/2 + 40 + 12 + 16
-
-	// loopbackRTO is rtoMin there, where nothing is ever lost but what the
-	// kernel itself drops when a window is full.
-	loopbackRTO = 20 * time.Millisecond
 
 	// messageSize is what a Write is split into.
 	messageSize = 64 << 10
@@ -248,6 +249,7 @@ func (c *Config) options(listen bool) (engine.Options, error) {
 			o.RTO.Initial = min(o.RTO.Initial, o.RTO.Max)
 		}
 	}
+	o.RoundRobin = c.Scheduler == SchedulerFirstCome
 	if o.SACK.Delay == 0 {
 		o.SACK.Delay = sackDelay
 	}
@@ -260,9 +262,6 @@ func (c *Config) options(listen bool) (engine.Options, error) {
 	}
 	if o.Path.MTU == 0 && !o.Path.DiscoverMTU {
 		o.LoopbackMTU = loopbackMTU
-	}
-	if c.RTO.Min == 0 {
-		o.LoopbackRTO = min(loopbackRTO, o.RTO.Min)
 	}
 	return o, nil
 }

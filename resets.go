@@ -191,7 +191,7 @@ func (m *mux) flushResets() {
 	})
 	ids := make([]uint16, 0, min(len(m.resets), maxResets))
 	for _, s := range m.resets {
-		if m.sending != &s.sender && len(ids) < maxResets {
+		if !s.isSending && len(ids) < maxResets {
 			ids = append(ids, s.id)
 		}
 	}

@@ -588,7 +588,7 @@ func TestOptionsOutOfRange(t *testing.T) {
 		{[]string{"RTO.Min", "2m", "1m", "RTO.Max"}, &sctpnet.Config{RTO: sctpnet.RTO{Min: 2 * time.Minute}},
 			func() error { return c.SetRTO(sctpnet.RTO{Min: 2 * time.Minute}) }},
 		{[]string{"RTO.Min", "20ms", "RTO.Max"}, nil,
-			func() error { return c.SetRTO(sctpnet.RTO{Max: 10 * ms}) }},
+			func() error { return c.SetRTO(sctpnet.RTO{Max: 20 * ms}) }},
 		{[]string{"MaxRetransmissions", "65536", "1 to 65535"}, &sctpnet.Config{AssocParams: sctpnet.AssocParams{MaxRetransmissions: 65536}},
 			func() error { return c.SetAssocParams(sctpnet.AssocParams{MaxRetransmissions: 65536}) }},
 		{[]string{"CookieLife", "-1ns", "1ms"}, &sctpnet.Config{AssocParams: sctpnet.AssocParams{CookieLife: -1}},
@@ -1003,10 +1003,10 @@ func TestAuth(t *testing.T) {
 // TestConfigLimits checks defaults that give way to limits which were set.
 func TestConfigLimits(t *testing.T) {
 	for _, tt := range []struct{ set, want sctpnet.RTO }{
-		{sctpnet.RTO{}, sctpnet.RTO{Initial: time.Second, Min: loopbackRTO, Max: time.Minute}},
-		{sctpnet.RTO{Max: 10 * ms}, sctpnet.RTO{Initial: 10 * ms, Min: 10 * ms, Max: 10 * ms}},
+		{sctpnet.RTO{}, sctpnet.RTO{Initial: time.Second, Min: 300 * ms, Max: time.Minute}},
+		{sctpnet.RTO{Max: 200 * ms}, sctpnet.RTO{Initial: 200 * ms, Min: 200 * ms, Max: 200 * ms}},
 		{sctpnet.RTO{Min: 2 * time.Second}, sctpnet.RTO{Initial: 2 * time.Second, Min: 2 * time.Second, Max: time.Minute}},
-		{sctpnet.RTO{Initial: 500 * ms}, sctpnet.RTO{Initial: 500 * ms, Min: loopbackRTO, Max: time.Minute}},
+		{sctpnet.RTO{Initial: 500 * ms}, sctpnet.RTO{Initial: 500 * ms, Min: 300 * ms, Max: time.Minute}},
 	} {
 		config := sctpnet.Config{RTO: tt.set}
 		c, s := configured(t, "127.0.0.1:0", config, config)

@@ -53,8 +53,8 @@ type Options struct {
 	NoDelay      bool          // do not hold small messages back
 	ReadBuffer   int           // bytes asked of the system for receiving
 	WriteBuffer  int           // and for sending
-	LoopbackMTU  int           // path MTU where the path is the loopback interface,
-	LoopbackRTO  time.Duration // and RTO.Min there
+	LoopbackMTU  int           // path MTU where the path is the loopback interface
+	RoundRobin   bool          // once there is an Owner, give each stream its turn, if possible
 	Events       bool          // tell the Owner of all events, not of stream resets only,
 	SenderDry    bool          // and also of this one
 
@@ -113,10 +113,17 @@ var (
 	ErrUnsent = errors.New("the stream has unsent data")
 )
 
+// ErrFull is returned by TrySend when there is no room.
+var ErrFull = errors.New("no room to send")
+
 // An Owner has an association's sending and receiving to itself.
 type Owner interface {
-	// Send is as that of Conn.
-	Send(p []byte, size int, m Message) (int, error)
+	// Send is as that of Conn. If spare is set it leaves room for others to
+	// send: it waits until less is queued than there is room for.
+	Send(p []byte, size int, m Message, spare bool) (int, error)
+	// TrySend sends p as one message if there is room, also while a Send
+	// waits, and otherwise returns ErrFull.
+	TrySend(p []byte, m Message) (int, error)
 	// Recv is as RecvBatch of Conn, and returns events too.
 	Recv(msgs []Msg) (int, error)
 	// SetWriteDeadline is for Send, also one that waits.

@@ -114,7 +114,7 @@ func (b *batch) doSend(fd uintptr) bool {
 	case 0:
 		b.n = int(r)
 		for _, m := range b.msgs[:b.n] {
-			c.turns.sent += len(m.Data)
+			c.turns.sent.Add(int64(len(m.Data)))
 		}
 	case unix.EINTR, unix.EAGAIN:
 	default:

@@ -39,6 +39,9 @@ type conn struct {
 	failed sync.Mutex // held while reading without the poller
 
 	turns turns // of the writer, under the poller's lock for writers
+	room  room  // for writers, under the same
+
+	roundRobin atomic.Bool // is wanted of the scheduler by default
 
 	informs  atomic.Bool // messages come with their info
 	taken    atomic.Bool // there is an owner, to whom Send and Recv are left
@@ -55,8 +58,6 @@ type origin struct {
 	remote  *engine.Addr // what was dialled, if it was
 	foreign bool         // somebody else may have set options too
 	status  *sctp.Status // if it is known
-
-	loopbackRTO bool // it is set already
 }
 
 // newConn takes over a socket whose handshake is done.
@@ -73,6 +74,7 @@ func newConn(sk *socket, from origin) (*conn, error) {
 			st = &s
 		}
 		c.setStreams(st.Ostreams, st.Instreams)
+		c.roundRobin.Store(o.RoundRobin)
 		pr := o.PartialReliability
 		if from.foreign {
 			if v, err := defaultReliability(fd); err == nil {
@@ -104,9 +106,6 @@ func newConn(sk *socket, from origin) (*conn, error) {
 			PathMTU: uint32(windowMTU(o.LoopbackMTU, window)),
 			Flags:   sppPMTUDDisable,
 		})
-		if o.LoopbackRTO != 0 && !from.loopbackRTO {
-			setRTO(fd, engine.RTO{Min: o.LoopbackRTO})
-		}
 		c.turns.set(window * 2 / 3)
 		return nil
 	})
@@ -125,12 +124,6 @@ func windowMTU(mtu, window int) int {
 		mtu = max(mtu/2, least)
 	}
 	return mtu
-}
-
-// isLoopback reports whether an endpoint can be reached over the loopback
-// interface only.
-func isLoopback(a *engine.Addr) bool {
-	return !slices.ContainsFunc(a.IPAddrs, func(ip net.IPAddr) bool { return !ip.IP.IsLoopback() })
 }
 
 // isLocal reports whether an address is this host's.

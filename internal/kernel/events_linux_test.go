@@ -214,7 +214,7 @@ func owners(t *testing.T) (client, server engine.Owner, c, s engine.Conn) {
 // TestSmallReads receives events and data byte by byte.
 func TestSmallReads(t *testing.T) {
 	client, server, c, _ := owners(t)
-	if _, err := client.Send([]byte("hello"), 0, engine.Message{Stream: 1}); err != nil {
+	if _, err := client.Send([]byte("hello"), 0, engine.Message{Stream: 1}, false); err != nil {
 		t.Fatal(err)
 	}
 	if err := client.ResetStreams([]uint16{1}); err != nil && err != engine.ErrUnsent {

@@ -52,14 +52,6 @@ func (e *noSCTPError) Unwrap() []error { return []error{errors.ErrUnsupported, e
 func (Engine) Dial(ctx context.Context, s *engine.Socket, remote *engine.Addr) (engine.Conn, error) {
 	family, v6only := dialFamily(s.Network, s.Local, remote)
 	from := origin{options: s.Options, bound: s.Local, remote: remote, foreign: s.Control != nil}
-	if o := s.Options; o.LoopbackRTO != 0 && isLoopback(remote) {
-		// What is known beforehand costs no system call afterwards.
-		o.RTO.Min = o.LoopbackRTO
-		from.loopbackRTO = true
-		t := *s
-		t.Options = o
-		s = &t
-	}
 	sk, err := newSocket(ctx, s, family, v6only, remote)
 	if err != nil {
 		return nil, err

@@ -28,6 +28,7 @@ type op struct {
 	msg   engine.Message
 	wait  bool // Recv: has waited
 	turn  bool // Send: has left the reader its turn
+	spare bool // and leaves others room
 	many  *gather
 
 	hdr  unix.Msghdr
@@ -49,12 +50,13 @@ type op struct {
 	}
 
 	send, recv, read func(fd uintptr) bool
+	try              func(fd uintptr)
 }
 
 var ops = sync.Pool{New: func() any {
 	o := new(op)
 	o.init()
-	o.send, o.recv, o.read = o.doSend, o.doRecv, o.doRead
+	o.send, o.recv, o.read, o.try = o.doSend, o.doRecv, o.doRead, o.doTry
 	return o
 }}
 
@@ -85,7 +87,7 @@ func (o *op) done() {
 func (o *op) clear() {
 	o.conn, o.p, o.err, o.iov.Base = nil, nil, nil, nil
 	o.hdr.Name, o.hdr.Namelen = nil, 0
-	o.n, o.size, o.whole, o.wait, o.turn = 0, 0, false, false, false
+	o.n, o.size, o.whole, o.wait, o.turn, o.spare = 0, 0, false, false, false, false
 	o.msg = engine.Message{}
 	if o.many != nil {
 		o.many.done()
@@ -136,6 +138,11 @@ func (c *conn) send(p []byte, size int, m engine.Message, owner bool) (int, erro
 	o := newOp(c, owner, p)
 	defer o.done()
 	o.size, o.msg = size, m
+	return c.sendOp(o)
+}
+
+func (c *conn) sendOp(o *op) (int, error) {
+	p := o.p
 	// The poller's lock for writers is held until doSend returns true.
 	if err := c.raw.Write(o.send); err != nil && (o.n < len(p) || len(p) == 0) {
 		return o.n, o.waitError(err)
@@ -160,6 +167,9 @@ func (o *op) doSend(fd uintptr) bool {
 			p = p[:min(o.size, len(p))]
 		}
 		o.point(p)
+		if o.spare && !c.room.isFor(int(fd), len(p)) {
+			return false // an acknowledgement makes room, and wakes
+		}
 		turn := c.turns.isDue(len(p))
 		if err := o.putTo(int(fd)); err != nil {
 			o.err = err
@@ -167,11 +177,11 @@ func (o *op) doSend(fd uintptr) bool {
 			return true
 		}
 		o.putInfo(turn)
-		_, _, errno := unix.Syscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&o.hdr)), unix.MSG_NOSIGNAL)
+		errno := o.sendmsg(fd)
 		switch errno {
 		case 0:
 			o.n += len(p) // all or nothing
-			c.turns.sent += len(p)
+			c.turns.sent.Add(int64(len(p)))
 			if turn {
 				// Wait for the acknowledgement that was asked for.
 				c.turns.begin()
@@ -181,7 +191,7 @@ func (o *op) doSend(fd uintptr) bool {
 			}
 		case unix.EINTR:
 		case unix.EAGAIN:
-			c.turns.sent = 0
+			c.turns.sent.Store(0)
 			return false
 		case unix.EMSGSIZE:
 			// The send buffer was made smaller than a message.
@@ -192,28 +202,66 @@ func (o *op) doSend(fd uintptr) bool {
 			}
 			fallthrough
 		default:
-			if o.msg.To.IsValid() && (errno == unix.EADDRNOTAVAIL || errno == unix.EINVAL) {
-				peer, err := peerAddrs(int(fd))
-				if err != nil {
-					// The association has ended, and sending to no address
-					// in particular will tell how.
-					o.msg.To = netip.Addr{}
-					continue
-				}
-				if _, ok := find(peer, o.msg.To); !ok {
-					o.err = notThePeers(o.msg.To)
-					c.partial = false
-					return true
-				}
+			if o.sendFailed(int(fd), errno) {
+				continue
 			}
-			c.fail(int(fd), errno)
-			o.err = os.NewSyscallError("sendmsg", errno)
 			c.partial = false
 			return true
 		}
 	}
 	c.partial = false
 	return true
+}
+
+// sendFailed sets why a message could not be sent. It reports whether to try once
+// more, which tells.
+func (o *op) sendFailed(fd int, errno unix.Errno) (again bool) {
+	if o.msg.To.IsValid() && (errno == unix.EADDRNOTAVAIL || errno == unix.EINVAL) {
+		peer, err := peerAddrs(fd)
+		if err != nil {
+			// The association has ended, and sending to no address in
+			// particular will tell how.
+			o.msg.To = netip.Addr{}
+			return true
+		}
+		if _, ok := find(peer, o.msg.To); !ok {
+			o.err = notThePeers(o.msg.To)
+			return false
+		}
+	}
+	o.conn.fail(fd, errno)
+	o.err = os.NewSyscallError("sendmsg", errno)
+	return false
+}
+
+// doTry is doSend for one message, without waiting.
+func (o *op) doTry(fd uintptr) {
+	for {
+		o.point(o.p)
+		if o.err = o.putTo(int(fd)); o.err != nil {
+			return
+		}
+		o.putInfo(false)
+		switch errno := o.sendmsg(fd); errno {
+		case 0:
+			o.n = len(o.p)
+			o.conn.turns.sent.Add(int64(o.n))
+			return
+		case unix.EINTR:
+		case unix.EAGAIN, unix.EMSGSIZE: // a Send knows what to do with too much
+			o.err = engine.ErrFull
+			return
+		default:
+			if !o.sendFailed(int(fd), errno) {
+				return
+			}
+		}
+	}
+}
+
+func (o *op) sendmsg(fd uintptr) unix.Errno {
+	_, _, errno := unix.Syscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&o.hdr)), unix.MSG_NOSIGNAL)
+	return errno
 }
 
 // putInfo attaches what the message and its acknowledgement need, if anything.

@@ -21,11 +21,29 @@ func (c *conn) Take() (engine.Owner, bool) {
 	c.raw.Read(func(uintptr) bool { return true })
 	c.raw.Write(func(uintptr) bool { return true })
 	c.SetDeadline(time.Time{})
+	if c.roundRobin.Load() {
+		// Where it is not possible, streams have their messages' turns.
+		c.control(func(fd int) error { return setScheduler(fd, schedulerRoundRobin) })
+	}
 	return owner{c}, c.partial
 }
 
-func (o owner) Send(p []byte, size int, m engine.Message) (int, error) {
-	return o.c.send(p, size, m, true)
+func (o owner) Send(p []byte, size int, m engine.Message, spare bool) (int, error) {
+	op := newOp(o.c, true, p)
+	defer op.done()
+	op.size, op.msg, op.spare = size, m, spare
+	return o.c.sendOp(op)
+}
+
+func (o owner) TrySend(p []byte, m engine.Message) (int, error) {
+	op := newOp(o.c, true, p)
+	defer op.done()
+	op.msg = m
+	// Past the poller's lock for writers, which somebody who waits holds.
+	if err := o.c.raw.Control(op.try); err != nil {
+		return 0, op.waitError(err)
+	}
+	return op.n, op.err
 }
 
 // Recv looks for more than one message only where the first was waiting, not

@@ -618,7 +618,11 @@ func packReliability(p engine.PartialReliability) uint64 {
 	return uint64(p.Policy)<<32 | uint64(p.Value)
 }
 
+// schedulerRoundRobin is SCTP_SS_RR of enum sctp_sched_type.
+const schedulerRoundRobin = 2
+
 func (c *conn) SetScheduler(s uint32) error {
+	c.roundRobin.Store(false)
 	return c.control(func(fd int) error { return setScheduler(fd, s) })
 }
 

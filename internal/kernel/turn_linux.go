@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"runtime"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,8 +17,8 @@ import (
 // Where the acknowledgement takes its time it is not the processor that is
 // short, and to wait would only cost.
 type turns struct {
-	every int // bytes; 0 for no turns
-	sent  int // since the last one
+	every int          // bytes; 0 for no turns
+	sent  atomic.Int64 // since the last one
 	start time.Time
 	pass  int // how many not to take
 }
@@ -38,12 +39,12 @@ func (t *turns) set(every int) {
 
 // isDue reports whether the writer is to wait when he has sent n bytes more.
 func (t *turns) isDue(n int) bool {
-	if t.every == 0 || t.sent+n < t.every {
+	if t.every == 0 || int(t.sent.Load())+n < t.every {
 		return false
 	}
 	if t.pass > 0 {
 		t.pass--
-		t.sent = 0
+		t.sent.Store(0)
 		return false
 	}
 	return true
@@ -51,7 +52,7 @@ func (t *turns) isDue(n int) bool {
 
 // begin and end are called before and after the wait.
 func (t *turns) begin() {
-	t.sent = 0
+	t.sent.Store(0)
 	t.start = time.Now()
 }
 

@@ -1,0 +1,58 @@
+package kernel
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A room is what is left of the send buffer for others when somebody who sends
+// much has used it. It asks the kernel only when that much may have been sent
+// since it last did.
+type room struct {
+	limit  int // of what is queued, as the kernel counts it
+	queued int // at most, now
+}
+
+// isFor reports whether n bytes more can be sent.
+func (r *room) isFor(fd, n int) bool {
+	if cost := queueCost(n); r.queued+cost <= r.limit {
+		r.queued += cost
+		return true
+	}
+	queued, size, err := sendQueue(fd)
+	if err != nil {
+		return true // let the send find out
+	}
+	r.limit = size - min(size/4, spareRoom)
+	r.queued = queued
+	if queued > r.limit {
+		return false
+	}
+	r.queued += queueCost(n)
+	return true
+}
+
+// spareRoom is for a few small messages of each of many streams.
+const spareRoom = 64 << 10
+
+// queueCost is at least what the kernel counts for n bytes: with packets of an
+// Ethernet's size less than twice as much, and something for each message.
+func queueCost(n int) int { return 2*n + 1024 }
+
+// sendQueue returns how much is queued to be sent or acknowledged, and the size
+// of the send buffer.
+func sendQueue(fd int) (queued, size int, err error) {
+	// SO_MEMINFO: sndbuf and wmem_queued are the fourth and the sixth of
+	// these (linux/sock_diag.h).
+	var info [9]uint32
+	n := uint32(unsafe.Sizeof(info))
+	// Both pointers are converted in the call itself, which keeps what they
+	// point to in place until it returns; n bounds what the kernel writes.
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
+		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&n)), 0)
+	if errno != 0 {
+		return 0, 0, errno
+	}
+	return int(info[5]), int(info[3]), nil
+}
