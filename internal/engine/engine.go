@@ -54,6 +54,7 @@ type Options struct {
 	ReadBuffer   int           // bytes asked of the system for receiving
 	WriteBuffer  int           // and for sending
 	LoopbackMTU  int           // path MTU where the path is the loopback interface
+	UDPPort      uint16        // to receive at, of SCTP over UDP
 	Events       bool          // tell the Owner of all events, not of stream resets only,
 	SenderDry    bool          // and also of this one
 

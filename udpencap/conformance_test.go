@@ -1,0 +1,62 @@
+package udpencap
+
+import (
+	"net"
+	"testing"
+
+	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/conformance"
+	"golang.org/x/net/nettest"
+)
+
+// connPipe returns a function that makes pairs of associations.
+func connPipe(t *testing.T, network, address string) nettest.MakePipe {
+	return func() (c1, c2 net.Conn, stop func(), err error) {
+		ln, err := sctpnet.Listen(network, address)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		defer ln.Close()
+		if c1, err = sctpnet.Dial(network, ln.Addr().String()); err != nil {
+			return nil, nil, nil, err
+		}
+		if c2, err = ln.Accept(); err != nil {
+			c1.Close()
+			return nil, nil, nil, err
+		}
+		return c1, c2, func() { c1.Close(); c2.Close() }, nil
+	}
+}
+
+// streamPipe returns a function that makes pairs of streams. All are of one
+// association, which lives until the test ends.
+func streamPipe(t *testing.T) nettest.MakePipe {
+	client, server := makeConns(t)
+	return func() (c1, c2 net.Conn, stop func(), err error) {
+		s1, err := client.OpenStream()
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		s2, err := server.Stream(s1.ID())
+		if err != nil {
+			s1.Close()
+			return nil, nil, nil, err
+		}
+		return s1, s2, func() { s1.Close(); s2.Close() }, nil
+	}
+}
+
+func TestNettest(t *testing.T) {
+	t.Run("sctp4", func(t *testing.T) { nettest.TestConn(t, connPipe(t, "sctp4+udp", "127.0.0.1:0")) })
+	t.Run("sctp6", func(t *testing.T) { nettest.TestConn(t, connPipe(t, "sctp6+udp", "[::1]:0")) })
+	t.Run("any", func(t *testing.T) { nettest.TestConn(t, connPipe(t, "sctp+udp", ":0")) })
+	t.Run("Stream", func(t *testing.T) { nettest.TestConn(t, streamPipe(t)) })
+}
+
+func TestConformance(t *testing.T) {
+	conformance.TestConn(t, connPipe(t, "sctp4+udp", "127.0.0.1:0"))
+}
+
+func TestStreamConformance(t *testing.T) {
+	conformance.TestConn(t, streamPipe(t))
+}
