@@ -139,6 +139,7 @@ func localInitiation(o *engine.Options) initiation {
 		partial:    !o.NoPartialReliability,
 		adaptation: o.Adaptation,
 		adapts:     o.Adaptation != 0,
+		batches:    maxSegments > 1,
 	}
 	if i.out == 0 {
 		i.out = defaultStreams
@@ -321,6 +322,12 @@ func (a *assoc) onAbort(from netip.AddrPort, causes []byte) {
 		a.onRefused(from)
 		return
 	}
+	if a.state == engine.StateShutdownAckSent {
+		// All has arrived on both sides, and the peer has forgotten it: that
+		// it says so instead of SHUTDOWN COMPLETE makes no difference.
+		a.finish(io.EOF)
+		return
+	}
 	var cause uint16
 	if c, _, ok := nextParam(causes); ok {
 		cause = c.typ
@@ -421,10 +428,12 @@ func (a *assoc) advanceShutdown() {
 	switch a.state {
 	case engine.StateShutdownPending:
 		a.state = engine.StateShutdownSent
+		a.stopCore()
 		a.ctrlCount = 0
 		a.sendShutdown()
 	case engine.StateShutdownReceived:
 		a.state = engine.StateShutdownAckSent
+		a.stopCore()
 		a.ctrlCount = 0
 		a.sendShutdown()
 	}
@@ -504,7 +513,7 @@ func (a *assoc) abort() {
 	switch {
 	case a.state == engine.StateClosed:
 	case a.state >= engine.StateEstablished:
-		a.sendAbort(causeUserAbort, nil)
+		a.abandonPeer()
 		a.finish(net.ErrClosed)
 	default:
 		a.abandon(net.ErrClosed)
@@ -512,6 +521,37 @@ func (a *assoc) abort() {
 }
 
 func (a *assoc) onFlushLimit() { a.abort() }
+
+// partings are when ABORT is sent again. Nothing acknowledges it, and a peer
+// that only waits would notice its loss at the next heartbeat at best.
+var partings = [...]time.Duration{
+	10 * time.Millisecond, // each after the one before
+	20 * time.Millisecond,
+	40 * time.Millisecond,
+	80 * time.Millisecond,
+	160 * time.Millisecond,
+}
+
+// abandonPeer tells the peer that nobody is here any more.
+func (a *assoc) abandonPeer() {
+	a.stats.ControlSent++
+	p := newPacket(a.header()).addCause(ctAbort, 0, causeUserAbort, nil)
+	a.sendPacket(p)
+	to, port := a.path, a.port
+	port.use() // the sockets must stay
+	var again func(i int)
+	again = func(i int) {
+		time.AfterFunc(partings[i], func() {
+			to.sendPacket(p)
+			if i++; i < len(partings) {
+				again(i)
+			} else {
+				port.release()
+			}
+		})
+	}
+	again(0)
+}
 
 // onControlTimeout is the end of T1 or T2.
 func (a *assoc) onControlTimeout() {

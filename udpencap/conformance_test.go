@@ -1,6 +1,7 @@
 package udpencap
 
 import (
+	"context"
 	"net"
 	"testing"
 
@@ -10,14 +11,16 @@ import (
 )
 
 // connPipe returns a function that makes pairs of associations.
-func connPipe(t *testing.T, network, address string) nettest.MakePipe {
+func connPipe(network, address string, config sctpnet.Config) nettest.MakePipe {
 	return func() (c1, c2 net.Conn, stop func(), err error) {
-		ln, err := sctpnet.Listen(network, address)
+		lc := sctpnet.ListenConfig{Config: config}
+		ln, err := lc.Listen(context.Background(), network, address)
 		if err != nil {
 			return nil, nil, nil, err
 		}
 		defer ln.Close()
-		if c1, err = sctpnet.Dial(network, ln.Addr().String()); err != nil {
+		d := sctpnet.Dialer{Config: config}
+		if c1, err = d.Dial(network, ln.Addr().String()); err != nil {
 			return nil, nil, nil, err
 		}
 		if c2, err = ln.Accept(); err != nil {
@@ -47,14 +50,14 @@ func streamPipe(t *testing.T) nettest.MakePipe {
 }
 
 func TestNettest(t *testing.T) {
-	t.Run("sctp4", func(t *testing.T) { nettest.TestConn(t, connPipe(t, "sctp4+udp", "127.0.0.1:0")) })
-	t.Run("sctp6", func(t *testing.T) { nettest.TestConn(t, connPipe(t, "sctp6+udp", "[::1]:0")) })
-	t.Run("any", func(t *testing.T) { nettest.TestConn(t, connPipe(t, "sctp+udp", ":0")) })
+	t.Run("sctp4", func(t *testing.T) { nettest.TestConn(t, connPipe("sctp4+udp", "127.0.0.1:0", sctpnet.Config{})) })
+	t.Run("sctp6", func(t *testing.T) { nettest.TestConn(t, connPipe("sctp6+udp", "[::1]:0", sctpnet.Config{})) })
+	t.Run("any", func(t *testing.T) { nettest.TestConn(t, connPipe("sctp+udp", ":0", sctpnet.Config{})) })
 	t.Run("Stream", func(t *testing.T) { nettest.TestConn(t, streamPipe(t)) })
 }
 
 func TestConformance(t *testing.T) {
-	conformance.TestConn(t, connPipe(t, "sctp4+udp", "127.0.0.1:0"))
+	conformance.TestConn(t, connPipe("sctp4+udp", "127.0.0.1:0", sctpnet.Config{}))
 }
 
 func TestStreamConformance(t *testing.T) {

@@ -24,7 +24,7 @@ type cookie struct {
 	peerOut, peerIn   uint16 // streams that the peer asks for and grants
 	adaptation        uint32
 	reconfig, partial bool
-	adapts            bool
+	adapts, batches   bool
 }
 
 const cookieSize = 8 + 8 + 16 + 2*2 + 4*7 + 2*2 + 4 + 1
@@ -47,7 +47,7 @@ func (c *cookie) seal() []byte {
 		b = binary.BigEndian.AppendUint32(b, v)
 	}
 	var flags byte
-	for i, f := range []bool{c.reconfig, c.partial, c.adapts} {
+	for i, f := range []bool{c.reconfig, c.partial, c.adapts, c.batches} {
 		if f {
 			flags |= 1 << i
 		}
@@ -79,7 +79,7 @@ func (c *cookie) open(b []byte) bool {
 		*v = binary.BigEndian.Uint32(b)
 		b = b[4:]
 	}
-	for i, f := range []*bool{&c.reconfig, &c.partial, &c.adapts} {
+	for i, f := range []*bool{&c.reconfig, &c.partial, &c.adapts, &c.batches} {
 		*f = b[0]&(1<<i) != 0
 	}
 	return true
@@ -108,5 +108,6 @@ func (c *cookie) initiation() initiation {
 		partial:    c.partial,
 		adaptation: c.adaptation,
 		adapts:     c.adapts,
+		batches:    c.batches,
 	}
 }

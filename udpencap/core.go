@@ -428,7 +428,7 @@ func (b *batch) add(raw []byte) {
 	p = append(p, raw[headerSize:]...)
 	p[start:].seal()
 	*b.buf = p
-	if b.n++; n < b.size || n < a.mtu-8 || maxSegments == 1 {
+	if b.n++; n < b.size || n < a.mtu-8 || maxSegments == 1 || !a.peerInit.batches {
 		b.flush()
 	} else if !b.waits {
 		select {

@@ -150,6 +150,7 @@ func (p *port) onInit(s *socket, h header, c chunk, from netip.AddrPort, to neti
 		reconfig:   i.reconfig,
 		partial:    i.partial,
 		adapts:     i.adapts,
+		batches:    i.batches,
 	}
 	var o *engine.Options
 	a := p.findPeer(key)

@@ -7,24 +7,31 @@ import (
 
 // Parameters of INIT and INIT ACK.
 const (
-	paramIPv4                  = 5
-	paramIPv6                  = 6
-	paramCookie                = 7
-	paramUnrecognized          = 8
-	paramCookiePreserve        = 9
-	paramHostName              = 11
-	paramAddressTypes          = 12
-	paramECN                   = 0x8000
-	paramRandom                = 0x8002
-	paramChunkList             = 0x8003
-	paramHMAC                  = 0x8004
-	paramExtensions            = 0x8008
-	paramForwardTSN            = 0xc000
-	paramAdaptation            = 0xc006
-	initSize                   = 16
-	maxReported                = 512 // bytes of unrecognized parameters
-	maxAddresses               = 64
-	leastWindow         uint32 = 1500
+	paramIPv4           = 5
+	paramIPv6           = 6
+	paramCookie         = 7
+	paramUnrecognized   = 8
+	paramCookiePreserve = 9
+	paramHostName       = 11
+	paramAddressTypes   = 12
+	paramECN            = 0x8000
+	paramRandom         = 0x8002
+	paramChunkList      = 0x8003
+	paramHMAC           = 0x8004
+	paramExtensions     = 0x8008
+	paramForwardTSN     = 0xc000
+	paramAdaptation     = 0xc006
+
+	// paramBatches is this package's own, of a kind that others pass over in
+	// silence. It says that packets may come from the system as batches. One
+	// batch within a host that gets to the kernel's own SCTP stops Linux 6.1
+	// with a panic.
+	paramBatches = 0xbe9b
+
+	initSize            = 16
+	maxReported         = 512 // bytes of unrecognized parameters
+	maxAddresses        = 64
+	leastWindow  uint32 = 1500
 )
 
 // An initiation is what INIT and INIT ACK say.
@@ -35,6 +42,7 @@ type initiation struct {
 	tsn        uint32
 	reconfig   bool // RFC 6525
 	partial    bool // RFC 3758
+	batches    bool
 	adaptation uint32
 	adapts     bool // there is an adaptation
 
@@ -75,6 +83,8 @@ func (i *initiation) parse(b []byte) (cause uint16, ok bool) {
 		case paramExtensions:
 			i.reconfig = i.reconfig || slices.Contains(p.value, ctReconfig)
 			i.partial = i.partial || slices.Contains(p.value, ctForwardTSN)
+		case paramBatches:
+			i.batches = true
 		case paramForwardTSN:
 			i.partial = true
 		case paramAdaptation:
@@ -115,6 +125,9 @@ func (i *initiation) value() []byte {
 	}
 	if len(ext) > 0 {
 		b = appendParam(b, paramExtensions, ext)
+	}
+	if i.batches {
+		b = appendParam(b, paramBatches, nil)
 	}
 	if i.adapts {
 		b = appendParam(b, paramAdaptation, binary.BigEndian.AppendUint32(nil, i.adaptation))

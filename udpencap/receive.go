@@ -129,8 +129,7 @@ func (a *assoc) onData(c chunk) bool {
 	}
 	if a.closed {
 		// Nobody is there to read it, as with TCP.
-		a.sendAbort(causeUserAbort, nil)
-		a.finish(errReset)
+		a.abort()
 		return false
 	}
 	if !before(tsn, r.highest()) && r.room() == 0 || tsn-r.cum > mostAhead {
