@@ -427,20 +427,6 @@ func TestKernelIdle(t *testing.T) {
 	}
 }
 
-// exchange checks that two ends still work.
-func exchange(t testing.TB, c1, c2 net.Conn) {
-	t.Helper()
-	b := make([]byte, 10)
-	for _, pair := range [][2]net.Conn{{c1, c2}, {c2, c1}} {
-		if _, err := pair[0].Write([]byte("hello")); err != nil {
-			t.Fatal(err)
-		}
-		if n, err := pair[1].Read(b); string(b[:n]) != "hello" || err != nil {
-			t.Fatalf("read %q, %v", b[:n], err)
-		}
-	}
-}
-
 // TestKernelNAT has an address translator between, which forgets its mapping
 // and makes another: the peer's UDP port is a new one then.
 func TestKernelNAT(t *testing.T) {

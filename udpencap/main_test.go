@@ -60,7 +60,7 @@ func dial(t testing.TB, d *sctpnet.Dialer, address string) *sctpnet.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.Close() })
+	t.Cleanup(func() { c.(*sctpnet.Conn).Abort() }) // the peer may be none that answers
 	return c.(*sctpnet.Conn)
 }
 
@@ -70,14 +70,28 @@ func accept(t testing.TB, ln net.Listener) *sctpnet.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.Close() })
+	t.Cleanup(func() { c.(*sctpnet.Conn).Abort() }) // the peer may be none that answers
 	return c.(*sctpnet.Conn)
 }
 
-// pipe makes an association with itself.
+// makeConns makes an association with itself.
 func makeConns(t testing.TB) (client, server *sctpnet.Conn) {
 	t.Helper()
 	ln := listen(t, "sctp+udp", "127.0.0.1:0")
 	client = dial(t, nil, ln.Addr().String())
 	return client, accept(t, ln)
+}
+
+// exchange checks that two ends still work.
+func exchange(t testing.TB, c1, c2 net.Conn) {
+	t.Helper()
+	b := make([]byte, 10)
+	for _, pair := range [][2]net.Conn{{c1, c2}, {c2, c1}} {
+		if _, err := pair[0].Write([]byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := pair[1].Read(b); string(b[:n]) != "hello" || err != nil {
+			t.Fatalf("read %q, %v", b[:n], err)
+		}
+	}
 }
