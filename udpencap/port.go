@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"os"
 	"sync"
@@ -37,6 +38,9 @@ func getSocket(ctx context.Context, local netip.AddrPort, ctrl control) (*socket
 	}
 	s, err := openSocket(ctx, local, ctrl)
 	if err != nil {
+		if e, ok := err.(*net.OpError); ok {
+			err = e.Err // it says "listen udp", which nobody has asked for
+		}
 		return nil, err
 	}
 	if ctrl == nil {
