@@ -29,7 +29,6 @@ type assoc struct {
 	remote   *engine.Addr
 	localTag uint32
 	localTSN uint32
-	listener *listener     // that is to accept it
 	done     chan struct{} // closed when it is established, or will never be
 
 	mu    sync.Mutex

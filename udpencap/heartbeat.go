@@ -12,7 +12,6 @@ type heartbeat struct {
 	timer timer
 	sent  time.Time // of the one that is not answered, else zero
 	nonce uint64    // in it
-	asked bool      // somebody wants one, idle or not
 }
 
 const paramHeartbeatInfo = 1

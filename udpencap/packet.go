@@ -132,7 +132,6 @@ func nextParam(b []byte) (p param, rest []byte, ok bool) {
 // bits: go on or stop, and whether to report it.
 func unknownChunk(typ byte) (stop, report bool)   { return typ&0x80 == 0, typ&0x40 != 0 }
 func unknownParam(typ uint16) (stop, report bool) { return typ&0x8000 == 0, typ&0x4000 != 0 }
-func isControlChunk(typ byte) bool                { return typ != ctData }
 func appendParam(b []byte, typ uint16, v []byte) []byte {
 	b = binary.BigEndian.AppendUint16(b, typ)
 	b = binary.BigEndian.AppendUint16(b, uint16(paramHeaderSize+len(v)))

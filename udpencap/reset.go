@@ -44,8 +44,7 @@ type resets struct {
 	pending  []byte // the peer's request that has to wait for data
 	answer   []byte // to the peer's last request
 	answered uint32 // its number
-	incoming []uint16
-	wanted   bool // the peer has asked for a reset of incoming
+	wanted   bool   // the peer has asked for a reset of incoming
 }
 
 func (r *resets) init(local, remote uint32) {

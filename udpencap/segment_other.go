@@ -9,7 +9,7 @@ type segmenter struct{}
 
 const (
 	maxSegments = 1
-	maxBatch    = maxDatagram
+	maxBatch    = 65507 // a datagram over IPv4
 )
 
 // loopbackMTU is the size of a packet over the loopback interface: 64 KiB of

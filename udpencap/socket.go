@@ -14,9 +14,6 @@ import (
 	"golang.org/x/net/ipv6"
 )
 
-// maxDatagram is the most that a UDP datagram carries over IPv4.
-const maxDatagram = 65507
-
 // A socket is a UDP socket of one address family. Any number of local SCTP
 // ports share it.
 type socket struct {
