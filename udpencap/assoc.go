@@ -227,7 +227,7 @@ func (a *assoc) input(s *socket, h header, chunks []byte, from netip.AddrPort, t
 	if established && !reflected && from.Addr() == a.peer.ip && (from != a.path.to || s != a.path.socket) {
 		// The peer, or an address translator between, sends from another UDP
 		// port now.
-		a.path = path{s, from, s.source(a.localIP)}
+		a.path = path{socket: s, to: from, oob: s.source(a.localIP)}
 	}
 	for first := true; ; first = false {
 		c, rest, ok := nextChunk(chunks)

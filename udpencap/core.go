@@ -419,6 +419,7 @@ func (b *batch) add(raw []byte) {
 		b.buf = batchBuffers.Get().(*[]byte)
 		b.size = n
 		b.path = a.path
+		b.path.single = !a.peerInit.batches
 	}
 	start := len(*b.buf)
 	p := appendHeader(*b.buf, a.header())
@@ -428,7 +429,7 @@ func (b *batch) add(raw []byte) {
 	p = append(p, raw[headerSize:]...)
 	p[start:].seal()
 	*b.buf = p
-	if b.n++; n < b.size || n < a.mtu-8 || maxSegments == 1 || !a.peerInit.batches {
+	if b.n++; n < b.size || n < a.mtu-8 || maxSegments == 1 {
 		b.flush()
 	} else if !b.waits {
 		select {

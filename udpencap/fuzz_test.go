@@ -74,7 +74,7 @@ func newTarget(t testing.TB) *target {
 func (tg *target) establish() {
 	i := initiation{tag: peerTag, window: 1 << 20, out: 10, in: 10, tsn: peerTSN, reconfig: true, partial: true}
 	ck := cookie{localTag: targetTag, localTSN: targetTSN}
-	tg.assoc = tg.ln.establish(path{tg.socket, fuzzPeer, nil}, fuzzPeer.Addr(), peer{fuzzPeer.Addr(), 7777}, &ck, &i)
+	tg.assoc = tg.ln.establish(path{socket: tg.socket, to: fuzzPeer}, fuzzPeer.Addr(), peer{fuzzPeer.Addr(), 7777}, &ck, &i)
 }
 
 // drain aborts what has been accepted.

@@ -84,7 +84,7 @@ func (a *assoc) isEstablished() bool {
 func (s *socket) outOfTheBlue(h header, chunks []byte, from netip.AddrPort, to netip.Addr) {
 	s.counters.strange.Add(1)
 	reply := header{h.dst, h.src, h.tag}
-	back := path{s, from, s.source(to)}
+	back := path{socket: s, to: from, oob: s.source(to)}
 	first, _, _ := nextChunk(chunks)
 	for rest := chunks; ; {
 		c, r, ok := nextChunk(rest)
@@ -126,7 +126,7 @@ func (s *socket) outOfTheBlue(h header, chunks []byte, from netip.AddrPort, to n
 
 // onInit answers an INIT with an INIT ACK, of which nothing is kept here.
 func (p *port) onInit(s *socket, h header, c chunk, from netip.AddrPort, to netip.Addr) {
-	back := path{s, from, s.source(to)}
+	back := path{socket: s, to: from, oob: s.source(to)}
 	var i initiation
 	if cause, ok := i.parse(c.value); !ok {
 		s.counters.malformed.Add(1)
@@ -226,7 +226,7 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 		return nil
 	}
 	reply := header{p.num, h.src, ck.peerTag}
-	back := path{s, from, s.source(to)}
+	back := path{socket: s, to: from, oob: s.source(to)}
 	key := peer{from.Addr(), h.src}
 	i := ck.initiation()
 	stale := func() bool {
@@ -367,7 +367,7 @@ func (a *assoc) sendHandshake() {
 	init := newPacket(header{a.port.num, a.peer.port, 0}).add(ctInit, 0, i.value())
 	for _, to := range a.dial.candidates {
 		a.stats.PacketsSent++
-		path{a.dial.socket, to, a.dial.socket.source(a.localIP)}.sendPacket(init)
+		path{socket: a.dial.socket, to: to, oob: a.dial.socket.source(a.localIP)}.sendPacket(init)
 	}
 }
 
@@ -392,12 +392,12 @@ func (a *assoc) onInitAck(s *socket, c chunk, from netip.AddrPort, to netip.Addr
 	if !ok {
 		s.counters.malformed.Add(1)
 		if i.tag != 0 {
-			path{s, from, s.source(to)}.sendPacket(newPacket(header{a.port.num, a.peer.port, i.tag}).addCause(ctAbort, 0, cause, i.badHost))
+			path{socket: s, to: from, oob: s.source(to)}.sendPacket(newPacket(header{a.port.num, a.peer.port, i.tag}).addCause(ctAbort, 0, cause, i.badHost))
 		}
 		a.onRefused(from)
 		return
 	}
-	a.path = path{s, from, s.source(a.localIP)}
+	a.path = path{socket: s, to: from, oob: s.source(a.localIP)}
 	a.peerTag = i.tag
 	a.peerInit = i
 	a.dial.cookie = slices.Clone(i.cookie)

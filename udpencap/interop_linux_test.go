@@ -260,7 +260,8 @@ func testBulk(t *testing.T, us, kernel *sctpnet.Conn, size int) {
 		}
 		wg.Wait()
 		took := time.Since(start)
-		t.Logf("%s: %d bytes in %v, %.1f MB/s", name, size, took, float64(size)/took.Seconds()/1e6)
+		st, _ := us.Stats()
+		t.Logf("%s: %d bytes in %v, %.1f MB/s; %d chunks sent again", name, size, took, float64(size)/took.Seconds()/1e6, st.Retransmitted)
 	}
 }
 

@@ -20,12 +20,20 @@ const UDPPort = 9899
 // to, so that several SCTP ports can share one.
 var registry = struct {
 	mu      sync.Mutex
-	sockets map[netip.AddrPort]*socket
-	dialing map[netip.Addr]*socket // for dialling from any port
+	sockets map[place]*socket
+	dialing map[place]*socket // for dialling from any port, which is 0 here
 }{
-	sockets: make(map[netip.AddrPort]*socket),
-	dialing: make(map[netip.Addr]*socket),
+	sockets: make(map[place]*socket),
+	dialing: make(map[place]*socket),
 }
+
+// A place is where a socket is bound.
+type place struct {
+	network uint64 // one of those that the system has, see currentNetwork
+	addr    netip.AddrPort
+}
+
+func (p place) anyPort() place { return place{p.network, netip.AddrPortFrom(p.addr.Addr(), 0)} }
 
 type control = func(network, address string, c syscall.RawConn) error
 
@@ -33,7 +41,8 @@ type control = func(network, address string, c syscall.RawConn) error
 // none. The caller holds registry.mu. A socket that somebody wants to control is
 // his own.
 func getSocket(ctx context.Context, local netip.AddrPort, ctrl control) (*socket, error) {
-	if s := registry.sockets[local]; s != nil && ctrl == nil {
+	network := currentNetwork()
+	if s := registry.sockets[place{network, local}]; s != nil && ctrl == nil {
 		return s, nil
 	}
 	s, err := openSocket(ctx, local, ctrl)
@@ -44,7 +53,8 @@ func getSocket(ctx context.Context, local netip.AddrPort, ctrl control) (*socket
 		return nil, err
 	}
 	if ctrl == nil {
-		registry.sockets[s.local] = s
+		s.place = place{network, s.local}
+		registry.sockets[s.place] = s
 		s.shared = true
 	}
 	return s, nil
@@ -56,9 +66,9 @@ func (s *socket) unused() {
 		return
 	}
 	if s.shared {
-		delete(registry.sockets, s.local)
-		if registry.dialing[s.local.Addr()] == s {
-			delete(registry.dialing, s.local.Addr())
+		delete(registry.sockets, s.place)
+		if from := s.place.anyPort(); registry.dialing[from] == s {
+			delete(registry.dialing, from)
 		}
 	}
 	s.close()
@@ -243,8 +253,9 @@ func dialPort(ctx context.Context, ip netip.Addr, num, udp uint16, ctrl control)
 		udp = num
 	}
 	var s *socket
+	from := place{currentNetwork(), netip.AddrPortFrom(ip, 0)}
 	if udp == 0 && ctrl == nil {
-		s = registry.dialing[ip]
+		s = registry.dialing[from]
 	}
 	if s == nil {
 		var err error
@@ -252,7 +263,7 @@ func dialPort(ctx context.Context, ip netip.Addr, num, udp uint16, ctrl control)
 			return nil, taken(err, udp)
 		}
 		if udp == 0 && ctrl == nil {
-			registry.dialing[ip] = s
+			registry.dialing[from] = s
 		}
 	}
 	if num == 0 {

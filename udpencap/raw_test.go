@@ -157,7 +157,7 @@ func countersOf(ln net.Listener) *counters {
 	registry.mu.Lock()
 	defer registry.mu.Unlock()
 	ip, _ := netip.AddrFromSlice(addr.IPAddrs[0].IP)
-	return &registry.sockets[netip.AddrPortFrom(ip.Unmap(), uint16(addr.Port))].counters
+	return &registry.sockets[place{currentNetwork(), netip.AddrPortFrom(ip.Unmap(), uint16(addr.Port))}].counters
 }
 
 var loopbackAddr = []net.IPAddr{{IP: net.IPv4(127, 0, 0, 1)}}

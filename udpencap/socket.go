@@ -26,7 +26,8 @@ type socket struct {
 	closed  chan struct{}
 
 	refs   int  // ports, under registry.mu
-	shared bool // it is in the registry
+	shared bool // it is in the registry,
+	place  place
 
 	mu    sync.RWMutex
 	ports map[uint16]*port
@@ -206,6 +207,7 @@ type path struct {
 	socket *socket
 	to     netip.AddrPort // IP address and UDP port of the peer
 	oob    []byte         // that has them come from the right address
+	single bool           // the peer must not get a batch of them
 }
 
 // transport, if a test has set it, sends instead of the sockets.
@@ -223,8 +225,14 @@ func (p path) send(b []byte, size int) {
 		}
 		return
 	}
-	if len(b) > size && p.socket.batch.send(p, b, size) {
-		return
+	if len(b) > size {
+		send := p.socket.batch.send
+		if p.single {
+			send = p.socket.batch.sendEach
+		}
+		if send(p, b, size) {
+			return
+		}
 	}
 	for len(b) > 0 {
 		k := min(size, len(b))

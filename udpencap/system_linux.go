@@ -4,16 +4,24 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"sync"
 	"sync/atomic"
 	"unsafe"
 
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
 	"golang.org/x/sys/unix"
 )
 
-// A segmenter hands the system many packets at once, as one that it divides
-// (UDP_SEGMENT, Linux 4.18), and asks for the same when receiving (UDP_GRO,
-// Linux 5.0).
-type segmenter struct{ able atomic.Bool }
+// A segmenter hands the system many packets at once: as one that it divides
+// (UDP_SEGMENT, Linux 4.18), and to peers that must not get that, by sendmmsg.
+// It asks for the first when receiving (UDP_GRO, Linux 5.0).
+type segmenter struct {
+	able atomic.Bool
+	conn interface {
+		WriteBatch(ms []ipv4.Message, flags int) (int, error)
+	}
+}
 
 // Of what the system takes at once: packets, and bytes.
 const (
@@ -25,7 +33,21 @@ const (
 // 65536: 64 KiB of data are four packets.
 const loopbackMTU = 16<<10 + headerSize + dataHeaderSize
 
+// currentNetwork tells the network namespaces apart that threads of one process
+// can be in.
+func currentNetwork() uint64 {
+	var st unix.Stat_t
+	if unix.Stat("/proc/thread-self/ns/net", &st) != nil {
+		return 0
+	}
+	return st.Ino
+}
+
 func (g *segmenter) init(c *net.UDPConn) {
+	g.conn = ipv4.NewPacketConn(c)
+	if c.LocalAddr().(*net.UDPAddr).IP.To4() == nil {
+		g.conn = ipv6.NewPacketConn(c)
+	}
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return
@@ -53,6 +75,45 @@ func (g *segmenter) send(p path, b []byte, size int) bool {
 		g.able.Store(false) // the device has no checksums to offload
 	}
 	return !isErrno(err, unix.EIO, unix.EINVAL, unix.EMSGSIZE)
+}
+
+// A list is the packets for one sendmmsg.
+type list struct {
+	addr net.UDPAddr
+	msgs [maxSegments]ipv4.Message
+}
+
+var lists = sync.Pool{New: func() any {
+	l := new(list)
+	for i := range l.msgs {
+		l.msgs[i].Buffers = make([][]byte, 1)
+		l.msgs[i].Addr = &l.addr
+	}
+	return l
+}}
+
+// sendEach is send for peers that must get single packets.
+func (g *segmenter) sendEach(p path, b []byte, size int) bool {
+	l := lists.Get().(*list)
+	defer lists.Put(l)
+	l.addr = *net.UDPAddrFromAddrPort(p.to)
+	n := 0
+	for ; len(b) > 0 && n < maxSegments; n++ {
+		k := min(size, len(b))
+		l.msgs[n].Buffers[0], l.msgs[n].OOB = b[:k], p.oob
+		b = b[k:]
+	}
+	for ms := l.msgs[:n]; len(ms) > 0; {
+		sent, err := g.conn.WriteBatch(ms, 0)
+		if err != nil || sent <= 0 {
+			sent = 1 // it counts as lost
+		}
+		ms = ms[sent:]
+	}
+	for i := range n {
+		l.msgs[i].Buffers[0], l.msgs[i].OOB = nil, nil
+	}
+	return true
 }
 
 func isErrno(err error, errnos ...unix.Errno) bool {
