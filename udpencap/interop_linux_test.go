@@ -508,3 +508,44 @@ func (n *nat) rebind(t *testing.T, ns *netns) {
 		}
 	}()
 }
+
+// TestKernelLoopback has both ends on one host, and UDP port 9899 the kernel's.
+func TestKernelLoopback(t *testing.T) {
+	ns := newNetns(t)
+	ns.run(t, "ip link set dev lo gso_max_segs 1 gso_max_size 1500")
+	ns.sysctl(t, "udp_port", UDPPort)
+	for _, kernelDials := range []bool{false, true} {
+		// The kernel's peer has the UDP port that is numbered as its SCTP port.
+		config := sctpnet.Config{}
+		network, other := "sctp", "sctp+udp"
+		if kernelDials {
+			network, other = other, network
+			config.PathParams.UDPPort = 4000
+		}
+		ln := ns.listen(t, network, "127.0.0.1:4000", sctpnet.Config{})
+		client, err := ns.dial(t, other, "127.0.0.1:4000", config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := accept(t, ln)
+		ln.Close()
+		us, kernel := client, server
+		if kernelDials {
+			us, kernel = server, client
+		}
+		watchdog(t, func() {
+			exchange(t, us, kernel)
+			testBulk(t, us, kernel, 4<<20)
+		})
+		client.Abort()
+		server.Abort()
+	}
+	lc := sctpnet.ListenConfig{Config: sctpnet.Config{UDPPort: UDPPort}}
+	ns.do(t, func() error {
+		_, err := lc.Listen(context.Background(), "sctp+udp", "127.0.0.1:4001")
+		if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "net.sctp.udp_port") {
+			t.Errorf("listening at the kernel's UDP port: %v", err)
+		}
+		return nil
+	})
+}
