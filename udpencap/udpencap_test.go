@@ -486,7 +486,7 @@ func TestBackpressure(t *testing.T) {
 			}
 			defer stop()
 			watchdog(t, func() {
-				want := make([]byte, 16<<20/conformance.Slowness)
+				want := make([]byte, 16<<20)
 				rand.NewChaCha8([32]byte{7}).Read(want)
 				w := conformance.Start(t, func() (int, error) { return c.Write(want) })
 				w.Waits()
