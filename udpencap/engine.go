@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -133,9 +134,20 @@ func toIP(a net.IPAddr) netip.Addr {
 	ip, _ := netip.AddrFromSlice(a.IP)
 	ip = ip.Unmap()
 	if ip.Is6() {
-		ip = ip.WithZone(a.Zone)
+		ip = ip.WithZone(zoneName(a.Zone))
 	}
 	return ip
+}
+
+// zoneName is a zone as package net has it in what it receives: the name of an
+// interface, not its number.
+func zoneName(zone string) string {
+	if n, err := strconv.Atoi(zone); err == nil {
+		if i, err := net.InterfaceByIndex(n); err == nil {
+			return i.Name
+		}
+	}
+	return zone
 }
 
 func ipAddr(ip netip.Addr) net.IPAddr {

@@ -295,6 +295,7 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 type dialling struct {
 	candidates []netip.AddrPort // where the peer may be, by UDP port
 	socket     *socket
+	sent       time.Time // of the last INIT
 	attempts   int
 	most       int // attempts
 	longest    time.Duration
@@ -349,8 +350,11 @@ func (a *assoc) wasEstablished() bool { return a.mtu != 0 }
 
 // sendHandshake sends INIT or COOKIE ECHO, for the first time or again.
 func (a *assoc) sendHandshake() {
-	wait := min(a.retry.initial<<min(a.dial.attempts, 16), a.dial.longest)
-	a.ctrlTimer.start(wait)
+	first := a.retry.initial
+	if a.state == engine.StateCookieEchoed {
+		first = a.retry.rto // there has been a round trip
+	}
+	a.ctrlTimer.start(min(first<<min(a.dial.attempts, 16), a.dial.longest))
 	if a.state == engine.StateCookieEchoed {
 		p := newPacket(a.header()).add(ctCookieEcho, 0, a.dial.cookie)
 		for rest := a.dial.report; len(rest) > 0; {
@@ -363,6 +367,7 @@ func (a *assoc) sendHandshake() {
 		a.sendPacket(p)
 		return
 	}
+	a.dial.sent = time.Now()
 	i := a.initiation()
 	init := newPacket(header{a.port.num, a.peer.port, 0}).add(ctInit, 0, i.value())
 	for _, to := range a.dial.candidates {
@@ -402,6 +407,9 @@ func (a *assoc) onInitAck(s *socket, c chunk, from netip.AddrPort, to netip.Addr
 	a.peerInit = i
 	a.dial.cookie = slices.Clone(i.cookie)
 	a.dial.report = slices.Clone(i.unrecognized)
+	if a.dial.attempts == 0 {
+		a.retry.measured(time.Since(a.dial.sent))
+	}
 	a.dial.attempts = 0
 	a.state = engine.StateCookieEchoed
 	a.sendHandshake()

@@ -221,22 +221,6 @@ func TestKernelMessages(t *testing.T) {
 	})
 }
 
-// readWhole reads a message that may come in pieces.
-func readWhole(c *sctpnet.Conn, buf []byte) (n int, info sctpnet.MsgInfo, err error) {
-	for {
-		k, i, err := c.ReadMsg(buf[n:])
-		if err != nil {
-			return n, info, err
-		}
-		if n == 0 {
-			info = i
-		}
-		if n += k; !i.More {
-			return n, info, nil
-		}
-	}
-}
-
 func TestKernelBulk(t *testing.T) {
 	interop(t, func(t *testing.T, us, kernel *sctpnet.Conn, _, b *netns) {
 		testBulk(t, us, kernel, 8<<20)

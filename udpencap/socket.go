@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
@@ -118,14 +119,21 @@ func (s *socket) read() {
 	oob := make([]byte, 128)
 	var info destination
 	var in intake
+	failures := 0
 	for {
 		n, oobn, _, from, err := s.conn.ReadMsgUDPAddrPort(buf, oob)
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
-			continue // some systems tell of earlier packets that did not arrive
+			// Some systems tell of earlier packets that did not arrive. What
+			// else it may be does not go away by asking again at once.
+			if failures++; failures > 10 {
+				time.Sleep(time.Millisecond)
+			}
+			continue
 		}
+		failures = 0
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 		to := s.local.Addr()
 		if s.any {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -587,5 +588,99 @@ func TestStatus(t *testing.T) {
 	watchdog(t, func() { c.Read(make([]byte, 1)) })
 	if _, err := c.Status(); !errors.Is(err, engine.ErrEnded) {
 		t.Errorf("Status after the end: %v", err)
+	}
+}
+
+// TestMessageTooLarge sends more than one message can have.
+func TestMessageTooLarge(t *testing.T) {
+	c, s := makeConns(t)
+	most := c.MaxMessageSize()
+	if _, err := c.WriteMsg(make([]byte, most+1), sctpnet.MsgInfo{}); !errors.Is(err, syscall.EMSGSIZE) {
+		t.Errorf("WriteMsg of %d bytes: %v", most+1, err)
+	}
+	watchdog(t, func() {
+		if _, err := c.WriteMsg(make([]byte, most), sctpnet.MsgInfo{}); err != nil {
+			t.Error(err)
+		}
+		if n, _, err := readWhole(s, make([]byte, most)); n != most || err != nil {
+			t.Errorf("read %d bytes, %v", n, err)
+		}
+	})
+}
+
+func TestPathMTU(t *testing.T) {
+	for _, tt := range []struct {
+		ip      string
+		options engine.Options
+		want    int
+	}{
+		{"192.0.2.1", engine.Options{LoopbackMTU: 16384}, 1472},
+		{"2001:db8::1", engine.Options{LoopbackMTU: 16384}, 1452},
+		{"127.0.0.1", engine.Options{LoopbackMTU: 16384}, loopbackMTU},
+		{"127.0.0.1", engine.Options{}, 1472},
+		{"192.0.2.1", engine.Options{Path: engine.PathParams{MTU: 1280}}, 1252},
+	} {
+		a := &assoc{peer: peer{ip: netip.MustParseAddr(tt.ip)}, options: tt.options}
+		if got := a.pathMTU(); got != tt.want {
+			t.Errorf("%s, %+v: %d, want %d", tt.ip, tt.options.Path, got, tt.want)
+		}
+	}
+}
+
+// TestWriteErrors has the system refuse to send for a while, which counts as
+// loss and not as the end of anything.
+func TestWriteErrors(t *testing.T) {
+	r, c, ln := rawPair(t, sctpnet.Config{RTO: sctpnet.RTO{Initial: 20 * time.Millisecond, Min: 20 * time.Millisecond}})
+	addr := ln.Addr().(*sctpnet.Addr)
+	registry.mu.Lock()
+	s := registry.sockets[place{currentNetwork(), netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(addr.Port))}]
+	registry.mu.Unlock()
+	a := s.port(uint16(addr.Port)).find(r.tag)
+	a.mu.Lock()
+	good := a.path
+	a.path.to = netip.AddrPortFrom(netip.MustParseAddr("::1"), 9) // of the wrong family
+	if _, _, err := s.conn.WriteMsgUDPAddrPort([]byte("x"), nil, a.path.to); err == nil {
+		t.Fatal("the system sends it")
+	}
+	a.mu.Unlock()
+	if _, err := c.Write([]byte("late")); err != nil {
+		t.Fatal(err)
+	}
+	conformance.WaitFor(t, "a retransmission", func() bool {
+		st, err := c.Stats()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st.Retransmitted > 0
+	})
+	a.mu.Lock()
+	a.path = good
+	a.mu.Unlock()
+	if _, d := r.await(ctData); !strings.HasSuffix(string(d.value), "late") {
+		t.Errorf("got %q", d.value)
+	}
+}
+
+// TestAssociations counts what many idle associations cost.
+func TestAssociations(t *testing.T) {
+	const n = 500
+	ln := listen(t, "sctp+udp", "127.0.0.1:0")
+	var before, after runtime.MemStats
+	goroutines := runtime.NumGoroutine()
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	start := time.Now()
+	for range n {
+		dial(t, nil, ln.Addr().String())
+		accept(t, ln)
+	}
+	took := time.Since(start)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	bytes := int(after.HeapInuse+after.StackInuse-before.HeapInuse-before.StackInuse) / (2 * n)
+	each := float64(runtime.NumGoroutine()-goroutines) / (2 * n)
+	t.Logf("each end: %d bytes, %.2f goroutines; dialled in %v", bytes, each, took/n)
+	if bytes > 100<<10 || each > 4 {
+		t.Error("that is too much")
 	}
 }
