@@ -536,8 +536,13 @@ func (a *assoc) abandonPeer() {
 	a.stats.ControlSent++
 	p := newPacket(a.header()).addCause(ctAbort, 0, causeUserAbort, nil)
 	a.sendPacket(p)
-	to, port := a.path, a.port
-	port.use() // the sockets must stay
+	// From another socket, so that the port is free at once: it is by the tag
+	// that the peer knows what this is about.
+	s, err := borrowSocket(a.peer.ip)
+	if err != nil {
+		return
+	}
+	to := path{socket: s, to: a.path.to, oob: s.source(a.localIP)}
 	var again func(i int)
 	again = func(i int) {
 		time.AfterFunc(partings[i], func() {
@@ -545,7 +550,7 @@ func (a *assoc) abandonPeer() {
 			if i++; i < len(partings) {
 				again(i)
 			} else {
-				port.release()
+				s.giveBack()
 			}
 		})
 	}

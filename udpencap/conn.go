@@ -65,7 +65,7 @@ func (a *assoc) send(p []byte, size int, m engine.Message, owner bool) (n int, e
 			if err := a.canSend(owner); err != nil {
 				return n, err
 			}
-			if a.hasRoom(len(part)) && !a.isResetting(m.Stream) {
+			if a.hasRoom() && !a.isResetting(m.Stream) {
 				break
 			}
 			a.writable.Wait()
@@ -128,10 +128,8 @@ func (a *assoc) canCarry(m *engine.Message) error {
 }
 
 // hasRoom reports whether a message may be sent now. What waits to be
-// acknowledged is bounded; one message always fits.
-func (a *assoc) hasRoom(n int) bool {
-	return a.core.queued == 0 || a.core.queued+n <= bufferSize(a.options.WriteBuffer)
-}
+// acknowledged is bounded, but for the message that exceeds the bound.
+func (a *assoc) hasRoom() bool { return a.core.queued < bufferSize(a.options.WriteBuffer) }
 
 // maxMessageSize is less than what the peer can take in before it has read the
 // beginning, as not everybody hands over a message in pieces.

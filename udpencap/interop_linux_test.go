@@ -341,7 +341,10 @@ func TestKernelStreams(t *testing.T) {
 func TestKernelHTTP(t *testing.T) {
 	interop(t, func(t *testing.T, us, kernel *sctpnet.Conn, a, b *netns) {
 		ln := a.listen(t, "sctp+udp", ours+":8080", sctpnet.Config{})
-		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })}
+		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			w.Write(body)
+		})}
 		go srv.Serve(ln)
 		defer srv.Close()
 		c, err := b.dial(t, "sctp", ours+":8080", sctpnet.Config{})

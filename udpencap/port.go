@@ -253,25 +253,24 @@ func dialPort(ctx context.Context, ip netip.Addr, num, udp uint16, ctrl control)
 		udp = num
 	}
 	var s *socket
-	from := place{currentNetwork(), netip.AddrPortFrom(ip, 0)}
+	var err error
 	if udp == 0 && ctrl == nil {
-		s = registry.dialing[from]
+		s, err = dialSocket(ctx, ip)
+	} else {
+		s, err = getSocket(ctx, netip.AddrPortFrom(ip, udp), ctrl)
 	}
-	if s == nil {
-		var err error
-		if s, err = getSocket(ctx, netip.AddrPortFrom(ip, udp), ctrl); err != nil {
-			return nil, taken(err, udp)
-		}
-		if udp == 0 && ctrl == nil {
-			registry.dialing[from] = s
-		}
+	if err != nil {
+		return nil, taken(err, udp)
 	}
 	if num == 0 {
 		num = freePort([]*socket{s}, 0)
 	}
 	sockets := []*socket{s}
 	if p := s.port(num); p != nil {
-		sockets = p.sockets // a listener's
+		if p.listening() != nil {
+			return nil, os.NewSyscallError("bind", syscall.EADDRINUSE)
+		}
+		sockets = p.sockets // of a listener before
 	}
 	p, err := attach(num, sockets)
 	if err != nil {
@@ -280,6 +279,43 @@ func dialPort(ctx context.Context, ip netip.Addr, num, udp uint16, ctrl control)
 	}
 	p.users++
 	return p, nil
+}
+
+// dialSocket returns the socket from which is dialled that needs no port in
+// particular. The caller holds registry.mu.
+func dialSocket(ctx context.Context, ip netip.Addr) (*socket, error) {
+	from := place{currentNetwork(), netip.AddrPortFrom(ip, 0)}
+	if s := registry.dialing[from]; s != nil {
+		return s, nil
+	}
+	s, err := getSocket(ctx, from.addr, nil)
+	if err == nil {
+		registry.dialing[from] = s
+	}
+	return s, err
+}
+
+// borrowSocket returns a socket from which packets can be sent to an address,
+// until giveBack.
+func borrowSocket(to netip.Addr) (*socket, error) {
+	ip := netip.IPv6Unspecified()
+	if to.Is4() {
+		ip = netip.IPv4Unspecified()
+	}
+	registry.mu.Lock()
+	defer registry.mu.Unlock()
+	s, err := dialSocket(context.Background(), ip)
+	if err == nil {
+		s.refs++
+	}
+	return s, err
+}
+
+func (s *socket) giveBack() {
+	registry.mu.Lock()
+	defer registry.mu.Unlock()
+	s.refs--
+	s.unused()
 }
 
 // freePort returns an SCTP port that the sockets do not have: their UDP port's
