@@ -91,9 +91,20 @@ func (ns *netns) run(t testing.TB, command string) {
 
 func (ns *netns) sysctl(t testing.TB, name string, value int) {
 	t.Helper()
-	ns.do(t, func() error {
-		return os.WriteFile("/proc/sys/net/sctp/"+name, []byte(strconv.Itoa(value)), 0)
-	})
+	var err error
+	for range 10 {
+		ns.do(t, func() error {
+			err = os.WriteFile("/proc/sys/net/sctp/"+name, []byte(strconv.Itoa(value)), 0)
+			return nil
+		})
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+		time.Sleep(20 * time.Millisecond) // Linux says so now and then, even in a new network
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (ns *netns) listen(t testing.TB, network, address string, config sctpnet.Config) (ln net.Listener) {
