@@ -90,8 +90,10 @@
 // The networks are "sctp", "sctp4" for IPv4 only and "sctp6" for IPv6 only.
 // "tcp", "tcp4" and "tcp6" are other names for them, because an http.Transport
 // and other callers made for TCP always ask for these. The networks "sctp+udp",
-// "sctp4+udp" and "sctp6+udp" are kept for SCTP inside UDP (RFC 6951), which
-// needs nothing from the kernel; nothing serves them yet.
+// "sctp4+udp" and "sctp6+udp" are SCTP inside UDP (RFC 6951), which needs
+// nothing from the kernel. They exist where package udpencap is imported:
+//
+//	import _ "github.com/sctpnet/sctpnet/udpencap"
 //
 // # Addresses
 //

@@ -130,6 +130,11 @@ type Config struct {
 	// (SCTP_ECN_SUPPORTED; Linux 5.4).
 	NoECN bool
 
+	// UDPPort is the UDP port to receive at, 1 to 65535, on the networks
+	// sctp+udp; package udpencap says what zero means there. The kernel's is
+	// sysctl net.sctp.udp_port. The peer's is in PathParams.
+	UDPPort int
+
 	// KernelDefaults leaves everything that is not set in this Config to the
 	// system (sysctl net.sctp, net.core), where the package's own defaults
 	// are chosen to be fast. It is for operators who have tuned the system.
@@ -203,6 +208,7 @@ func (c *Config) options(listen bool) (engine.Options, error) {
 		NoECN:                c.NoECN,
 		Interleaving:         c.Interleaving,
 		AddressReconfig:      c.AddressReconfig,
+		UDPPort:              uint16(c.UDPPort),
 		Events:               c.OnEvent != nil,
 		SenderDry:            c.OnEvent != nil && c.SenderDry,
 	}
@@ -274,6 +280,7 @@ func (c *Config) check() error {
 		{"OutStreams", c.OutStreams},
 		{"MaxInStreams", c.MaxInStreams},
 		{"InitAttempts", c.InitAttempts},
+		{"UDPPort", c.UDPPort},
 	} {
 		if f.value < 0 || f.value > 65535 {
 			return fmt.Errorf("sctpnet: Config.%s is %d; allowed are 0 (default) to 65535", f.name, f.value)

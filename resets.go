@@ -61,7 +61,7 @@ func (m *mux) onReset(r engine.StreamResetEvent) {
 	for _, id := range ids {
 		s := m.streams[id]
 		switch {
-		case r.Incoming && s == nil && time.Now().Before(m.resting[id]):
+		case r.Incoming && s == nil && !m.used[id] && time.Now().Before(m.resting[id]):
 			delete(m.resting, id) // it was told to stop, and had done so
 		case !r.Incoming && m.late[id] > 0:
 			if m.late[id]--; m.late[id] == 0 {

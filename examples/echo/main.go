@@ -1,26 +1,34 @@
 // Echo sends a line over SCTP to a server that sends it back. Run it with
 //
 //	go run -exec "$PWD/scripts/with-sctp" ./examples/echo
+//
+// or, with SCTP inside UDP and on any system,
+//
+//	go run ./examples/echo -network sctp+udp
 package main
 
 import (
 	"bufio"
+	"flag"
 	"fmt"
 	"io"
 	"log"
 	"net"
 
 	"github.com/sctpnet/sctpnet"
+	_ "github.com/sctpnet/sctpnet/udpencap" // the networks sctp+udp
 )
 
 func main() {
-	ln, err := sctpnet.Listen("sctp", "127.0.0.1:0")
+	network := flag.String("network", "sctp", "network to use: sctp or sctp+udp")
+	flag.Parse()
+	ln, err := sctpnet.Listen(*network, "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
 	go serve(ln)
 
-	conn, err := sctpnet.Dial("sctp", ln.Addr().String())
+	conn, err := sctpnet.Dial(*network, ln.Addr().String())
 	if err != nil {
 		log.Fatal(err)
 	}

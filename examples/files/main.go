@@ -3,6 +3,10 @@
 //
 //	go run -exec "$PWD/scripts/with-sctp" ./examples/files
 //
+// or, with SCTP inside UDP and on any system,
+//
+//	go run ./examples/files -network sctp+udp
+//
 // Without arguments it makes three files and sends them to itself. With
 // -listen ADDRESS it only receives, into the folder -dir; with -dial ADDRESS it
 // sends the files that are named.
@@ -25,6 +29,7 @@ import (
 	"syscall"
 
 	"github.com/sctpnet/sctpnet"
+	_ "github.com/sctpnet/sctpnet/udpencap" // the networks sctp+udp
 )
 
 // A header says what comes on a stream. It is sent as JSON.
@@ -39,12 +44,15 @@ type answer struct {
 	Error  string `json:",omitempty"`
 }
 
+var network string
+
 func main() {
+	flag.StringVar(&network, "network", "sctp", "network to use: sctp or sctp+udp")
 	listen := flag.String("listen", "", "receive on `address`, until interrupted")
 	dir := flag.String("dir", ".", "the `folder` that received files go to")
 	dial := flag.String("dial", "", "send files to the receiver at `address`")
 	flag.Usage = func() {
-		fmt.Fprintf(flag.CommandLine.Output(), "usage: %s [-listen ADDRESS [-dir FOLDER] | -dial ADDRESS FILE...]\n", os.Args[0])
+		fmt.Fprintf(flag.CommandLine.Output(), "usage: %s [-network NETWORK] [-listen ADDRESS [-dir FOLDER] | -dial ADDRESS FILE...]\n", os.Args[0])
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -73,7 +81,7 @@ func main() {
 }
 
 func receiveOn(ctx context.Context, address, dir string) error {
-	ln, err := sctpnet.Listen("sctp", address)
+	ln, err := sctpnet.Listen(network, address)
 	if err != nil {
 		return err
 	}
@@ -104,7 +112,7 @@ func demo(ctx context.Context) error {
 		return err
 	}
 
-	ln, err := sctpnet.Listen("sctp", "127.0.0.1:0")
+	ln, err := sctpnet.Listen(network, "127.0.0.1:0")
 	if err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ func send(ctx context.Context, address string, names []string) error {
 	// The numbers that this side opens are 2, 4 and so on.
 	n := 2*len(files) + 1
 	d := sctpnet.Dialer{Config: sctpnet.Config{OutStreams: n, MaxInStreams: n}}
-	c, err := d.DialContext(ctx, "sctp", address)
+	c, err := d.DialContext(ctx, network, address)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,10 @@
 //
 //	go run -exec "$PWD/scripts/with-sctp" ./examples/http
 //
+// or, with SCTP inside UDP and on any system,
+//
+//	go run ./examples/http -network sctp+udp
+//
 // Without arguments it serves, fetches a page and a download from itself, and
 // ends. With -listen ADDRESS it only serves; with a URL it only fetches that.
 // Either side also works with other programs that speak HTTP over SCTP.
@@ -28,10 +32,11 @@ import (
 	"time"
 
 	"github.com/sctpnet/sctpnet"
+	_ "github.com/sctpnet/sctpnet/udpencap" // the networks sctp+udp
 )
 
 func main() {
-	network := flag.String("network", "sctp", "network to use: sctp, sctp4 or sctp6")
+	network := flag.String("network", "sctp", "network to use: sctp, sctp4, sctp6, or these with +udp")
 	listen := flag.String("listen", "", "serve on `address`, until interrupted")
 	flag.Usage = func() {
 		fmt.Fprintf(flag.CommandLine.Output(), "usage: %s [-network NETWORK] [-listen ADDRESS | URL]\n", os.Args[0])
@@ -70,7 +75,7 @@ func run(ctx context.Context, network, listen, url string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("server: listening on %s, %s\n", ln.Addr().Network(), ln.Addr())
+	fmt.Printf("server: listening on %s, %s\n", network, ln.Addr())
 	server := newServer()
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()

@@ -4,11 +4,16 @@
 // with
 //
 //	go run -exec "$PWD/scripts/with-sctp" ./examples/httpstreams
+//
+// or, with SCTP inside UDP and on any system,
+//
+//	go run ./examples/httpstreams -network sctp+udp
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -20,22 +25,25 @@ import (
 	"time"
 
 	"github.com/sctpnet/sctpnet"
+	_ "github.com/sctpnet/sctpnet/udpencap" // the networks sctp+udp
 )
 
 const exchanges = 100
 
 func main() {
-	if err := run(); err != nil {
+	network := flag.String("network", "sctp", "network to use: sctp or sctp+udp")
+	flag.Parse()
+	if err := run(*network); err != nil {
 		fmt.Fprintln(os.Stderr, "httpstreams:", err)
 		os.Exit(1)
 	}
 }
 
-func run() error {
+func run(network string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 
-	ln, err := sctpnet.Listen("sctp", "127.0.0.1:0")
+	ln, err := sctpnet.Listen(network, "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
@@ -50,7 +58,12 @@ func run() error {
 	go func() { served <- server.Serve(sctpnet.NewStreamListener(ln)) }()
 
 	var d sctpnet.StreamDialer
-	client := &http.Client{Transport: &http.Transport{DialContext: d.DialContext}}
+	// A Transport asks for "tcp", which is another name of "sctp" here.
+	client := &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+			return d.DialContext(ctx, network, address)
+		},
+	}}
 	start := time.Now()
 	err = get(ctx, client, "http://"+ln.Addr().String())
 	elapsed := time.Since(start)

@@ -3,6 +3,10 @@
 //
 //	go run -exec "$PWD/scripts/with-sctp" ./examples/status
 //
+// or, with SCTP inside UDP and on any system,
+//
+//	go run ./examples/status -network sctp+udp
+//
 // or have it watch an association with a server of yours, which need not be a
 // friend of this program:
 //
@@ -23,10 +27,12 @@ import (
 	"time"
 
 	"github.com/sctpnet/sctpnet"
+	_ "github.com/sctpnet/sctpnet/udpencap" // the networks sctp+udp
 )
 
 func main() {
 	log.SetFlags(0)
+	network := flag.String("network", "sctp", "network to use: sctp, or sctp+udp, which has one path only")
 	lasting := flag.Duration("for", 4*time.Second, "how long to watch")
 	every := flag.Duration("every", time.Second, "how often to print")
 	flag.Parse()
@@ -36,7 +42,11 @@ func main() {
 	address := flag.Arg(0)
 	own := address == ""
 	if own {
-		ln, err := sctpnet.Listen("sctp", "127.0.0.1/127.0.0.2:0")
+		hosts := "127.0.0.1/127.0.0.2"
+		if strings.HasSuffix(*network, "+udp") {
+			hosts = "127.0.0.1"
+		}
+		ln, err := sctpnet.Listen(*network, hosts+":0")
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -44,7 +54,7 @@ func main() {
 		go discard(ln)
 		address = ln.Addr().String()
 	}
-	c, err := new(sctpnet.Dialer).DialContext(ctx, "sctp", address)
+	c, err := new(sctpnet.Dialer).DialContext(ctx, *network, address)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -55,6 +55,7 @@ type Options struct {
 	WriteBuffer  int           // and for sending
 	LoopbackMTU  int           // path MTU where the path is the loopback interface
 	RoundRobin   bool          // once there is an Owner, give each stream its turn, if possible
+	UDPPort      uint16        // to receive at, of SCTP over UDP
 	Events       bool          // tell the Owner of all events, not of stream resets only,
 	SenderDry    bool          // and also of this one
 

@@ -1,0 +1,568 @@
+package udpencap
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// An assoc is one association. It is an engine.Conn.
+//
+// What the peer sends, and how the association begins and ends, is this
+// package's; what is sent to the peer is pion's to number, to pace and to send
+// again (see core). One lock is over all of it but pion, which has its own and
+// never holds that while it calls here.
+type assoc struct {
+	port     *port
+	peer     peer
+	options  engine.Options
+	local    *engine.Addr
+	remote   *engine.Addr
+	localTag uint32
+	localTSN uint32
+	done     chan struct{} // closed when it is established, or will never be
+
+	mu    sync.Mutex
+	state engine.State
+	err   error // why it has ended
+
+	path     path
+	localIP  netip.Addr // that the peer knows
+	peerTag  uint32
+	out, in  atomic.Uint32 // streams
+	reconfig bool          // both have it
+	partial  bool
+	peerInit initiation
+	mtu      int
+
+	dial  dialling
+	retry retry
+
+	core core
+	rx   receiver
+	rst  resets
+	hb   heartbeat
+
+	// Of the calls.
+	readable, writable sync.Cond
+	readBy, writeBy    waiting
+	sending, receiving bool // a call has its turn
+	partialSend        bool // a Send was cut short
+	taken              bool
+	closed             bool
+	shutdown           bool // Shutdown was called, or Close
+	linger             int
+
+	ackTimer   timer
+	dataTimer  timer // T3-rtx
+	ctrlTimer  timer // T1-init, T1-cookie and T2-shutdown
+	ctrlCount  int
+	flushTimer timer // of an association that is closed and not yet over
+
+	stats stats
+}
+
+// flushLimit is how long Close's delivery in the background goes on if nothing
+// is acknowledged.
+const flushLimit = 30 * time.Second
+
+func newAssoc(p *port, key peer, o engine.Options) *assoc {
+	a := &assoc{
+		port:     p,
+		peer:     key,
+		options:  o,
+		localTag: p.newTag(),
+		localTSN: randUint32(),
+		done:     make(chan struct{}),
+		linger:   -1,
+	}
+	a.readable.L, a.writable.L = &a.mu, &a.mu
+	a.readBy.init(&a.mu, &a.readable)
+	a.writeBy.init(&a.mu, &a.writable)
+	a.ackTimer.init(&a.mu, a.sendAck)
+	a.dataTimer.init(&a.mu, a.onDataTimeout)
+	a.ctrlTimer.init(&a.mu, a.onControlTimeout)
+	a.flushTimer.init(&a.mu, a.onFlushLimit)
+	a.hb.timer.init(&a.mu, a.onHeartbeatTimer)
+	a.rst.timer.init(&a.mu, a.onResetTimeout)
+	a.retry.init(o)
+	return a
+}
+
+func randUint32() uint32 {
+	var b [4]byte
+	rand.Read(b[:])
+	return binary.BigEndian.Uint32(b[:])
+}
+
+func (a *assoc) header() header {
+	return header{a.port.num, a.peer.port, a.peerTag}
+}
+
+// sendChunk sends a packet with one control chunk.
+func (a *assoc) sendChunk(typ, flags byte, value []byte) {
+	a.stats.ControlSent++
+	a.sendPacket(newPacket(a.header()).add(typ, flags, value))
+}
+
+func (a *assoc) sendPacket(p packet) {
+	a.stats.PacketsSent++
+	a.path.sendPacket(p)
+}
+
+// window is what the receive buffer holds.
+func (a *assoc) readBuffer() int { return bufferSize(a.options.ReadBuffer) / 2 }
+
+// initiation is what this side says of itself in a handshake.
+func (a *assoc) initiation() initiation {
+	i := localInitiation(&a.options)
+	i.tag, i.tsn = a.localTag, a.localTSN
+	return i
+}
+
+func localInitiation(o *engine.Options) initiation {
+	i := initiation{
+		window:     uint32(bufferSize(o.ReadBuffer) / 2),
+		out:        o.OutStreams,
+		in:         o.MaxInStreams,
+		reconfig:   true,
+		partial:    !o.NoPartialReliability,
+		adaptation: o.Adaptation,
+		adapts:     o.Adaptation != 0,
+		batches:    maxSegments > 1,
+	}
+	if i.out == 0 {
+		i.out = defaultStreams
+	}
+	if i.in == 0 {
+		i.in = 65535
+	}
+	return i
+}
+
+const (
+	defaultStreams    = 10 // as Linux
+	defaultBufferSize = 2 << 20
+	leastBufferSize   = 64 << 10
+)
+
+func bufferSize(n int) int {
+	if n == 0 {
+		return defaultBufferSize
+	}
+	return max(n, leastBufferSize)
+}
+
+// establish begins the association's life. The caller holds a.mu.
+func (a *assoc) establish(i *initiation) error {
+	mine := a.initiation()
+	a.peerTag = i.tag
+	a.out.Store(uint32(min(mine.out, i.in)))
+	a.in.Store(uint32(min(mine.in, i.out)))
+	a.reconfig = mine.reconfig && i.reconfig
+	a.partial = mine.partial && i.partial
+	a.peerInit = *i
+	a.peerInit.cookie = nil
+	a.mtu = a.pathMTU()
+	a.rx.init(a, i.tsn)
+	a.rst.init(a.localTSN, i.tsn)
+	if err := a.startCore(i); err != nil {
+		return err
+	}
+	a.state = engine.StateEstablished
+	a.ctrlTimer.stop()
+	a.ctrlCount = 0
+	a.scheduleHeartbeat()
+	if a.options.Events {
+		a.rx.pushEvent(engine.AssociationEvent{Change: engine.AssociationUp, Out: uint16(a.out.Load()), In: uint16(a.in.Load())})
+		if i.adapts {
+			a.rx.pushEvent(engine.AdaptationEvent{Indication: i.adaptation})
+		}
+	}
+	close(a.done)
+	return nil
+}
+
+// Sizes of what is around a packet.
+const (
+	ipv4Overhead = 20 + 8 // with UDP
+	ipv6Overhead = 40 + 8
+	ethernetMTU  = 1500
+)
+
+// pathMTU is the most that a packet can have.
+func (a *assoc) pathMTU() int {
+	overhead := ipv6Overhead
+	if a.peer.ip.Is4() {
+		overhead = ipv4Overhead
+	}
+	switch {
+	case a.options.Path.MTU != 0:
+		return min(a.options.Path.MTU, 65535) - overhead
+	case a.options.LoopbackMTU != 0 && (a.peer.ip.IsLoopback() || a.peer.ip == a.localIP):
+		return loopbackMTU
+	}
+	return ethernetMTU - overhead
+}
+
+// input handles the chunks of a packet with a valid tag. reflected says that
+// the tag is the peer's own, which only two kinds of chunk may have.
+func (a *assoc) input(s *socket, h header, chunks []byte, from netip.AddrPort, to netip.Addr, reflected bool, in *intake) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.state == engine.StateClosed {
+		return
+	}
+	a.stats.PacketsReceived++
+	established := a.state >= engine.StateEstablished
+	if established && !reflected && from.Addr() == a.peer.ip && (from != a.path.to || s != a.path.socket) {
+		// The peer, or an address translator between, sends from another UDP
+		// port now.
+		a.path = path{socket: s, to: from, oob: s.source(a.localIP)}
+	}
+	for first := true; ; first = false {
+		c, rest, ok := nextChunk(chunks)
+		if !ok {
+			break
+		}
+		chunks = rest
+		if reflected && c.typ != ctAbort && c.typ != ctShutdownComplete {
+			s.counters.wrongTag.Add(1)
+			return
+		}
+		if c.typ != ctData {
+			a.stats.ControlReceived++
+		}
+		switch {
+		case c.typ == ctAbort || c.typ == ctShutdownComplete:
+			if c.flags&flagReflected != 0 != reflected {
+				s.counters.wrongTag.Add(1)
+				return
+			}
+		case !established && !inHandshake(c.typ):
+			return // nothing else can be meant before
+		}
+		if !a.handle(s, c, first, from, to, in) || a.state == engine.StateClosed {
+			return
+		}
+		established = a.state >= engine.StateEstablished
+	}
+}
+
+func inHandshake(typ byte) bool {
+	return typ == ctInitAck || typ == ctCookieAck || typ == ctError
+}
+
+// handle handles a chunk. It reports whether the rest of the packet is to be
+// handled too.
+func (a *assoc) handle(s *socket, c chunk, first bool, from netip.AddrPort, to netip.Addr, in *intake) bool {
+	switch c.typ {
+	case ctData:
+		in.add(a)
+		return a.onData(c)
+	case ctSACK:
+		a.onSACK(c.value)
+	case ctInitAck:
+		a.onInitAck(s, c, from, to)
+		return false
+	case ctCookieAck:
+		a.onCookieAck()
+	case ctHeartbeat:
+		a.sendChunk(ctHeartbeatAck, 0, c.value)
+	case ctHeartbeatAck:
+		a.onHeartbeatAck(c.value)
+	case ctAbort:
+		a.onAbort(from, c.value)
+		return false
+	case ctError:
+		a.onError(c.value)
+	case ctShutdown:
+		a.onShutdown(c.value)
+	case ctShutdownAck:
+		a.onShutdownAck()
+	case ctShutdownComplete:
+		a.onShutdownComplete()
+	case ctReconfig:
+		if a.reconfig {
+			a.onReconfig(c.value)
+		}
+	case ctForwardTSN:
+		if a.partial {
+			in.add(a)
+			a.onForwardTSN(c.value)
+		}
+	case ctInit:
+		return false // it must be alone
+	case ctCookieEcho:
+		// It comes first, and port.input has seen to it.
+	default:
+		stop, report := unknownChunk(c.typ)
+		if report {
+			p := newPacket(a.header()).addCause(ctError, 0, causeUnrecognizedChunk, c.raw[:min(len(c.raw), maxReported)])
+			a.sendPacket(p)
+		}
+		return !stop
+	}
+	return true
+}
+
+// onAbort ends the association by the peer's wish.
+func (a *assoc) onAbort(from netip.AddrPort, causes []byte) {
+	if a.state < engine.StateEstablished {
+		a.onRefused(from)
+		return
+	}
+	if a.state == engine.StateShutdownAckSent {
+		// All has arrived on both sides, and the peer has forgotten it: that
+		// it says so instead of SHUTDOWN COMPLETE makes no difference.
+		a.finish(io.EOF)
+		return
+	}
+	var cause uint16
+	if c, _, ok := nextParam(causes); ok {
+		cause = c.typ
+	}
+	if a.options.Events {
+		a.rx.pushEvent(engine.AssociationEvent{Change: engine.AssociationLost, Cause: cause, Causes: append([]byte(nil), causes...)})
+	}
+	a.finish(errReset)
+}
+
+// onError handles the peer's report of an error.
+func (a *assoc) onError(causes []byte) {
+	for {
+		c, rest, ok := nextParam(causes)
+		if !ok {
+			return
+		}
+		causes = rest
+		switch {
+		case c.typ == causeStaleCookie && a.state == engine.StateCookieEchoed:
+			a.onStaleCookie()
+		case a.state >= engine.StateEstablished && a.options.Events:
+			a.rx.pushEvent(engine.RemoteErrorEvent{Cause: c.typ, Data: append([]byte(nil), c.value...)})
+		}
+	}
+}
+
+// The reasons for an end.
+var (
+	errReset   = os.NewSyscallError("read", syscall.ECONNRESET)
+	errTimeout = os.NewSyscallError("read", syscall.ETIMEDOUT)
+)
+
+// sendAbort tells the peer that the association is over.
+func (a *assoc) sendAbort(cause uint16, info []byte) {
+	a.stats.ControlSent++
+	a.sendPacket(newPacket(a.header()).addCause(ctAbort, 0, cause, info))
+}
+
+// violation ends the association because of what the peer has sent.
+func (a *assoc) violation(cause uint16, info []byte) {
+	a.sendAbort(cause, info)
+	a.finish(errReset)
+}
+
+// unreachable ends the association because the peer is silent.
+func (a *assoc) unreachable() {
+	a.sendAbort(causeProtocolViolation, []byte("too many retransmissions"))
+	if a.options.Events {
+		a.rx.pushEvent(engine.PathEvent{Addr: netip.AddrPortFrom(a.peer.ip, a.peer.port), Change: engine.PathUnreachable})
+		a.rx.pushEvent(engine.AssociationEvent{Change: engine.AssociationLost})
+	}
+	a.finish(errTimeout)
+}
+
+// finish is the end of the association, with the reason that its calls return.
+func (a *assoc) finish(err error) {
+	if a.state == engine.StateClosed {
+		return
+	}
+	before := a.state
+	a.state = engine.StateClosed
+	a.err = err
+	if err == io.EOF && a.options.Events {
+		a.rx.pushEvent(engine.AssociationEvent{Change: engine.AssociationEnded})
+	}
+	for _, t := range []*timer{&a.ackTimer, &a.dataTimer, &a.ctrlTimer, &a.flushTimer, &a.hb.timer, &a.rst.timer} {
+		t.end()
+	}
+	if err != io.EOF {
+		a.rx.dropIncomplete()
+	}
+	a.stopCore()
+	if before < engine.StateEstablished {
+		close(a.done)
+	}
+	a.port.remove(a)
+	a.readable.Broadcast()
+	a.writable.Broadcast()
+}
+
+// beginShutdown begins the graceful end, once all has arrived that was sent.
+func (a *assoc) beginShutdown() {
+	a.shutdown = true
+	if a.state == engine.StateEstablished {
+		a.state = engine.StateShutdownPending
+		a.advanceShutdown()
+	}
+	a.writable.Broadcast()
+}
+
+// advanceShutdown goes on with a graceful end when there is nothing left to be
+// acknowledged.
+func (a *assoc) advanceShutdown() {
+	if a.core.queued > 0 {
+		return
+	}
+	switch a.state {
+	case engine.StateShutdownPending:
+		a.state = engine.StateShutdownSent
+		a.stopCore()
+		a.ctrlCount = 0
+		a.sendShutdown()
+	case engine.StateShutdownReceived:
+		a.state = engine.StateShutdownAckSent
+		a.stopCore()
+		a.ctrlCount = 0
+		a.sendShutdown()
+	}
+}
+
+// sendShutdown sends SHUTDOWN or SHUTDOWN ACK, for the first time or again.
+func (a *assoc) sendShutdown() {
+	if a.state == engine.StateShutdownSent {
+		a.rx.ackSent()
+		a.sendChunk(ctShutdown, 0, binary.BigEndian.AppendUint32(nil, a.rx.cum))
+	} else {
+		a.sendChunk(ctShutdownAck, 0, nil)
+	}
+	a.ctrlTimer.start(a.retry.backoff(a.ctrlCount))
+}
+
+// ackRepeats is how often SHUTDOWN ACK is sent again: everything has arrived,
+// and the peer may have forgotten the association, which is what SHUTDOWN
+// COMPLETE would say.
+const ackRepeats = 4
+
+func (a *assoc) onShutdownTimeout() {
+	a.ctrlCount++
+	switch {
+	case a.state == engine.StateShutdownAckSent && a.ctrlCount > ackRepeats:
+		a.finish(io.EOF)
+	case a.ctrlCount > a.retry.most:
+		a.unreachable()
+	default:
+		a.sendShutdown()
+	}
+}
+
+func (a *assoc) onShutdown(v []byte) {
+	if len(v) < 4 {
+		return
+	}
+	cum := binary.BigEndian.Uint32(v)
+	switch a.state {
+	case engine.StateEstablished, engine.StateShutdownPending:
+		a.state = engine.StateShutdownReceived
+		if a.options.Events {
+			a.rx.pushEvent(engine.ShutdownEvent{})
+		}
+		a.readable.Broadcast()
+		a.writable.Broadcast()
+		a.onCumulativeAck(cum)
+		a.advanceShutdown()
+	case engine.StateShutdownReceived:
+		a.onCumulativeAck(cum)
+	case engine.StateShutdownSent:
+		// Both at once.
+		a.state = engine.StateShutdownAckSent
+		a.ctrlCount = 0
+		a.sendShutdown()
+	case engine.StateShutdownAckSent:
+		a.sendChunk(ctShutdownAck, 0, nil)
+	}
+}
+
+func (a *assoc) onShutdownAck() {
+	switch a.state {
+	case engine.StateShutdownSent, engine.StateShutdownAckSent:
+		a.sendChunk(ctShutdownComplete, 0, nil)
+		a.finish(io.EOF)
+	}
+}
+
+func (a *assoc) onShutdownComplete() {
+	if a.state == engine.StateShutdownAckSent {
+		a.finish(io.EOF)
+	}
+}
+
+// abort ends the association at once.
+func (a *assoc) abort() {
+	switch {
+	case a.state == engine.StateClosed:
+	case a.state >= engine.StateEstablished:
+		a.abandonPeer()
+		a.finish(net.ErrClosed)
+	default:
+		a.abandon(net.ErrClosed)
+	}
+}
+
+func (a *assoc) onFlushLimit() { a.abort() }
+
+// partings are when ABORT is sent again. Nothing acknowledges it, and a peer
+// that only waits would notice its loss at the next heartbeat at best.
+var partings = [...]time.Duration{
+	10 * time.Millisecond, // each after the one before
+	20 * time.Millisecond,
+	40 * time.Millisecond,
+	80 * time.Millisecond,
+	160 * time.Millisecond,
+}
+
+// abandonPeer tells the peer that nobody is here any more.
+func (a *assoc) abandonPeer() {
+	a.stats.ControlSent++
+	p := newPacket(a.header()).addCause(ctAbort, 0, causeUserAbort, nil)
+	a.sendPacket(p)
+	// From another socket, so that the port is free at once: it is by the tag
+	// that the peer knows what this is about.
+	s, err := borrowSocket(a.peer.ip)
+	if err != nil {
+		return
+	}
+	to := path{socket: s, to: a.path.to, oob: s.source(a.localIP)}
+	var again func(i int)
+	again = func(i int) {
+		time.AfterFunc(partings[i], func() {
+			to.sendPacket(p)
+			if i++; i < len(partings) {
+				again(i)
+			} else {
+				s.giveBack()
+			}
+		})
+	}
+	again(0)
+}
+
+// onControlTimeout is the end of T1 or T2.
+func (a *assoc) onControlTimeout() {
+	switch a.state {
+	case engine.StateCookieWait, engine.StateCookieEchoed:
+		a.onHandshakeTimeout()
+	case engine.StateShutdownSent, engine.StateShutdownAckSent:
+		a.onShutdownTimeout()
+	}
+}

@@ -1,0 +1,520 @@
+package udpencap
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+var _ engine.Conn = (*assoc)(nil)
+
+// unsupported is the error of what this engine does not have.
+func unsupported(what string) error {
+	return fmt.Errorf("%s: %w over UDP", what, errors.ErrUnsupported)
+}
+
+// errno is an error of a call.
+func errno(call string, e syscall.Errno) error { return os.NewSyscallError(call, e) }
+
+// Send sends p.
+func (a *assoc) Send(p []byte, size int, m engine.Message) (int, error) {
+	return a.send(p, size, m, false, false)
+}
+
+// send sends p. With spare set it leaves room for TrySend.
+func (a *assoc) send(p []byte, size int, m engine.Message, owner, spare bool) (n int, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for a.sending {
+		if err := a.canSend(owner); err != nil {
+			return 0, err
+		}
+		a.writable.Wait()
+	}
+	a.sending = true
+	defer func() {
+		a.partialSend = err == engine.ErrTaken && n > 0
+		a.sending = false
+		a.writable.Broadcast()
+	}()
+	if err := a.canSend(owner); err != nil {
+		return 0, err
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if err := a.canCarry(&m); err != nil {
+		return 0, err
+	}
+	most := a.maxMessageSize()
+	if size == 0 {
+		size = len(p)
+		if size > most {
+			return 0, errno("write", syscall.EMSGSIZE)
+		}
+	}
+	size = min(size, most)
+	for n < len(p) {
+		part := p[n:min(n+size, len(p))]
+		for {
+			if err := a.canSend(owner); err != nil {
+				return n, err
+			}
+			if a.hasRoom(spare) && !a.isResetting(m.Stream) {
+				break
+			}
+			a.writable.Wait()
+		}
+		if err := a.write(part, m, owner); err != nil {
+			return n, err
+		}
+		n += len(part)
+	}
+	return n, nil
+}
+
+// write hands a message to the core. It leaves the lock meanwhile.
+func (a *assoc) write(p []byte, m engine.Message, owner bool) error {
+	t := a.core.newTicket(m, len(p))
+	stream := a.core.stream
+	a.mu.Unlock()
+	_, err := stream.WriteSCTP(p, ppid(t))
+	a.mu.Lock()
+	if err == nil {
+		return nil
+	}
+	if err := a.canSend(owner); err != nil {
+		return err
+	}
+	return errno("write", syscall.EPIPE) // the association is just ending
+}
+
+// trySend sends p as one message if there is room, even if others wait for it.
+func (a *assoc) trySend(p []byte, m engine.Message) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err := a.canSend(true); err != nil && err != os.ErrDeadlineExceeded { // that is a Send's
+		return 0, err
+	}
+	if err := a.canCarry(&m); err != nil {
+		return 0, err
+	}
+	if len(p) > a.maxMessageSize() || !a.hasRoom(false) || a.isResetting(m.Stream) {
+		return 0, engine.ErrFull
+	}
+	if err := a.write(p, m, true); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// SendBatch sends messages one after the other.
+func (a *assoc) SendBatch(msgs []engine.Msg) (int, error) {
+	for n := range msgs {
+		if _, err := a.Send(msgs[n].Data, 0, msgs[n].Message); err != nil {
+			return n, err
+		}
+	}
+	return len(msgs), nil
+}
+
+// canSend returns why nothing can be sent, if it cannot.
+func (a *assoc) canSend(owner bool) error {
+	switch {
+	case a.closed:
+		return net.ErrClosed
+	case a.taken && !owner:
+		return engine.ErrTaken
+	case a.state == engine.StateClosed && a.err != io.EOF:
+		return a.sendError()
+	case a.shutdown:
+		return errno("write", syscall.ESHUTDOWN)
+	case a.state > engine.StateEstablished, a.state == engine.StateClosed:
+		return errno("write", syscall.EPIPE)
+	case a.writeBy.isPast():
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+// sendError is the reason for a failed association's end, as Send returns it.
+func (a *assoc) sendError() error {
+	var e syscall.Errno
+	if errors.As(a.err, &e) {
+		return errno("write", e)
+	}
+	return a.err
+}
+
+// canCarry returns an error for a message that cannot be sent as it is meant.
+func (a *assoc) canCarry(m *engine.Message) error {
+	switch {
+	case uint32(m.Stream) >= a.out.Load():
+		return errno("write", syscall.EINVAL)
+	case m.TTL != 0:
+		return unsupported("the lifetime of a message (TTL)")
+	case m.To.IsValid() && m.To != a.peer.ip.WithZone(""):
+		return fmt.Errorf("%v is none of the peer's addresses: %w", m.To, syscall.EADDRNOTAVAIL)
+	}
+	return nil
+}
+
+// hasRoom reports whether a message may be sent now. What waits to be
+// acknowledged is bounded, but for the message that exceeds the bound. With spare
+// set a part of the room is left.
+func (a *assoc) hasRoom(spare bool) bool {
+	room := bufferSize(a.options.WriteBuffer)
+	if spare {
+		room -= min(room/4, spareRoom)
+	}
+	return a.core.queued < room
+}
+
+// spareRoom is for a few small messages of each of many streams.
+const spareRoom = 64 << 10
+
+// maxMessageSize is less than what the peer can take in before it has read the
+// beginning, as not everybody hands over a message in pieces.
+func (a *assoc) maxMessageSize() int {
+	return max(leastBufferSize, min(bufferSize(a.options.WriteBuffer), int(a.peerInit.window)/2, maxMessageSize))
+}
+
+const maxMessageSize = 1 << 20
+
+func (a *assoc) MaxMessageSize() (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.maxMessageSize(), nil
+}
+
+// A mode is how to receive.
+type mode uint8
+
+const (
+	whole  mode = 1 << iota // all of a message that was begun
+	filled                  // as many messages as there are
+	noWait                  // not waiting for the first one
+	owned                   // for the owner
+)
+
+// Recv receives into p.
+func (a *assoc) Recv(p []byte, all bool) (int, engine.Message, error) {
+	if all {
+		return a.recv(p, whole)
+	}
+	return a.recv(p, 0)
+}
+
+// Read fills p with what there is.
+func (a *assoc) Read(p []byte) (int, error) {
+	n, _, err := a.recv(p, filled)
+	return n, err
+}
+
+// RecvBatch receives the messages that there are, and waits for one.
+func (a *assoc) RecvBatch(msgs []engine.Msg, all bool) (int, error) {
+	if all {
+		return a.recvBatch(msgs, whole)
+	}
+	return a.recvBatch(msgs, 0)
+}
+
+func (a *assoc) recvBatch(msgs []engine.Msg, how mode) (n int, err error) {
+	for ; n < len(msgs); n++ {
+		m := &msgs[n]
+		if m.N, m.Message, err = a.recv(m.Data, how); err != nil {
+			break
+		}
+		how |= noWait
+	}
+	if n > 0 {
+		err = nil // there is no more now, or the next call will meet it again
+	}
+	return n, err
+}
+
+// errNothing is what there is to receive without waiting.
+var errNothing = errors.New("nothing has arrived")
+
+func (a *assoc) recv(p []byte, how mode) (n int, msg engine.Message, err error) {
+	owner := how&owned != 0
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for a.receiving {
+		if err := a.canReceive(owner); err != nil {
+			return 0, msg, err
+		}
+		a.readable.Wait()
+	}
+	a.receiving = true
+	defer func() {
+		a.receiving = false
+		a.readable.Broadcast()
+	}()
+	r := &a.rx
+	for {
+		if err := a.canReceive(owner); err != nil {
+			if n > 0 {
+				return n, msg, nil
+			}
+			return 0, msg, err
+		}
+		if len(p) == 0 {
+			return 0, msg, nil
+		}
+		if r.isEmpty() {
+			if err := a.receiveError(); err != nil {
+				if n > 0 {
+					return n, msg, nil
+				}
+				return 0, msg, err
+			}
+			if n > 0 && how&whole == 0 {
+				return n, msg, nil
+			}
+			if how&noWait != 0 && n == 0 {
+				return 0, msg, errNothing
+			}
+			a.readable.Wait()
+			continue
+		}
+		q := &r.queue[r.head]
+		if q.msg.Event != nil {
+			if n > 0 && owner {
+				return n, msg, nil
+			}
+			e := q.msg
+			r.pop()
+			if owner {
+				return 0, e, nil
+			}
+			continue // nobody has asked for events
+		}
+		if n == 0 {
+			msg = q.msg
+		}
+		k := copy(p[n:], q.data)
+		n += k
+		q.data = q.data[k:]
+		more, rest := q.msg.More, len(q.data) > 0
+		msg.More = more || rest
+		if !rest {
+			size := q.size
+			r.pop()
+			r.freed(size)
+		}
+		if n == len(p) || how&filled == 0 && !msg.More {
+			return n, msg, nil
+		}
+	}
+}
+
+// canReceive returns why a Recv must not go on, if it must not.
+func (a *assoc) canReceive(owner bool) error {
+	switch {
+	case a.closed:
+		return net.ErrClosed
+	case a.taken && !owner:
+		return engine.ErrTaken
+	case a.readBy.isPast():
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+// receiveError is what Recv returns when everything is read, nil as long as
+// there may come more.
+func (a *assoc) receiveError() error {
+	switch a.state {
+	case engine.StateClosed:
+		return a.err
+	case engine.StateShutdownReceived, engine.StateShutdownAckSent:
+		if !a.options.Events { // of which the last one is still to come
+			return io.EOF
+		}
+	}
+	return nil
+}
+
+// Take gives sending and receiving to one owner.
+func (a *assoc) Take() (engine.Owner, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.taken = true
+	a.readable.Broadcast()
+	a.writable.Broadcast()
+	for a.sending {
+		a.writable.Wait()
+	}
+	for a.receiving {
+		a.readable.Wait()
+	}
+	a.readBy.set(time.Time{})
+	a.writeBy.set(time.Time{})
+	return owner{a}, a.partialSend
+}
+
+// owner is an assoc whose sending and receiving belong to one caller.
+type owner struct{ a *assoc }
+
+func (o owner) Send(p []byte, size int, m engine.Message, spare bool) (int, error) {
+	return o.a.send(p, size, m, true, spare)
+}
+
+func (o owner) TrySend(p []byte, m engine.Message) (int, error) { return o.a.trySend(p, m) }
+
+func (o owner) Recv(msgs []engine.Msg) (int, error) { return o.a.recvBatch(msgs, owned) }
+
+func (o owner) SetWriteDeadline(t time.Time) error { return o.a.SetWriteDeadline(t) }
+
+func (o owner) Ended() bool {
+	o.a.mu.Lock()
+	defer o.a.mu.Unlock()
+	return o.a.state == engine.StateClosed
+}
+
+func (o owner) CanReset() bool {
+	o.a.mu.Lock()
+	defer o.a.mu.Unlock()
+	return o.a.reconfig
+}
+
+func (o owner) ResetStreams(streams []uint16) error {
+	o.a.mu.Lock()
+	defer o.a.mu.Unlock()
+	return o.a.resetStreams(streams, o.a.rst.expects-1)
+}
+
+// Shutdown begins the graceful end.
+func (a *assoc) Shutdown() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return net.ErrClosed
+	}
+	a.beginShutdown()
+	return nil
+}
+
+// Abort ends the association at once.
+func (a *assoc) Abort() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return net.ErrClosed
+	}
+	a.closed = true
+	a.abort()
+	a.readable.Broadcast()
+	a.writable.Broadcast()
+	return nil
+}
+
+// Close ends the use of the association.
+func (a *assoc) Close() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return net.ErrClosed
+	}
+	a.closed = true
+	if a.rx.unread() || a.linger == 0 {
+		a.abort()
+	} else {
+		a.flushTimer.start(flushLimit)
+		a.beginShutdown()
+	}
+	a.readable.Broadcast()
+	a.writable.Broadcast()
+	if a.linger > 0 {
+		by := waiting{}
+		by.init(&a.mu, &a.writable)
+		by.set(time.Now().Add(time.Duration(a.linger) * time.Second))
+		for a.state != engine.StateClosed && !by.isPast() {
+			a.writable.Wait()
+		}
+		by.timer.end()
+	}
+	return nil
+}
+
+func (a *assoc) SetDeadline(t time.Time) error {
+	return a.setDeadline(t, &a.readBy, &a.writeBy)
+}
+
+func (a *assoc) SetReadDeadline(t time.Time) error { return a.setDeadline(t, &a.readBy) }
+
+func (a *assoc) SetWriteDeadline(t time.Time) error { return a.setDeadline(t, &a.writeBy) }
+
+func (a *assoc) setDeadline(t time.Time, ws ...*waiting) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return net.ErrClosed
+	}
+	for _, w := range ws {
+		w.set(t)
+	}
+	return nil
+}
+
+func (a *assoc) LocalAddr() *engine.Addr  { return a.local }
+func (a *assoc) RemoteAddr() *engine.Addr { return a.remote }
+
+func (a *assoc) Streams() (out, in uint16) { return uint16(a.out.Load()), uint16(a.in.Load()) }
+
+// set changes a setting, unless the association is closed.
+func (a *assoc) set(f func() error) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return net.ErrClosed
+	}
+	return f()
+}
+
+func (a *assoc) SetLinger(sec int) error {
+	return a.set(func() error {
+		a.linger = sec
+		return nil
+	})
+}
+
+func (a *assoc) SetNoDelay(noDelay bool) error {
+	return a.set(func() error {
+		if !noDelay {
+			return unsupported("holding small messages back (NoDelay false)")
+		}
+		return nil
+	})
+}
+
+func (a *assoc) SetReadBuffer(bytes int) error {
+	return a.set(func() error {
+		a.options.ReadBuffer = max(bytes, 1)
+		a.rx.window = max(a.rx.window, a.readBuffer())
+		return nil
+	})
+}
+
+func (a *assoc) SetWriteBuffer(bytes int) error {
+	return a.set(func() error {
+		a.options.WriteBuffer = max(bytes, 1)
+		a.writable.Broadcast()
+		return nil
+	})
+}
+
+func (a *assoc) SyscallConn() (syscall.RawConn, error) {
+	return nil, unsupported("SyscallConn: an association has no descriptor of its own")
+}
+
+func (a *assoc) File() (*os.File, error) {
+	return nil, unsupported("File: an association has no descriptor of its own")
+}

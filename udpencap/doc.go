@@ -1,0 +1,84 @@
+// Package udpencap is SCTP inside UDP (RFC 6951) in Go alone, for systems whose
+// kernel has no SCTP. It needs no privileges, no module and nothing to be
+// installed. Import it for the networks that it adds to package sctpnet:
+//
+//	import _ "github.com/sctpnet/sctpnet/udpencap"
+//
+//	ln, err := sctpnet.Listen("sctp+udp", ":3868")
+//	conn, err := sctpnet.Dial("sctp+udp", "example.com:3868")
+//
+// "sctp4+udp" and "sctp6+udp" are the same for one address family. Everything
+// above is package sctpnet's and as with the kernel's SCTP: deadlines, streams,
+// errors, Close.
+//
+// # UDP ports
+//
+// An SCTP port is reached through a UDP port. RFC 6951 has one for all, 9899,
+// which is what Linux uses; but only one process can have it. So there are two
+// places where a listener is found, and nobody has to choose:
+//
+//   - Listen at the SCTP port 3868 takes the UDP port 3868, and the UDP port 9899
+//     too if it is free. It fails if both are taken. All listeners of a process
+//     share 9899. Port 0 chooses a UDP port that is free, and the SCTP port of
+//     the same number.
+//   - Dial tries both ports at the same time, and uses the one that answers. It
+//     is refused when both are.
+//
+// Dialling takes no port in particular; all associations that a process dials
+// share one UDP socket for each address family. A local address with a port,
+// in Dialer.LocalAddr, means the UDP port of that number.
+//
+// To have it otherwise, Config.UDPPort is the local UDP port, the only one then,
+// and Config.PathParams.UDPPort the one that is dialled. If a port is taken the
+// error says so: 9899 may be the kernel's own, by sysctl net.sctp.udp_port.
+//
+// Where the peer sends from is where it is sent to: an address translator (NAT)
+// between the two may choose any port, and another one later.
+//
+// # The kernel as the other end
+//
+// Linux 5.11 and later speaks SCTP inside UDP after
+//
+//	sysctl net.sctp.udp_port=9899 net.sctp.encap_port=9899
+//
+// where the first is needed by a listener and both are by who dials. Package
+// sctpnet's PathParams.UDPPort goes before the second. Linux 6.1 sends bad
+// packets where it leaves their division to the device: with a peer over lo or
+// veth, set ip link set dev lo gso_max_segs 1 gso_max_size 1500.
+//
+// # What there is not
+//
+// What this package cannot do returns an error that wraps
+// [errors.ErrUnsupported] and names it.
+//
+//	several addresses of an endpoint (multi-homing): in Dial, Listen,
+//	  BindAdd, BindRemove, SetPrimary, SetPeerPrimary
+//	MsgInfo.TTL and Config.PartialReliability; a peer that gives messages up
+//	  is understood
+//	authentication (Config.Auth and the keys), AddressReconfig
+//	Interleaving, Scheduler other than SchedulerFirstCome, SetStreamValue
+//	Nagle's algorithm (SetNoDelay(false)); Config.Nagle has no effect
+//	SetMaxBurst, SetMaxSegment, SetPartialDeliveryPoint, FragmentInterleave
+//	PathParams: DSCP, FlowLabel, DiscoverMTU, PotentiallyFailed,
+//	  PrimarySwitchover; MTU and UDPPort only in Config, before the handshake
+//	ResetAssociation; AddStreams for both directions at once
+//	SyscallConn and File, as associations share their sockets
+//
+// There is no explicit congestion notification, and no discovery of a path's
+// MTU: a packet has 1472 bytes over IPv4 and 1452 over IPv6, as fits Ethernet,
+// and the system divides one that is too large for the path. Config.PathParams.MTU
+// sets it.
+//
+// A process that crashes sends no ABORT. Its peer notices by heartbeats, or by
+// what it sends not being acknowledged, and its calls then fail with ETIMEDOUT.
+// RTO, AssocParams.MaxRetransmissions and PathParams.HeartbeatInterval say when.
+// If the process comes back and dials from the same port before that, the old
+// association fails with ECONNRESET.
+//
+// # How it is made
+//
+// The handshake with its stateless cookie, the sorting of packets by ports and
+// verification tags, acknowledgements, reassembly, heartbeats, stream resets and
+// the ends of an association are this package's own. What is sent is divided,
+// numbered, paced and sent again by [github.com/pion/sctp].
+package udpencap

@@ -1,0 +1,335 @@
+package udpencap
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/pion/sctp"
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+func init() { engine.Register("+udp", udpEngine{}) }
+
+func ppid(v uint32) sctp.PayloadProtocolIdentifier { return sctp.PayloadProtocolIdentifier(v) }
+
+// udpEngine is SCTP over UDP.
+type udpEngine struct{}
+
+// Available says that UDP is everywhere.
+func (udpEngine) Available() error { return nil }
+
+// checkOptions returns an error for what cannot be done.
+func checkOptions(o *engine.Options) error {
+	for _, f := range []struct {
+		set  bool
+		name string
+	}{
+		{o.Auth != nil && !o.AddressReconfig, "Config.Auth"},
+		{o.AddressReconfig, "Config.AddressReconfig"},
+		{o.Interleaving, "Config.Interleaving"},
+		{o.PartialReliability.Policy != 0, "Config.PartialReliability"},
+		{o.Scheduler != 0, "Config.Scheduler other than SchedulerFirstCome"},
+		{o.MaxBurst != 0, "Config.MaxBurst"},
+		{o.Path.DSCP > 0, "Config.PathParams.DSCP"},
+		{o.Path.FlowLabel > 0, "Config.PathParams.FlowLabel"},
+		{o.Path.DiscoverMTU, "Config.PathParams.DiscoverMTU"},
+	} {
+		if f.set {
+			return unsupported(f.name)
+		}
+	}
+	return nil
+}
+
+// Dial makes an association with remote.
+func (udpEngine) Dial(ctx context.Context, s *engine.Socket, remote *engine.Addr) (engine.Conn, error) {
+	if err := checkOptions(&s.Options); err != nil {
+		return nil, err
+	}
+	if len(remote.IPAddrs) != 1 || s.Local != nil && len(s.Local.IPAddrs) > 1 {
+		return nil, unsupported("an endpoint of several addresses (multi-homing)")
+	}
+	ip := toIP(remote.IPAddrs[0])
+	from, num := netip.IPv6Unspecified(), uint16(0)
+	if ip.Is4() {
+		from = netip.IPv4Unspecified()
+	}
+	if s.Local != nil {
+		num = uint16(s.Local.Port)
+		if !isWildcard(s.Local) {
+			from = toIP(s.Local.IPAddrs[0])
+		}
+	}
+	p, err := dialPort(ctx, from, num, s.Options.UDPPort, controlOf(ctx, s))
+	if err != nil {
+		return nil, err
+	}
+	key := peer{ip, uint16(remote.Port)}
+	a := newAssoc(p, key, s.Options)
+	a.remote = remote
+	a.localIP = from
+	if from.IsUnspecified() {
+		if a.localIP, err = localTo(netip.AddrPortFrom(ip, key.port)); err != nil {
+			p.release()
+			return nil, err
+		}
+	}
+	a.local = &engine.Addr{IPAddrs: []net.IPAddr{ipAddr(a.localIP)}, Port: int(p.num)}
+	if s.Local != nil && !isWildcard(s.Local) {
+		a.local.IPAddrs = s.Local.IPAddrs
+	}
+	if !p.add(a) {
+		p.release()
+		return nil, os.NewSyscallError("connect", syscall.EADDRINUSE)
+	}
+	if err := a.connect(ctx, candidates(ip, key.port, s.Options.Path.UDPPort)); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// candidates are where a peer may be that listens at an SCTP port: as RFC 6951
+// says, and as this package does.
+func candidates(ip netip.Addr, num uint16, udp int) []netip.AddrPort {
+	if udp > 0 {
+		return []netip.AddrPort{netip.AddrPortFrom(ip, uint16(udp))}
+	}
+	c := []netip.AddrPort{netip.AddrPortFrom(ip, num)}
+	if num != UDPPort {
+		c = append(c, netip.AddrPortFrom(ip, UDPPort))
+	}
+	return c
+}
+
+// localTo returns the address that packets to an address are sent from.
+func localTo(to netip.AddrPort) (netip.Addr, error) {
+	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
+	if err != nil {
+		return netip.Addr{}, err.(*net.OpError).Err
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap(), nil
+}
+
+func controlOf(ctx context.Context, s *engine.Socket) control {
+	if s.Control == nil {
+		return nil
+	}
+	return func(network, address string, c syscall.RawConn) error {
+		name := "sctp4"
+		if network == "udp6" {
+			name = "sctp6"
+		}
+		return s.Control(ctx, name, address, c)
+	}
+}
+
+func toIP(a net.IPAddr) netip.Addr {
+	ip, _ := netip.AddrFromSlice(a.IP)
+	ip = ip.Unmap()
+	if ip.Is6() {
+		ip = ip.WithZone(zoneName(a.Zone))
+	}
+	return ip
+}
+
+// zoneName is a zone as package net has it in what it receives: the name of an
+// interface, not its number.
+func zoneName(zone string) string {
+	if n, err := strconv.Atoi(zone); err == nil {
+		if i, err := net.InterfaceByIndex(n); err == nil {
+			return i.Name
+		}
+	}
+	return zone
+}
+
+func ipAddr(ip netip.Addr) net.IPAddr {
+	return net.IPAddr{IP: ip.WithZone("").AsSlice(), Zone: ip.Zone()}
+}
+
+// isWildcard reports whether a means any address.
+func isWildcard(a *engine.Addr) bool {
+	return len(a.IPAddrs) == 0 || len(a.IPAddrs) == 1 && (len(a.IPAddrs[0].IP) == 0 || a.IPAddrs[0].IP.IsUnspecified())
+}
+
+// Listen makes a listening endpoint.
+func (udpEngine) Listen(ctx context.Context, s *engine.Socket) (engine.Listener, error) {
+	if err := checkOptions(&s.Options); err != nil {
+		return nil, err
+	}
+	local := s.Local
+	if local == nil {
+		local = &engine.Addr{}
+	}
+	if len(local.IPAddrs) > 1 {
+		return nil, unsupported("an endpoint of several addresses (multi-homing)")
+	}
+	v4, v6 := netip.IPv4Unspecified(), netip.IPv6Unspecified()
+	var ips []netip.Addr
+	shown := net.IPAddr{IP: net.IPv6unspecified}
+	switch {
+	case !isWildcard(local):
+		ips, shown = []netip.Addr{toIP(local.IPAddrs[0])}, local.IPAddrs[0]
+	case s.Network == "sctp4":
+		ips, shown = []netip.Addr{v4}, ipAddr(v4)
+	case s.Network == "sctp6":
+		ips = []netip.Addr{v6}
+	default:
+		ips = []netip.Addr{v6, v4}
+	}
+	p, err := listenPort(ctx, ips, uint16(local.Port), s.Options.UDPPort, controlOf(ctx, s))
+	if err != nil {
+		return nil, err
+	}
+	l := &listener{
+		port:    p,
+		options: s.Options,
+		addr:    &engine.Addr{IPAddrs: []net.IPAddr{shown}, Port: int(p.num)},
+		bound:   !isWildcard(local),
+	}
+	if len(ips) == 2 && len(p.sockets) > 0 && p.sockets[0].is4() {
+		l.addr.IPAddrs = []net.IPAddr{ipAddr(v4)} // this host lacks IPv6
+	}
+	l.some.L = &l.mu
+	l.by.init(&l.mu, &l.some)
+	p.mu.Lock()
+	taken := p.listener != nil
+	if !taken {
+		p.listener = l
+	}
+	p.mu.Unlock()
+	if taken {
+		p.release()
+		return nil, os.NewSyscallError("bind", syscall.EADDRINUSE)
+	}
+	return l, nil
+}
+
+// maxBacklog is how many associations wait to be accepted at most. The peer
+// tries again for a while.
+const maxBacklog = 4096
+
+// A listener is a listening endpoint.
+type listener struct {
+	port    *port
+	options engine.Options
+	addr    *engine.Addr
+	bound   bool // to one address
+
+	mu     sync.Mutex
+	some   sync.Cond
+	by     waiting
+	queue  []*assoc
+	closed bool
+}
+
+// establish makes an association of a valid cookie, for Accept. It returns nil
+// if there are too many.
+func (l *listener) establish(back path, to netip.Addr, key peer, ck *cookie, i *initiation) *assoc {
+	l.mu.Lock()
+	full := l.closed || len(l.queue) >= maxBacklog
+	l.mu.Unlock()
+	if full {
+		return nil
+	}
+	a := newAssoc(l.port, key, l.options)
+	a.localTag, a.localTSN = ck.localTag, ck.localTSN
+	a.path, a.localIP = back, to
+	a.remote = &engine.Addr{IPAddrs: []net.IPAddr{ipAddr(key.ip)}, Port: int(key.port)}
+	a.local = &engine.Addr{IPAddrs: []net.IPAddr{ipAddr(to)}, Port: int(l.port.num)}
+	if l.bound {
+		a.local.IPAddrs = l.addr.IPAddrs
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	l.port.use()
+	if !l.port.add(a) {
+		l.port.release()
+		return nil
+	}
+	if a.establish(i) != nil {
+		a.finish(errReset)
+		return nil
+	}
+	a.sendChunk(ctCookieAck, 0, nil)
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		a.abort()
+		return nil
+	}
+	l.queue = append(l.queue, a)
+	l.some.Signal()
+	l.mu.Unlock()
+	return a
+}
+
+// Accept waits for the next association.
+func (l *listener) Accept() (engine.Conn, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for {
+		switch {
+		case l.closed:
+			return nil, net.ErrClosed
+		case l.by.isPast():
+			return nil, os.ErrDeadlineExceeded
+		case len(l.queue) > 0:
+			a := l.queue[0]
+			l.queue[0] = nil
+			l.queue = l.queue[1:]
+			return a, nil
+		}
+		l.some.Wait()
+	}
+}
+
+// Close stops listening. What nobody has accepted is aborted.
+func (l *listener) Close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return net.ErrClosed
+	}
+	l.closed = true
+	rest := l.queue
+	l.queue = nil
+	l.by.timer.end()
+	l.some.Broadcast()
+	l.mu.Unlock()
+	l.port.mu.Lock()
+	l.port.listener = nil
+	l.port.mu.Unlock()
+	for _, a := range rest {
+		a.Abort()
+	}
+	l.port.release()
+	return nil
+}
+
+func (l *listener) Addr() *engine.Addr { return l.addr }
+
+func (l *listener) SetDeadline(t time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return net.ErrClosed
+	}
+	l.by.set(t)
+	return nil
+}
+
+func (l *listener) SyscallConn() (syscall.RawConn, error) {
+	return nil, unsupported("SyscallConn: a listener shares its descriptors")
+}
+
+func (l *listener) File() (*os.File, error) {
+	return nil, unsupported("File: a listener shares its descriptors")
+}

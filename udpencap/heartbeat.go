@@ -1,0 +1,71 @@
+package udpencap
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"time"
+)
+
+// A heartbeat finds out whether an idle peer is still there (RFC 9260 section
+// 8.3). While data is on its way its acknowledgements tell.
+type heartbeat struct {
+	timer timer
+	sent  time.Time // of the one that is not answered, else zero
+	nonce uint64    // in it
+}
+
+const paramHeartbeatInfo = 1
+
+// period is the time between two heartbeats, beside the timeout.
+func (a *assoc) heartbeatPeriod() time.Duration {
+	if d := a.options.Path.HeartbeatInterval; d != 0 {
+		return d
+	}
+	return heartbeatPeriod
+}
+
+func (a *assoc) scheduleHeartbeat() {
+	if a.options.Path.NoHeartbeat {
+		a.hb.timer.stop()
+		return
+	}
+	d := a.heartbeatPeriod() + a.retry.rto
+	a.hb.timer.start(d + time.Duration(float64(a.retry.rto)*(rand.Float64()-0.5)))
+}
+
+func (a *assoc) onHeartbeatTimer() {
+	if !a.hb.sent.IsZero() {
+		a.hb.sent = time.Time{}
+		if a.retry.unanswered() {
+			a.unreachable()
+			return
+		}
+		a.sendHeartbeat()
+		return
+	}
+	if a.core.isIdle() {
+		a.sendHeartbeat()
+		return
+	}
+	a.scheduleHeartbeat()
+}
+
+func (a *assoc) sendHeartbeat() {
+	a.hb.sent = time.Now()
+	a.hb.nonce = rand.Uint64()
+	info := binary.BigEndian.AppendUint64(nil, a.hb.nonce)
+	a.sendChunk(ctHeartbeat, 0, appendParam(nil, paramHeartbeatInfo, info))
+	a.hb.timer.start(a.retry.rto)
+}
+
+func (a *assoc) onHeartbeatAck(v []byte) {
+	info, _, ok := nextParam(v)
+	if !ok || info.typ != paramHeartbeatInfo || len(info.value) != 8 || a.hb.sent.IsZero() ||
+		binary.BigEndian.Uint64(info.value) != a.hb.nonce {
+		return
+	}
+	a.retry.answered()
+	a.retry.measured(time.Since(a.hb.sent))
+	a.hb.sent = time.Time{}
+	a.scheduleHeartbeat()
+}

@@ -1,0 +1,384 @@
+package udpencap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// UDPPort is the UDP port that RFC 6951 reserves for SCTP. Linux has it for its
+// own encapsulation if sysctl net.sctp.udp_port says so.
+const UDPPort = 9899
+
+// registry has the UDP sockets of this process, by the address they are bound
+// to, so that several SCTP ports can share one.
+var registry = struct {
+	mu      sync.Mutex
+	sockets map[place]*socket
+	dialing map[place]*socket // for dialling from any port, which is 0 here
+}{
+	sockets: make(map[place]*socket),
+	dialing: make(map[place]*socket),
+}
+
+// A place is where a socket is bound.
+type place struct {
+	network uint64 // one of those that the system has, see currentNetwork
+	addr    netip.AddrPort
+}
+
+func (p place) anyPort() place { return place{p.network, netip.AddrPortFrom(p.addr.Addr(), 0)} }
+
+type control = func(network, address string, c syscall.RawConn) error
+
+// get returns the socket that is bound to an address, and binds one if there is
+// none. The caller holds registry.mu. A socket that somebody wants to control is
+// his own.
+func getSocket(ctx context.Context, local netip.AddrPort, ctrl control) (*socket, error) {
+	network := currentNetwork()
+	if s := registry.sockets[place{network, local}]; s != nil && ctrl == nil {
+		return s, nil
+	}
+	s, err := openSocket(ctx, local, ctrl)
+	if err != nil {
+		if e, ok := err.(*net.OpError); ok {
+			err = e.Err // it says "listen udp", which nobody has asked for
+		}
+		return nil, err
+	}
+	if ctrl == nil {
+		s.place = place{network, s.local}
+		registry.sockets[s.place] = s
+		s.shared = true
+	}
+	return s, nil
+}
+
+// unused closes a socket that no port uses. The caller holds registry.mu.
+func (s *socket) unused() {
+	if s.refs > 0 {
+		return
+	}
+	if s.shared {
+		delete(registry.sockets, s.place)
+		if from := s.place.anyPort(); registry.dialing[from] == s {
+			delete(registry.dialing, from)
+		}
+	}
+	s.close()
+}
+
+// A port is a local SCTP port: a listener, if there is one, and associations.
+type port struct {
+	num     uint16
+	sockets []*socket
+
+	users int // the listener and the associations, under registry.mu
+
+	mu       sync.Mutex
+	listener *listener
+	byTag    map[uint32]*assoc // by the local tag
+	byPeer   map[peer]*assoc
+}
+
+// A peer is the other end of an association.
+type peer struct {
+	ip   netip.Addr
+	port uint16 // SCTP
+}
+
+// attach makes sockets serve a port. It fails where one of them has that
+// already, unless all have the same: that is then returned. The caller holds
+// registry.mu.
+func attach(num uint16, sockets []*socket) (*port, error) {
+	p := sockets[0].port(num)
+	for _, s := range sockets[1:] {
+		if s.port(num) != p {
+			return nil, os.NewSyscallError("bind", syscall.EADDRINUSE)
+		}
+	}
+	if p != nil {
+		return p, nil
+	}
+	p = &port{num: num, sockets: sockets, byTag: make(map[uint32]*assoc), byPeer: make(map[peer]*assoc)}
+	for _, s := range sockets {
+		s.mu.Lock()
+		s.ports[num] = p
+		s.mu.Unlock()
+		s.refs++
+	}
+	return p, nil
+}
+
+func (s *socket) port(num uint16) *port {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.ports[num]
+}
+
+func (p *port) use() {
+	registry.mu.Lock()
+	p.users++
+	registry.mu.Unlock()
+}
+
+// release ends what use began. With the last user the port is gone.
+func (p *port) release() {
+	registry.mu.Lock()
+	defer registry.mu.Unlock()
+	if p.users--; p.users > 0 {
+		return
+	}
+	for _, s := range p.sockets {
+		s.mu.Lock()
+		delete(s.ports, p.num)
+		s.mu.Unlock()
+		s.refs--
+		s.unused()
+	}
+}
+
+// listenPort opens a port to listen on, for which it becomes a user. ips are
+// the addresses to listen at, or the families' unspecified ones. Where the UDP
+// port is not given, it is the one that is numbered as the SCTP port is, and
+// UDPPort as well, as far as they are free.
+func listenPort(ctx context.Context, ips []netip.Addr, num, udp uint16, ctrl control) (*port, error) {
+	registry.mu.Lock()
+	defer registry.mu.Unlock()
+	var sockets []*socket
+	fail := func(err error) (*port, error) {
+		for _, s := range sockets {
+			s.unused()
+		}
+		return nil, err
+	}
+	if udp != 0 {
+		more, _, err := bind(ctx, ips, udp, ctrl)
+		if err != nil {
+			return fail(taken(err, udp))
+		}
+		sockets = more
+	} else {
+		own, got, err := bind(ctx, ips, num, ctrl)
+		sockets = own
+		if num == 0 {
+			if err != nil {
+				return fail(err)
+			}
+			num = got
+		}
+		if num != UDPPort {
+			more, _, err2 := bind(ctx, ips, UDPPort, ctrl)
+			sockets = append(sockets, more...)
+			if err != nil && err2 != nil {
+				return fail(fmt.Errorf("neither UDP port %d nor UDP port %d can be had: %w", num, UDPPort, taken(err, num)))
+			}
+		} else if err != nil {
+			return fail(taken(err, num))
+		}
+	}
+	if num == 0 {
+		num = freePort(sockets, udp)
+	}
+	p, err := attach(num, sockets)
+	if err != nil {
+		return fail(err)
+	}
+	p.users++
+	return p, nil
+}
+
+// taken explains that a UDP port is in use.
+func taken(err error, udp uint16) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE) && udp == UDPPort:
+		return fmt.Errorf("UDP port %d is in use, perhaps by the kernel's own SCTP (sysctl net.sctp.udp_port): choose another with Config.UDPPort: %w", udp, err)
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("UDP port %d is in use: choose another with Config.UDPPort: %w", udp, err)
+	}
+	return err
+}
+
+// bind binds a UDP port at all the addresses, and returns its number. A family
+// that this host lacks is left out of any address. The caller holds registry.mu.
+func bind(ctx context.Context, ips []netip.Addr, udp uint16, ctrl control) (sockets []*socket, num uint16, err error) {
+	for try := 0; ; try++ {
+		num = udp
+		for _, ip := range ips {
+			var s *socket
+			if s, err = getSocket(ctx, netip.AddrPortFrom(ip, num), ctrl); err != nil {
+				if len(ips) > 1 && ip.IsUnspecified() && lacksFamily(err) {
+					err = nil
+					continue
+				}
+				break
+			}
+			num = s.local.Port()
+			sockets = append(sockets, s)
+		}
+		if err == nil && len(sockets) > 0 {
+			return sockets, num, nil
+		}
+		for _, s := range sockets {
+			s.unused()
+		}
+		sockets = nil
+		if err == nil {
+			err = os.NewSyscallError("bind", syscall.EAFNOSUPPORT)
+		}
+		// A port that one family has free may be taken in the other.
+		if udp != 0 || try == 10 || !errors.Is(err, syscall.EADDRINUSE) {
+			return nil, 0, err
+		}
+	}
+}
+
+func lacksFamily(err error) bool {
+	return errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL)
+}
+
+// dialPort opens a port to dial from, for which it becomes a user. ip is the
+// address to dial from, or the family's unspecified one. Without a number a
+// free one is taken, on a socket that all such dials share.
+func dialPort(ctx context.Context, ip netip.Addr, num, udp uint16, ctrl control) (*port, error) {
+	registry.mu.Lock()
+	defer registry.mu.Unlock()
+	if udp == 0 {
+		udp = num
+	}
+	var s *socket
+	var err error
+	if udp == 0 && ctrl == nil {
+		s, err = dialSocket(ctx, ip)
+	} else {
+		s, err = getSocket(ctx, netip.AddrPortFrom(ip, udp), ctrl)
+	}
+	if err != nil {
+		return nil, taken(err, udp)
+	}
+	if num == 0 {
+		num = freePort([]*socket{s}, 0)
+	}
+	sockets := []*socket{s}
+	if p := s.port(num); p != nil {
+		if p.listening() != nil {
+			return nil, os.NewSyscallError("bind", syscall.EADDRINUSE)
+		}
+		sockets = p.sockets // of a listener before
+	}
+	p, err := attach(num, sockets)
+	if err != nil {
+		s.unused()
+		return nil, err
+	}
+	p.users++
+	return p, nil
+}
+
+// dialSocket returns the socket from which is dialled that needs no port in
+// particular. The caller holds registry.mu.
+func dialSocket(ctx context.Context, ip netip.Addr) (*socket, error) {
+	from := place{currentNetwork(), netip.AddrPortFrom(ip, 0)}
+	if s := registry.dialing[from]; s != nil {
+		return s, nil
+	}
+	s, err := getSocket(ctx, from.addr, nil)
+	if err == nil {
+		registry.dialing[from] = s
+	}
+	return s, err
+}
+
+// borrowSocket returns a socket from which packets can be sent to an address,
+// until giveBack.
+func borrowSocket(to netip.Addr) (*socket, error) {
+	ip := netip.IPv6Unspecified()
+	if to.Is4() {
+		ip = netip.IPv4Unspecified()
+	}
+	registry.mu.Lock()
+	defer registry.mu.Unlock()
+	s, err := dialSocket(context.Background(), ip)
+	if err == nil {
+		s.refs++
+	}
+	return s, err
+}
+
+func (s *socket) giveBack() {
+	registry.mu.Lock()
+	defer registry.mu.Unlock()
+	s.refs--
+	s.unused()
+}
+
+// freePort returns an SCTP port that the sockets do not have: their UDP port's
+// number if it can be, otherwise an ephemeral one.
+func freePort(sockets []*socket, not uint16) uint16 {
+	num := sockets[0].local.Port()
+	for {
+		free := num != not
+		for _, s := range sockets {
+			free = free && s.port(num) == nil
+		}
+		if free {
+			return num
+		}
+		num = uint16(49152 + rand.N(65536-49152))
+	}
+}
+
+// add makes an association known. It reports false if there is one with the
+// peer already.
+func (p *port) add(a *assoc) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.byPeer[a.peer] != nil || p.byTag[a.localTag] != nil {
+		return false
+	}
+	p.byPeer[a.peer] = a
+	p.byTag[a.localTag] = a
+	return true
+}
+
+// remove forgets an association.
+func (p *port) remove(a *assoc) {
+	p.mu.Lock()
+	if p.byTag[a.localTag] == a {
+		delete(p.byTag, a.localTag)
+	}
+	if p.byPeer[a.peer] == a {
+		delete(p.byPeer, a.peer)
+	}
+	p.mu.Unlock()
+	p.release()
+}
+
+// newTag returns a tag that no association of the port has.
+func (p *port) newTag() uint32 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for {
+		if tag := rand.Uint32(); tag != 0 && p.byTag[tag] == nil {
+			return tag
+		}
+	}
+}
+
+func (p *port) find(tag uint32) *assoc {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.byTag[tag]
+}
+
+func (p *port) findPeer(key peer) *assoc {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.byPeer[key]
+}

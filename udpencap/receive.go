@@ -1,0 +1,467 @@
+package udpencap
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// A receiver is what has come from the peer: which chunks, what of them makes
+// messages, and what is there to be read.
+type receiver struct {
+	a *assoc
+
+	cum    uint32 // all chunks up to this one have come,
+	later  []span // and these
+	dups   []uint32
+	bytes  int // that are held, of the window
+	window int // bytes that may be
+	told   int // that the peer was told there is room for
+	ackIn  int // packets until the next acknowledgement is due
+	ackNow bool
+	fresh  bool // something has come since the last acknowledgement
+
+	byFirst, byLast map[uint32]*run // messages of which a part is missing
+	streams         map[uint16]*inStream
+	queue           []piece // to be read,
+	head            int     // from here on
+}
+
+// A span is a range of chunks.
+type span struct{ first, last uint32 }
+
+// A run is consecutive chunks of one message.
+type run struct {
+	first, last  uint32
+	begins, ends bool
+	unordered    bool
+	stream, ssn  uint16
+	ppid         uint32
+	parts        [][]byte
+}
+
+// An inStream is the state of an incoming stream.
+type inStream struct {
+	next    uint16 // the number of the message to be read next
+	waiting map[uint16]*run
+}
+
+// A piece is a message or a part of one, or an event.
+type piece struct {
+	data []byte // that is not read
+	size int
+	msg  engine.Message
+}
+
+// overhead is what a chunk counts beside its bytes, so that many small ones do
+// not take memory without end.
+const overhead = 64
+
+// mostAhead is how far ahead of what is missing a chunk may be: an
+// acknowledgement says it with 16 bits.
+const mostAhead = 1<<16 - 1
+
+// mostOver is how much more than the window is taken in when nothing can be
+// read of it: it is a message that is larger than the window.
+const mostOver = 16 << 20
+
+func (r *receiver) init(a *assoc, tsn uint32) {
+	r.a = a
+	r.cum = tsn - 1
+	r.window = a.readBuffer()
+	r.told = r.window
+	r.ackIn = 1 // the first packet is acknowledged at once
+	r.byFirst = make(map[uint32]*run)
+	r.byLast = make(map[uint32]*run)
+	r.streams = make(map[uint16]*inStream)
+}
+
+func (r *receiver) stream(id uint16) *inStream {
+	s := r.streams[id]
+	if s == nil {
+		s = new(inStream)
+		r.streams[id] = s
+	}
+	return s
+}
+
+// room is how much more the peer may send.
+func (r *receiver) room() int {
+	if r.bytes >= r.window && len(r.queue) == r.head {
+		return max(0, min(r.window, r.window+mostOver-r.bytes))
+	}
+	return max(0, r.window-r.bytes)
+}
+
+// highest is the highest chunk that has come.
+func (r *receiver) highest() uint32 {
+	if n := len(r.later); n > 0 {
+		return r.later[n-1].last
+	}
+	return r.cum
+}
+
+// onData takes a DATA chunk in. It reports whether the association lives on.
+func (a *assoc) onData(c chunk) bool {
+	r := &a.rx
+	if len(c.raw) <= dataHeaderSize {
+		if len(c.raw) == dataHeaderSize {
+			a.violation(causeNoUserData, c.value[:4])
+			return false
+		}
+		return true
+	}
+	switch a.state {
+	case engine.StateEstablished, engine.StateShutdownPending, engine.StateShutdownSent:
+	default:
+		return true
+	}
+	tsn := binary.BigEndian.Uint32(c.value)
+	if r.has(tsn) {
+		if len(r.dups) < 16 {
+			r.dups = append(r.dups, tsn)
+		}
+		a.stats.Duplicates++
+		r.ackNow = true
+		return true
+	}
+	if a.closed {
+		// Nobody is there to read it, as with TCP.
+		a.abort()
+		return false
+	}
+	if !before(tsn, r.highest()) && r.room() == 0 || tsn-r.cum > mostAhead {
+		r.ackNow = true // which says how much room there is
+		return true
+	}
+	stream := binary.BigEndian.Uint16(c.value[4:])
+	ssn := binary.BigEndian.Uint16(c.value[6:])
+	r.note(tsn)
+	if c.flags&flagImmediate != 0 {
+		r.ackNow = true
+	}
+	if uint32(stream) >= a.in.Load() {
+		p := newPacket(a.header()).addCause(ctError, 0, causeInvalidStream, append(binary.BigEndian.AppendUint16(nil, stream), 0, 0))
+		a.sendPacket(p)
+		return true
+	}
+	part := run{
+		first:     tsn,
+		last:      tsn,
+		begins:    c.flags&flagBegin != 0,
+		ends:      c.flags&flagEnd != 0,
+		unordered: c.flags&flagUnordered != 0,
+		stream:    stream,
+		ssn:       ssn,
+		ppid:      binary.BigEndian.Uint32(c.value[8:]),
+	}
+	data := slices.Clone(c.value[dataHeaderSize-chunkHeaderSize:])
+	r.bytes += len(data) + overhead
+	if part.unordered {
+		a.stats.UnorderedReceived++
+	} else {
+		a.stats.OrderedReceived++
+	}
+	r.assemble(part, data)
+	a.performResets()
+	return true
+}
+
+func (r *receiver) has(tsn uint32) bool {
+	if !before(r.cum, tsn) {
+		return true
+	}
+	for i := len(r.later) - 1; i >= 0 && !before(r.later[i].last, tsn); i-- {
+		if !before(tsn, r.later[i].first) {
+			return true
+		}
+	}
+	return false
+}
+
+// note takes note of a chunk that has come for the first time.
+func (r *receiver) note(tsn uint32) {
+	r.fresh = true
+	if tsn == r.cum+1 && len(r.later) == 0 {
+		r.cum = tsn
+		return
+	}
+	r.ackNow = true // there is a gap, or there was
+	r.a.stats.OutOfOrder++
+	i := len(r.later)
+	for i > 0 && before(tsn, r.later[i-1].first) {
+		i--
+	}
+	// It comes after the span i-1 and before the span i.
+	left := i > 0 && r.later[i-1].last+1 == tsn
+	right := i < len(r.later) && r.later[i].first == tsn+1
+	switch {
+	case left && right:
+		r.later[i-1].last = r.later[i].last
+		r.later = slices.Delete(r.later, i, i+1)
+	case left:
+		r.later[i-1].last = tsn
+	case right:
+		r.later[i].first = tsn
+	default:
+		r.later = slices.Insert(r.later, i, span{tsn, tsn})
+	}
+	r.advance()
+}
+
+// advance moves cum over what has come after it.
+func (r *receiver) advance() {
+	n := 0
+	for n < len(r.later) && !before(r.cum+1, r.later[n].first) {
+		if before(r.cum, r.later[n].last) {
+			r.cum = r.later[n].last
+		}
+		n++
+	}
+	r.later = slices.Delete(r.later, 0, n)
+}
+
+// assemble puts a chunk together with its neighbours, and delivers the message
+// when it is complete.
+func (r *receiver) assemble(part run, data []byte) {
+	m := &part
+	if left := r.byLast[part.first-1]; left != nil && !part.begins {
+		m = left
+		delete(r.byLast, left.last)
+		m.last, m.ends = part.last, part.ends
+		m.parts = append(m.parts, data)
+	} else {
+		m = new(run)
+		*m = part
+		m.parts = [][]byte{data}
+	}
+	if !m.ends {
+		if right := r.byFirst[m.last+1]; right != nil && !right.begins {
+			delete(r.byFirst, right.first)
+			delete(r.byLast, right.last)
+			m.last, m.ends = right.last, right.ends
+			m.parts = append(m.parts, right.parts...)
+		}
+	}
+	if m.begins && m.ends {
+		delete(r.byFirst, m.first)
+		r.complete(m)
+		return
+	}
+	r.byFirst[m.first] = m
+	if !m.ends {
+		r.byLast[m.last] = m
+	}
+}
+
+// complete delivers a message when its turn has come.
+func (r *receiver) complete(m *run) {
+	if m.unordered {
+		r.deliver(m)
+		return
+	}
+	s := r.stream(m.stream)
+	if m.ssn != s.next {
+		if s.waiting == nil {
+			s.waiting = make(map[uint16]*run)
+		}
+		if old := s.waiting[m.ssn]; old != nil {
+			r.drop(old) // the peer has lost count
+		}
+		s.waiting[m.ssn] = m
+		return
+	}
+	r.deliver(m)
+	s.next++
+	r.deliverWaiting(s)
+}
+
+func (r *receiver) deliverWaiting(s *inStream) {
+	for m := s.waiting[s.next]; m != nil; m = s.waiting[s.next] {
+		delete(s.waiting, s.next)
+		r.deliver(m)
+		s.next++
+	}
+}
+
+func (r *receiver) deliver(m *run) {
+	for i, data := range m.parts {
+		r.push(piece{data, len(data), engine.Message{
+			Stream:    m.stream,
+			PPID:      m.ppid,
+			Unordered: m.unordered,
+			SSN:       m.ssn,
+			TSN:       m.first,
+			More:      i < len(m.parts)-1,
+		}})
+	}
+}
+
+func (r *receiver) push(p piece) {
+	if r.head > 0 && len(r.queue) == cap(r.queue) {
+		n := copy(r.queue, r.queue[r.head:])
+		clear(r.queue[n:])
+		r.queue, r.head = r.queue[:n], 0
+	}
+	r.queue = append(r.queue, p)
+	r.a.readable.Signal()
+}
+
+func (r *receiver) pushEvent(e engine.Event) { r.push(piece{msg: engine.Message{Event: e}}) }
+
+func (r *receiver) isEmpty() bool { return r.head == len(r.queue) }
+
+// pop takes the first piece off the queue.
+func (r *receiver) pop() {
+	p := &r.queue[r.head]
+	*p = piece{}
+	if r.head++; r.head == len(r.queue) {
+		r.queue, r.head = r.queue[:0], 0
+	}
+}
+
+// freed takes note that a piece was read, and tells the peer when there is
+// noticeably more room than it knows of.
+func (r *receiver) freed(n int) {
+	r.bytes -= n + overhead
+	a := r.a
+	if a.state != engine.StateEstablished && a.state != engine.StateShutdownPending {
+		return
+	}
+	if room := r.room(); room-r.told >= max(r.window/4, a.mtu) || r.told < a.mtu && room-r.told >= min(r.window/4, 2*a.mtu) {
+		a.sendAck()
+	}
+}
+
+func (r *receiver) drop(m *run) {
+	for _, p := range m.parts {
+		r.bytes -= len(p) + overhead
+	}
+}
+
+// dropIncomplete drops what will never be read.
+func (r *receiver) dropIncomplete() {
+	r.byFirst, r.byLast, r.streams = nil, nil, nil
+}
+
+// unread reports whether the peer has sent what was not read.
+func (r *receiver) unread() bool { return r.bytes > 0 }
+
+// onForwardTSN passes over messages that the peer has given up (RFC 3758).
+func (a *assoc) onForwardTSN(v []byte) {
+	r := &a.rx
+	if len(v) < 4 || a.state != engine.StateEstablished && a.state != engine.StateShutdownPending && a.state != engine.StateShutdownSent {
+		return
+	}
+	tsn := binary.BigEndian.Uint32(v)
+	r.ackNow = true
+	if !before(r.cum, tsn) || tsn-r.cum > mostAhead {
+		return
+	}
+	r.cum = tsn
+	r.advance()
+	for first, m := range r.byFirst {
+		if before(tsn, m.first) || m.last == tsn && !m.ends && m.begins {
+			continue
+		}
+		delete(r.byFirst, first)
+		delete(r.byLast, m.last)
+		r.drop(m)
+	}
+	for v = v[4:]; len(v) >= 4; v = v[4:] {
+		id, ssn := binary.BigEndian.Uint16(v), binary.BigEndian.Uint16(v[2:])
+		if uint32(id) >= a.in.Load() {
+			continue
+		}
+		s := r.stream(id)
+		if before16(ssn, s.next) {
+			continue
+		}
+		for ; s.next != ssn+1; s.next++ {
+			if m := s.waiting[s.next]; m != nil {
+				delete(s.waiting, s.next)
+				r.deliver(m)
+			}
+		}
+		r.deliverWaiting(s)
+	}
+	a.performResets()
+}
+
+// endIntake acknowledges what came at once, now or soon.
+func (a *assoc) endIntake() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := &a.rx
+	if a.state < engine.StateEstablished || !r.fresh && !r.ackNow {
+		return
+	}
+	if r.fresh {
+		r.fresh = false
+		if r.ackIn--; r.ackIn <= 0 {
+			r.ackNow = true
+		}
+	}
+	switch {
+	case a.state == engine.StateShutdownSent:
+		a.sendAck()
+		if a.state == engine.StateShutdownSent {
+			a.sendShutdown()
+		}
+	case r.ackNow:
+		a.sendAck()
+	case !a.ackTimer.isRunning():
+		a.ackTimer.start(a.ackDelay())
+	}
+}
+
+func (a *assoc) ackDelay() time.Duration {
+	if d := a.options.SACK.Delay; d != 0 {
+		return d
+	}
+	return 200 * time.Millisecond
+}
+
+// sendAck sends a SACK of its own.
+func (a *assoc) sendAck() {
+	if a.state < engine.StateEstablished {
+		return
+	}
+	a.sendPacket(a.rx.appendAck(newPacket(a.header()), a.mtu))
+}
+
+// appendAck appends a SACK chunk to a packet that has room for one.
+func (r *receiver) appendAck(p packet, mtu int) packet {
+	r.told = r.room()
+	gaps := min(len(r.later), max(0, mtu-len(p)-16)/4)
+	dups := min(len(r.dups), max(0, mtu-len(p)-16-4*gaps)/4)
+	p = append(p, ctSACK, 0)
+	p = binary.BigEndian.AppendUint16(p, uint16(16+4*gaps+4*dups))
+	p = binary.BigEndian.AppendUint32(p, r.cum)
+	p = binary.BigEndian.AppendUint32(p, uint32(r.told))
+	p = binary.BigEndian.AppendUint16(p, uint16(gaps))
+	p = binary.BigEndian.AppendUint16(p, uint16(dups))
+	for _, s := range r.later[:gaps] {
+		p = binary.BigEndian.AppendUint16(p, uint16(s.first-r.cum))
+		p = binary.BigEndian.AppendUint16(p, uint16(s.last-r.cum))
+	}
+	for _, tsn := range r.dups[:dups] {
+		p = binary.BigEndian.AppendUint32(p, tsn)
+	}
+	r.dups = r.dups[:0]
+	r.ackSent()
+	r.a.stats.SACKsSent++
+	return p
+}
+
+// ackSent takes note that an acknowledgement has gone.
+func (r *receiver) ackSent() {
+	r.ackNow, r.fresh = false, false
+	r.ackIn = 2
+	if f := r.a.options.SACK.Frequency; f != 0 {
+		r.ackIn = f
+	}
+	r.a.ackTimer.stop()
+}

@@ -1,0 +1,252 @@
+package udpencap
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+)
+
+// A socket is a UDP socket of one address family. Any number of local SCTP
+// ports share it.
+type socket struct {
+	conn  *net.UDPConn
+	local netip.AddrPort
+	any   bool // it is bound to no address in particular
+	batch segmenter
+
+	flushes chan *batch // that may not be complete, but wait long enough
+	closed  chan struct{}
+
+	refs   int  // ports, under registry.mu
+	shared bool // it is in the registry,
+	place  place
+
+	mu    sync.RWMutex
+	ports map[uint16]*port
+
+	counters counters
+}
+
+// counters count packets.
+type counters struct {
+	received  atomic.Uint64
+	malformed atomic.Uint64 // too short, or of the wrong checksum
+	strange   atomic.Uint64 // out of the blue
+	wrongTag  atomic.Uint64
+	ignored   atomic.Uint64 // not to be answered
+}
+
+// sockBuffer is asked of the system for each direction of a socket. What a
+// burst has too much is lost and has to be sent again.
+const sockBuffer = 4 << 20
+
+// openSocket binds a UDP socket. With control set it is called on it first.
+func openSocket(ctx context.Context, local netip.AddrPort, control func(network, address string, c syscall.RawConn) error) (*socket, error) {
+	network := "udp6"
+	if local.Addr().Is4() {
+		network = "udp4"
+	}
+	lc := net.ListenConfig{Control: control}
+	pc, err := lc.ListenPacket(ctx, network, local.String())
+	if err != nil {
+		return nil, err
+	}
+	c := pc.(*net.UDPConn)
+	s := &socket{
+		conn:  c,
+		local: c.LocalAddr().(*net.UDPAddr).AddrPort(),
+		any:   local.Addr().IsUnspecified(),
+		ports: make(map[uint16]*port),
+
+		flushes: make(chan *batch, 256),
+		closed:  make(chan struct{}),
+	}
+	s.local = netip.AddrPortFrom(s.local.Addr().Unmap().WithZone(local.Addr().Zone()), s.local.Port())
+	// The system may grant less, and has its reasons.
+	c.SetReadBuffer(sockBuffer)
+	c.SetWriteBuffer(sockBuffer)
+	if s.any {
+		// Answers must come from the address that was asked. Where the system
+		// cannot tell which it was, they come from where the route says.
+		if s.is4() {
+			ipv4.NewPacketConn(c).SetControlMessage(ipv4.FlagDst, true)
+		} else {
+			ipv6.NewPacketConn(c).SetControlMessage(ipv6.FlagDst, true)
+		}
+	}
+	s.batch.init(c)
+	go s.read()
+	if maxSegments > 1 {
+		go s.flush()
+	}
+	return s, nil
+}
+
+func (s *socket) close() {
+	close(s.closed)
+	s.conn.Close()
+}
+
+// flush is the goroutine that sends batches to which no more packets came.
+func (s *socket) flush() {
+	for {
+		select {
+		case b := <-s.flushes:
+			b.mu.Lock()
+			b.waits = false
+			b.flush()
+			b.mu.Unlock()
+		case <-s.closed:
+			return
+		}
+	}
+}
+
+func (s *socket) is4() bool { return s.local.Addr().Is4() }
+
+// read is the socket's goroutine. It ends when the socket is closed.
+func (s *socket) read() {
+	buf := make([]byte, 1<<16)
+	oob := make([]byte, 128)
+	var info destination
+	var in intake
+	failures := 0
+	for {
+		n, oobn, _, from, err := s.conn.ReadMsgUDPAddrPort(buf, oob)
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			// Some systems tell of earlier packets that did not arrive. What
+			// else it may be does not go away by asking again at once.
+			if failures++; failures > 10 {
+				time.Sleep(time.Millisecond)
+			}
+			continue
+		}
+		failures = 0
+		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+		to := s.local.Addr()
+		if s.any {
+			to = info.parse(oob[:oobn], s.is4())
+		}
+		size := segmentSize(oob[:oobn], n)
+		for b := buf[:n]; len(b) > 0; {
+			k := min(size, len(b))
+			s.input(b[:k], from, to, &in)
+			b = b[k:]
+		}
+		in.done()
+	}
+}
+
+// An intake is the associations that had packets in what was read at once.
+type intake struct{ assocs []*assoc }
+
+func (in *intake) add(a *assoc) {
+	for _, b := range in.assocs {
+		if a == b {
+			return
+		}
+	}
+	in.assocs = append(in.assocs, a)
+}
+
+// done has them acknowledge what came.
+func (in *intake) done() {
+	for i, a := range in.assocs {
+		a.endIntake()
+		in.assocs[i] = nil
+	}
+	in.assocs = in.assocs[:0]
+}
+
+// A destination finds a packet's destination address in its control messages,
+// which mostly are those of the packet before.
+type destination struct {
+	oob []byte
+	ip  netip.Addr
+}
+
+func (d *destination) parse(oob []byte, is4 bool) netip.Addr {
+	if d.ip.IsValid() && bytes.Equal(oob, d.oob) {
+		return d.ip
+	}
+	var ip net.IP
+	if is4 {
+		var cm ipv4.ControlMessage
+		if cm.Parse(oob) == nil {
+			ip = cm.Dst
+		}
+	} else {
+		var cm ipv6.ControlMessage
+		if cm.Parse(oob) == nil {
+			ip = cm.Dst
+		}
+	}
+	d.oob = append(d.oob[:0], oob...)
+	d.ip, _ = netip.AddrFromSlice(ip)
+	d.ip = d.ip.Unmap()
+	return d.ip
+}
+
+// source returns the control message that has a packet sent from an address.
+func (s *socket) source(ip netip.Addr) []byte {
+	if !s.any || !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() {
+		return nil
+	}
+	if s.is4() {
+		return (&ipv4.ControlMessage{Src: ip.AsSlice()}).Marshal()
+	}
+	return (&ipv6.ControlMessage{Src: ip.AsSlice()}).Marshal()
+}
+
+// A path is where packets to a peer go.
+type path struct {
+	socket *socket
+	to     netip.AddrPort // IP address and UDP port of the peer
+	oob    []byte         // that has them come from the right address
+	single bool           // the peer must not get a batch of them
+}
+
+// transport, if a test has set it, sends instead of the sockets.
+var transport atomic.Pointer[func(p path, b []byte, send func(b []byte))]
+
+// send sends one packet or several of size bytes, the last of which may be
+// shorter. What cannot be sent counts as lost: the peer's silence will tell, if
+// it lasts.
+func (p path) send(b []byte, size int) {
+	if f := transport.Load(); f != nil {
+		for len(b) > 0 {
+			k := min(size, len(b))
+			(*f)(p, b[:k], func(b []byte) { p.socket.conn.WriteMsgUDPAddrPort(b, p.oob, p.to) })
+			b = b[k:]
+		}
+		return
+	}
+	if len(b) > size {
+		send := p.socket.batch.send
+		if p.single {
+			send = p.socket.batch.sendEach
+		}
+		if send(p, b, size) {
+			return
+		}
+	}
+	for len(b) > 0 {
+		k := min(size, len(b))
+		p.socket.conn.WriteMsgUDPAddrPort(b[:k], p.oob, p.to)
+		b = b[k:]
+	}
+}
+
+func (p path) sendPacket(b packet) { p.send(b.seal(), len(b)) }

@@ -1,0 +1,99 @@
+package udpencap
+
+import (
+	"net"
+	"net/netip"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// stats counts as an engine.Stats does.
+type stats = engine.Stats
+
+func (a *assoc) LocalAddrs() []netip.Addr { return []netip.Addr{a.localIP} }
+func (a *assoc) PeerAddrs() []netip.Addr  { return []netip.Addr{a.peer.ip} }
+
+const noMultihoming = ": an association has one address at each end, multi-homing"
+
+func (a *assoc) BindAdd(netip.Addr) error    { return unsupported("BindAdd" + noMultihoming) }
+func (a *assoc) BindRemove(netip.Addr) error { return unsupported("BindRemove" + noMultihoming) }
+func (a *assoc) SetPrimary(netip.Addr) error { return unsupported("SetPrimary" + noMultihoming) }
+func (a *assoc) SetPeerPrimary(netip.Addr) error {
+	return unsupported("SetPeerPrimary" + noMultihoming)
+}
+
+// alive is set for what needs a living association.
+func (a *assoc) alive(f func() error) error {
+	return a.set(func() error {
+		if a.state == engine.StateClosed {
+			return engine.ErrEnded
+		}
+		return f()
+	})
+}
+
+func (a *assoc) Status() (s engine.Status, err error) {
+	err = a.alive(func() error {
+		s = engine.Status{
+			State:              a.state,
+			OutStreams:         uint16(a.out.Load()),
+			InStreams:          uint16(a.in.Load()),
+			PeerWindow:         int(a.core.pion.RWND()),
+			FragmentationPoint: a.mtu - headerSize - dataHeaderSize,
+			Primary:            a.pathStatus(),
+		}
+		flying := 0
+		for i := range a.core.flight.len() {
+			f := a.core.flight.at(i)
+			flying += len(f.raw) - dataHeaderSize
+			if !f.acked {
+				s.Unacked++
+			}
+		}
+		// Messages that are not chunks yet count as the chunks they will be.
+		s.Pending = (max(0, a.core.queued-flying) + s.FragmentationPoint - 1) / s.FragmentationPoint
+		return nil
+	})
+	return s, err
+}
+
+func (a *assoc) pathStatus() engine.Path {
+	p := engine.Path{
+		Addr:    a.peer.ip,
+		State:   engine.ActivePath,
+		Primary: true,
+		CWND:    int(a.core.pion.CWND()),
+		SRTT:    a.retry.srtt,
+		RTO:     a.retry.rto,
+		MTU:     a.mtu,
+	}
+	if a.retry.errors > pathMaxRetrans {
+		p.State = engine.InactivePath
+	}
+	return p
+}
+
+func (a *assoc) Paths() (paths []engine.Path, err error) {
+	err = a.alive(func() error {
+		paths = []engine.Path{a.pathStatus()}
+		return nil
+	})
+	return paths, err
+}
+
+func (a *assoc) Stats() (s engine.Stats, err error) {
+	err = a.alive(func() error {
+		s = a.stats
+		s.MaxRTO, s.MaxRTOAddr = a.retry.maxRTO, a.peer.ip
+		return nil
+	})
+	return s, err
+}
+
+// checkPeer returns an error for an address that is not the peer's.
+func (a *assoc) checkPeer(ip netip.Addr) error {
+	if ip.IsValid() && ip.Unmap().WithZone("") != a.peer.ip.WithZone("") {
+		return &net.AddrError{Err: "not an address of the peer", Addr: ip.String()}
+	}
+	return nil
+}

@@ -1,0 +1,686 @@
+package udpencap
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/conformance"
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// TestUnsupported asks for all that there is not.
+func TestUnsupported(t *testing.T) {
+	c, _ := makeConns(t)
+	ip := netip.MustParseAddr("127.0.0.1")
+	dialWith := func(config sctpnet.Config) error {
+		d := sctpnet.Dialer{Config: config}
+		_, err := d.Dial("sctp+udp", "127.0.0.1:1")
+		return err
+	}
+	write := func(info sctpnet.MsgInfo) error {
+		_, err := c.WriteMsg([]byte("x"), info)
+		return err
+	}
+	first := func(_ any, err error) error { return err }
+	for name, err := range map[string]error{
+		"multi-homing":              first(sctpnet.Dial("sctp+udp", "127.0.0.1/127.0.0.2:1")),
+		"several addresses":         first(sctpnet.Listen("sctp+udp", "127.0.0.1/127.0.0.2:0")),
+		"BindAdd":                   c.BindAdd(ip),
+		"BindRemove":                c.BindRemove(ip),
+		"SetPrimary":                c.SetPrimary(ip),
+		"SetPeerPrimary":            c.SetPeerPrimary(ip),
+		"TTL":                       write(sctpnet.MsgInfo{TTL: time.Second}),
+		"Config.PartialReliability": dialWith(sctpnet.Config{PartialReliability: sctpnet.PartialReliability{Policy: sctpnet.LimitedRetransmissions}}),
+		"Config.Auth":               dialWith(sctpnet.Config{Auth: &sctpnet.Auth{}}),
+		"Config.AddressReconfig":    dialWith(sctpnet.Config{AddressReconfig: true}),
+		"Config.Interleaving":       dialWith(sctpnet.Config{Interleaving: true}),
+		"Config.Scheduler":          dialWith(sctpnet.Config{Scheduler: sctpnet.SchedulerPriority}),
+		"Config.MaxBurst":           dialWith(sctpnet.Config{MaxBurst: 4}),
+		"DSCP":                      dialWith(sctpnet.Config{PathParams: sctpnet.PathParams{DSCP: 10}}),
+		"FlowLabel":                 dialWith(sctpnet.Config{PathParams: sctpnet.PathParams{FlowLabel: 10}}),
+		"DiscoverMTU":               dialWith(sctpnet.Config{PathParams: sctpnet.PathParams{DiscoverMTU: true}}),
+		"NoDelay":                   c.SetNoDelay(false),
+		"SetMaxSegment":             c.SetMaxSegment(1000),
+		"SetMaxBurst":               c.SetMaxBurst(4),
+		"SetScheduler":              c.SetScheduler(sctpnet.SchedulerFair),
+		"SetStreamValue":            c.SetStreamValue(1, 2),
+		"ResetAssociation":          c.ResetAssociation(),
+		"File":                      first(c.File()),
+		"SyscallConn":               first(c.SyscallConn()),
+	} {
+		if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestUDPPortTaken listens where somebody is.
+func TestUDPPortTaken(t *testing.T) {
+	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: loopbackAddr[0].IP})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	udp := c.LocalAddr().(*net.UDPAddr).Port
+	lc := sctpnet.ListenConfig{Config: sctpnet.Config{UDPPort: udp}}
+	_, err = lc.Listen(t.Context(), "sctp+udp", "127.0.0.1:4000")
+	if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), fmt.Sprintf("UDP port %d", udp)) {
+		t.Errorf("Listen: %v", err)
+	}
+	d := sctpnet.Dialer{Config: sctpnet.Config{UDPPort: udp}, LocalAddr: &sctpnet.Addr{IPAddrs: loopbackAddr}}
+	if _, err := d.Dial("sctp+udp", "127.0.0.1:4000"); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("Dial: %v", err)
+	}
+	if s := taken(syscall.EADDRINUSE, UDPPort).Error(); !strings.Contains(s, "net.sctp.udp_port") {
+		t.Errorf("of the kernel's port: %s", s)
+	}
+	ln := listen(t, "sctp+udp", "127.0.0.1:0")
+	if _, err := sctpnet.Listen("sctp+udp", ln.Addr().String()); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("listening twice: %v", err)
+	}
+}
+
+// TestListenAgain listens at the port of a listener that was closed, while an
+// association of it lives.
+func TestListenAgain(t *testing.T) {
+	ln := listen(t, "sctp+udp", "127.0.0.1:0")
+	c1 := dial(t, nil, ln.Addr().String())
+	s1 := accept(t, ln)
+	ln.Close()
+	again := listen(t, "sctp+udp", ln.Addr().String())
+	c2 := dial(t, nil, again.Addr().String())
+	s2 := accept(t, again)
+	exchange(t, c1, s1)
+	exchange(t, c2, s2)
+}
+
+// TestSharedUDPPort has several listeners share one UDP port, as RFC 6951 has it.
+func TestSharedUDPPort(t *testing.T) {
+	config := sctpnet.Config{UDPPort: freeUDPPort(t)}
+	lc := sctpnet.ListenConfig{Config: config}
+	for _, port := range []int{3868, 3869, 80} {
+		ln, err := lc.Listen(t.Context(), "sctp+udp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		d := sctpnet.Dialer{Config: sctpnet.Config{PathParams: sctpnet.PathParams{UDPPort: config.UDPPort}}}
+		c := dial(t, &d, ln.Addr().String())
+		exchange(t, c, accept(t, ln))
+		if p, err := c.PathParams(netip.Addr{}); err != nil || p.UDPPort != config.UDPPort {
+			t.Errorf("the peer's UDP port is %d, %v", p.UDPPort, err)
+		}
+	}
+}
+
+// TestAnyAddress dials an address of this host that a packet is not answered
+// from by itself.
+func TestAnyAddress(t *testing.T) {
+	ln := listen(t, "sctp+udp", ":0")
+	port := ln.Addr().(*sctpnet.Addr).Port
+	if s := ln.Addr().String(); !strings.HasPrefix(s, "[::]:") && !strings.HasPrefix(s, "0.0.0.0:") {
+		t.Errorf("Addr is %s", s)
+	}
+	for _, host := range []string{"127.0.0.1", "127.0.0.2", "[::1]"} {
+		c, err := sctpnet.Dial("sctp+udp", fmt.Sprintf("%s:%d", host, port))
+		if err != nil {
+			if host != "127.0.0.1" {
+				t.Logf("%s: %v", host, err) // not every system has all of them
+				continue
+			}
+			t.Fatal(err)
+		}
+		s := accept(t, ln)
+		if got, want := s.LocalAddr().String(), c.RemoteAddr().String(); got != want {
+			t.Errorf("LocalAddr is %s, dialled was %s", got, want)
+		}
+		if got, want := s.RemoteAddr().String(), c.LocalAddr().String(); got != want {
+			t.Errorf("RemoteAddr is %s, the dialler is %s", got, want)
+		}
+		exchange(t, c, s)
+		c.Close()
+	}
+}
+
+func TestDialRefused(t *testing.T) {
+	listen(t, "sctp+udp", "127.0.0.1:0") // has 9899, if nobody else
+	for _, address := range []string{fmt.Sprintf("127.0.0.1:%d", freeUDPPort(t)), fmt.Sprintf("[::1]:%d", freeUDPPort(t))} {
+		start := time.Now()
+		if _, err := sctpnet.Dial("sctp+udp", address); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("Dial: %v", err)
+		}
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("that took %v", took)
+		}
+	}
+}
+
+// TestDialCancelled ends a dial by its context.
+func TestDialCancelled(t *testing.T) {
+	d := sctpnet.Dialer{}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := d.DialContext(ctx, "sctp+udp", muteUDP(t)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Dial: %v", err)
+	}
+}
+
+// TestINITRetransmission looks when INITs come, if none is answered.
+func TestINITRetransmission(t *testing.T) {
+	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: loopbackAddr[0].IP})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	const rto = 50 * time.Millisecond
+	udp := c.LocalAddr().(*net.UDPAddr).Port
+	d := sctpnet.Dialer{Config: sctpnet.Config{
+		RTO:          sctpnet.RTO{Initial: rto, Min: rto},
+		InitAttempts: 3,
+		InitTimeout:  2 * rto,
+		PathParams:   sctpnet.PathParams{UDPPort: udp},
+	}}
+	done := make(chan error)
+	go func() {
+		_, err := d.Dial("sctp+udp", "127.0.0.1:3868")
+		done <- err
+	}()
+	var first uint32
+	var times []time.Time
+	buf := make([]byte, 2000)
+	for len(times) < 4 {
+		c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		n, err := c.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, chunks, ok := parseHeader(buf[:n])
+		k, _, _ := nextChunk(chunks)
+		if !ok || k.typ != ctInit {
+			t.Fatalf("got a chunk of type %d", k.typ)
+		}
+		tag := binary.BigEndian.Uint32(k.value)
+		if first == 0 {
+			first = tag
+		}
+		if tag == first { // and no probe
+			times = append(times, time.Now())
+		}
+	}
+	if err := <-done; !errors.Is(err, syscall.ETIMEDOUT) {
+		t.Errorf("Dial: %v", err)
+	}
+	for i, want := range []time.Duration{rto, 2 * rto, 2 * rto} {
+		if got := times[i+1].Sub(times[i]); got < want*8/10 {
+			t.Errorf("INIT %d came %v after the one before, want %v", i+1, got, want)
+		}
+	}
+}
+
+// TestStreamLimit uses streams that there are not.
+func TestStreamLimit(t *testing.T) {
+	r, c, _ := rawPair(t, sctpnet.Config{MaxInStreams: 5})
+	if out, in := c.NumStreams(); out != 10 || in != 5 {
+		t.Errorf("NumStreams is %d, %d", out, in)
+	}
+	if _, err := c.WriteStream([]byte("x"), 10); !errors.Is(err, syscall.EINVAL) {
+		t.Errorf("WriteStream: %v", err)
+	}
+	r.sendChunk(ctData, flagBegin|flagEnd, data(r.own.tsn, 7, 0, "x"))
+	if _, e := r.await(ctError); binary.BigEndian.Uint16(e.value) != causeInvalidStream {
+		t.Errorf("the error is %x", e.value)
+	}
+	r.sendChunk(ctData, flagBegin|flagEnd, data(r.own.tsn+1, 4, 0, "y"))
+	wantRead(t, c, "y")
+}
+
+// TestNoUserData sends DATA without any.
+func TestNoUserData(t *testing.T) {
+	r, c, _ := rawPair(t, sctpnet.Config{})
+	r.write(0, "")
+	if _, a := r.await(ctAbort); binary.BigEndian.Uint16(a.value) != causeNoUserData {
+		t.Errorf("the cause is %x", a.value)
+	}
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("Read: %v", err)
+	}
+}
+
+// TestLargePacket receives a packet as the loopback interface carries them.
+func TestLargePacket(t *testing.T) {
+	r, c, _ := rawPair(t, sctpnet.Config{})
+	want := strings.Repeat("large ", 10_000)
+	r.write(0, want)
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != want {
+		t.Errorf("read %.20q, %v", got, err)
+	}
+}
+
+// TestAnyOrder sends the fragments of messages in any order, some twice.
+func TestAnyOrder(t *testing.T) {
+	for seed := range uint64(20) {
+		r, c, _ := rawPair(t, sctpnet.Config{})
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		type part struct {
+			flags byte
+			value []byte
+		}
+		var parts []part
+		var want [3][]string
+		tsn := r.own.tsn
+		for n := range 30 {
+			stream := n % 3
+			var flags byte = flagBegin
+			message := ""
+			count := 1 + rnd.IntN(4)
+			for i := range count {
+				s := fmt.Sprintf("%d.%d.%d ", stream, n, i)
+				message += s
+				if i == count-1 {
+					flags |= flagEnd
+				}
+				parts = append(parts, part{flags, data(tsn, uint16(stream), uint16(n/3), s)})
+				tsn++
+				flags = 0
+			}
+			want[stream] = append(want[stream], message)
+		}
+		parts = append(parts, parts[:10]...)
+		rnd.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
+		for _, p := range parts {
+			r.sendChunk(ctData, p.flags, p.value)
+		}
+		watchdog(t, func() {
+			var got [3][]string
+			buf := make([]byte, 1000)
+			for range 30 {
+				n, info, err := c.ReadMsg(buf)
+				if err != nil || info.More {
+					t.Fatal(info, err)
+				}
+				got[info.Stream] = append(got[info.Stream], string(buf[:n]))
+			}
+			if fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+		// At the end all is acknowledged, without gaps.
+		conformance.WaitFor(t, "the last acknowledgement", func() bool {
+			_, sack := r.await(ctSACK)
+			return binary.BigEndian.Uint32(sack.value) == tsn-1 && binary.BigEndian.Uint16(sack.value[8:]) == 0
+		})
+	}
+}
+
+// TestForwardTSN has the peer give messages up, having said in either way that
+// it does.
+func TestForwardTSN(t *testing.T) {
+	for _, extension := range []bool{false, true} {
+		ln := listen(t, "sctp+udp", "127.0.0.1:0")
+		r := newRawPeer(t, ln.Addr())
+		r.own.partial = false
+		extra := appendParam(nil, paramForwardTSN, nil)
+		if extension {
+			extra = appendParam(nil, paramExtensions, []byte{ctForwardTSN})
+		}
+		r.sendChunk(ctCookieEcho, 0, r.init(extra...))
+		r.await(ctCookieAck)
+		if !r.theirs.partial {
+			t.Error("INIT ACK does not offer it")
+		}
+		c := accept(t, ln)
+		r.write(0, "first")
+		// The second message is given up, the third has come and a fourth has
+		// only begun.
+		r.sendChunk(ctData, flagBegin, data(r.own.tsn+1, 0, 1, "second"))
+		r.write(3, "after")
+		v := binary.BigEndian.AppendUint32(nil, r.own.tsn+2)
+		v = binary.BigEndian.AppendUint16(v, 0)
+		v = binary.BigEndian.AppendUint16(v, 2)
+		r.sendChunk(ctForwardTSN, 0, v)
+		watchdog(t, func() {
+			wantRead(t, c, "first")
+			wantRead(t, c, "after")
+			conformance.WaitFor(t, "the acknowledgement", func() bool {
+				_, sack := r.await(ctSACK)
+				return binary.BigEndian.Uint32(sack.value) == r.own.tsn+3
+			})
+		})
+	}
+}
+
+// TestNoReconfig has a peer that does not know of stream resets.
+func TestNoReconfig(t *testing.T) {
+	ln := listen(t, "sctp+udp", "127.0.0.1:0")
+	r := newRawPeer(t, ln.Addr())
+	r.own.reconfig = false
+	r.handshake()
+	c := accept(t, ln)
+	s, err := c.Stream(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.CloseWrite(); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("CloseWrite: %v", err)
+	}
+	s.Close()
+	r.sendChunk(ctHeartbeat, 0, appendParam(nil, 1, []byte{1}))
+	for {
+		_, chunks := r.receive()
+		if chunks[0].typ == ctHeartbeatAck {
+			return
+		}
+		if chunks[0].typ == ctReconfig {
+			t.Error("a reset was asked for")
+		}
+	}
+}
+
+// TestResetTwice repeats a request for a reset, whose answer was lost.
+func TestResetTwice(t *testing.T) {
+	r, c, _ := rawPair(t, sctpnet.Config{})
+	s, err := c.Stream(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := func(number, last uint32) {
+		v := binary.BigEndian.AppendUint32(nil, number)
+		v = binary.BigEndian.AppendUint32(v, r.theirs.tsn-1)
+		v = binary.BigEndian.AppendUint32(v, last)
+		r.sendChunk(ctReconfig, 0, appendParam(nil, paramResetOutgoing, append(v, 0, 3)))
+	}
+	answer := func(number uint32) uint32 {
+		t.Helper()
+		_, k := r.await(ctReconfig)
+		p, _, _ := nextParam(k.value)
+		if p.typ != paramResetResponse || binary.BigEndian.Uint32(p.value) != number {
+			t.Fatalf("the answer is %x", k.value)
+		}
+		return binary.BigEndian.Uint32(p.value[4:])
+	}
+	n := r.own.tsn
+	request(n, r.own.tsn) // which has not come yet
+	if got := answer(n); got != resultInProgress {
+		t.Errorf("the result is %d", got)
+	}
+	r.sendChunk(ctData, flagBegin|flagEnd, data(r.own.tsn, 3, 0, "last"))
+	if got := answer(n); got != resultPerformed {
+		t.Errorf("the result is %d", got)
+	}
+	for range 2 {
+		request(n, r.own.tsn)
+		if got := answer(n); got != resultPerformed {
+			t.Errorf("the result is %d", got)
+		}
+	}
+	request(n+5, r.own.tsn)
+	if got := answer(n + 5); got != resultBadNumber {
+		t.Errorf("the result is %d", got)
+	}
+	watchdog(t, func() {
+		if b, err := io.ReadAll(s); string(b) != "last" || err != nil {
+			t.Errorf("read %q, %v", b, err)
+		}
+	})
+}
+
+// TestManyNewStreams uses more streams at once than anybody accepts.
+func TestManyNewStreams(t *testing.T) {
+	ln := listen(t, "sctp+udp", "127.0.0.1:0")
+	c := dial(t, &sctpnet.Dialer{Config: sctpnet.Config{OutStreams: 1000, MaxInStreams: 1000}}, ln.Addr().String())
+	s := accept(t, ln)
+	watchdog(t, func() {
+		for i := range 1000 {
+			if _, err := c.WriteStream([]byte{byte(i)}, uint16(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		buf := make([]byte, 10)
+		for i := range 1000 {
+			n, id, err := s.ReadStream(buf)
+			if n != 1 || buf[0] != byte(i) || int(id) != i || err != nil {
+				t.Fatalf("message %d: %d bytes on stream %d, %v", i, n, id, err)
+			}
+		}
+	})
+}
+
+// TestPPID50 has a payload protocol identifier that means something to pion.
+func TestPPID50(t *testing.T) {
+	c, s := makeConns(t)
+	for _, unordered := range []bool{false, true} {
+		want := sctpnet.MsgInfo{Stream: 1, PPID: 50, Unordered: unordered}
+		if _, err := c.WriteMsg([]byte("x"), want); err != nil {
+			t.Fatal(err)
+		}
+		_, info, err := s.ReadMsg(make([]byte, 10))
+		if err != nil || info.PPID != 50 || info.Unordered != unordered || info.Stream != 1 {
+			t.Errorf("got %+v, %v", info, err)
+		}
+	}
+}
+
+// TestBackpressure has a receiver that does not read: the sender waits, and
+// nothing is lost.
+func TestBackpressure(t *testing.T) {
+	for _, size := range []int{64 << 10, 0} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			config := sctpnet.Config{ReadBuffer: size, WriteBuffer: size}
+			c, s, stop, err := connPipe("sctp+udp", "127.0.0.1:0", config)()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stop()
+			watchdog(t, func() {
+				want := make([]byte, 16<<20)
+				rand.NewChaCha8([32]byte{7}).Read(want)
+				w := conformance.Start(t, func() (int, error) { return c.Write(want) })
+				w.Waits()
+				c.SetWriteDeadline(time.Now().Add(300 * time.Millisecond)) // longer than a probe of the window
+				n, err := w.Result()
+				if !errors.Is(err, os.ErrDeadlineExceeded) || n == 0 || n == len(want) {
+					t.Fatalf("Write returned %d, %v", n, err)
+				}
+				c.SetWriteDeadline(time.Time{})
+				w = conformance.Start(t, func() (int, error) { return c.Write(want[n:]) })
+				got := make([]byte, len(want))
+				if _, err := io.ReadFull(s, got); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("read: %v, or the bytes differ", err)
+				}
+				if _, err := w.Result(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// TestNewUDPPort has a peer whose address translator has forgotten it.
+func TestNewUDPPort(t *testing.T) {
+	r, c, ln := rawPair(t, sctpnet.Config{})
+	r.write(0, "from one port")
+	wantRead(t, c, "from one port")
+	other := newRawPeer(t, ln.Addr())
+	other.tag, other.own, other.theirs = r.tag, r.own, r.theirs
+	other.write(1, "from another")
+	wantRead(t, c, "from another")
+	if _, err := c.Write([]byte("answer")); err != nil {
+		t.Fatal(err)
+	}
+	if _, d := other.await(ctData); !strings.HasSuffix(string(d.value), "answer") {
+		t.Errorf("got %q", d.value)
+	}
+	// But nobody else can move it.
+	other.tag++
+	other.write(2, "forged")
+	r.write(2, "and back")
+	wantRead(t, c, "and back")
+}
+
+// TestSACKs looks at when and how data is acknowledged.
+func TestSACKs(t *testing.T) {
+	r, _, _ := rawPair(t, sctpnet.Config{SACK: sctpnet.SACK{Delay: 500 * time.Millisecond}})
+	write := func(n uint32, flags byte) {
+		r.sendChunk(ctData, flagBegin|flagEnd|flags, data(r.own.tsn+n, 0, uint16(n), "x"))
+	}
+	sack := func(cum uint32, gaps ...uint16) {
+		t.Helper()
+		h, chunks, ok := r.poll(300 * time.Millisecond)
+		if !ok {
+			t.Fatalf("no acknowledgement of %d", cum)
+		}
+		v := chunks[0].value
+		if chunks[0].typ != ctSACK || binary.BigEndian.Uint32(v) != r.own.tsn+cum || h.tag != r.own.tag {
+			t.Fatalf("got a chunk of type %d: %x, want the acknowledgement of %d", chunks[0].typ, v, cum)
+		}
+		var got []uint16
+		for i := range 2 * int(binary.BigEndian.Uint16(v[8:])) {
+			got = append(got, binary.BigEndian.Uint16(v[12+2*i:]))
+		}
+		if fmt.Sprint(got) != fmt.Sprint(gaps) {
+			t.Errorf("gaps %v, want %v", got, gaps)
+		}
+	}
+	write(0, 0)
+	sack(0) // the first at once
+	write(1, 0)
+	write(2, 0)
+	sack(2) // then every second
+	write(3, flagImmediate)
+	sack(3)
+	write(5, 0)
+	sack(3, 2, 2)
+	write(7, 0)
+	sack(3, 2, 2, 4, 4)
+	write(6, 0)
+	sack(3, 2, 4)
+	write(4, 0)
+	sack(7)
+}
+
+func TestStatus(t *testing.T) {
+	c, s := makeConns(t)
+	exchange(t, c, s)
+	st, err := c.Status()
+	if err != nil || st.State != sctpnet.StateEstablished || st.OutStreams != 56 || st.InStreams != 56 || st.Primary.SRTT == 0 || st.Primary.CWND == 0 {
+		t.Errorf("%+v, %v", st, err)
+	}
+	stats, err := c.Stats()
+	if err != nil || stats.OrderedSent != 1 || stats.OrderedReceived != 1 {
+		t.Errorf("%+v, %v", stats, err)
+	}
+	s.Abort()
+	watchdog(t, func() { c.Read(make([]byte, 1)) })
+	if _, err := c.Status(); !errors.Is(err, engine.ErrEnded) {
+		t.Errorf("Status after the end: %v", err)
+	}
+}
+
+// TestMessageTooLarge sends more than one message can have.
+func TestMessageTooLarge(t *testing.T) {
+	c, s := makeConns(t)
+	most := c.MaxMessageSize()
+	if _, err := c.WriteMsg(make([]byte, most+1), sctpnet.MsgInfo{}); !errors.Is(err, syscall.EMSGSIZE) {
+		t.Errorf("WriteMsg of %d bytes: %v", most+1, err)
+	}
+	watchdog(t, func() {
+		if _, err := c.WriteMsg(make([]byte, most), sctpnet.MsgInfo{}); err != nil {
+			t.Error(err)
+		}
+		if n, _, err := readWhole(s, make([]byte, most)); n != most || err != nil {
+			t.Errorf("read %d bytes, %v", n, err)
+		}
+	})
+}
+
+func TestPathMTU(t *testing.T) {
+	for _, tt := range []struct {
+		ip      string
+		options engine.Options
+		want    int
+	}{
+		{"192.0.2.1", engine.Options{LoopbackMTU: 16384}, 1472},
+		{"2001:db8::1", engine.Options{LoopbackMTU: 16384}, 1452},
+		{"127.0.0.1", engine.Options{LoopbackMTU: 16384}, loopbackMTU},
+		{"127.0.0.1", engine.Options{}, 1472},
+		{"192.0.2.1", engine.Options{Path: engine.PathParams{MTU: 1280}}, 1252},
+	} {
+		a := &assoc{peer: peer{ip: netip.MustParseAddr(tt.ip)}, options: tt.options}
+		if got := a.pathMTU(); got != tt.want {
+			t.Errorf("%s, %+v: %d, want %d", tt.ip, tt.options.Path, got, tt.want)
+		}
+	}
+}
+
+// TestWriteErrors has the system refuse to send for a while, which counts as
+// loss and not as the end of anything.
+func TestWriteErrors(t *testing.T) {
+	r, c, ln := rawPair(t, sctpnet.Config{RTO: sctpnet.RTO{Initial: 20 * time.Millisecond, Min: 20 * time.Millisecond}})
+	addr := ln.Addr().(*sctpnet.Addr)
+	registry.mu.Lock()
+	s := registry.sockets[place{currentNetwork(), netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(addr.Port))}]
+	registry.mu.Unlock()
+	a := s.port(uint16(addr.Port)).find(r.tag)
+	a.mu.Lock()
+	good := a.path
+	a.path.to = netip.AddrPortFrom(netip.MustParseAddr("::1"), 9) // of the wrong family
+	if _, _, err := s.conn.WriteMsgUDPAddrPort([]byte("x"), nil, a.path.to); err == nil {
+		t.Fatal("the system sends it")
+	}
+	a.mu.Unlock()
+	if _, err := c.Write([]byte("late")); err != nil {
+		t.Fatal(err)
+	}
+	conformance.WaitFor(t, "a retransmission", func() bool {
+		st, err := c.Stats()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st.Retransmitted > 0
+	})
+	a.mu.Lock()
+	a.path = good
+	a.mu.Unlock()
+	if _, d := r.await(ctData); !strings.HasSuffix(string(d.value), "late") {
+		t.Errorf("got %q", d.value)
+	}
+}
+
+// TestAssociations counts what many idle associations cost.
+func TestAssociations(t *testing.T) {
+	const n = 500
+	ln := listen(t, "sctp+udp", "127.0.0.1:0")
+	var before, after runtime.MemStats
+	goroutines := runtime.NumGoroutine()
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	start := time.Now()
+	for range n {
+		dial(t, nil, ln.Addr().String())
+		accept(t, ln)
+	}
+	took := time.Since(start)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	bytes := int(after.HeapInuse+after.StackInuse-before.HeapInuse-before.StackInuse) / (2 * n)
+	each := float64(runtime.NumGoroutine()-goroutines) / (2 * n)
+	t.Logf("each end: %d bytes, %.2f goroutines; dialled in %v", bytes, each, took/n)
+	if bytes > 100<<10 || each > 4 {
+		t.Error("that is too much")
+	}
+}
