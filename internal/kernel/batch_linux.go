@@ -94,7 +94,7 @@ func (b *batch) doSend(fd uintptr) bool {
 	for ; k < len(b.msgs); k++ {
 		m, o := &b.msgs[k], &b.ops[k]
 		o.msg = m.Message
-		if sent += len(m.Data); len(m.Data) == 0 || c.turns.isDue(sent) {
+		if sent += turnCost(len(m.Data)); len(m.Data) == 0 || c.turns.isDue(sent) {
 			break
 		}
 		if o.putTo(int(fd)) != nil {
@@ -114,7 +114,7 @@ func (b *batch) doSend(fd uintptr) bool {
 	case 0:
 		b.n = int(r)
 		for _, m := range b.msgs[:b.n] {
-			c.turns.sent.Add(int64(len(m.Data)))
+			c.turns.sent.Add(int64(turnCost(len(m.Data))))
 		}
 	case unix.EINTR, unix.EAGAIN:
 	default:

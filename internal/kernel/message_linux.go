@@ -170,7 +170,7 @@ func (o *op) doSend(fd uintptr) bool {
 		if o.spare && !c.room.isFor(int(fd), len(p)) {
 			return false // an acknowledgement makes room, and wakes
 		}
-		turn := c.turns.isDue(len(p))
+		turn := c.turns.isDue(turnCost(len(p)))
 		if err := o.putTo(int(fd)); err != nil {
 			o.err = err
 			c.partial = false
@@ -181,7 +181,7 @@ func (o *op) doSend(fd uintptr) bool {
 		switch errno {
 		case 0:
 			o.n += len(p) // all or nothing
-			c.turns.sent.Add(int64(len(p)))
+			c.turns.sent.Add(int64(turnCost(len(p))))
 			if turn {
 				// Wait for the acknowledgement that was asked for.
 				c.turns.begin()
@@ -245,7 +245,7 @@ func (o *op) doTry(fd uintptr) {
 		switch errno := o.sendmsg(fd); errno {
 		case 0:
 			o.n = len(o.p)
-			o.conn.turns.sent.Add(int64(o.n))
+			o.conn.turns.sent.Add(int64(turnCost(o.n)))
 			return
 		case unix.EINTR:
 		case unix.EAGAIN, unix.EMSGSIZE: // a Send knows what to do with too much

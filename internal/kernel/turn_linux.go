@@ -28,6 +28,10 @@ const (
 	passOver = 63
 )
 
+// turnCost is what a message of n bytes counts. The receiver's system spends that
+// much room on a small one.
+func turnCost(n int) int { return n + 2048 }
+
 // set has the writer wait each time that he has sent so many bytes, if
 // there is one processor.
 func (t *turns) set(every int) {
@@ -37,9 +41,10 @@ func (t *turns) set(every int) {
 	}
 }
 
-// isDue reports whether the writer is to wait when he has sent n bytes more.
-func (t *turns) isDue(n int) bool {
-	if t.every == 0 || int(t.sent.Load())+n < t.every {
+// isDue reports whether the writer is to wait when he has sent messages of that
+// cost more.
+func (t *turns) isDue(cost int) bool {
+	if t.every == 0 || int(t.sent.Load())+cost < t.every {
 		return false
 	}
 	if t.pass > 0 {
