@@ -80,7 +80,7 @@ func (c *Conn) recv(p []byte, whole bool) (int, engine.Message, error) {
 		n, msg, err := c.e.Recv(p, whole)
 		if m := c.mux.Load(); err == nil && whole && msg.More && n < len(p) && m != nil && !m.isClaimed(msg.Stream) {
 			// Streams have come into use in the middle of the message.
-			if k, rest, err := m.recv(p[n:], whole); err == nil {
+			if k, rest, err := m.recv(p[n:], whole, true); err == nil {
 				n, msg.More = n+k, rest.More
 			}
 		}
@@ -88,7 +88,7 @@ func (c *Conn) recv(p []byte, whole bool) (int, engine.Message, error) {
 			return n, msg, err
 		}
 	}
-	return c.mux.Load().recv(p, whole)
+	return c.mux.Load().recv(p, whole, true)
 }
 
 // send sends where the Conn's messages go, as one message if single is set.

@@ -58,6 +58,13 @@ func (r *recorder) all() []sctpnet.Event {
 	return slices.Clone(r.events)
 }
 
+// of returns the Conn that the last event was of.
+func (r *recorder) of() *sctpnet.Conn {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.conn
+}
+
 // await returns the next event of a type for which ok, nil for any, is true. It
 // passes over others.
 func await[E sctpnet.Event](t testing.TB, r *recorder, ok func(E) bool) E {
@@ -252,7 +259,7 @@ func TestEvents(t *testing.T) {
 				t.Errorf("%s: %v; want %d and %d streams", name, up, out, in)
 			}
 		}
-		if ce.conn != client || se.conn != server {
+		if ce.of() != client || se.of() != server {
 			t.Error("the handlers were given another Conn")
 		}
 

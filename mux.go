@@ -2,6 +2,7 @@ package sctpnet
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"sync"
@@ -43,6 +44,7 @@ type mux struct {
 	late      map[uint16]int       // answers to resets to come, of numbers in use again
 	resting   map[uint16]time.Time // numbers that OpenStream does not use until then
 	used      map[uint16]bool      // streams the peer has used and not reset, unclaimed
+	sorting   int                  // messages that were received and not delivered
 	opened    int                  // how often OpenStream has looked for a number
 	reading   int                  // goroutines in a Read of the Conn
 	sending   *sender              // whose turn it is, and
@@ -117,31 +119,76 @@ func signal(c chan struct{}) {
 func (m *mux) receive() {
 	b := newBuffer()
 	defer func() { b.release() }()
+	var batch [receiveBatch]engine.Msg
+	slots := 1 // in use: many if messages are small and many
 	for {
 		if len(b.bytes)-b.used < minReceive {
 			b.release()
 			b = newBuffer()
 		}
-		n, msg, err := m.e.Recv(b.bytes[b.used:])
-		m.mu.Lock()
-		switch {
-		case err != nil:
+		rest := len(b.bytes) - b.used
+		msgs := batch[:min(slots, rest/minReceive)]
+		size := rest / len(msgs)
+		for i := range msgs {
+			start := b.used + i*size
+			msgs[i].Data = b.bytes[start : start+size]
+		}
+		n, err := m.e.Recv(msgs)
+		if err != nil {
+			m.mu.Lock()
 			m.end(err)
 			m.mu.Unlock()
 			return
-		case msg.Event != nil:
-			if r, ok := msg.Event.(engine.StreamResetEvent); ok {
-				m.onReset(r)
-			}
-		default:
-			b.refs.Add(1)
-			p := piece{b, b.bytes[b.used : b.used+n], msg}
-			b.used += n
-			m.deliver(p)
 		}
-		m.mu.Unlock()
-		if msg.Event != nil && m.c.onEvent != nil {
-			m.c.onEvent(m.c, newEvent(msg.Event))
+		slots = nextSlots(msgs[:n], len(msgs))
+		m.sort(b, msgs[:n])
+	}
+}
+
+// receiveBatch is how many messages are received at once at most.
+const receiveBatch = 16
+
+// nextSlots is how many messages to receive next: twice as many if there were
+// as many as that now, and one if one of them would have taken more room than
+// there is for several.
+func nextSlots(msgs []engine.Msg, slots int) int {
+	for i := range msgs {
+		if m := &msgs[i]; m.More || m.N > minReceive {
+			return 1
+		}
+	}
+	if len(msgs) == slots {
+		slots = min(2*slots, receiveBatch)
+	}
+	return slots
+}
+
+// sort delivers what has arrived. It moves it together in its buffer.
+func (m *mux) sort(b *buffer, msgs []engine.Msg) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range msgs {
+		if msgs[i].Event == nil {
+			m.sorting++
+		}
+	}
+	for i := range msgs {
+		if r, ok := msgs[i].Event.(engine.StreamResetEvent); ok {
+			m.onReset(r)
+		}
+		if e := msgs[i].Event; e != nil {
+			if m.c.onEvent != nil {
+				m.mu.Unlock()
+				m.c.onEvent(m.c, newEvent(e))
+				m.mu.Lock()
+			}
+		} else {
+			n := copy(b.bytes[b.used:], msgs[i].Data[:msgs[i].N])
+			b.refs.Add(1)
+			p := piece{b, b.bytes[b.used : b.used+n], msgs[i].Message}
+			b.used += n
+			m.sorting--
+			m.deliver(p)
 		}
 	}
 }
@@ -291,7 +338,7 @@ func (m *mux) acceptStream(ctx context.Context) (*Stream, error) {
 }
 
 // recv is the Conn's receiving. It takes what nobody has claimed.
-func (m *mux) recv(p []byte, whole bool) (n int, msg engine.Message, err error) {
+func (m *mux) recv(p []byte, whole, wait bool) (n int, msg engine.Message, err error) {
 	m.mu.Lock()
 	m.reading++
 	m.mu.Unlock()
@@ -305,7 +352,7 @@ func (m *mux) recv(p []byte, whole bool) (n int, msg engine.Message, err error) 
 	}()
 	m.rmu.Lock()
 	defer m.rmu.Unlock()
-	return receive(p, whole, &m.cur, &m.read, m.arrived, m)
+	return receive(p, whole, wait, &m.cur, &m.read, m.arrived, m)
 }
 
 // next takes the next unclaimed piece.
@@ -335,9 +382,13 @@ type source interface {
 	next() (p piece, ok bool, err error)
 }
 
-// receive fills p from *cur and then from a source, waiting when that has
-// nothing. With whole set it waits for all of a message that it has begun.
-func receive(p []byte, whole bool, cur *piece, by *deadline, arrived <-chan struct{}, from source) (n int, msg engine.Message, err error) {
+// errNothing is returned by a receive that does not wait.
+var errNothing = errors.New("nothing has arrived")
+
+// receive fills p from *cur and then from a source, waiting, if wait is set,
+// when that has nothing. With whole set it waits, in any case, for all of a
+// message that it has begun.
+func receive(p []byte, whole, wait bool, cur *piece, by *deadline, arrived <-chan struct{}, from source) (n int, msg engine.Message, err error) {
 	for {
 		if by.isPast() {
 			err = os.ErrDeadlineExceeded
@@ -351,6 +402,9 @@ func receive(p []byte, whole bool, cur *piece, by *deadline, arrived <-chan stru
 			if err1 != nil {
 				err = err1
 				break
+			}
+			if !ok && !wait && n == 0 {
+				return 0, msg, errNothing
 			}
 			if !ok {
 				select {
@@ -501,7 +555,7 @@ func (m *mux) kick(of *sender) {
 func (m *mux) unread() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.unclaimed.bytes > 0 {
+	if m.unclaimed.bytes > 0 || m.sorting > 0 {
 		return true
 	}
 	for _, s := range m.streams {

@@ -159,21 +159,32 @@ func (c *Conn) WriteMsg(p []byte, info MsgInfo) (int, error) {
 
 // writeMsg checks a message and has it sent.
 func (c *Conn) writeMsg(p []byte, info MsgInfo, send func(engine.Message) (int, error)) (int, error) {
-	msg, err := info.message()
+	msg, err := c.message(p, &info)
 	if err != nil {
 		return 0, err
 	}
-	if err := c.checkStream(info.Stream); err != nil {
-		return 0, err
-	}
-	if len(p) == 0 {
-		return 0, errEmptyMessage
-	}
 	n, err := send(msg)
-	if errors.Is(err, syscall.EMSGSIZE) {
-		err = fmt.Errorf("message of %d bytes; the send buffer allows %d: %w", len(p), c.MaxMessageSize(), err)
+	return n, c.tooLarge(err, len(p))
+}
+
+// message checks a message for sending.
+func (c *Conn) message(p []byte, info *MsgInfo) (engine.Message, error) {
+	msg, err := info.message()
+	if err == nil {
+		err = c.checkStream(info.Stream)
 	}
-	return n, err
+	if err == nil && len(p) == 0 {
+		err = errEmptyMessage
+	}
+	return msg, err
+}
+
+// tooLarge says what is allowed if an error is that a message is too large.
+func (c *Conn) tooLarge(err error, size int) error {
+	if errors.Is(err, syscall.EMSGSIZE) {
+		err = fmt.Errorf("message of %d bytes; the send buffer allows %d: %w", size, c.MaxMessageSize(), err)
+	}
+	return err
 }
 
 func errNoStream(id, n uint16) error {
@@ -378,7 +389,7 @@ func (s *Stream) recv(p []byte, whole bool) (n int, msg engine.Message, err erro
 	if s.m.c.closed.Load() || s.isGone() && s.hasClosed() {
 		return 0, msg, net.ErrClosed
 	}
-	return receive(p, whole, &s.cur, &s.read, s.arrived, s)
+	return receive(p, whole, true, &s.cur, &s.read, s.arrived, s)
 }
 
 func (s *Stream) hasClosed() bool {

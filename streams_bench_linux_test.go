@@ -34,6 +34,53 @@ func BenchmarkStream(b *testing.B) {
 	}
 }
 
+// BenchmarkBatch sends messages of 1 KiB one way, one at a time and in batches.
+func BenchmarkBatch(b *testing.B) {
+	b.Run("1", func(b *testing.B) {
+		c, s := pipe(b, "sctp4", "127.0.0.1:0")
+		p, q := make([]byte, 1024), make([]byte, 1024)
+		benchMsgs(b, func(n int) (int, error) {
+			_, err := c.WriteMsg(p, sctpnet.MsgInfo{})
+			return 1, err
+		}, func() (int, error) {
+			_, _, err := s.ReadMsg(q)
+			return 1, err
+		})
+	})
+	b.Run("64", func(b *testing.B) {
+		c, s := pipe(b, "sctp4", "127.0.0.1:0")
+		p, q := batchOf(64, 1024), batchOf(64, 1024)
+		benchMsgs(b, func(n int) (int, error) { return c.WriteMsgs(p[:min(n, 64)]) },
+			func() (int, error) { return s.ReadMsgs(q) })
+	})
+}
+
+// benchMsgs sends b.N messages, of which send sends up to n and receive
+// receives some.
+func benchMsgs(b *testing.B, send func(n int) (int, error), receive func() (int, error)) {
+	b.SetBytes(1024)
+	b.ReportAllocs()
+	go func() {
+		for n := b.N; n > 0; {
+			k, err := send(n)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			n -= k
+		}
+	}()
+	calls := 0
+	for n := b.N; n > 0; calls++ {
+		k, err := receive()
+		if err != nil {
+			b.Fatal(err)
+		}
+		n -= k
+	}
+	b.ReportMetric(float64(b.N)/float64(calls), "msgs/call")
+}
+
 // sendMsg returns a function that sends a message and receives it.
 func sendMsg(t testing.TB, m1, m2 messenger) func() {
 	p := make([]byte, 1024)

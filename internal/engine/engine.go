@@ -94,6 +94,13 @@ type Message struct {
 	Event Event  // not a message but an event, to an Owner only
 }
 
+// A Msg is one message of a batch.
+type Msg struct {
+	Data []byte // the message, or where to receive it
+	N    int    // Recv: how many bytes of Data are the message
+	Message
+}
+
 // ErrTaken is returned by Send and Recv once a Conn has an Owner.
 var ErrTaken = errors.New("the association has an owner")
 
@@ -107,9 +114,10 @@ var (
 
 // An Owner has an association's sending and receiving to itself.
 type Owner interface {
-	// Send and Recv are as those of Conn; Recv returns events too.
+	// Send is as that of Conn.
 	Send(p []byte, size int, m Message) (int, error)
-	Recv(p []byte) (int, Message, error)
+	// Recv is as RecvBatch of Conn, and returns events too.
+	Recv(msgs []Msg) (int, error)
 	// SetWriteDeadline is for Send, also one that waits.
 	SetWriteDeadline(t time.Time) error
 	// Ended reports whether the association has ended, even if there still
@@ -139,6 +147,13 @@ type Conn interface {
 	// ended and its messages are read, Recv returns the same error every
 	// time.
 	Recv(p []byte, whole bool) (int, Message, error)
+	// SendBatch sends each of msgs as one message, and returns how many were
+	// sent. Messages of another Send may come between them.
+	SendBatch(msgs []Msg) (int, error)
+	// RecvBatch receives messages, each as Recv does, and returns how many. It
+	// waits for the first one. A message that its Data does not hold goes on
+	// in the next one, or in the next call.
+	RecvBatch(msgs []Msg, whole bool) (int, error)
 	// Take gives sending and receiving to the Owner that it returns. Calls
 	// of Send and Recv under way or made later return ErrTaken, with what
 	// they had done by then. interrupted says that one of them is a Send

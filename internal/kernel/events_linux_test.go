@@ -228,12 +228,13 @@ func TestSmallReads(t *testing.T) {
 		var events []engine.Event
 		for {
 			b := make([]byte, 1)
-			n, msg, err := o.Recv(b)
-			if err == io.EOF {
+			msgs := []engine.Msg{{Data: b}}
+			if _, err := o.Recv(msgs); err == io.EOF {
 				break
 			} else if err != nil {
 				t.Fatal(err)
 			}
+			n, msg := msgs[0].N, msgs[0].Message
 			if msg.Event != nil {
 				events = append(events, msg.Event)
 				if n > 0 || msg.More {

@@ -51,6 +51,13 @@ type op struct {
 
 var ops = sync.Pool{New: func() any {
 	o := new(op)
+	o.init()
+	o.send, o.recv = o.doSend, o.doRecv
+	return o
+}}
+
+// init points the op's header to its parts, once for all.
+func (o *op) init() {
 	o.hdr.Iov = &o.iov
 	o.hdr.SetIovlen(1)
 	info, pr := &o.sctl.info, &o.sctl.pr
@@ -58,9 +65,7 @@ var ops = sync.Pool{New: func() any {
 	info.hdr.SetLen(int(unsafe.Sizeof(*info)))
 	pr.hdr.Level, pr.hdr.Type = sctp.SOL_SCTP, cmsgPRInfo
 	pr.hdr.SetLen(int(unsafe.Sizeof(*pr)))
-	o.send, o.recv = o.doSend, o.doRecv
-	return o
-}}
+}
 
 func newOp(c *conn, owner bool, p []byte) *op {
 	o := ops.Get().(*op)
@@ -68,13 +73,18 @@ func newOp(c *conn, owner bool, p []byte) *op {
 	return o
 }
 
-// done returns the op to the pool, which must not keep the caller's memory.
+// done returns the op to the pool.
 func (o *op) done() {
+	o.clear()
+	ops.Put(o)
+}
+
+// clear forgets the caller's memory, which a pool must not keep.
+func (o *op) clear() {
 	o.conn, o.p, o.err, o.iov.Base = nil, nil, nil, nil
 	o.hdr.Name, o.hdr.Namelen = nil, 0
 	o.n, o.size, o.whole, o.wait = 0, 0, false, false
 	o.msg = engine.Message{}
-	ops.Put(o)
 }
 
 // point sets the buffer of the next system call. The op is in the heap and
@@ -246,8 +256,13 @@ func (c *conn) recv(p []byte, whole, owner bool) (int, engine.Message, error) {
 	o := newOp(c, owner, p)
 	defer o.done()
 	o.whole = whole
-	// The poller's lock for readers is held until doRecv returns true.
-	err := c.raw.Read(o.recv)
+	return c.receive(o, o.recv)
+}
+
+// receive has the poller call recv, which is the op's doRecv and perhaps more,
+// until it returns true, with the lock for readers held.
+func (c *conn) receive(o *op, recv func(fd uintptr) bool) (int, engine.Message, error) {
+	err := c.raw.Read(recv)
 	if err != nil && o.n == 0 && !o.taken() && c.pollerGaveUp(err) {
 		err = c.recvFailed(o)
 	}

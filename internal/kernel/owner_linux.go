@@ -28,7 +28,9 @@ func (o owner) Send(p []byte, size int, m engine.Message) (int, error) {
 	return o.c.send(p, size, m, true)
 }
 
-func (o owner) Recv(p []byte) (int, engine.Message, error) { return o.c.recv(p, false, true) }
+// Recv looks for more than one message only where the first was waiting, not
+// waited for: else there is rarely another, and looking costs a system call.
+func (o owner) Recv(msgs []engine.Msg) (int, error) { return o.c.recvBatch(msgs, false, false, true) }
 
 func (o owner) SetWriteDeadline(t time.Time) error { return o.c.SetWriteDeadline(t) }
 
