@@ -23,9 +23,15 @@ func allTests(r *result.Run) []test {
 	return slices.Concat(
 		bulkTests(r),
 		pingPongTests(r),
+		batchTests(r),
 		dialTests(),
 		streamBulkTests(),
 		stwTests(),
+		lossTests(),
+		besideTests(),
+		fileTests(),
+		failoverTests(),
+		idleTests(),
 	)
 }
 

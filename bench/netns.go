@@ -35,6 +35,7 @@ func (ns netns) path() string { return "/run/netns/" + string(ns) }
 type link struct {
 	count int    // how many links there are; 0 means the loopback interface
 	netem string // options of tc netem, on both ends of each link
+	plain bool   // only packets as small as they are on a wire
 }
 
 // network returns the names and addresses of what makeNetwork makes.
@@ -61,6 +62,9 @@ func makeNetwork(l link) (*network, error) {
 	for i := range l.count {
 		links = append(links, fmt.Sprintf("link add link%d netns %s type veth peer name link%[1]d netns %[3]s", i, clientNS, serverNS))
 		up := fmt.Sprintf("link set link%d up", i)
+		if l.plain {
+			up += " gso_max_size 1500 gso_max_segs 1"
+		}
 		client = append(client, fmt.Sprintf("address add 10.77.%d.1/24 dev link%[1]d", i), up)
 		server = append(server, fmt.Sprintf("address add 10.77.%d.2/24 dev link%[1]d", i), up)
 	}

@@ -105,8 +105,8 @@ func (s *side) pairs(n *network, count int) ([]connPair, error) {
 			if err != nil {
 				return nil, fmt.Errorf("accept: %w", err)
 			}
-		case <-time.After(5 * time.Second):
-			return nil, fmt.Errorf("nothing to accept after 5 s")
+		case <-time.After(20 * time.Second):
+			return nil, fmt.Errorf("nothing to accept after 20 s")
 		}
 	}
 	return pairs, nil

@@ -12,7 +12,7 @@ import (
 
 // openStreams opens streams of an association, as both ends have them.
 func openStreams(client, server *sctpnet.Conn, n int) (from, to []*sctpnet.Stream, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	for range n {
 		s, err := client.OpenStream()

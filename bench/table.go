@@ -57,7 +57,7 @@ func compared(side, to string) bool {
 	case to == "c-sctp", to == "ishidawataru":
 		return strings.HasPrefix(side, "sctpnet")
 	}
-	return strings.HasPrefix(side, "sctpnet") && !strings.HasPrefix(to, "sctpnet,")
+	return strings.HasPrefix(side, "sctpnet") && (!strings.HasPrefix(to, "sctpnet,") || strings.HasSuffix(to, "at a time"))
 }
 
 func countersText(counters map[string]float64) string {
