@@ -79,6 +79,7 @@ func (t *test) bulk(writers []io.Writer, readers []io.Reader, size int) (*result
 			done <- nil
 		}
 	}
+	before := mallocs()
 	writing.Store(int32(len(writers)))
 	for _, w := range writers {
 		go func() {
@@ -126,12 +127,14 @@ func (t *test) bulk(writers []io.Writer, readers []io.Reader, size int) (*result
 				return nil, err
 			}
 			end := start.Add(time.Duration(cmp.Or(last.Load(), int64(time.Since(start)))))
-			return bulkSample(&pairResult{
+			sample := bulkSample(&pairResult{
 				Count:   float64(received.Load()),
 				Reads:   float64(reads.Load()),
 				Seconds: end.Sub(first).Seconds(),
 				Stall:   stall.Seconds(),
-			}), nil
+			})
+			sample.Values["allocs/op"] = (mallocs() - before) / float64(reads.Load()+sent.Load()/int64(size))
+			return sample, nil
 		case <-ticker.C:
 		}
 		now := time.Now()

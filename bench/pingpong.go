@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -45,6 +46,7 @@ func pingPong(d time.Duration, client, server io.ReadWriter) (*result.Sample, er
 	var stop atomic.Bool
 	time.AfterFunc(d, func() { stop.Store(true) })
 	p := make([]byte, pingSize)
+	before := mallocs()
 	start, count := time.Now(), 0
 	for !stop.Load() {
 		if _, err := client.Write(p); err != nil {
@@ -55,9 +57,18 @@ func pingPong(d time.Duration, client, server io.ReadWriter) (*result.Sample, er
 		}
 		count++
 	}
-	return pingPongSample(&pairResult{Count: float64(count), Seconds: time.Since(start).Seconds()}), nil
+	sample := pingPongSample(&pairResult{Count: float64(count), Seconds: time.Since(start).Seconds()})
+	sample.Values["allocs/op"] = (mallocs() - before) / float64(4*count) // two writes and two reads
+	return sample, nil
 }
 
 func pingPongSample(p *pairResult) *result.Sample {
 	return &result.Sample{Values: map[string]float64{"µs": p.Seconds / p.Count * 1e6}}
+}
+
+// mallocs counts the allocations so far.
+func mallocs() float64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.Mallocs)
 }

@@ -27,7 +27,7 @@ func printTable(r *result.Run, k result.Key) {
 			fmt.Fprintf(w, "  %s\t%s\t%s\t(%s – %s)", side, metric,
 				short(result.Median(v)), short(result.Min(v)), short(result.Max(v)))
 			for _, to := range sides {
-				if !compared(side, to) || slices.Contains([]string{"B/read", "stall ms", "stops"}, metric) {
+				if !compared(side, to) || slices.Contains([]string{"B/read", "stall ms", "stops", "allocs/op"}, metric) {
 					continue
 				}
 				if ratios := r.Ratios(k, side, to, metric); len(ratios) > 0 {
