@@ -112,14 +112,15 @@ func (c *Conn) ReadMsgs(msgs []Message) (n int, err error) {
 // recvBatch receives messages where the Conn's are.
 func (c *Conn) recvBatch(msgs []engine.Msg) (n int, err error) {
 	if c.mux.Load() == nil {
-		if n, err = c.e.RecvBatch(msgs, !c.e.Interleaved()); err != engine.ErrTaken {
+		if n, err = c.e.RecvBatch(msgs, c.whole() == whole); err != engine.ErrTaken {
 			return n, err
 		}
 	}
-	m := c.mux.Load()
+	m, how := c.mux.Load(), c.whole()
 	for ; n < len(msgs); n++ {
 		next := &msgs[n]
-		next.N, next.Message, err = m.recv(next.Data, !c.e.Interleaved(), n == 0)
+		next.N, next.Message, err = m.recv(next.Data, how)
+		how |= noWait
 		if err != nil {
 			if n > 0 {
 				err = nil // there is none yet, or the next call will meet it again

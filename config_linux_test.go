@@ -43,12 +43,12 @@ func TestConfigStreams(t *testing.T) {
 		client, server sctpnet.Config
 		want           streams // of the client
 	}{
-		{want: streams{64, 64}},
-		{client: sctpnet.Config{OutStreams: 1}, want: streams{1, 64}},
-		{client: sctpnet.Config{MaxInStreams: 1}, want: streams{64, 1}},
+		{want: streams{56, 56}},
+		{client: sctpnet.Config{OutStreams: 1}, want: streams{1, 56}},
+		{client: sctpnet.Config{MaxInStreams: 1}, want: streams{56, 1}},
 		{client: sctpnet.Config{OutStreams: 3000, MaxInStreams: 2000}, want: streams{3000, 1024}},
-		{server: sctpnet.Config{OutStreams: 5}, want: streams{64, 5}},
-		{server: sctpnet.Config{MaxInStreams: 5}, want: streams{5, 64}},
+		{server: sctpnet.Config{OutStreams: 5}, want: streams{56, 5}},
+		{server: sctpnet.Config{MaxInStreams: 5}, want: streams{5, 56}},
 		{
 			client: sctpnet.Config{OutStreams: 20, MaxInStreams: 30},
 			server: sctpnet.Config{OutStreams: 25, MaxInStreams: 15},
@@ -191,13 +191,22 @@ func TestConfigOutOfRange(t *testing.T) {
 	}
 }
 
+// What the defaults are where the path is the loopback interface.
+const (
+	loopbackMTU = 32836 // two chunks of half of 64 KiB, over IPv6
+	loopbackRTO = 20 * time.Millisecond
+)
+
 // TestLoopbackPathMTU checks the one path whose MTU is set.
 func TestLoopbackPathMTU(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0", "127.0.0.1/127.0.0.2:0"} {
 		c, s := pipe(t, "sctp", address)
 		for end, conn := range map[string]*sctpnet.Conn{"client": c, "server": s} {
-			if got := status(t, conn).PrimaryPeerAddr.MTU; got != 16384 {
-				t.Errorf("%s: the %s's path MTU is %d, want 16384", address, end, got)
+			if got := status(t, conn).PrimaryPeerAddr.MTU; got != loopbackMTU {
+				t.Errorf("%s: the %s's path MTU is %d, want %d", address, end, got, loopbackMTU)
+			}
+			if rto, err := conn.RTO(); err != nil || rto.Min != loopbackRTO {
+				t.Errorf("%s: the %s's RTO is %+v, %v; want %v at least", address, end, rto, err, loopbackRTO)
 			}
 		}
 	}
@@ -218,6 +227,9 @@ func TestRemotePathMTU(t *testing.T) {
 				c := dial(t, nil, "sctp", address)
 				if got := int(status(t, c).PrimaryPeerAddr.MTU); got > mtu || got < mtu-3 {
 					t.Errorf("path MTU is %d, want %d, or the multiple of four below", got, mtu)
+				}
+				if rto, err := c.RTO(); err != nil || rto.Min != 300*time.Millisecond {
+					t.Errorf("RTO is %+v, %v; want 300 ms at least", rto, err)
 				}
 				if _, err := io.WriteString(c, "hello"); err != nil {
 					t.Fatal(err)

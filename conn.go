@@ -55,8 +55,8 @@ func (c *Conn) opError(op string, err error) error {
 }
 
 // Read reads bytes that the peer wrote into p, waiting until there are some.
-// It returns the bytes of one message at most, on whatever stream that came;
-// what p does not hold is kept for the next Read.
+// It returns what there is, of whatever messages and streams; what p does not
+// hold is kept for the next Read.
 //
 // After the peer's Close or either side's [Conn.Shutdown], Read returns what
 // there still is and then [io.EOF]. Once the peer has aborted the association
@@ -68,19 +68,25 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if !c.ok() {
 		return 0, syscall.EINVAL
 	}
-	n, _, err := c.recv(p, false)
+	n, _, err := c.recv(p, filled)
 	return n, c.opError("read", err)
 }
 
 // recv receives where the Conn's messages are: below, or once streams are in
 // use, at the mux.
-func (c *Conn) recv(p []byte, whole bool) (int, engine.Message, error) {
-	whole = whole && !c.e.Interleaved() // the next piece may be another message's
+func (c *Conn) recv(p []byte, how mode) (n int, msg engine.Message, err error) {
+	if how == whole {
+		how = c.whole()
+	}
 	if c.mux.Load() == nil {
-		n, msg, err := c.e.Recv(p, whole)
-		if m := c.mux.Load(); err == nil && whole && msg.More && n < len(p) && m != nil && !m.isClaimed(msg.Stream) {
+		if how == filled {
+			n, err = c.e.Read(p)
+		} else {
+			n, msg, err = c.e.Recv(p, how == whole)
+		}
+		if m := c.mux.Load(); err == nil && how == whole && msg.More && n < len(p) && m != nil && !m.isClaimed(msg.Stream) {
 			// Streams have come into use in the middle of the message.
-			if k, rest, err := m.recv(p[n:], whole, true); err == nil {
+			if k, rest, err := m.recv(p[n:], whole); err == nil {
 				n, msg.More = n+k, rest.More
 			}
 		}
@@ -88,7 +94,16 @@ func (c *Conn) recv(p []byte, whole bool) (int, engine.Message, error) {
 			return n, msg, err
 		}
 	}
-	return c.mux.Load().recv(p, whole, true)
+	return c.mux.Load().recv(p, how)
+}
+
+// whole is the mode of reading messages: in pieces, if the next piece may be
+// another message's.
+func (c *Conn) whole() mode {
+	if c.e.Interleaved() {
+		return 0
+	}
+	return whole
 }
 
 // send sends where the Conn's messages go, as one message if single is set.
@@ -235,7 +250,9 @@ func (c *Conn) setDeadlines(read, write *time.Time) error {
 
 // SetLinger sets what Close does with data that was not yet delivered: sec < 0
 // (the default) delivers it in the background, sec == 0 drops it and aborts
-// the association, sec > 0 has Close wait that many seconds for its delivery.
+// the association, sec > 0 has Close wait up to that many seconds for its
+// delivery. As with TCP, a signal that the Go runtime sends itself may end that
+// wait.
 func (c *Conn) SetLinger(sec int) error {
 	if !c.ok() {
 		return syscall.EINVAL

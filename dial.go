@@ -95,7 +95,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	if ctx == nil {
 		panic("nil context")
 	}
-	if deadline := d.deadline(time.Now()); !deadline.IsZero() {
+	if deadline := d.deadline(); !deadline.IsZero() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline)
 		defer cancel()
@@ -141,10 +141,10 @@ func dialOne(ctx context.Context, e engine.Engine, s *engine.Socket, addr *Addr)
 }
 
 // deadline returns the earlier of Deadline and that of Timeout, or zero.
-func (d *Dialer) deadline(now time.Time) time.Time {
+func (d *Dialer) deadline() time.Time {
 	deadline := d.Deadline
 	if d.Timeout != 0 {
-		if t := now.Add(d.Timeout); deadline.IsZero() || t.Before(deadline) {
+		if t := time.Now().Add(d.Timeout); deadline.IsZero() || t.Before(deadline) {
 			deadline = t
 		}
 	}

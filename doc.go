@@ -21,9 +21,9 @@
 // one port, and all of them are in one [*Addr]. SCTP carries messages, in
 // numbered streams; a Conn is a stream of bytes, whose messages are a matter of
 // how they travel: a Write becomes one message or several on stream 0, and a
-// Read returns the bytes of one message or a part of it, whichever stream that
-// came on. As with TCP, what one end writes in one piece the other may read in
-// several.
+// Read returns the bytes that there are, of whatever messages and streams. As
+// with TCP, what one end writes in one piece the other may read in several, and
+// the other way round.
 //
 // # Messages and streams
 //
@@ -187,7 +187,7 @@
 //     lost is sent again after 300 ms at the earliest, not 1 s;
 //   - a dial that gets no answer tries again after 1 s, not 3 s, and gives up
 //     after half a minute;
-//   - 64 streams each way.
+//   - 56 streams each way.
 //
 // Config changes some of this. Its KernelDefaults leaves everything to the
 // system, if that has been tuned.

@@ -82,7 +82,7 @@ func ExampleConn_Paths() {
 		fmt.Println(p.Addr, p.Primary)
 	}
 	// Output:
-	// ESTABLISHED 64 streams
+	// ESTABLISHED 56 streams
 	// 127.0.0.1 true
 	// 127.0.0.2 false
 }

@@ -101,7 +101,7 @@ func FileListener(f *os.File) (l net.Listener, err error) {
 	if f == nil {
 		return nil, fileError(f, os.ErrInvalid)
 	}
-	e, err := kernel.Engine{}.FileListener(f, engine.Options{LoopbackMTU: loopbackMTU})
+	e, err := kernel.Engine{}.FileListener(f, engine.Options{LoopbackMTU: loopbackMTU, LoopbackRTO: loopbackRTO})
 	if err != nil {
 		return nil, fileError(f, err)
 	}

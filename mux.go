@@ -338,7 +338,7 @@ func (m *mux) acceptStream(ctx context.Context) (*Stream, error) {
 }
 
 // recv is the Conn's receiving. It takes what nobody has claimed.
-func (m *mux) recv(p []byte, whole, wait bool) (n int, msg engine.Message, err error) {
+func (m *mux) recv(p []byte, how mode) (n int, msg engine.Message, err error) {
 	m.mu.Lock()
 	m.reading++
 	m.mu.Unlock()
@@ -352,7 +352,7 @@ func (m *mux) recv(p []byte, whole, wait bool) (n int, msg engine.Message, err e
 	}()
 	m.rmu.Lock()
 	defer m.rmu.Unlock()
-	return receive(p, whole, wait, &m.cur, &m.read, m.arrived, m)
+	return receive(p, how, &m.cur, &m.read, m.arrived, m)
 }
 
 // next takes the next unclaimed piece.
@@ -382,13 +382,21 @@ type source interface {
 	next() (p piece, ok bool, err error)
 }
 
-// errNothing is returned by a receive that does not wait.
+// A mode is how to read.
+type mode uint8
+
+const (
+	whole  mode = 1 << iota // wait for all of a message that was begun, as far as there is room for it
+	filled                  // go on with more messages that there are
+	noWait                  // do not wait for the first one
+)
+
+// errNothing is what there is to read without waiting.
 var errNothing = errors.New("nothing has arrived")
 
-// receive fills p from *cur and then from a source, waiting, if wait is set,
-// when that has nothing. With whole set it waits, in any case, for all of a
-// message that it has begun.
-func receive(p []byte, whole, wait bool, cur *piece, by *deadline, arrived <-chan struct{}, from source) (n int, msg engine.Message, err error) {
+// receive fills p from *cur and then from a source, waiting when that has
+// nothing.
+func receive(p []byte, how mode, cur *piece, by *deadline, arrived <-chan struct{}, from source) (n int, msg engine.Message, err error) {
 	for {
 		if by.isPast() {
 			err = os.ErrDeadlineExceeded
@@ -403,10 +411,13 @@ func receive(p []byte, whole, wait bool, cur *piece, by *deadline, arrived <-cha
 				err = err1
 				break
 			}
-			if !ok && !wait && n == 0 {
+			switch {
+			case ok:
+			case how&filled != 0 && n > 0:
+				return n, msg, nil
+			case how&noWait != 0 && n == 0:
 				return 0, msg, errNothing
-			}
-			if !ok {
+			default:
 				select {
 				case <-arrived:
 				case <-by.wait():
@@ -427,7 +438,7 @@ func receive(p []byte, whole, wait bool, cur *piece, by *deadline, arrived <-cha
 			cur.buf.release()
 			*cur = piece{}
 		}
-		if !whole || !msg.More || n == len(p) {
+		if n == len(p) || how&filled == 0 && (how&whole == 0 || !msg.More) {
 			return n, msg, nil
 		}
 	}

@@ -11,13 +11,13 @@ import (
 // a [Dialer] or a [ListenConfig]. Its zero value is good and fast.
 type Config struct {
 	// OutStreams is how many outgoing streams to ask for, 1 to 65535. The
-	// peer may grant fewer. Zero means 64 for a Dialer, and for a
+	// peer may grant fewer. Zero means 56 for a Dialer, and for a
 	// ListenConfig as many as the peer will take, up to 1024.
 	// Each stream costs kernel memory at both ends.
 	OutStreams int
 
 	// MaxInStreams is how many incoming streams to grant at most, 1 to
-	// 65535. Zero means 64 for a Dialer, and for a ListenConfig whatever
+	// 65535. Zero means 56 for a Dialer, and for a ListenConfig whatever
 	// the peer asks for.
 	MaxInStreams int
 
@@ -136,7 +136,9 @@ type Config struct {
 
 // The defaults. The reasons are measured ones: see BenchmarkThroughput.
 const (
-	dialStreams   = 64   // each way
+	// dialStreams are those that fit into one page of kernel memory each way:
+	// 37 KB for both ends of an association, 65 KB with 64 of them.
+	dialStreams   = 56   // each way
 	listenStreams = 1024 // outgoing; a peer that names no limit gets no more
 
 	// initAttempts and rtoInitial send INIT after 0, 1, 3, 7 and 15 s and
@@ -161,8 +163,13 @@ const (
 	bufferSize = 2 << 20
 
 	// loopbackMTU is less than the 65536 of the interface lo, with which one
-	// chunk nearly fills the window and transfers stall.
-	loopbackMTU = 16384
+	// chunk nearly fills the window and transfers stall. Two chunks of half a
+	// message fit, with the headers of IPv6. It is halved for small windows.
+	loopbackMTU = messageSize/2 + 40 + 12 + 16
+
+	// loopbackRTO is rtoMin there, where nothing is ever lost but what the
+	// kernel itself drops when a window is full.
+	loopbackRTO = 20 * time.Millisecond
 
 	// messageSize is what a Write is split into.
 	messageSize = 64 << 10
@@ -253,6 +260,9 @@ func (c *Config) options(listen bool) (engine.Options, error) {
 	}
 	if o.Path.MTU == 0 && !o.Path.DiscoverMTU {
 		o.LoopbackMTU = loopbackMTU
+	}
+	if c.RTO.Min == 0 {
+		o.LoopbackRTO = min(loopbackRTO, o.RTO.Min)
 	}
 	return o, nil
 }

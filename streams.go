@@ -197,7 +197,7 @@ func (c *Conn) ReadStream(p []byte) (n int, stream uint16, err error) {
 	if !c.ok() {
 		return 0, 0, syscall.EINVAL
 	}
-	n, msg, err := c.recv(p, false)
+	n, msg, err := c.recv(p, 0)
 	return n, msg.Stream, c.opError("read", err)
 }
 
@@ -211,7 +211,7 @@ func (c *Conn) ReadMsg(p []byte) (n int, info MsgInfo, err error) {
 	if !c.ok() {
 		return 0, info, syscall.EINVAL
 	}
-	n, msg, err := c.recv(p, true)
+	n, msg, err := c.recv(p, whole)
 	return n, msgInfo(msg), c.opError("read", err)
 }
 
@@ -370,7 +370,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 	if !s.ok() {
 		return 0, syscall.EINVAL
 	}
-	n, _, err := s.recv(p, false)
+	n, _, err := s.recv(p, filled)
 	return n, s.m.c.opError("read", err)
 }
 
@@ -379,17 +379,17 @@ func (s *Stream) ReadMsg(p []byte) (int, MsgInfo, error) {
 	if !s.ok() {
 		return 0, MsgInfo{}, syscall.EINVAL
 	}
-	n, msg, err := s.recv(p, true)
+	n, msg, err := s.recv(p, whole)
 	return n, msgInfo(msg), s.m.c.opError("read", err)
 }
 
-func (s *Stream) recv(p []byte, whole bool) (n int, msg engine.Message, err error) {
+func (s *Stream) recv(p []byte, how mode) (n int, msg engine.Message, err error) {
 	s.rmu.Lock()
 	defer s.rmu.Unlock()
 	if s.m.c.closed.Load() || s.isGone() && s.hasClosed() {
 		return 0, msg, net.ErrClosed
 	}
-	return receive(p, whole, true, &s.cur, &s.read, s.arrived, s)
+	return receive(p, how, &s.cur, &s.read, s.arrived, s)
 }
 
 func (s *Stream) hasClosed() bool {

@@ -291,7 +291,7 @@ func TestStreamClosesOnlyItself(t *testing.T) {
 	watchdog(t, func() {
 		a, _ := streamPair(t, client, server)
 		b, bPeer := streamPair(t, client, server)
-		fill(t, unclaimed{client, 60})
+		fill(t, unclaimed{client, 50})
 		start := func(c net.Conn, data string) (read, write *conformance.Call) {
 			read = conformance.Start(t, func() (int, error) { return c.Read(make([]byte, 10)) })
 			write = conformance.Start(t, func() (int, error) { return c.Write([]byte(data)) })

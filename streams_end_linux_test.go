@@ -160,7 +160,7 @@ func TestReadAfterConnClose(t *testing.T) {
 // TestDataBeforeEnd ends the association with data on the way: it can be read,
 // on all streams, before the end.
 func TestDataBeforeEnd(t *testing.T) {
-	const n = 30
+	const n = 25
 	for _, tt := range []struct {
 		name string
 		end  func(c *sctpnet.Conn) error

@@ -56,7 +56,7 @@ func TestLoss(t *testing.T) {
 		client, server := pipe(t, "sctp4", "127.0.0.1:0")
 		conformance.Watchdog(t, lossLimit, func() {
 			var fs []func() error
-			for i := range 30 {
+			for i := range 25 {
 				c, s := streamPair(t, client, server)
 				want := ballast()[i:][:100_000/conformance.Slowness]
 				fs = append(fs, func() error { return errors.Join(sendAll(c, want), receiveAll(c, want)) })

@@ -99,9 +99,9 @@ func TestMsgInfo(t *testing.T) {
 			{0, 46 << 24, true, 0},
 			{0, 7, false, 3},
 			{1, 1<<32 - 1, false, 0},
-			{63, 60, false, 0},
+			{55, 60, false, 0},
 			{1, 61, false, 1},
-			{63, 5, true, 0},
+			{55, 5, true, 0},
 		}
 		s, isStream := m1.(*sctpnet.Stream)
 		for i, m := range msgs {

@@ -24,7 +24,10 @@ func TestClaimWhileReading(t *testing.T) {
 	watchdog(t, func() {
 		var calls []*conformance.Call
 		for range 3 {
-			calls = append(calls, conformance.Start(t, func() (int, error) { return client.Read(make([]byte, 10)) }))
+			calls = append(calls, conformance.Start(t, func() (int, error) {
+				n, _, err := client.ReadStream(make([]byte, 10))
+				return n, err
+			}))
 		}
 		for _, call := range calls {
 			call.Waits()

@@ -53,7 +53,8 @@ type Options struct {
 	NoDelay      bool          // do not hold small messages back
 	ReadBuffer   int           // bytes asked of the system for receiving
 	WriteBuffer  int           // and for sending
-	LoopbackMTU  int           // path MTU where the path is the loopback interface
+	LoopbackMTU  int           // path MTU where the path is the loopback interface,
+	LoopbackRTO  time.Duration // and RTO.Min there
 	Events       bool          // tell the Owner of all events, not of stream resets only,
 	SenderDry    bool          // and also of this one
 
@@ -147,6 +148,9 @@ type Conn interface {
 	// ended and its messages are read, Recv returns the same error every
 	// time.
 	Recv(p []byte, whole bool) (int, Message, error)
+	// Read fills p with the bytes of as many messages as there are. Apart from
+	// that it is Recv.
+	Read(p []byte) (int, error)
 	// SendBatch sends each of msgs as one message, and returns how many were
 	// sent. Messages of another Send may come between them.
 	SendBatch(msgs []Msg) (int, error)

@@ -94,7 +94,7 @@ func (b *batch) doSend(fd uintptr) bool {
 	for ; k < len(b.msgs); k++ {
 		m, o := &b.msgs[k], &b.ops[k]
 		o.msg = m.Message
-		if sent += len(m.Data); len(m.Data) == 0 || c.turn > 0 && c.sent+sent >= c.turn {
+		if sent += len(m.Data); len(m.Data) == 0 || c.turns.isDue(sent) {
 			break
 		}
 		if o.putTo(int(fd)) != nil {
@@ -114,7 +114,7 @@ func (b *batch) doSend(fd uintptr) bool {
 	case 0:
 		b.n = int(r)
 		for _, m := range b.msgs[:b.n] {
-			c.sent += len(m.Data)
+			c.turns.sent += len(m.Data)
 		}
 	case unix.EINTR, unix.EAGAIN:
 	default:
@@ -129,6 +129,9 @@ func (c *conn) RecvBatch(msgs []engine.Msg, whole bool) (int, error) {
 }
 
 func (c *conn) recvBatch(msgs []engine.Msg, whole, eager, owner bool) (int, error) {
+	if err := c.inform(); err != nil {
+		return 0, err
+	}
 	b := newBatch(c, owner, msgs)
 	defer b.done()
 	b.eager = eager

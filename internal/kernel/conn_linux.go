@@ -4,7 +4,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -39,53 +38,76 @@ type conn struct {
 
 	failed sync.Mutex // held while reading without the poller
 
-	// turn is how many bytes are sent over the loopback interface before the
-	// reader there has its turn, if there is one processor for both; else 0.
-	// sent counts towards it, under the poller's lock for writers.
-	turn, sent int
+	turns turns // of the writer, under the poller's lock for writers
 
-	taken   atomic.Bool // there is an owner, to whom Send and Recv are left
-	partial bool        // the last Send was cut short; under the poller's lock for writers
-	note    []byte      // a notification so far; under the one for readers,
-	events  parser      // as is this
+	informs  atomic.Bool // messages come with their info
+	taken    atomic.Bool // there is an owner, to whom Send and Recv are left
+	partial  bool        // the last Send was cut short; under the poller's lock for writers
+	note     []byte      // a notification so far; under the one for readers,
+	events   parser      // as is this
+	forecast             // and this
 }
 
-// newConn takes over a socket whose handshake is done. bound is what it was
-// bound to, nil for nothing; remote is what was dialled, or nil to ask the
-// association.
-func newConn(sk *socket, o engine.Options, bound, remote *engine.Addr) (*conn, error) {
-	c := &conn{socket: sk, remote: remote}
-	err := c.control(func(fd int) error {
-		st, err := assocStatus(fd)
-		if err != nil {
-			c.ended.Store(true) // the peer is gone already
+// An origin is how an association came about.
+type origin struct {
+	options engine.Options
+	bound   *engine.Addr // what its socket was bound to, nil for nothing
+	remote  *engine.Addr // what was dialled, if it was
+	foreign bool         // somebody else may have set options too
+	status  *sctp.Status // if it is known
+
+	loopbackRTO bool // it is set already
+}
+
+// newConn takes over a socket whose handshake is done.
+func newConn(sk *socket, from origin) (*conn, error) {
+	c := &conn{socket: sk, remote: from.remote}
+	o := from.options
+	err := c.control(func(fd int) (err error) {
+		st := from.status
+		if st == nil {
+			s, err := assocStatus(fd)
+			if err != nil {
+				c.ended.Store(true) // the peer is gone already
+			}
+			st = &s
 		}
 		c.setStreams(st.Ostreams, st.Instreams)
-		if pr, err := defaultReliability(fd); err == nil {
-			c.reliability.Store(packReliability(pr))
+		pr := o.PartialReliability
+		if from.foreign {
+			if v, err := defaultReliability(fd); err == nil {
+				pr = v
+			}
 		}
-		interleaved, err := optInterleaving.getValue(fd)
-		c.interleaved = err == nil && interleaved != 0
+		c.reliability.Store(packReliability(pr))
+		if o.Interleaving || from.foreign {
+			v, err := optInterleaving.getValue(fd)
+			c.interleaved = err == nil && v != 0
+		}
 		primary, _, _ := parseSockaddr(st.PrimaryPeerAddr.Address[:])
 		if c.remote == nil {
 			c.remote = peerAddr(fd, primary)
 		}
-		if c.local, err = localAddr(fd, bound, c.remote); err != nil {
+		if c.local, err = localAddr(fd, from.bound, c.remote); err != nil {
 			return err
 		}
 		// All addresses of a peer on this host are reached over the loopback
-		// interface. The MTU is asked first because it costs nothing.
-		if o.LoopbackMTU != 0 && st.PrimaryPeerAddr.MTU >= loopbackMTU && isLocal(primary.IP) {
-			if runtime.GOMAXPROCS(0) == 1 {
-				c.turn = int(st.RWND) / 4
-			}
-			// It fails only if the association has ended by now, of which
-			// the next Read or Write will tell.
-			setStruct(fd, sctp.SCTP_PEER_ADDR_PARAMS, pathParams{
-				PathMTU: uint32(o.LoopbackMTU),
-				Flags:   sppPMTUDDisable,
-			})
+		// interface. The MTU is asked first because it costs nothing. What is
+		// set here fails only if the association has ended by now, of which
+		// the next Read or Write will tell.
+		window := int(st.RWND)
+		if o.LoopbackMTU == 0 || st.PrimaryPeerAddr.MTU < loopbackMTU || !isLocal(primary.IP) {
+			c.turns.set(window / 4)
+			return nil
 		}
+		setStruct(fd, sctp.SCTP_PEER_ADDR_PARAMS, pathParams{
+			PathMTU: uint32(windowMTU(o.LoopbackMTU, window)),
+			Flags:   sppPMTUDDisable,
+		})
+		if o.LoopbackRTO != 0 && !from.loopbackRTO {
+			setRTO(fd, engine.RTO{Min: o.LoopbackRTO})
+		}
+		c.turns.set(window * 2 / 3)
 		return nil
 	})
 	return c, err
@@ -94,6 +116,22 @@ func newConn(sk *socket, o engine.Options, bound, remote *engine.Addr) (*conn, e
 // loopbackMTU is the path MTU over Linux's interface lo: 65536, of which an
 // IPv4 packet can have 65535, and SCTP the multiple of four below.
 const loopbackMTU = 65532
+
+// windowMTU is mtu, or so much less that a window holds several packets: else
+// one could be more than the receiver ever has room for.
+func windowMTU(mtu, window int) int {
+	const least = 1500
+	for window > 0 && mtu > max(window/6, least) {
+		mtu = max(mtu/2, least)
+	}
+	return mtu
+}
+
+// isLoopback reports whether an endpoint can be reached over the loopback
+// interface only.
+func isLoopback(a *engine.Addr) bool {
+	return !slices.ContainsFunc(a.IPAddrs, func(ip net.IPAddr) bool { return !ip.IP.IsLoopback() })
+}
 
 // isLocal reports whether an address is this host's.
 func isLocal(ip net.IP) bool {
@@ -126,6 +164,9 @@ func peerAddr(fd int, primary net.IPAddr) *engine.Addr {
 // localAddr is the socket's own address: what it was bound to, or where that
 // is nothing in particular, one address of the host.
 func localAddr(fd int, bound, remote *engine.Addr) (*engine.Addr, error) {
+	if bound != nil && bound.Port != 0 && !isWildcard(bound) {
+		return bound, nil
+	}
 	sa, err := unix.Getsockname(fd)
 	if err != nil {
 		return nil, os.NewSyscallError("getsockname", err)
@@ -136,6 +177,9 @@ func localAddr(fd int, bound, remote *engine.Addr) (*engine.Addr, error) {
 	}
 	if remote == nil || !isWildcard(name) {
 		return name, nil
+	}
+	if ip := remote.IPAddrs[0]; len(remote.IPAddrs) == 1 && (ip.IP.Equal(localhost4) || ip.IP.Equal(net.IPv6loopback)) {
+		return &engine.Addr{IPAddrs: one(ip), Port: name.Port}, nil // it is reached from itself
 	}
 	all, err := addrList(fd, sctp.SCTP_GET_LOCAL_ADDRS)
 	if err != nil || len(all.IPAddrs) == 0 {
@@ -153,6 +197,8 @@ func localAddr(fd int, bound, remote *engine.Addr) (*engine.Addr, error) {
 	}
 	return &engine.Addr{IPAddrs: []net.IPAddr{best}, Port: name.Port}, nil
 }
+
+var localhost4 = net.IPv4(127, 0, 0, 1)
 
 func (c *conn) LocalAddr() *engine.Addr  { return c.local }
 func (c *conn) RemoteAddr() *engine.Addr { return c.remote }

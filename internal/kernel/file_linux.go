@@ -48,7 +48,7 @@ func (Engine) FileConn(f *os.File) (engine.Conn, error) {
 	})
 	var c *conn
 	if err == nil {
-		c, err = newConn(sk, engine.Options{}, bound, nil)
+		c, err = newConn(sk, origin{bound: bound, foreign: true})
 	}
 	if err != nil {
 		sk.close()
@@ -76,7 +76,7 @@ func (Engine) FileListener(f *os.File, o engine.Options) (engine.Listener, error
 	})
 	var l *listener
 	if err == nil {
-		l, err = newListener(sk, o, bound)
+		l, err = newListener(sk, origin{options: o, bound: bound, foreign: true})
 	}
 	if err != nil {
 		sk.close()

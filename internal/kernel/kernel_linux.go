@@ -51,17 +51,26 @@ func (e *noSCTPError) Unwrap() []error { return []error{errors.ErrUnsupported, e
 // Dial makes an association with remote.
 func (Engine) Dial(ctx context.Context, s *engine.Socket, remote *engine.Addr) (engine.Conn, error) {
 	family, v6only := dialFamily(s.Network, s.Local, remote)
+	from := origin{options: s.Options, bound: s.Local, remote: remote, foreign: s.Control != nil}
+	if o := s.Options; o.LoopbackRTO != 0 && isLoopback(remote) {
+		// What is known beforehand costs no system call afterwards.
+		o.RTO.Min = o.LoopbackRTO
+		from.loopbackRTO = true
+		t := *s
+		t.Options = o
+		s = &t
+	}
 	sk, err := newSocket(ctx, s, family, v6only, remote)
 	if err != nil {
 		return nil, err
 	}
 	err = sk.bind(s.Local, family)
 	if err == nil {
-		err = sk.connect(ctx, remote)
+		from.status, err = sk.connect(ctx, remote)
 	}
 	var c *conn
 	if err == nil {
-		c, err = newConn(sk, s.Options, s.Local, remote)
+		c, err = newConn(sk, from)
 	}
 	if err != nil {
 		// An association that was just made, or is being made, goes too.
@@ -109,7 +118,7 @@ func listen(ctx context.Context, s *engine.Socket, family int, v6only bool) (*li
 	}
 	var l *listener
 	if err == nil {
-		l, err = newListener(sk, s.Options, local)
+		l, err = newListener(sk, origin{options: s.Options, bound: local, foreign: s.Control != nil})
 	}
 	if err != nil {
 		sk.close()
@@ -211,9 +220,6 @@ func adopt(fd int) (*socket, error) {
 // setAlways sets what streams need, which both sides must offer in the
 // handshake and an accepted socket inherits.
 func setAlways(fd int) error {
-	if err := setInt(fd, sctp.SOL_SCTP, optRecvRcvInfo, 1); err != nil {
-		return err
-	}
 	// Kernels before 5.0 lack one or the other of these, and do without.
 	for _, opt := range []int{optReconfigSupported, optEnableStreamReset} {
 		if err := setStruct(fd, opt, assocValue{Value: enableReconfig}); err != nil {
@@ -304,17 +310,18 @@ func (sk *socket) bind(local *engine.Addr, family int) error {
 
 var aLongTimeAgo = time.Unix(1, 0)
 
-// connect waits for the handshake with remote, or for the end of ctx.
-func (sk *socket) connect(ctx context.Context, remote *engine.Addr) error {
+// connect waits for the handshake with remote, or for the end of ctx. It
+// returns the status of the association, nil if that has ended again.
+func (sk *socket) connect(ctx context.Context, remote *engine.Addr) (st *sctp.Status, err error) {
 	list, err := appendSockaddrs(nil, remote)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	err = sk.control(func(fd int) error {
 		return unix.SetsockoptString(fd, sctp.SOL_SCTP, sctp.SCTP_SOCKOPT_CONNECTX, string(list))
 	})
 	if err != nil && err != unix.EINPROGRESS {
-		return os.NewSyscallError("connect", err)
+		return nil, os.NewSyscallError("connect", err)
 	}
 
 	// The end of ctx is a write deadline in the past, which ends the wait.
@@ -325,21 +332,34 @@ func (sk *socket) connect(ctx context.Context, remote *engine.Addr) error {
 	})
 	werr := sk.raw.Write(func(fd uintptr) bool {
 		var done bool
-		done, err = connected(int(fd))
+		done, st, err = connected(int(fd))
 		return done
 	})
 	if !stop() {
 		<-interrupted
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
 	if werr != nil {
-		return werr
+		return nil, werr
 	}
-	return os.NewSyscallError("connect", err)
+	return st, os.NewSyscallError("connect", err)
 }
 
-// connected reports whether a handshake is over, and how it ended.
-func connected(fd int) (bool, error) {
+// stateEstablished is SCTP_ESTABLISHED of enum sctp_sstat_state.
+const stateEstablished = 4
+
+// connected reports whether a handshake is over, and how it ended: with the
+// status of the association, if there still is one.
+func connected(fd int) (bool, *sctp.Status, error) {
+	if st, err := assocStatus(fd); err == nil {
+		return st.State >= stateEstablished, &st, nil
+	}
+	done, err := failed(fd)
+	return done, nil, err
+}
+
+// failed reports whether there was a handshake, and why it failed, if it did.
+func failed(fd int) (bool, error) {
 	soerr, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	if err != nil {
 		return true, err

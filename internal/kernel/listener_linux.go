@@ -10,17 +10,19 @@ import (
 // A listener is a listening socket.
 type listener struct {
 	*socket
-	options engine.Options
-	bound   *engine.Addr
-	addr    *engine.Addr
+	addr *engine.Addr
+	from origin // of what it accepts
 }
 
-func newListener(sk *socket, o engine.Options, bound *engine.Addr) (*listener, error) {
-	l := &listener{socket: sk, options: o, bound: bound}
+func newListener(sk *socket, from origin) (*listener, error) {
+	l := &listener{socket: sk, from: from}
 	err := l.control(func(fd int) (err error) {
-		l.addr, err = localAddr(fd, bound, nil)
+		l.addr, err = localAddr(fd, from.bound, nil)
 		return err
 	})
+	if err == nil && !isWildcard(from.bound) {
+		l.from.bound = l.addr // with the port that the system chose
+	}
 	return l, err
 }
 
@@ -50,7 +52,7 @@ func (l *listener) Accept() (engine.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		c, err := newConn(sk, l.options, l.bound, nil)
+		c, err := newConn(sk, l.from)
 		if err != nil {
 			sk.abort()
 			return nil, err

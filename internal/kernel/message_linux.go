@@ -27,6 +27,8 @@ type op struct {
 	err   error
 	msg   engine.Message
 	wait  bool // Recv: has waited
+	turn  bool // Send: has left the reader its turn
+	many  *gather
 
 	hdr  unix.Msghdr
 	name [unix.SizeofSockaddrInet6]byte // of Send
@@ -46,13 +48,13 @@ type op struct {
 		rcvInfo
 	}
 
-	send, recv func(fd uintptr) bool
+	send, recv, read func(fd uintptr) bool
 }
 
 var ops = sync.Pool{New: func() any {
 	o := new(op)
 	o.init()
-	o.send, o.recv = o.doSend, o.doRecv
+	o.send, o.recv, o.read = o.doSend, o.doRecv, o.doRead
 	return o
 }}
 
@@ -83,8 +85,12 @@ func (o *op) done() {
 func (o *op) clear() {
 	o.conn, o.p, o.err, o.iov.Base = nil, nil, nil, nil
 	o.hdr.Name, o.hdr.Namelen = nil, 0
-	o.n, o.size, o.whole, o.wait = 0, 0, false, false
+	o.n, o.size, o.whole, o.wait, o.turn = 0, 0, false, false, false
 	o.msg = engine.Message{}
+	if o.many != nil {
+		o.many.done()
+		o.many = nil
+	}
 }
 
 // point sets the buffer of the next system call. The op is in the heap and
@@ -139,6 +145,10 @@ func (c *conn) send(p []byte, size int, m engine.Message, owner bool) (int, erro
 
 func (o *op) doSend(fd uintptr) bool {
 	c := o.conn
+	if o.turn {
+		o.turn = false
+		c.turns.end()
+	}
 	for o.n < len(o.p) {
 		c.partial = o.n > 0
 		if o.taken() {
@@ -150,7 +160,7 @@ func (o *op) doSend(fd uintptr) bool {
 			p = p[:min(o.size, len(p))]
 		}
 		o.point(p)
-		turn := c.turn > 0 && c.sent+len(p) >= c.turn
+		turn := c.turns.isDue(len(p))
 		if err := o.putTo(int(fd)); err != nil {
 			o.err = err
 			c.partial = false
@@ -161,21 +171,17 @@ func (o *op) doSend(fd uintptr) bool {
 		switch errno {
 		case 0:
 			o.n += len(p) // all or nothing
-			c.sent += len(p)
+			c.turns.sent += len(p)
 			if turn {
-				// Wait for the acknowledgement that was asked for. A writer
-				// that never waits keeps a reader on the same processor
-				// away, as the runtime polls the network only when nothing
-				// else can run. The window then fills, the kernel sends one
-				// chunk too many, drops it on the other side, and stands
-				// still until the retransmission timer expires.
-				c.sent = 0
+				// Wait for the acknowledgement that was asked for.
+				c.turns.begin()
 				c.partial = o.n < len(o.p)
+				o.turn = true
 				return false
 			}
 		case unix.EINTR:
 		case unix.EAGAIN:
-			c.sent = 0
+			c.turns.sent = 0
 			return false
 		case unix.EMSGSIZE:
 			// The send buffer was made smaller than a message.
@@ -253,10 +259,26 @@ func (c *conn) Recv(p []byte, whole bool) (int, engine.Message, error) {
 }
 
 func (c *conn) recv(p []byte, whole, owner bool) (int, engine.Message, error) {
+	if err := c.inform(); err != nil {
+		return 0, engine.Message{}, err
+	}
 	o := newOp(c, owner, p)
 	defer o.done()
 	o.whole = whole
 	return c.receive(o, o.recv)
+}
+
+// inform has the kernel tell what messages are, which a reader of bytes does not
+// ask.
+func (c *conn) inform() error {
+	if c.informs.Load() {
+		return nil
+	}
+	err := c.control(func(fd int) error { return setInt(fd, sctp.SOL_SCTP, optRecvRcvInfo, 1) })
+	if err == nil {
+		c.informs.Store(true)
+	}
+	return err
 }
 
 // receive has the poller call recv, which is the op's doRecv and perhaps more,
@@ -309,10 +331,13 @@ func (o *op) doRecv(fd uintptr) bool {
 			o.end(engine.ErrTaken)
 			return true
 		}
-		o.point(o.p[o.n:])
-		o.control(unsafe.Pointer(&o.rctl), unsafe.Sizeof(o.rctl))
-		r, _, errno := unix.Syscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&o.hdr)), 0)
-		n := int(r)
+		var n int
+		var errno unix.Errno
+		if o.many != nil {
+			n, errno = o.many.recv(fd, o)
+		} else {
+			n, errno = o.recvmsg(fd)
+		}
 		switch {
 		case errno == unix.EINTR:
 		case errno == unix.EAGAIN && gone:
@@ -360,6 +385,14 @@ func (o *op) doRecv(fd uintptr) bool {
 			}
 		}
 	}
+}
+
+// recvmsg receives a message, or a part of one.
+func (o *op) recvmsg(fd uintptr) (int, unix.Errno) {
+	o.point(o.p[o.n:])
+	o.control(unsafe.Pointer(&o.rctl), unsafe.Sizeof(o.rctl))
+	n, _, errno := unix.Syscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&o.hdr)), 0)
+	return int(n), errno
 }
 
 // end ends a Recv with an error, unless it has a part of a message already:

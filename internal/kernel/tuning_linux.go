@@ -226,7 +226,12 @@ func tune(fd int, o engine.Options) error {
 }
 
 func setRTO(fd int, r engine.RTO) error {
-	if (r.Min == 0) != (r.Max == 0) {
+	err := optRTO.set(fd, rtoInfo{
+		Initial: milliseconds(r.Initial),
+		Max:     milliseconds(r.Max),
+		Min:     milliseconds(r.Min),
+	})
+	if errors.Is(err, unix.EINVAL) && (r.Min == 0) != (r.Max == 0) {
 		// The kernel would only say EINVAL of the two together.
 		var v rtoInfo
 		if err := optRTO.get(fd, &v); err != nil {
@@ -242,11 +247,7 @@ func setRTO(fd int, r engine.RTO) error {
 			return fmt.Errorf("%s: RTO.Min of %v would be more than RTO.Max, %v", optRTO.name, least, most)
 		}
 	}
-	return optRTO.set(fd, rtoInfo{
-		Initial: milliseconds(r.Initial),
-		Max:     milliseconds(r.Max),
-		Min:     milliseconds(r.Min),
-	})
+	return err
 }
 
 func setAssocParams(fd int, p engine.AssocParams) error {

@@ -1,0 +1,64 @@
+package kernel
+
+import (
+	"runtime"
+	"time"
+)
+
+// With one processor for both, a writer who never waits keeps a reader away: the
+// runtime polls the network only when nothing else can run. The window then
+// fills, the kernel sends one chunk too many, and either that is dropped on the
+// other side, and everything stands still until the retransmission timer
+// expires, or the other side hands over messages in pieces. So there the writer
+// waits now and then for the acknowledgement of what he has sent, which is when
+// the reader has been woken too.
+//
+// Where the acknowledgement takes its time it is not the processor that is
+// short, and to wait would only cost.
+type turns struct {
+	every int // bytes; 0 for no turns
+	sent  int // since the last one
+	start time.Time
+	pass  int // how many not to take
+}
+
+const (
+	slowTurn = 2 * time.Millisecond // after which the next ones are passed over
+	passOver = 63
+)
+
+// set has the writer wait each time that he has sent so many bytes, if
+// there is one processor.
+func (t *turns) set(every int) {
+	const least = 32 << 10 // less would be waiting all the time
+	if runtime.GOMAXPROCS(0) == 1 && every >= least {
+		t.every = every
+	}
+}
+
+// isDue reports whether the writer is to wait when he has sent n bytes more.
+func (t *turns) isDue(n int) bool {
+	if t.every == 0 || t.sent+n < t.every {
+		return false
+	}
+	if t.pass > 0 {
+		t.pass--
+		t.sent = 0
+		return false
+	}
+	return true
+}
+
+// begin and end are called before and after the wait.
+func (t *turns) begin() {
+	t.sent = 0
+	t.start = time.Now()
+}
+
+func (t *turns) end() {
+	if time.Since(t.start) > slowTurn {
+		t.pass = passOver
+		return
+	}
+	runtime.Gosched() // the reader is behind in the queue
+}
