@@ -37,6 +37,7 @@ func failover(n *network, s *side) (*result.Sample, error) {
 	if err != nil {
 		return nil, err
 	}
+	pauses := watchPauses()
 	done := make(chan error, 2)
 	go func() {
 		p := make([]byte, 1000)
@@ -93,6 +94,7 @@ func failover(n *network, s *side) (*result.Sample, error) {
 		}
 	}
 	return &result.Sample{Values: map[string]float64{
+		"pause ms": pauses.end(),
 		"stall ms": stall.Seconds() * 1e3,
 		"lost":     float64(lost),
 		"doubled":  float64(doubled),

@@ -110,6 +110,7 @@ func (l *lanes) latencies(d time.Duration, bulk bool) (*result.Sample, error) {
 		start     = time.Now()
 		elapsed   time.Duration
 	)
+	pauses := watchPauses()
 	for i, w := range small {
 		go func() {
 			p := make([]byte, smallFrame)
@@ -184,7 +185,7 @@ func (l *lanes) latencies(d time.Duration, bulk bool) (*result.Sample, error) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	s := &result.Sample{Values: map[string]float64{}, Quantiles: result.Quantiles(values)}
+	s := &result.Sample{Values: map[string]float64{"pause ms": pauses.end()}, Quantiles: result.Quantiles(values)}
 	for name, q := range map[string]float64{"p50 ms": 0.5, "p95 ms": 0.95, "p99 ms": 0.99, "max ms": 1} {
 		s.Values[name] = result.Quantile(values, q)
 	}

@@ -27,7 +27,7 @@ func printTable(r *result.Run, k result.Key) {
 			fmt.Fprintf(w, "  %s\t%s\t%s\t(%s – %s)", side, metric,
 				short(result.Median(v)), short(result.Min(v)), short(result.Max(v)))
 			for _, to := range sides {
-				if !compared(side, to) || slices.Contains([]string{"B/read", "stall ms", "stops", "allocs/op"}, metric) {
+				if !result.Compared(side, to) || slices.Contains([]string{"B/read", "stall ms", "stops", "allocs/op", "pause ms"}, metric) {
 					continue
 				}
 				if ratios := r.Ratios(k, side, to, metric); len(ratios) > 0 {
@@ -43,21 +43,6 @@ func printTable(r *result.Run, k result.Key) {
 			fmt.Fprintf(w, "  %s\tfailed\t%s\n", side, e)
 		}
 	}
-}
-
-// compared reports whether a ratio of two sides says something: C is compared
-// with C, and Go with TCP and with the same protocol in C.
-func compared(side, to string) bool {
-	isC := strings.HasPrefix(side, "c-")
-	switch {
-	case side == to, side == "ishidawataru":
-		return false
-	case to == "c-tcp":
-		return side == "tcp" || isC
-	case to == "c-sctp", to == "ishidawataru":
-		return strings.HasPrefix(side, "sctpnet")
-	}
-	return strings.HasPrefix(side, "sctpnet") && (!strings.HasPrefix(to, "sctpnet,") || strings.HasSuffix(to, "at a time"))
 }
 
 func countersText(counters map[string]float64) string {

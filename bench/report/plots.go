@@ -12,6 +12,7 @@ import (
 	"github.com/sctpnet/sctpnet/bench/internal/result"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
@@ -19,7 +20,7 @@ import (
 
 const (
 	width  = 15 * vg.Centimeter
-	height = 8 * vg.Centimeter
+	height = 9 * vg.Centimeter
 )
 
 // plots draws all the plots into the folder.
@@ -49,11 +50,23 @@ func plots(r *result.Run, folder string) error {
 	return nil
 }
 
-// save draws plots side by side into a file.
+// save draws plots side by side into a file. Several have the legend of the
+// first one in common, below them.
 func save(plots []*plot.Plot, file string) error {
 	c := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(120), vgimg.UseBackgroundColor(color.White))
 	tiles := draw.Tiles{Rows: 1, Cols: len(plots), PadX: vg.Millimeter * 4, PadTop: vg.Millimeter, PadRight: vg.Millimeter * 2, PadLeft: vg.Millimeter, PadBottom: vg.Millimeter}
-	canvases := plot.Align([][]*plot.Plot{plots}, tiles, draw.New(c))
+	all := draw.New(c)
+	if len(plots) > 1 {
+		legend := plots[0].Legend
+		for _, p := range plots {
+			p.Legend = plot.NewLegend()
+		}
+		legend.Left = true
+		const strip = 1.9 * vg.Centimeter
+		legend.Draw(draw.Crop(all, width/3, 0, vg.Millimeter, strip-height))
+		all = draw.Crop(all, 0, 0, strip, 0)
+	}
+	canvases := plot.Align([][]*plot.Plot{plots}, tiles, all)
 	for i, p := range plots {
 		p.Draw(canvases[0][i])
 	}
@@ -96,7 +109,12 @@ func newPlot(title, x, y string) *plot.Plot {
 	p.X.Label.TextStyle.Font.Size, p.Y.Label.TextStyle.Font.Size = vg.Points(9), vg.Points(9)
 	p.X.Tick.Label.Font.Size, p.Y.Tick.Label.Font.Size = vg.Points(8), vg.Points(8)
 	p.Title.Padding = vg.Points(4)
-	p.Add(plotter.NewGrid())
+	for _, style := range []*text.Style{&p.Title.TextStyle, &p.Legend.TextStyle, &p.X.Label.TextStyle, &p.Y.Label.TextStyle, &p.X.Tick.Label, &p.Y.Tick.Label} {
+		style.Font.Variant = "Sans"
+	}
+	grid := plotter.NewGrid()
+	grid.Vertical.Color, grid.Horizontal.Color = color.Gray{0xdd}, color.Gray{0xdd}
+	p.Add(grid)
 	return p
 }
 
@@ -137,9 +155,9 @@ func throughput(r *result.Run) ([]*plot.Plot, error) {
 		p.Add(l, points)
 		p.Legend.Add(label(side), l, points)
 	}
-	p.Legend.Left, p.Legend.Top = true, true
-	p.Y.Min = 0.1
-	p.Y.Max = 10000
+	p.Legend.Left = true
+	p.Legend.XOffs, p.Legend.YOffs = vg.Points(8), vg.Points(8)
+	p.Y.Min, p.Y.Max = 0.1, 10000
 	return []*plot.Plot{p}, nil
 }
 
@@ -150,7 +168,7 @@ func late(r *result.Run, name, title string) ([]*plot.Plot, error) {
 		if k.Case != name {
 			continue
 		}
-		p := newPlot(title+k.Param, "ms", "part of messages that are later")
+		p := newPlot(title+k.Param, "ms", "part that is later")
 		p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
 		p.X.Tick.Marker, p.Y.Tick.Marker = decades{}, decades{}
 		for _, side := range sorted(r.Sides(k)) {
@@ -169,13 +187,8 @@ func late(r *result.Run, name, title string) ([]*plot.Plot, error) {
 			p.Add(l)
 			p.Legend.Add(label(side), l)
 		}
-		p.Legend.Top = true
 		p.X.Min, p.Y.Min, p.Y.Max = 9, 0.001, 1
 		plots = append(plots, p)
-	}
-	for _, p := range plots[1:] {
-		p.Legend = plot.NewLegend() // the same
-		p.Y.Label.Text = ""
 	}
 	return plots, nil
 }
@@ -203,16 +216,16 @@ func bars(r *result.Run, name, metric, title string) ([]*plot.Plot, error) {
 			bar.Horizontal = true
 			bar.XMin = float64(i)
 			bar.Color, bar.LineStyle.Width = style(side).Color, 0
-			text, err := plotter.NewLabels(plotter.XYLabels{
+			figure, err := plotter.NewLabels(plotter.XYLabels{
 				XYs:    plotter.XYs{{X: result.Median(v), Y: float64(i)}},
 				Labels: []string{" " + spread(v)},
 			})
 			if err != nil {
 				return nil, err
 			}
-			text.TextStyle[0].Font.Size = vg.Points(8)
-			text.TextStyle[0].YAlign = draw.YCenter
-			p.Add(bar, text)
+			figure.TextStyle[0].Font.Size, figure.TextStyle[0].Font.Variant = vg.Points(8), "Sans"
+			figure.TextStyle[0].YAlign = draw.YCenter
+			p.Add(bar, figure)
 			p.X.Max = max(p.X.Max, result.Median(v)*1.35)
 			names = append(names, label(side))
 			i++
@@ -231,13 +244,13 @@ type decades struct{}
 func (decades) Ticks(low, high float64) []plot.Tick {
 	var ticks []plot.Tick
 	steps := []float64{1, 2, 5}
-	if high/low > 500 {
+	if high/low > 150 {
 		steps = steps[:1]
 	}
 	for e := math.Floor(math.Log10(low)); e <= math.Ceil(math.Log10(high)); e++ {
 		for _, m := range steps {
 			if v := m * math.Pow(10, e); v >= low*0.999 && v <= high*1.001 {
-				ticks = append(ticks, plot.Tick{Value: v, Label: strconv.FormatFloat(v, 'g', 4, 64)})
+				ticks = append(ticks, plot.Tick{Value: v, Label: strconv.FormatFloat(v, 'f', -1, 64)})
 			}
 		}
 	}

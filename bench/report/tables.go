@@ -65,7 +65,9 @@ func about(runs ...*result.Run) string {
 	row("processors", func(r *result.Run) string { return fmt.Sprint(r.CPUs) })
 	row("Go", func(r *result.Run) string { return r.Go })
 	row("commit", func(r *result.Run) string { return r.Commit })
-	row("options", func(r *result.Run) string { return "`" + strings.Join(r.Args, " ") + "`" })
+	row("options", func(r *result.Run) string {
+		return "`" + strings.ReplaceAll(strings.Join(r.Args, " "), "|", `\|`) + "`"
+	})
 	row("rounds", func(r *result.Run) string {
 		n := 0
 		for _, s := range r.Samples {
@@ -117,7 +119,7 @@ func (s spec) table(r *result.Run, name string) string {
 			}
 			for _, to := range s.to {
 				ratio := ""
-				if v := r.Ratios(k, side, to, s.ratio); len(v) > 0 && side != to {
+				if v := r.Ratios(k, side, to, s.ratio); len(v) > 0 && result.Compared(side, to) {
 					ratio = short(result.Median(v))
 				}
 				row = append(row, ratio)

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -45,6 +46,10 @@ type Sample struct {
 	// Quantiles are those of a sample that has many values of its own, such
 	// as latencies: 1001 of them, from the least to the greatest.
 	Quantiles []float64 `json:",omitempty"`
+
+	// Repeats is how often the sample was taken before, and dropped because
+	// the machine had stood still.
+	Repeats int `json:",omitempty"`
 
 	Error string `json:",omitempty"`
 }
@@ -230,4 +235,19 @@ func quantile(sorted []float64, q float64) float64 {
 		return sorted[len(sorted)-1]
 	}
 	return sorted[i] + (x-float64(i))*(sorted[i+1]-sorted[i])
+}
+
+// Compared reports whether the ratio of two sides says something: C is compared
+// with C; Go with TCP, and with the same protocol in C.
+func Compared(side, to string) bool {
+	isSCTP := strings.HasPrefix(side, "sctpnet")
+	switch {
+	case side == to:
+		return false
+	case to == "c-tcp":
+		return side == "tcp" || side == "c-sctp"
+	case strings.HasPrefix(to, "sctpnet, ") && !strings.HasSuffix(to, "at a time"):
+		return false
+	}
+	return isSCTP
 }
