@@ -94,10 +94,7 @@ type spec struct {
 
 func (s spec) table(r *result.Run, name string) string {
 	var rows [][]string
-	head := []string{"", ""}
-	for _, m := range s.metrics {
-		head = append(head, m)
-	}
+	head := append([]string{"", ""}, s.metrics...)
 	for _, to := range s.to {
 		head = append(head, "to "+label(to))
 	}
