@@ -120,6 +120,15 @@ func runAll() error {
 		}
 	}
 	fmt.Printf("\n%.0f s\n", r.Seconds)
+	failed := 0
+	for _, s := range r.Samples {
+		if s.Error != "" {
+			failed++
+		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %d samples failed", failed, len(r.Samples))
+	}
 	return nil
 }
 

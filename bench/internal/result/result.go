@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -200,12 +201,13 @@ func (r *Run) Pooled(k Key, side string) []float64 {
 	return all
 }
 
-// Quantiles returns the 1001 quantiles of values that a Sample keeps.
+// Quantiles returns the 1001 quantiles of values that a Sample keeps, to two
+// decimals.
 func Quantiles(values []float64) []float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	q := make([]float64, 1001)
 	for i := range q {
-		q[i] = quantile(sorted, float64(i)/1000)
+		q[i] = math.Round(quantile(sorted, float64(i)/1000)*100) / 100
 	}
 	return q
 }
