@@ -1,0 +1,287 @@
+/*
+ * pair is both ends of one connection in C, the limit that Go is compared
+ * with: two threads of one process, with blocking sockets and plain send and
+ * recv. It prints its figures as JSON.
+ *
+ *	pair sctp bulk ADDRESS CLIENT-NETNS SERVER-NETNS key=value...
+ *	pair tcp pingpong ...
+ *
+ * The keys are the size of a write and of a read, milliseconds to run and, for
+ * SCTP, the settings that sctpnet was found to have. TCP has its defaults, and
+ * no Nagle, as in Go.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/sctp.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { tick_ms = 5 };
+
+static int is_sctp, argc_;
+static char **argv_;
+static char *client_netns, *server_netns;
+static struct sockaddr_in addr = { .sin_family = AF_INET };
+static long size, message, read_buffer;
+
+static atomic_int stop, sender_done, receiver_done;
+static atomic_long sent, received, reads;
+static double first, last;
+
+static long check(const char *what, long result)
+{
+	if (result < 0) {
+		perror(what);
+		exit(1);
+	}
+	return result;
+}
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+/* get returns the value of a key, or -1. */
+static long get(const char *key)
+{
+	size_t n = strlen(key);
+
+	for (int i = 6; i < argc_; i++)
+		if (strncmp(argv_[i], key, n) == 0 && argv_[i][n] == '=')
+			return atol(argv_[i] + n + 1);
+	return -1;
+}
+
+static void enter(const char *netns)
+{
+	int fd = check(netns, open(netns, O_RDONLY | O_CLOEXEC));
+
+	check("setns", setns(fd, CLONE_NEWNET));
+	close(fd);
+}
+
+static void set_int(int fd, int level, int option, const char *key)
+{
+	int value = get(key);
+
+	if (value >= 0)
+		check(key, setsockopt(fd, level, option, &value, sizeof(value)));
+}
+
+static int make_socket(void)
+{
+	int on = 1;
+	int fd = check("socket", socket(AF_INET, SOCK_STREAM, is_sctp ? IPPROTO_SCTP : IPPROTO_TCP));
+	struct sctp_initmsg init = { 0 };
+	struct sctp_rtoinfo rto = { 0 };
+	struct sctp_sack_info sack = { 0 };
+
+	if (!is_sctp) {
+		check("TCP_NODELAY", setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)));
+		return fd;
+	}
+	set_int(fd, IPPROTO_SCTP, SCTP_NODELAY, "nodelay");
+	set_int(fd, SOL_SOCKET, SO_RCVBUF, "rcvbuf");
+	set_int(fd, SOL_SOCKET, SO_SNDBUF, "sndbuf");
+	if (get("streams") > 0) {
+		init.sinit_num_ostreams = init.sinit_max_instreams = get("streams");
+		check("SCTP_INITMSG", setsockopt(fd, IPPROTO_SCTP, SCTP_INITMSG, &init, sizeof(init)));
+	}
+	if (get("rto_min") > 0) {
+		rto.srto_initial = get("rto_initial");
+		rto.srto_min = get("rto_min");
+		rto.srto_max = get("rto_max");
+		check("SCTP_RTOINFO", setsockopt(fd, IPPROTO_SCTP, SCTP_RTOINFO, &rto, sizeof(rto)));
+	}
+	if (get("sack_freq") > 0) {
+		sack.sack_delay = get("sack_delay");
+		sack.sack_freq = get("sack_freq");
+		check("SCTP_DELAYED_SACK", setsockopt(fd, IPPROTO_SCTP, SCTP_DELAYED_SACK, &sack, sizeof(sack)));
+	}
+	return fd;
+}
+
+/* connected sets what needs an association. */
+static int connected(int fd)
+{
+	struct sctp_paddrparams path = { .spp_flags = SPP_PMTUD_DISABLE };
+
+	if (is_sctp && get("mtu") > 0) {
+		path.spp_pathmtu = get("mtu");
+		check("SCTP_PEER_ADDR_PARAMS", setsockopt(fd, IPPROTO_SCTP, SCTP_PEER_ADDR_PARAMS, &path, sizeof(path)));
+	}
+	return fd;
+}
+
+static void send_all(int fd, const char *p, long n)
+{
+	while (n > 0) {
+		long k = n < message ? n : message;
+
+		k = check("send", send(fd, p, k, MSG_NOSIGNAL));
+		p += k;
+		n -= k;
+	}
+}
+
+static int recv_all(int fd, char *p, long n)
+{
+	while (n > 0) {
+		long k = check("recv", recv(fd, p, n, 0));
+
+		if (k == 0)
+			return 0;
+		p += k;
+		n -= k;
+	}
+	return 1;
+}
+
+static int dial(void)
+{
+	int fd;
+
+	enter(client_netns);
+	fd = make_socket();
+	check("connect", connect(fd, (struct sockaddr *)&addr, sizeof(addr)));
+	return connected(fd);
+}
+
+static void *bulk_send(void *unused)
+{
+	int fd = dial();
+	char *p = calloc(1, size);
+
+	while (!stop) {
+		send_all(fd, p, size);
+		sent += size;
+	}
+	sender_done = 1;
+	close(fd);
+	return unused;
+}
+
+/* What is measured ends with the data, not with the connection. */
+static void *bulk_recv(void *listener)
+{
+	int fd = connected(check("accept", accept(*(int *)listener, NULL, NULL)));
+	char *p = malloc(read_buffer);
+
+	while (!sender_done || received < sent) {
+		long n = check("recv", recv(fd, p, read_buffer, 0));
+
+		if (n == 0)
+			break;
+		if (received == 0)
+			first = now();
+		received += n;
+		reads++;
+		if (stop)
+			last = now();
+	}
+	if (last == 0)
+		last = now();
+	receiver_done = 1;
+	return NULL;
+}
+
+static void *ping(void *unused)
+{
+	int fd = dial();
+	char *p = calloc(1, size);
+
+	first = now();
+	while (!stop) {
+		send_all(fd, p, size);
+		recv_all(fd, p, size);
+		received++;
+	}
+	last = now();
+	receiver_done = 1;
+	close(fd);
+	return unused;
+}
+
+static void *pong(void *listener)
+{
+	int fd = connected(check("accept", accept(*(int *)listener, NULL, NULL)));
+	char *p = malloc(size);
+
+	while (recv_all(fd, p, size))
+		send_all(fd, p, size);
+	close(fd);
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	int listener, bulk;
+	cpu_set_t cpus;
+	socklen_t addrlen = sizeof(addr);
+	pthread_t client, server;
+	long seen = 0;
+	double start, moved, stall = 0;
+
+	if (argc < 6) {
+		fprintf(stderr, "usage: pair tcp|sctp bulk|pingpong ADDRESS CLIENT-NETNS SERVER-NETNS key=value...\n");
+		return 2;
+	}
+	argc_ = argc;
+	argv_ = argv;
+	is_sctp = strcmp(argv[1], "sctp") == 0;
+	bulk = strcmp(argv[2], "bulk") == 0;
+	addr.sin_addr.s_addr = inet_addr(argv[3]);
+	client_netns = argv[4];
+	server_netns = argv[5];
+	size = get("size");
+	read_buffer = get("read");
+	message = get("message") > 0 ? get("message") : size;
+
+	/* One exchange after the other is quickest on one processor. */
+	if (!bulk) {
+		CPU_ZERO(&cpus);
+		CPU_SET(sched_getcpu(), &cpus);
+		check("sched_setaffinity", sched_setaffinity(0, sizeof(cpus), &cpus));
+	}
+	enter(server_netns);
+	listener = make_socket();
+	check("bind", bind(listener, (struct sockaddr *)&addr, sizeof(addr)));
+	check("listen", listen(listener, 1));
+	check("getsockname", getsockname(listener, (struct sockaddr *)&addr, &addrlen));
+	pthread_create(&server, NULL, bulk ? bulk_recv : pong, &listener);
+	pthread_create(&client, NULL, bulk ? bulk_send : ping, NULL);
+
+	/* Looking on from outside keeps the clock out of each read. */
+	start = moved = now();
+	while (!receiver_done) {
+		double t;
+
+		usleep(tick_ms * 1000);
+		t = now();
+		if (received != seen || receiver_done) {
+			seen = received;
+			moved = t;
+		} else if (seen > 0 && t - moved > stall) {
+			stall = t - moved;
+		}
+		if (t - start > get("ms") / 1e3)
+			stop = 1;
+	}
+	printf("{\"count\":%ld,\"seconds\":%.6f,\"reads\":%ld,\"stall\":%.6f}\n", (long)received, last - first, (long)reads, stall);
+	return 0;
+}

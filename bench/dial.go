@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/sctpnet/sctpnet/bench/internal/result"
+)
+
+func dialTests() []test {
+	var tests []test
+	for _, n := range []int{1, 8} {
+		for _, s := range []side{tcp, zero} {
+			t := test{name: "dial", param: fmt.Sprintf("%d at once", n), side: s.name, link: loopback}
+			t.run = func(nw *network) (*result.Sample, error) { return dial(nw, &s, n, t.time()) }
+			tests = append(tests, t)
+		}
+	}
+	return tests
+}
+
+// dial has n goroutines dial, accept and close, one after the other each.
+func dial(nw *network, s *side, n int, d time.Duration) (*result.Sample, error) {
+	var ln net.Listener
+	err := nw.server.do(func() (err error) {
+		ln, err = s.listen(nw.host + ":0")
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var (
+		stop  atomic.Bool
+		count atomic.Int64
+		done  = make(chan error, n)
+	)
+	time.AfterFunc(d, func() { stop.Store(true) })
+	start := time.Now()
+	for range n {
+		go func() {
+			done <- nw.client.do(func() error {
+				for !stop.Load() {
+					client, err := s.dial(ln.Addr().String())
+					if err != nil {
+						return err
+					}
+					server, err := ln.Accept()
+					if err != nil {
+						return err
+					}
+					client.Close()
+					server.Close()
+					count.Add(1)
+				}
+				return nil
+			})
+		}()
+	}
+	for range n {
+		if err := <-done; err != nil {
+			return nil, err
+		}
+	}
+	return &result.Sample{Values: map[string]float64{"/s": float64(count.Load()) / time.Since(start).Seconds()}}, nil
+}

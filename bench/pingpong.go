@@ -1,0 +1,74 @@
+package main
+
+import (
+	"io"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/sctpnet/sctpnet/bench/internal/result"
+)
+
+const pingSize = 64
+
+func pingPongTests(r *result.Run) []test {
+	base := test{name: "pingpong", param: sizeName(pingSize), link: loopback}
+	var tests []test
+	for _, s := range []side{tcp, zero, ishidawataru} {
+		t := base
+		t.side = s.name
+		t.run = func(n *network) (*result.Sample, error) {
+			client, server, err := s.pair(n)
+			if err != nil {
+				return nil, err
+			}
+			return pingPong(t.time(), client, server)
+		}
+		tests = append(tests, t)
+	}
+	return slices.Concat(tests, cSides(r, base, "pingpong", pingSize, pingPongSample))
+}
+
+// pingPong sends a few bytes there and back, one at a time.
+func pingPong(d time.Duration, client, server io.ReadWriter) (*result.Sample, error) {
+	go func() {
+		p := make([]byte, pingSize)
+		for {
+			if _, err := io.ReadFull(server, p); err != nil {
+				return
+			}
+			if _, err := server.Write(p); err != nil {
+				return
+			}
+		}
+	}()
+	var stop atomic.Bool
+	time.AfterFunc(d, func() { stop.Store(true) })
+	p := make([]byte, pingSize)
+	before := mallocs()
+	start, count := time.Now(), 0
+	for !stop.Load() {
+		if _, err := client.Write(p); err != nil {
+			return nil, err
+		}
+		if _, err := io.ReadFull(client, p); err != nil {
+			return nil, err
+		}
+		count++
+	}
+	sample := pingPongSample(&pairResult{Count: float64(count), Seconds: time.Since(start).Seconds()})
+	sample.Values["allocs/op"] = (mallocs() - before) / float64(4*count) // two writes and two reads
+	return sample, nil
+}
+
+func pingPongSample(p *pairResult) *result.Sample {
+	return &result.Sample{Values: map[string]float64{"µs": p.Seconds / p.Count * 1e6}}
+}
+
+// mallocs counts the allocations so far.
+func mallocs() float64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.Mallocs)
+}

@@ -1,0 +1,73 @@
+// Report makes the plots and the tables of docs/performance.md from kept
+// results. From the folder bench, the command is
+//
+//	go run ./report
+//
+// It replaces what is between the lines <!-- begin NAME --> and <!-- end -->
+// of the page by the table of that name.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/sctpnet/sctpnet/bench/internal/result"
+)
+
+func main() {
+	docs := flag.String("docs", "../docs", "the `folder` of performance.md and its plots")
+	kept := flag.String("results", "results", "the `folder` of the results")
+	flag.Parse()
+	if err := report(*docs, *kept); err != nil {
+		fmt.Fprintln(os.Stderr, "report:", err)
+		os.Exit(1)
+	}
+}
+
+func report(docs, kept string) error {
+	uml, err := result.Load(filepath.Join(kept, "uml.json"))
+	if err != nil {
+		return err
+	}
+	qemu, err := result.Load(filepath.Join(kept, "qemu.json"))
+	if err != nil {
+		return err
+	}
+	if err := plots(uml, docs); err != nil {
+		return err
+	}
+	page := filepath.Join(docs, "performance.md")
+	text, err := os.ReadFile(page)
+	if err != nil {
+		return err
+	}
+	new, err := fill(string(text), tables(uml, qemu))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(page, []byte(new), 0o644)
+}
+
+var marked = regexp.MustCompile(`(?s)<!-- begin ([a-z0-9-]+) -->\n.*?<!-- end -->`)
+
+// fill puts the tables between their marks.
+func fill(text string, tables map[string]string) (string, error) {
+	var missing []string
+	text = marked.ReplaceAllStringFunc(text, func(block string) string {
+		name := marked.FindStringSubmatch(block)[1]
+		table, ok := tables[name]
+		if !ok {
+			missing = append(missing, name)
+			return block
+		}
+		return "<!-- begin " + name + " -->\n\n" + table + "\n<!-- end -->"
+	})
+	if missing != nil {
+		return "", fmt.Errorf("the page asks for unknown tables: %s", strings.Join(missing, ", "))
+	}
+	return text, nil
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/sctpnet/sctpnet/bench/internal/result"
+)
+
+// tables returns the page's tables by name, in Markdown.
+func tables(uml, qemu *result.Run) map[string]string {
+	bulk := spec{
+		metrics: []string{"MB/s", "B/read", "stall ms"},
+		ratio:   "MB/s",
+		to:      []string{"tcp", "c-tcp", "c-sctp"},
+		counters: []string{
+			"SctpT3RtxExpireds", "SctpFastRetransmits", "SctpInDataChunkDiscards", "SctpDelaySackExpireds",
+		},
+	}
+	ping := spec{metrics: []string{"µs"}, ratio: "µs", to: []string{"tcp", "c-tcp", "c-sctp", "ishidawataru"}}
+	stw := spec{
+		metrics: []string{"stop p50 µs", "stop p99 µs", "stop max µs", "MB/s"},
+		ratio:   "stop p99 µs", to: []string{"tcp"},
+	}
+	tcps := []string{"tcp, one connection", "tcp, ten connections"}
+	latency := spec{metrics: []string{"p50 ms", "p95 ms", "p99 ms", "max ms"}, ratio: "p99 ms", to: tcps}
+	beside := latency
+	beside.metrics = append(slices.Clone(latency.metrics), "bulk MB/s")
+	return map[string]string{
+		"about":         about(uml, qemu),
+		"targets":       targets(uml, qemu),
+		"bulk-lo":       bulk.table(uml, "bulk-lo"),
+		"bulk-veth":     bulk.table(uml, "bulk-veth"),
+		"bulk-delay":    bulk.table(uml, "bulk-delay"),
+		"bulk-qemu":     bulk.table(qemu, "bulk-lo"),
+		"streams-bulk":  spec{metrics: bulk.metrics, ratio: "MB/s", to: []string{"sctpnet"}}.table(uml, "streams-bulk"),
+		"batch":         spec{metrics: bulk.metrics, ratio: "MB/s", to: []string{"tcp", "c-sctp", "sctpnet, one at a time"}}.table(uml, "batch"),
+		"pingpong":      ping.table(uml, "pingpong"),
+		"pingpong-qemu": ping.table(qemu, "pingpong"),
+		"dial":          spec{metrics: []string{"/s"}, ratio: "/s", to: []string{"tcp"}}.table(uml, "dial"),
+		"idle":          spec{metrics: []string{"MB", "heap KB/end", "s"}, ratio: "MB", to: []string{"tcp"}}.table(uml, "idle"),
+		"stw":           stw.table(uml, "stw"),
+		"stw-qemu":      stw.table(qemu, "stw"),
+		"loss":          latency.table(uml, "loss"),
+		"beside":        beside.table(uml, "beside"),
+		"files":         spec{metrics: []string{"s", "MB/s"}, ratio: "MB/s", to: []string{"tcp, one connection", "ishidawataru, three streams"}}.table(uml, "files"),
+		"failover":      spec{metrics: []string{"stall ms", "lost", "doubled"}}.table(uml, "failover"),
+	}
+}
+
+// about says what the results were made on.
+func about(runs ...*result.Run) string {
+	var b strings.Builder
+	b.WriteString("| | " + strings.Repeat("| ", len(runs)) + "\n|---|" + strings.Repeat("---|", len(runs)) + "\n")
+	row := func(name string, value func(r *result.Run) string) {
+		fmt.Fprintf(&b, "| %s |", name)
+		for _, r := range runs {
+			fmt.Fprintf(&b, " %s |", value(r))
+		}
+		b.WriteByte('\n')
+	}
+	row("kernel", func(r *result.Run) string { return "Linux " + r.Kernel })
+	row("processors", func(r *result.Run) string { return fmt.Sprint(r.CPUs) })
+	row("Go", func(r *result.Run) string { return r.Go })
+	row("commit", func(r *result.Run) string { return r.Commit })
+	row("options", func(r *result.Run) string {
+		return "`" + strings.ReplaceAll(strings.Join(r.Args, " "), "|", `\|`) + "`"
+	})
+	row("rounds", func(r *result.Run) string {
+		n := 0
+		for _, s := range r.Samples {
+			n = max(n, s.Round+1)
+		}
+		return fmt.Sprint(n)
+	})
+	row("time", func(r *result.Run) string { return fmt.Sprintf("%.0f s on %s", r.Seconds, r.Time.Format("2006-01-02")) })
+	for _, name := range slices.Sorted(maps.Keys(runs[0].Sysctls)) {
+		row(name, func(r *result.Run) string { return r.Sysctls[name] })
+	}
+	return b.String()
+}
+
+// A spec says what a table has of each side: medians of metrics, with the least
+// and the greatest value; medians of the ratios of one metric to those of other
+// sides in the same round; and medians of counters.
+type spec struct {
+	metrics  []string
+	ratio    string
+	to       []string
+	counters []string
+}
+
+func (s spec) table(r *result.Run, name string) string {
+	var rows [][]string
+	head := append([]string{"", ""}, s.metrics...)
+	for _, to := range s.to {
+		head = append(head, "to "+label(to))
+	}
+	for _, c := range s.counters {
+		head = append(head, counterNames[c])
+	}
+	for _, k := range r.Keys() {
+		if k.Case != name {
+			continue
+		}
+		param := k.Param
+		sides := r.Sides(k)
+		slices.SortStableFunc(sides, func(a, b string) int { return rank(a) - rank(b) })
+		for _, side := range sides {
+			row := []string{param, label(side)}
+			param = ""
+			for _, m := range s.metrics {
+				row = append(row, spread(r.Values(k, side, m)))
+			}
+			for _, to := range s.to {
+				ratio := ""
+				if v := r.Ratios(k, side, to, s.ratio); len(v) > 0 && result.Compared(side, to) {
+					ratio = short(result.Median(v))
+				}
+				row = append(row, ratio)
+			}
+			counters := r.Counters(k, side)
+			for _, c := range s.counters {
+				count := ""
+				if !strings.HasSuffix(side, "tcp") {
+					count = fmt.Sprintf("%.0f", counters[c])
+				}
+				row = append(row, count)
+			}
+			if failed := len(r.Errors(k, side)); failed > 0 {
+				row[1] += fmt.Sprintf(" (%d rounds failed)", failed)
+			}
+			rows = append(rows, row)
+		}
+	}
+	return markdown(head, rows)
+}
+
+var counterNames = map[string]string{
+	"SctpT3RtxExpireds":       "T3",
+	"SctpFastRetransmits":     "fast retransmits",
+	"SctpInDataChunkDiscards": "discards",
+	"SctpDelaySackExpireds":   "delayed SACKs",
+}
+
+// markdown writes a table without the columns that are empty.
+func markdown(head []string, rows [][]string) string {
+	var used []int
+	for i := range head {
+		if slices.ContainsFunc(rows, func(row []string) bool { return row[i] != "" }) {
+			used = append(used, i)
+		}
+	}
+	var b strings.Builder
+	line := func(cells []string) {
+		for _, i := range used {
+			b.WriteString("| " + cells[i] + " ")
+		}
+		b.WriteString("|\n")
+	}
+	line(head)
+	b.WriteString(strings.Repeat("|---", len(used)) + "|\n")
+	for _, row := range rows {
+		line(row)
+	}
+	return b.String()
+}
+
+// label is what readers are told of a side.
+func label(side string) string {
+	side = strings.Replace(side, "c-tcp", "C TCP", 1)
+	side = strings.Replace(side, "c-sctp", "C SCTP", 1)
+	if strings.HasPrefix(side, "tcp") {
+		side = strings.Replace(side, "tcp", "Go TCP", 1)
+	}
+	return side
+}
+
+// rank puts sides in the order in which readers look for them.
+func rank(side string) int {
+	return slices.IndexFunc([]string{"tcp", "c-tcp", "c-sctp", "ishidawataru", "sctpnet"}, func(p string) bool { return strings.HasPrefix(side, p) })
+}
+
+func spread[K comparable](v map[K]float64) string {
+	if len(v) == 0 {
+		return ""
+	}
+	least, most := short(result.Min(v)), short(result.Max(v))
+	if least == most {
+		return least
+	}
+	return fmt.Sprintf("%s (%s–%s)", short(result.Median(v)), least, most)
+}
+
+// short has three digits at least, but for zero.
+func short(v float64) string {
+	switch {
+	case v == 0:
+		return "0"
+	case v >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 10:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.2f", v)
+}
