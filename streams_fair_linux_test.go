@@ -69,6 +69,7 @@ func TestBulkLeavesRoom(t *testing.T) {
 // TestDefaultScheduler checks that streams in use take turns, unless another
 // scheduler was asked for.
 func TestDefaultScheduler(t *testing.T) {
+	needSCTP(t)
 	for _, tt := range []struct {
 		config        sctpnet.Config
 		set           bool // to first come, while running
