@@ -160,7 +160,7 @@ func localAddr(fd int, bound, remote *engine.Addr) (*engine.Addr, error) {
 	if bound != nil && bound.Port != 0 && !isWildcard(bound) {
 		return bound, nil
 	}
-	sa, err := unix.Getsockname(fd)
+	sa, err := syscall.Getsockname(fd)
 	if err != nil {
 		return nil, os.NewSyscallError("getsockname", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/ishidawataru/sctp"
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -36,7 +37,7 @@ func (Engine) FileConn(f *os.File) (engine.Conn, error) {
 	}
 	var bound, name *engine.Addr
 	err = sk.control(func(fd int) error {
-		sa, err := unix.Getpeername(fd)
+		sa, err := syscall.Getpeername(fd)
 		if err != nil {
 			return os.NewSyscallError("getpeername", err)
 		}
@@ -90,7 +91,7 @@ func (Engine) FileListener(f *os.File, o engine.Options) (engine.Listener, error
 
 // endpointAddrs returns what a listening socket is bound to.
 func endpointAddrs(fd int) (*engine.Addr, error) {
-	sa, err := unix.Getsockname(fd)
+	sa, err := syscall.Getsockname(fd)
 	if err != nil {
 		return nil, os.NewSyscallError("getsockname", err)
 	}
@@ -176,7 +177,7 @@ func checkSocket(fd int, listening bool) error {
 		return nil
 	default:
 		// Of an association that has ended there is a name, too.
-		if _, err := unix.Getpeername(fd); err != nil {
+		if _, err := syscall.Getpeername(fd); err != nil {
 			return fmt.Errorf("the socket has no association: %w", os.NewSyscallError("getpeername", err))
 		}
 		return nil

@@ -359,7 +359,7 @@ func failed(fd int) (bool, error) {
 	if soerr != 0 {
 		return true, unix.Errno(soerr)
 	}
-	if _, err := unix.Getpeername(fd); err == unix.ENOTCONN {
+	if _, err := syscall.Getpeername(fd); err == unix.ENOTCONN {
 		return false, nil
 	} else if err != nil {
 		return true, err

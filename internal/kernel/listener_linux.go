@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"os"
+	"syscall"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
 	"golang.org/x/sys/unix"
@@ -33,11 +34,11 @@ func (l *listener) Accept() (engine.Conn, error) {
 	for {
 		var (
 			fd  int
-			sa  unix.Sockaddr
+			sa  syscall.Sockaddr
 			err error
 		)
 		werr := l.raw.Read(func(lfd uintptr) bool {
-			fd, sa, err = unix.Accept4(int(lfd), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+			fd, sa, err = syscall.Accept4(int(lfd), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 			return err != unix.EAGAIN
 		})
 		switch {

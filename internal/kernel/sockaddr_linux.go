@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net"
 	"strconv"
+	"syscall"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
 	"golang.org/x/sys/unix"
@@ -138,12 +139,13 @@ func addrsOf(fd, opt int, assoc uint32) (*engine.Addr, error) {
 	}
 }
 
-// fromSockaddr converts what getsockname, getpeername and accept4 give.
-func fromSockaddr(sa unix.Sockaddr) *engine.Addr {
+// fromSockaddr converts what getsockname, getpeername and accept4 give. They are
+// package syscall's, because those of unix ask for the socket's protocol too.
+func fromSockaddr(sa syscall.Sockaddr) *engine.Addr {
 	switch sa := sa.(type) {
-	case *unix.SockaddrInet4:
+	case *syscall.SockaddrInet4:
 		return &engine.Addr{IPAddrs: []net.IPAddr{{IP: net.IP(sa.Addr[:]).To4()}}, Port: sa.Port}
-	case *unix.SockaddrInet6:
+	case *syscall.SockaddrInet6:
 		ip := net.IPAddr{IP: net.IP(sa.Addr[:]), Zone: zoneName(sa.Addr[:], sa.ZoneId)}
 		if ip4 := ip.IP.To4(); ip4 != nil {
 			ip.IP = ip4
