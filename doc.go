@@ -184,12 +184,12 @@
 //
 //   - small messages are sent at once (NODELAY), as with TCP in package net;
 //   - buffers of 2 MiB, as far as the system allows;
-//   - a path MTU of 16384 on the loopback interface, and there only;
+//   - a path MTU of 32836 on the loopback interface, and there only;
 //   - acknowledgements are delayed by 10 ms at most, not 200 ms, and what is
 //     lost is sent again after 300 ms at the earliest, not 1 s;
 //   - a dial that gets no answer tries again after 1 s, not 3 s, and gives up
 //     after half a minute;
-//   - 56 streams each way.
+//   - 64 streams each way.
 //
 // Config changes some of this. Its KernelDefaults leaves everything to the
 // system, if that has been tuned.

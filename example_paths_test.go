@@ -82,7 +82,7 @@ func ExampleConn_Paths() {
 		fmt.Println(p.Addr, p.Primary)
 	}
 	// Output:
-	// ESTABLISHED 56 streams
+	// ESTABLISHED 64 streams
 	// 127.0.0.1 true
 	// 127.0.0.2 false
 }

@@ -102,7 +102,7 @@ func ExampleDialer() {
 	// true
 }
 
-// Of the 56 streams that a dialler asks for by default, this listener grants 16.
+// Of the 64 streams that a dialler asks for by default, this listener grants 16.
 func ExampleListenConfig() {
 	lc := sctpnet.ListenConfig{
 		Config: sctpnet.Config{MaxInStreams: 16},
@@ -121,7 +121,7 @@ func ExampleListenConfig() {
 	out, in := conn.(*sctpnet.Conn).NumStreams()
 	fmt.Println(out, "out,", in, "in")
 	// Output:
-	// 16 out, 56 in
+	// 16 out, 64 in
 }
 
 // A list of addresses is one endpoint that has them all. The association goes

@@ -2,6 +2,7 @@ package sctpnet
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -19,7 +20,8 @@ import (
 type StreamDialer struct {
 	// Dialer makes the associations. If OutStreams or MaxInStreams of its
 	// Config are zero they are 1024; half of the lesser number are for this
-	// side to open.
+	// side to open. A [Listener] with a zero Config has fewer at first, and adds
+	// the others within a round trip.
 	Dialer Dialer
 
 	// IdleTimeout is how long an association without open streams is kept.
@@ -34,6 +36,9 @@ type StreamDialer struct {
 const (
 	streamDialerStreams = 1024
 	defaultIdleTimeout  = 90 * time.Second
+
+	// growth is how long a young association's peer may take to add streams.
+	growth = 5 * time.Second
 )
 
 type streamKey struct{ network, address string }
@@ -43,6 +48,7 @@ type sharedConn struct {
 	ready  chan struct{} // closed when the dial is over, and conn or err set
 	cancel context.CancelFunc
 	conn   *Conn
+	since  time.Time // when conn was made
 	err    error
 
 	// Under StreamDialer.mu.
@@ -94,7 +100,27 @@ func (sc *sharedConn) open(ctx context.Context, network string) (*Stream, error)
 	if sc.err != nil {
 		return nil, sc.err
 	}
-	return sc.conn.OpenStream()
+	for {
+		grows := sc.grows()
+		s, err := sc.conn.OpenStream()
+		if !errors.Is(err, ErrNoFreeStream) || !grows {
+			return s, err
+		}
+		select {
+		case <-time.After(growth / 1000):
+		case <-ctx.Done():
+			return nil, dialError("dial", network, nil, nil, contextError(ctx.Err()))
+		}
+	}
+}
+
+// grows reports whether the peer may be adding streams.
+func (sc *sharedConn) grows() bool {
+	if time.Since(sc.since) > growth {
+		return false
+	}
+	out, in := sc.conn.NumStreams()
+	return in < out
 }
 
 // hasEnded reports whether an association was made and has ended.
@@ -145,7 +171,7 @@ func (d *StreamDialer) dial(ctx context.Context, key streamKey, sc *sharedConn) 
 		sc.err = err
 		d.forget(key, sc)
 	} else {
-		sc.conn = c.(*Conn)
+		sc.conn, sc.since = c.(*Conn), time.Now()
 	}
 	close(sc.ready)
 	d.mu.Lock()

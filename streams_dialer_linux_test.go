@@ -316,6 +316,36 @@ func TestStreamDialerExhausted(t *testing.T) {
 	})
 }
 
+// TestStreamDialerMany dials as many streams as there are, all at once.
+func TestStreamDialerMany(t *testing.T) {
+	const most = 1024/2 - 1 // 2 to 1022
+	ln, address := streamServer(t)
+	d := streamDialer(t)
+	watchdog(t, func() {
+		streams := make(chan net.Conn, most)
+		var fs []func() error
+		for range most {
+			fs = append(fs, func() error {
+				s, err := d.Dial("sctp4", address)
+				streams <- s
+				return err
+			})
+		}
+		together(t, nil, fs...)
+		for range most {
+			s := <-streams
+			write(t, s, "hello")
+			wantBytes(t, s, []byte("hello"))
+		}
+		if _, err := d.Dial("sctp4", address); !errors.Is(err, sctpnet.ErrNoFreeStream) {
+			t.Errorf("one more: %v", err)
+		}
+		if n := ln.accepted.Load(); n != 1 {
+			t.Errorf("%d associations", n)
+		}
+	})
+}
+
 // TestStreamDialerFails has many dials wait for a handshake that fails. The
 // failure is not kept.
 func TestStreamDialerFails(t *testing.T) {

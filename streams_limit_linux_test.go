@@ -32,8 +32,8 @@ func TestMessageLimits(t *testing.T) {
 			{name: "negative TTL", size: 1, info: sctpnet.MsgInfo{TTL: -1}, words: []string{"TTL", "-1ns"}},
 			{name: "long TTL", size: 1, info: sctpnet.MsgInfo{TTL: math.MaxUint32*time.Millisecond + 1}, words: []string{"TTL", "1193h2m47.295000001s"}},
 			{name: "longest TTL", size: 1, info: sctpnet.MsgInfo{TTL: math.MaxInt64}, words: []string{"TTL"}},
-			{name: "stream", size: 1, info: sctpnet.MsgInfo{Stream: 56}, cause: syscall.EINVAL, words: []string{"56 of 56"}},
-			{name: "last stream", size: 1, info: sctpnet.MsgInfo{Stream: 65535}, cause: syscall.EINVAL, words: []string{"65535", "56"}},
+			{name: "stream", size: 1, info: sctpnet.MsgInfo{Stream: 64}, cause: syscall.EINVAL, words: []string{"64 of 64"}},
+			{name: "last stream", size: 1, info: sctpnet.MsgInfo{Stream: 65535}, cause: syscall.EINVAL, words: []string{"65535", "64"}},
 		} {
 			if isStream && tt.info.Stream != 0 {
 				continue // a Stream ignores it

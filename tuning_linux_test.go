@@ -635,10 +635,10 @@ func TestOptionsOutOfRange(t *testing.T) {
 			func() error { return c.SetPartialDeliveryPoint(-4) }},
 		{[]string{"partial delivery point", "2147483647", "0 to", "half the read buffer"}, nil,
 			func() error { return c.SetPartialDeliveryPoint(1<<31 - 1) }},
-		{[]string{"stream 56", "0 to 55"}, nil, func() error { return c.SetStreamValue(56, 1) }},
-		{[]string{"stream 56", "0 to 55"}, nil, func() error { _, err := c.StreamValue(56); return err }},
-		{[]string{"outgoing streams", "-1", "0 to 65479"}, nil, func() error { return c.AddStreams(-1, 0) }},
-		{[]string{"incoming streams", "65480", "0 to 65479"}, nil, func() error { return c.AddStreams(0, 65480) }},
+		{[]string{"stream 64", "0 to 63"}, nil, func() error { return c.SetStreamValue(64, 1) }},
+		{[]string{"stream 64", "0 to 63"}, nil, func() error { _, err := c.StreamValue(64); return err }},
+		{[]string{"outgoing streams", "-1", "0 to 65471"}, nil, func() error { return c.AddStreams(-1, 0) }},
+		{[]string{"incoming streams", "65472", "0 to 65471"}, nil, func() error { return c.AddStreams(0, 65472) }},
 		{[]string{"AuthKey.Secret", "0 bytes", "1 to 65535"}, &sctpnet.Config{Auth: &sctpnet.Auth{Keys: []sctpnet.AuthKey{{ID: 1}}}},
 			func() error { return c.SetAuthKey(sctpnet.AuthKey{ID: 1}) }},
 		{[]string{"Auth.Chunks", "is 1;", "INIT"}, &sctpnet.Config{Auth: &sctpnet.Auth{Chunks: []uint8{0, 1}}}, nil},
@@ -810,41 +810,41 @@ func TestAddStreams(t *testing.T) {
 		out, in := conn.NumStreams()
 		return [2]int{int(out), int(in)}
 	}
-	if _, err := c.WriteStream([]byte("x"), 56); !errors.Is(err, syscall.EINVAL) {
-		t.Errorf("stream 56 before: %v", err)
+	if _, err := c.WriteStream([]byte("x"), 64); !errors.Is(err, syscall.EINVAL) {
+		t.Errorf("stream 64 before: %v", err)
 	}
 	if err := c.AddStreams(10, 0); err != nil {
 		t.Fatal(err)
 	}
-	if got := streams(c); got != [2]int{66, 56} {
-		t.Errorf("%v streams, want 66 outgoing", got)
+	if got := streams(c); got != [2]int{74, 64} {
+		t.Errorf("%v streams, want 74 outgoing", got)
 	}
 	watchdog(t, func() {
-		if _, err := c.WriteStream([]byte("new"), 65); err != nil {
+		if _, err := c.WriteStream([]byte("new"), 73); err != nil {
 			t.Fatal(err)
 		}
 		p := make([]byte, 10)
-		if n, stream, err := s.ReadStream(p); err != nil || stream != 65 || string(p[:n]) != "new" {
+		if n, stream, err := s.ReadStream(p); err != nil || stream != 73 || string(p[:n]) != "new" {
 			t.Fatalf("%q on stream %d, %v", p[:n], stream, err)
 		}
 	})
-	if got := streams(s); got != [2]int{56, 66} {
+	if got := streams(s); got != [2]int{64, 74} {
 		t.Errorf("the peer has %v streams", got)
 	}
 	// Incoming ones are made by the peer.
 	soon(t, func() error { return c.AddStreams(0, 6) })
 	soon(t, func() error {
-		if a, b := streams(c), streams(s); a != [2]int{66, 62} || b != [2]int{62, 66} {
+		if a, b := streams(c), streams(s); a != [2]int{74, 70} || b != [2]int{70, 74} {
 			return fmt.Errorf("%v and %v streams", a, b)
 		}
 		return nil
 	})
 	watchdog(t, func() {
-		if _, err := s.WriteStream([]byte("back"), 61); err != nil {
+		if _, err := s.WriteStream([]byte("back"), 69); err != nil {
 			t.Fatal(err)
 		}
 		p := make([]byte, 10)
-		if n, stream, err := c.ReadStream(p); err != nil || stream != 61 || string(p[:n]) != "back" {
+		if n, stream, err := c.ReadStream(p); err != nil || stream != 69 || string(p[:n]) != "back" {
 			t.Fatalf("%q on stream %d, %v", p[:n], stream, err)
 		}
 	})
@@ -853,7 +853,7 @@ func TestAddStreams(t *testing.T) {
 	}
 	s.Close()
 	c.Close()
-	if got := streams(c); got != [2]int{66, 62} {
+	if got := streams(c); got != [2]int{74, 70} {
 		t.Errorf("%v streams after Close", got)
 	}
 

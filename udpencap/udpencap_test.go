@@ -577,7 +577,7 @@ func TestStatus(t *testing.T) {
 	c, s := makeConns(t)
 	exchange(t, c, s)
 	st, err := c.Status()
-	if err != nil || st.State != sctpnet.StateEstablished || st.OutStreams != 56 || st.InStreams != 56 || st.Primary.SRTT == 0 || st.Primary.CWND == 0 {
+	if err != nil || st.State != sctpnet.StateEstablished || st.OutStreams != 64 || st.InStreams != 64 || st.Primary.SRTT == 0 || st.Primary.CWND == 0 {
 		t.Errorf("%+v, %v", st, err)
 	}
 	stats, err := c.Stats()
