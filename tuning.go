@@ -91,7 +91,7 @@ type PathParams struct {
 	PrimarySwitchover int
 	// MTU fixes the path MTU, 512 to 65535 bytes, and turns its discovery
 	// off. By default it is discovered, except over the loopback interface,
-	// where this package sets 16384: see [Config].
+	// where this package sets 32836: see [Config].
 	MTU int
 	// DiscoverMTU turns discovery on. MTU is then not used by a setter; a
 	// getter has it set to what was found.

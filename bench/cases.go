@@ -25,6 +25,7 @@ func allTests(r *result.Run) []test {
 		pingPongTests(r),
 		batchTests(r),
 		dialTests(),
+		defaultsTests(),
 		streamBulkTests(),
 		stwTests(),
 		lossTests(),

@@ -1,10 +1,10 @@
-// Report makes the plots and the tables of docs/performance.md from kept
-// results. From the folder bench, the command is
+// Report makes the plots and the tables of docs/performance.md and docs/tuning.md
+// from kept results. From the folder bench, the command is
 //
 //	go run ./report
 //
 // It replaces what is between the lines <!-- begin NAME --> and <!-- end -->
-// of the page by the table of that name.
+// of a page by the table of that name.
 package main
 
 import (
@@ -19,7 +19,7 @@ import (
 )
 
 func main() {
-	docs := flag.String("docs", "../docs", "the `folder` of performance.md and its plots")
+	docs := flag.String("docs", "../docs", "the `folder` of the pages and their plots")
 	kept := flag.String("results", "results", "the `folder` of the results")
 	flag.Parse()
 	if err := report(*docs, *kept); err != nil {
@@ -40,16 +40,21 @@ func report(docs, kept string) error {
 	if err := plots(uml, docs); err != nil {
 		return err
 	}
-	page := filepath.Join(docs, "performance.md")
-	text, err := os.ReadFile(page)
-	if err != nil {
-		return err
+	for _, name := range []string{"performance.md", "tuning.md"} {
+		page := filepath.Join(docs, name)
+		text, err := os.ReadFile(page)
+		if err != nil {
+			return err
+		}
+		new, err := fill(string(text), tables(uml, qemu))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(page, []byte(new), 0o644); err != nil {
+			return err
+		}
 	}
-	new, err := fill(string(text), tables(uml, qemu))
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(page, []byte(new), 0o644)
+	return nil
 }
 
 var marked = regexp.MustCompile(`(?s)<!-- begin ([a-z0-9-]+) -->\n.*?<!-- end -->`)

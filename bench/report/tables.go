@@ -40,13 +40,17 @@ func tables(uml, qemu *result.Run) map[string]string {
 		"pingpong":      ping.table(uml, "pingpong"),
 		"pingpong-qemu": ping.table(qemu, "pingpong"),
 		"dial":          spec{metrics: []string{"/s"}, ratio: "/s", to: []string{"tcp"}}.table(uml, "dial"),
-		"idle":          spec{metrics: []string{"MB", "heap KB/end", "s"}, ratio: "MB", to: []string{"tcp"}}.table(uml, "idle"),
-		"stw":           stw.table(uml, "stw"),
-		"stw-qemu":      stw.table(qemu, "stw"),
-		"loss":          latency.table(uml, "loss"),
-		"beside":        beside.table(uml, "beside"),
-		"files":         spec{metrics: []string{"s", "MB/s"}, ratio: "MB/s", to: []string{"tcp, one connection", "ishidawataru, three streams"}}.table(uml, "files"),
-		"failover":      spec{metrics: []string{"stall ms", "lost", "doubled"}}.table(uml, "failover"),
+		"defaults-bulk": spec{
+			metrics: []string{"MB/s", "stall ms"}, ratio: "MB/s", to: []string{"sctpnet"}, counters: bulk.counters,
+		}.table(uml, "defaults-bulk"),
+		"defaults-exchange": spec{metrics: []string{"ms"}, ratio: "ms", to: []string{"sctpnet"}}.table(uml, "defaults-exchange"),
+		"idle":              spec{metrics: []string{"MB", "heap KB/end", "s"}, ratio: "MB", to: []string{"tcp"}}.table(uml, "idle"),
+		"stw":               stw.table(uml, "stw"),
+		"stw-qemu":          stw.table(qemu, "stw"),
+		"loss":              latency.table(uml, "loss"),
+		"beside":            beside.table(uml, "beside"),
+		"files":             spec{metrics: []string{"s", "MB/s"}, ratio: "MB/s", to: []string{"tcp, one connection", "ishidawataru, three streams"}}.table(uml, "files"),
+		"failover":          spec{metrics: []string{"stall ms", "lost", "doubled"}}.table(uml, "failover"),
 	}
 }
 
