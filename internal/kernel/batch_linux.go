@@ -145,20 +145,14 @@ func (c *conn) recvBatch(msgs []engine.Msg, whole, eager, owner bool) (int, erro
 		msgs[0].N, msgs[0].Message = n, m
 		return 1, nil
 	}
-	// The rest of a last message that was begun is on its way.
-	for last := &msgs[b.n-1]; whole && last.More && last.N < len(last.Data); {
-		n, m, err := c.recv(last.Data[last.N:], whole, owner)
-		if err != nil {
-			break // the next call will meet it again
-		}
-		last.N += n
-		last.More = m.More
-	}
 	return b.n, nil
 }
 
 func (b *batch) doRecv(fd uintptr) bool {
 	o := &b.ops[0]
+	if b.n > 0 {
+		return b.finish(fd)
+	}
 	if !o.doRecv(fd) {
 		return false
 	}
@@ -167,8 +161,22 @@ func (b *batch) doRecv(fd uintptr) bool {
 	b.n = 1
 	if o.err == nil && (b.eager || !o.wait) {
 		b.fill(fd)
+		return b.finish(fd)
 	}
 	return true
+}
+
+// finish receives the rest of a last message that was begun: it is on its way,
+// and nobody else must have it. It reports whether that is done.
+func (b *batch) finish(fd uintptr) bool {
+	o, last := &b.ops[0], &b.msgs[b.n-1]
+	if b.n == 1 || !o.whole || !last.More || last.N == len(last.Data) {
+		return true
+	}
+	o.p, o.n, o.msg = last.Data, last.N, last.Message
+	done := o.doRecv(fd)
+	last.N, last.Message = o.n, o.msg
+	return done
 }
 
 // fill receives more messages, if there are any.
