@@ -235,8 +235,8 @@ func TestReviewAbandonedMessage(t *testing.T) {
 	if !inNet(t) {
 		return
 	}
-	for _, streams := range []bool{false, true} {
-		t.Run(fmt.Sprintf("streams=%v", streams), func(t *testing.T) {
+	for _, batch := range []bool{false, true} {
+		t.Run(fmt.Sprintf("batch=%v", batch), func(t *testing.T) {
 			ln, err := (&sctpnet.ListenConfig{Config: sctpnet.Config{ReadBuffer: 30_000}}).Listen(context.Background(), "sctp4", "127.0.0.1:0")
 			if err != nil {
 				t.Fatal(err)
@@ -244,11 +244,6 @@ func TestReviewAbandonedMessage(t *testing.T) {
 			defer ln.Close()
 			c := dial(t, nil, "sctp4", ln.Addr().String())
 			s := accept(t, ln)
-			if streams {
-				if _, err := s.Stream(5); err != nil {
-					t.Fatal(err)
-				}
-			}
 			watchdog(t, func() {
 				if _, err := c.WriteMsg(bytes.Repeat([]byte("a"), 100_000), sctpnet.MsgInfo{Stream: 1, TTL: 300 * time.Millisecond}); err != nil {
 					t.Fatal(err)
@@ -256,16 +251,23 @@ func TestReviewAbandonedMessage(t *testing.T) {
 				time.Sleep(50 * time.Millisecond) // the window is full
 				tc(t, "qdisc", "add", "dev", "lo", "root", "netem", "loss", "100%")
 				type result struct {
-					n    int
+					p    []byte
 					info sctpnet.MsgInfo
 					err  error
 				}
-				p := make([]byte, 200_000)
 				got := make(chan result)
 				go func() {
 					for {
-						n, info, err := s.ReadMsg(p)
-						got <- result{n, info, err}
+						msgs := batchOf(8, 200_000)
+						n, err := 1, error(nil)
+						if batch {
+							n, err = s.ReadMsgs(msgs)
+						} else {
+							msgs[0].N, msgs[0].Info, err = s.ReadMsg(msgs[0].Data)
+						}
+						for _, m := range msgs[:n] {
+							got <- result{m.Data[:m.N], m.Info, err}
+						}
 						if err != nil {
 							return
 						}
@@ -281,10 +283,10 @@ func TestReviewAbandonedMessage(t *testing.T) {
 				for {
 					select {
 					case r := <-got:
-						a := bytes.Count(p[:r.n], []byte("a"))
-						t.Logf("read %d bytes, %d of the first message, %+v, %v", r.n, a, r.info, r.err)
-						if a != 0 && a != r.n {
-							t.Errorf("%q stands at the end of another message", p[a:r.n])
+						a := bytes.Count(r.p, []byte("a"))
+						t.Logf("read %d bytes, %d of the first message, %+v, %v", len(r.p), a, r.info, r.err)
+						if a != 0 && a != len(r.p) {
+							t.Errorf("%q stands at the end of another message", r.p[a:])
 						}
 						if a == 100_000 {
 							t.Error("the message was not abandoned")

@@ -19,6 +19,7 @@ type batch struct {
 	conn    *conn
 	msgs    []engine.Msg
 	n       int  // messages sent, or received
+	given   bool // the sender has given up the last message
 	eager   bool // Recv: look for more messages even after having waited
 	ops     [maxBatch]op
 	headers [maxBatch]mmsghdr
@@ -42,7 +43,7 @@ var batches = sync.Pool{New: func() any {
 
 func newBatch(c *conn, owner bool, msgs []engine.Msg) *batch {
 	b := batches.Get().(*batch)
-	b.conn, b.msgs, b.n = c, msgs[:min(len(msgs), maxBatch)], 0
+	b.conn, b.msgs, b.n, b.given = c, msgs[:min(len(msgs), maxBatch)], 0, false
 	for i := range b.msgs {
 		b.ops[i].conn, b.ops[i].owner = c, owner
 	}
@@ -158,7 +159,7 @@ func (b *batch) doRecv(fd uintptr) bool {
 	}
 	first := &b.msgs[0]
 	first.N, first.Message = o.n, o.msg
-	b.n = 1
+	b.n, b.given = 1, o.given
 	if o.err == nil && (b.eager || !o.wait) {
 		b.fill(fd)
 		return b.finish(fd)
@@ -170,7 +171,7 @@ func (b *batch) doRecv(fd uintptr) bool {
 // and nobody else must have it. It reports whether that is done.
 func (b *batch) finish(fd uintptr) bool {
 	o, last := &b.ops[0], &b.msgs[b.n-1]
-	if b.n == 1 || !o.whole || !last.More || last.N == len(last.Data) {
+	if b.n == 1 || b.given || !o.whole || !last.More || last.N == len(last.Data) {
 		return true
 	}
 	o.p, o.n, o.msg = last.Data, last.N, last.Message
@@ -210,6 +211,7 @@ func (b *batch) fill(fd uintptr) {
 				b.msgs[b.n].N, b.msgs[b.n].Message = 0, o.msg
 				b.n++
 			}
+			b.given = b.given || o.given
 			continue
 		}
 		o.takeInfo()
@@ -222,7 +224,7 @@ func (b *batch) fill(fd uintptr) {
 // if that is of the same message and has room, and else into the next of msgs,
 // which is the one where it is already or one before that.
 func (b *batch) place(data []byte, m engine.Message) {
-	if last := &b.msgs[b.n-1]; b.ops[0].whole && last.More && last.Event == nil {
+	if last := &b.msgs[b.n-1]; b.ops[0].whole && !b.given && last.More && last.Event == nil {
 		n := copy(last.Data[last.N:], data)
 		data = data[n:]
 		last.N += n
@@ -235,5 +237,6 @@ func (b *batch) place(data []byte, m engine.Message) {
 		data = data[next.N:]
 		next.More = m.More || len(data) > 0
 		b.n++
+		b.given = false
 	}
 }

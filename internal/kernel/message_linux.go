@@ -30,6 +30,7 @@ type op struct {
 	turn    bool // Send: has left the reader its turn
 	spare   bool // and leaves others room
 	resumes bool // Send: goes on with an owner
+	given   bool // Recv: the sender has given up the message that was begun
 	many    *gather
 
 	hdr  unix.Msghdr
@@ -88,7 +89,7 @@ func (o *op) done() {
 func (o *op) clear() {
 	o.conn, o.p, o.err, o.iov.Base = nil, nil, nil, nil
 	o.hdr.Name, o.hdr.Namelen = nil, 0
-	o.n, o.size, o.whole, o.wait, o.turn, o.spare, o.resumes = 0, 0, false, false, false, false, false
+	o.n, o.size, o.whole, o.wait, o.turn, o.spare, o.resumes, o.given = 0, 0, false, false, false, false, false, false
 	o.msg = engine.Message{}
 	if o.many != nil {
 		o.many.done()
@@ -445,7 +446,7 @@ func (o *op) doRecv(fd uintptr) bool {
 			o.end(o.conn.end())
 			return true
 		case o.hdr.Flags&sctp.MSG_NOTIFICATION != 0:
-			if o.notification(o.p[o.n : o.n+n]) {
+			if o.notification(o.p[o.n:o.n+n]) || o.given && o.n > 0 {
 				return true
 			}
 		default:
@@ -502,6 +503,7 @@ func (o *op) notification(piece []byte) bool {
 	}
 	note := c.note
 	c.note = c.note[:0]
+	o.given = len(note) >= 2 && binary.NativeEndian.Uint16(note) == eventPartialDelivery
 	if !o.owner {
 		return false // nobody has asked for events
 	}
