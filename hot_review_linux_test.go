@@ -255,7 +255,7 @@ func TestReviewAbandonedMessage(t *testing.T) {
 					info sctpnet.MsgInfo
 					err  error
 				}
-				got := make(chan result)
+				got := make(chan result, 100)
 				go func() {
 					for {
 						msgs := batchOf(8, 200_000)
