@@ -278,6 +278,8 @@ func (m *mux) isClaimed(id uint16) bool {
 	return m.streams[id] != nil
 }
 
+func (m *mux) isElsewhere(id uint16) bool { return m.isClaimed(id) }
+
 // claim makes the stream with a number of which there is none, and moves what
 // has arrived for it.
 func (m *mux) claim(id uint16) *Stream {
@@ -299,6 +301,7 @@ func (m *mux) claim(id uint16) *Stream {
 	if s.queue.bytes > 0 || s.in == over {
 		signal(s.arrived)
 	}
+	signal(m.arrived) // a Read that has begun a message of it
 	m.room.Signal()
 	return s
 }
@@ -384,6 +387,7 @@ func (m *mux) next() (piece, bool, error) {
 // A source has pieces to read: ok is false when there is none yet.
 type source interface {
 	next() (p piece, ok bool, err error)
+	isElsewhere(stream uint16) bool // what arrives on a stream goes to another
 }
 
 // A mode is how to read.
@@ -419,6 +423,8 @@ func receive(p []byte, how mode, cur *piece, by *deadline, arrived <-chan struct
 			case ok:
 			case how&filled != 0 && n > 0:
 				return n, msg, nil
+			case n > 0 && from.isElsewhere(msg.Stream):
+				return n, msg, nil
 			case how&noWait != 0 && n == 0:
 				return 0, msg, errNothing
 			default:
@@ -432,6 +438,8 @@ func receive(p []byte, how mode, cur *piece, by *deadline, arrived <-chan struct
 		}
 		if n == 0 {
 			msg = cur.msg
+		} else if how&filled == 0 && (cur.msg.Stream != msg.Stream || cur.msg.SSN != msg.SSN || cur.msg.Unordered != msg.Unordered) {
+			return n, msg, nil // what was begun does not go on here
 		}
 		k := copy(p[n:], cur.data)
 		n += k

@@ -415,6 +415,8 @@ func (s *Stream) next() (piece, bool, error) {
 	return piece{}, false, m.err
 }
 
+func (s *Stream) isElsewhere(uint16) bool { return false }
+
 // Write writes p on the stream, as [Conn.Write] does. Other streams have their
 // turn after each message. Once the peer has reset this direction, or
 // CloseWrite was called, Write fails with EPIPE.

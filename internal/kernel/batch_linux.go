@@ -19,6 +19,7 @@ type batch struct {
 	conn    *conn
 	msgs    []engine.Msg
 	n       int  // messages sent, or received
+	given   bool // the sender has given up the last message
 	eager   bool // Recv: look for more messages even after having waited
 	ops     [maxBatch]op
 	headers [maxBatch]mmsghdr
@@ -42,7 +43,7 @@ var batches = sync.Pool{New: func() any {
 
 func newBatch(c *conn, owner bool, msgs []engine.Msg) *batch {
 	b := batches.Get().(*batch)
-	b.conn, b.msgs, b.n = c, msgs[:min(len(msgs), maxBatch)], 0
+	b.conn, b.msgs, b.n, b.given = c, msgs[:min(len(msgs), maxBatch)], 0, false
 	for i := range b.msgs {
 		b.ops[i].conn, b.ops[i].owner = c, owner
 	}
@@ -145,30 +146,38 @@ func (c *conn) recvBatch(msgs []engine.Msg, whole, eager, owner bool) (int, erro
 		msgs[0].N, msgs[0].Message = n, m
 		return 1, nil
 	}
-	// The rest of a last message that was begun is on its way.
-	for last := &msgs[b.n-1]; whole && last.More && last.N < len(last.Data); {
-		n, m, err := c.recv(last.Data[last.N:], whole, owner)
-		if err != nil {
-			break // the next call will meet it again
-		}
-		last.N += n
-		last.More = m.More
-	}
 	return b.n, nil
 }
 
 func (b *batch) doRecv(fd uintptr) bool {
 	o := &b.ops[0]
+	if b.n > 0 {
+		return b.finish(fd)
+	}
 	if !o.doRecv(fd) {
 		return false
 	}
 	first := &b.msgs[0]
 	first.N, first.Message = o.n, o.msg
-	b.n = 1
+	b.n, b.given = 1, o.given
 	if o.err == nil && (b.eager || !o.wait) {
 		b.fill(fd)
+		return b.finish(fd)
 	}
 	return true
+}
+
+// finish receives the rest of a last message that was begun: it is on its way,
+// and nobody else must have it. It reports whether that is done.
+func (b *batch) finish(fd uintptr) bool {
+	o, last := &b.ops[0], &b.msgs[b.n-1]
+	if b.n == 1 || b.given || !o.whole || !last.More || last.N == len(last.Data) {
+		return true
+	}
+	o.p, o.n, o.msg = last.Data, last.N, last.Message
+	done := o.doRecv(fd)
+	last.N, last.Message = o.n, o.msg
+	return done
 }
 
 // fill receives more messages, if there are any.
@@ -202,6 +211,7 @@ func (b *batch) fill(fd uintptr) {
 				b.msgs[b.n].N, b.msgs[b.n].Message = 0, o.msg
 				b.n++
 			}
+			b.given = b.given || o.given
 			continue
 		}
 		o.takeInfo()
@@ -214,7 +224,7 @@ func (b *batch) fill(fd uintptr) {
 // if that is of the same message and has room, and else into the next of msgs,
 // which is the one where it is already or one before that.
 func (b *batch) place(data []byte, m engine.Message) {
-	if last := &b.msgs[b.n-1]; b.ops[0].whole && last.More && last.Event == nil {
+	if last := &b.msgs[b.n-1]; b.ops[0].whole && !b.given && last.More && last.Event == nil {
 		n := copy(last.Data[last.N:], data)
 		data = data[n:]
 		last.N += n
@@ -227,5 +237,6 @@ func (b *batch) place(data []byte, m engine.Message) {
 		data = data[next.N:]
 		next.More = m.More || len(data) > 0
 		b.n++
+		b.given = false
 	}
 }

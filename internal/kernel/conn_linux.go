@@ -43,12 +43,13 @@ type conn struct {
 
 	roundRobin atomic.Bool // is wanted of the scheduler by default
 
-	informs  atomic.Bool // messages come with their info
-	taken    atomic.Bool // there is an owner, to whom Send and Recv are left
-	partial  bool        // the last Send was cut short; under the poller's lock for writers
-	note     []byte      // a notification so far; under the one for readers,
-	events   parser      // as is this
-	forecast             // and this
+	informs  atomic.Bool        // messages come with their info
+	taken    atomic.Bool        // there is an owner, to whom Send and Recv are left
+	partial  atomic.Pointer[op] // a Send that has sent something and not all
+	cut      sync.Mutex         // held to decide whether it is to go on with an owner
+	note     []byte             // a notification so far; under the one for readers,
+	events   parser             // as is this
+	forecast                    // and this
 }
 
 // An origin is how an association came about.
@@ -228,11 +229,28 @@ func (c *conn) fail(fd int, errno unix.Errno) {
 	if _, err := assocStatus(fd); err == nil {
 		return
 	}
-	if errno != unix.EPIPE && errno != unix.ESHUTDOWN && errno != unix.ENOTCONN {
+	switch errno {
+	case unix.EPIPE, unix.ESHUTDOWN, unix.ENOTCONN:
+		if c.ended.Load() || isShut(fd) {
+			break
+		}
+		// It was no end that the peer had announced, and so a failure, whose
+		// errno sendmmsg has swallowed.
+		errno = unix.ECONNRESET
+		fallthrough
+	default:
 		c.cause.CompareAndSwap(0, uint32(errno))
 	}
 	c.ended.Store(true)
 	unix.Shutdown(fd, unix.SHUT_RD)
+}
+
+// isShut reports whether there is nothing more to receive because the peer has
+// said so, or we have.
+func isShut(fd int) bool {
+	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+	_, err := unix.Poll(p, 0)
+	return err == nil && p[0].Revents&unix.POLLRDHUP != 0
 }
 
 // end is what Recv returns when the association has ended.

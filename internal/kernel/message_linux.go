@@ -18,18 +18,20 @@ import (
 // An op is one Send or Recv. The poller's callback is made once per op and the
 // ops are kept, so that a call allocates nothing.
 type op struct {
-	conn  *conn
-	owner bool
-	p     []byte
-	size  int  // Send: of one message, or 0
-	whole bool // Recv
-	n     int
-	err   error
-	msg   engine.Message
-	wait  bool // Recv: has waited
-	turn  bool // Send: has left the reader its turn
-	spare bool // and leaves others room
-	many  *gather
+	conn    *conn
+	owner   bool
+	p       []byte
+	size    int  // Send: of one message, or 0
+	whole   bool // Recv
+	n       int
+	err     error
+	msg     engine.Message
+	wait    bool // Recv: has waited
+	turn    bool // Send: has left the reader its turn
+	spare   bool // and leaves others room
+	resumes bool // Send: goes on with an owner
+	given   bool // Recv: the sender has given up the message that was begun
+	many    *gather
 
 	hdr  unix.Msghdr
 	name [unix.SizeofSockaddrInet6]byte // of Send
@@ -87,7 +89,7 @@ func (o *op) done() {
 func (o *op) clear() {
 	o.conn, o.p, o.err, o.iov.Base = nil, nil, nil, nil
 	o.hdr.Name, o.hdr.Namelen = nil, 0
-	o.n, o.size, o.whole, o.wait, o.turn, o.spare = 0, 0, false, false, false, false
+	o.n, o.size, o.whole, o.wait, o.turn, o.spare, o.resumes, o.given = 0, 0, false, false, false, false, false, false
 	o.msg = engine.Message{}
 	if o.many != nil {
 		o.many.done()
@@ -144,7 +146,19 @@ func (c *conn) send(p []byte, size int, m engine.Message, owner bool) (int, erro
 func (c *conn) sendOp(o *op) (int, error) {
 	p := o.p
 	// The poller's lock for writers is held until doSend returns true.
-	if err := c.raw.Write(o.send); err != nil && (o.n < len(p) || len(p) == 0) {
+	err := c.raw.Write(o.send)
+	if o.n > 0 && o.n < len(p) && (err != nil || o.err == engine.ErrTaken) {
+		// If an owner comes at the same time, he says whether this Send goes
+		// on.
+		c.cut.Lock()
+		defer c.cut.Unlock()
+		c.partial.CompareAndSwap(o, nil)
+		if !o.resumes && err != nil {
+			return o.n, waitError(err)
+		}
+		return o.n, engine.ErrTaken
+	}
+	if err != nil && (o.n < len(p) || len(p) == 0) {
 		return o.n, o.waitError(err)
 	}
 	return o.n, o.err
@@ -154,10 +168,10 @@ func (o *op) doSend(fd uintptr) bool {
 	c := o.conn
 	if o.turn {
 		o.turn = false
-		c.turns.end()
+		c.turns.end(int(fd))
 	}
 	for o.n < len(o.p) {
-		c.partial = o.n > 0
+		o.cuts(o.n > 0)
 		if o.taken() {
 			o.err = engine.ErrTaken
 			return true
@@ -173,7 +187,7 @@ func (o *op) doSend(fd uintptr) bool {
 		turn := c.turns.isDue(turnCost(len(p)))
 		if err := o.putTo(int(fd)); err != nil {
 			o.err = err
-			c.partial = false
+			o.cuts(false)
 			return true
 		}
 		o.putInfo(turn)
@@ -185,7 +199,7 @@ func (o *op) doSend(fd uintptr) bool {
 			if turn {
 				// Wait for the acknowledgement that was asked for.
 				c.turns.begin()
-				c.partial = o.n < len(o.p)
+				o.cuts(o.n < len(o.p))
 				o.turn = true
 				return false
 			}
@@ -205,12 +219,21 @@ func (o *op) doSend(fd uintptr) bool {
 			if o.sendFailed(int(fd), errno) {
 				continue
 			}
-			c.partial = false
+			o.cuts(false)
 			return true
 		}
 	}
-	c.partial = false
+	o.cuts(false)
 	return true
+}
+
+// cuts notes whether a Send that ends here is cut short.
+func (o *op) cuts(short bool) {
+	if short && !o.owner {
+		o.conn.partial.Store(o)
+	} else {
+		o.conn.partial.Store(nil)
+	}
 }
 
 // sendFailed sets why a message could not be sent. It reports whether to try once
@@ -236,6 +259,10 @@ func (o *op) sendFailed(fd int, errno unix.Errno) (again bool) {
 
 // doTry is doSend for one message, without waiting.
 func (o *op) doTry(fd uintptr) {
+	if o.conn.turns.isNear(turnCost(len(o.p))) {
+		o.err = engine.ErrFull // a Send takes the turn
+		return
+	}
 	for {
 		o.point(o.p)
 		if o.err = o.putTo(int(fd)); o.err != nil {
@@ -419,7 +446,7 @@ func (o *op) doRecv(fd uintptr) bool {
 			o.end(o.conn.end())
 			return true
 		case o.hdr.Flags&sctp.MSG_NOTIFICATION != 0:
-			if o.notification(o.p[o.n : o.n+n]) {
+			if o.notification(o.p[o.n:o.n+n]) || o.given && o.n > 0 {
 				return true
 			}
 		default:
@@ -476,6 +503,7 @@ func (o *op) notification(piece []byte) bool {
 	}
 	note := c.note
 	c.note = c.note[:0]
+	o.given = len(note) >= 2 && binary.NativeEndian.Uint16(note) == eventPartialDelivery
 	if !o.owner {
 		return false // nobody has asked for events
 	}

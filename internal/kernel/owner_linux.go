@@ -16,6 +16,8 @@ type owner struct{ c *conn }
 // taken, who waits is woken by a deadline, and holding each of the poller's
 // locks once means that nobody is left inside.
 func (c *conn) Take() (engine.Owner, bool) {
+	c.cut.Lock()
+	defer c.cut.Unlock()
 	c.taken.Store(true)
 	c.SetDeadline(aLongTimeAgo)
 	c.raw.Read(func(uintptr) bool { return true })
@@ -25,7 +27,11 @@ func (c *conn) Take() (engine.Owner, bool) {
 		// Where it is not possible, streams have their messages' turns.
 		c.control(func(fd int) error { return setScheduler(fd, schedulerRoundRobin) })
 	}
-	return owner{c}, c.partial
+	o := c.partial.Swap(nil)
+	if o != nil {
+		o.resumes = true
+	}
+	return owner{c}, o != nil
 }
 
 func (o owner) Send(p []byte, size int, m engine.Message, spare bool) (int, error) {

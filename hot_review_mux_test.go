@@ -1,0 +1,58 @@
+package sctpnet
+
+import (
+	"testing"
+	"time"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// TestReviewClaimMixesMessages: a ReadMsg of the Conn that has a part of a
+// message, the rest of which goes to a Stream that is claimed meanwhile, must not
+// go on with another stream's message. No SCTP needed.
+func TestReviewClaimMixesMessages(t *testing.T) {
+	m := &mux{
+		c:          &Conn{},
+		arrived:    make(chan struct{}, 1),
+		acceptable: make(chan struct{}, 1),
+		dead:       make(chan struct{}),
+		streams:    make(map[uint16]*Stream),
+		used:       make(map[uint16]bool),
+		late:       make(map[uint16]int),
+		resting:    make(map[uint16]time.Time),
+	}
+	m.room.L = &m.mu
+	deliver := func(data string, stream uint16, more bool) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		b := newBuffer()
+		m.deliver(piece{b, b.bytes[:copy(b.bytes[:], data)], engine.Message{Stream: stream, More: more}})
+	}
+	type result struct {
+		data string
+		msg  engine.Message
+		err  error
+	}
+	got := make(chan result, 1)
+	deliver("three-", 3, true)
+	go func() {
+		p := make([]byte, 100)
+		n, msg, err := m.recv(p, whole)
+		got <- result{string(p[:n]), msg, err}
+	}()
+	time.Sleep(50 * time.Millisecond) // it waits for the rest
+	m.mu.Lock()
+	s := m.claim(3)
+	m.mu.Unlock()
+	deliver("rest", 3, false) // for the Stream
+	deliver("four", 4, false) // for the Conn
+	select {
+	case r := <-got:
+		if r.data != "three-" || r.msg.Stream != 3 || !r.msg.More {
+			t.Errorf("read %q, stream %d, more %v, %v; want \"three-\" with More", r.data, r.msg.Stream, r.msg.More, r.err)
+		}
+	case <-time.After(time.Second):
+		t.Error("waits for what will not come")
+	}
+	_ = s
+}
