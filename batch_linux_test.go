@@ -2,10 +2,14 @@ package sctpnet_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
+	"runtime"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -200,11 +204,8 @@ func TestBatchDeadlines(t *testing.T) {
 		}
 		s.SetReadDeadline(time.Time{})
 
-		c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-		msgs := make([]sctpnet.Message, 10000)
-		for i := range msgs {
-			msgs[i].Data = make([]byte, 1000)
-		}
+		msgs := batchOf(10_000, 1000)
+		c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond * conformance.Slowness))
 		n, err := c.WriteMsgs(msgs)
 		if n == 0 || n == len(msgs) || !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatalf("WriteMsgs: %d, %v", n, err)
@@ -263,6 +264,85 @@ func TestBatchEnds(t *testing.T) {
 					s.Close()
 				}
 			})
+		})
+	}
+}
+
+// TestBatchReaders has several read batches of messages that come in pieces, as
+// they do where the window is small.
+func TestBatchReaders(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(8))
+	needSCTP(t)
+	ln, err := (&sctpnet.ListenConfig{Config: sctpnet.Config{ReadBuffer: 100_000}}).Listen(context.Background(), "sctp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	c := dial(t, nil, "sctp4", ln.Addr().String())
+	s := accept(t, ln)
+	const count, size = 3000 / conformance.Slowness, 60_000
+	watchdog(t, func() {
+		go func() {
+			for i := range count {
+				b := bytes.Repeat([]byte{byte(1 + i%250)}, size)
+				if _, err := c.WriteMsgs([]sctpnet.Message{{Data: []byte{byte(1 + i%250)}}, {Data: b}}); err != nil {
+					return
+				}
+			}
+			c.Shutdown()
+		}()
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		bad, total := 0, 0
+		for range 8 {
+			wg.Go(func() {
+				msgs := batchOf(4, size+100_000)
+				for {
+					n, err := s.ReadMsgs(msgs)
+					mu.Lock()
+					total += n
+					for _, m := range msgs[:n] {
+						d := m.Data[:m.N]
+						if m.Info.More || len(d) != 1 && len(d) != size || len(bytes.Trim(d, string(d[:1]))) != 0 {
+							if bad++; bad < 5 {
+								t.Errorf("a message of %d bytes, first %d, last %d, more %v", len(d), d[0], d[len(d)-1], m.Info.More)
+							}
+						}
+					}
+					mu.Unlock()
+					if err != nil {
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if total != 2*count {
+			t.Errorf("%d messages, want %d", total, 2*count)
+		}
+	})
+}
+
+// TestBatchAbort has the peer abort while a batch is being sent: sendmmsg then
+// returns how many were, and keeps to itself why there were no more.
+func TestBatchAbort(t *testing.T) {
+	const rounds = 50 / conformance.Slowness
+	for i := range rounds {
+		c, s := pipe(t, "sctp4", "127.0.0.1:0")
+		watchdog(t, func() {
+			go io.Copy(io.Discard, s)
+			go func() {
+				time.Sleep(time.Duration(5+i%10) * time.Millisecond)
+				s.Abort()
+			}()
+			msgs := batchOf(64, 1000)
+			for {
+				if _, err := c.WriteMsgs(msgs); err != nil {
+					break
+				}
+			}
+			_, err := c.Read(make([]byte, 10))
+			wantError(t, "Read", err, syscall.ECONNRESET)
 		})
 	}
 }

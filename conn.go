@@ -84,11 +84,8 @@ func (c *Conn) recv(p []byte, how mode) (n int, msg engine.Message, err error) {
 		} else {
 			n, msg, err = c.e.Recv(p, how == whole)
 		}
-		if m := c.mux.Load(); err == nil && how == whole && msg.More && n < len(p) && m != nil && !m.isClaimed(msg.Stream) {
-			// Streams have come into use in the middle of the message.
-			if k, rest, err := m.recv(p[n:], whole); err == nil {
-				n, msg.More = n+k, rest.More
-			}
+		if m := c.mux.Load(); err == nil && how == whole && msg.More && n < len(p) && m != nil {
+			return m.resume(p, n, msg, how) // streams have come into use in the middle of it
 		}
 		if err != engine.ErrTaken {
 			return n, msg, err

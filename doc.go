@@ -186,7 +186,7 @@
 //   - buffers of 2 MiB, as far as the system allows;
 //   - a path MTU of 32836 on the loopback interface, and there only;
 //   - acknowledgements are delayed by 10 ms at most, not 200 ms, and what is
-//     lost is sent again after 300 ms at the earliest, not 1 s;
+//     lost is sent again after 250 ms at the earliest, not 1 s;
 //   - a dial that gets no answer tries again after 1 s, not 3 s, and gives up
 //     after half a minute;
 //   - 64 streams each way.

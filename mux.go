@@ -271,14 +271,12 @@ func (m *mux) end(err error) {
 	m.resets = nil
 }
 
-// isClaimed reports whether what arrives on a stream is not the Conn's.
-func (m *mux) isClaimed(id uint16) bool {
+// isElsewhere reports whether what arrives on a stream is not the Conn's.
+func (m *mux) isElsewhere(id uint16) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.streams[id] != nil
 }
-
-func (m *mux) isElsewhere(id uint16) bool { return m.isClaimed(id) }
 
 // claim makes the stream with a number of which there is none, and moves what
 // has arrived for it.
@@ -346,6 +344,11 @@ func (m *mux) acceptStream(ctx context.Context) (*Stream, error) {
 
 // recv is the Conn's receiving. It takes what nobody has claimed.
 func (m *mux) recv(p []byte, how mode) (n int, msg engine.Message, err error) {
+	return m.resume(p, 0, msg, how)
+}
+
+// resume is recv after n bytes of a message that was begun.
+func (m *mux) resume(p []byte, n int, msg engine.Message, how mode) (int, engine.Message, error) {
 	m.mu.Lock()
 	m.reading++
 	m.mu.Unlock()
@@ -359,7 +362,7 @@ func (m *mux) recv(p []byte, how mode) (n int, msg engine.Message, err error) {
 	}()
 	m.rmu.Lock()
 	defer m.rmu.Unlock()
-	return receive(p, how, &m.cur, &m.read, m.arrived, m)
+	return receive(p, n, msg, how, &m.cur, &m.read, m.arrived, m)
 }
 
 // next takes the next unclaimed piece.
@@ -402,9 +405,10 @@ const (
 // errNothing is what there is to read without waiting.
 var errNothing = errors.New("nothing has arrived")
 
-// receive fills p from *cur and then from a source, waiting when that has
-// nothing.
-func receive(p []byte, how mode, cur *piece, by *deadline, arrived <-chan struct{}, from source) (n int, msg engine.Message, err error) {
+// receive fills p, of which n bytes are there of msg, from *cur and then from a
+// source, waiting when that has nothing.
+func receive(p []byte, n int, msg engine.Message, how mode, cur *piece, by *deadline, arrived <-chan struct{}, from source) (int, engine.Message, error) {
+	var err error
 	for {
 		if by.isPast() {
 			err = os.ErrDeadlineExceeded

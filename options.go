@@ -171,7 +171,7 @@ const (
 	// Nor is it less where nothing is lost, on the loopback interface: the ten
 	// retransmissions after which an association is given up count also while
 	// the peer's window is full, and must outlast a reader who pauses.
-	rtoMin = 300 * time.Millisecond
+	rtoMin = 250 * time.Millisecond
 
 	// bufferSize holds a window that fills a path of 2 MB, and no more: the
 	// kernel drops what is more than 4096 chunks ahead. The system's limits

@@ -70,7 +70,7 @@ func (q *queue) isFull() bool { return q.bytes >= queueSize }
 func (q *queue) rest() []piece { return q.pieces[q.head:] }
 
 func (q *queue) push(p piece) {
-	if q.head > 0 && len(q.pieces) == cap(q.pieces) {
+	if len(q.pieces) == cap(q.pieces) && q.head >= max(1, len(q.pieces)/2) { // seldom enough
 		n := copy(q.pieces, q.rest())
 		clear(q.pieces[n:])
 		q.pieces, q.head = q.pieces[:n], 0

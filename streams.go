@@ -204,7 +204,9 @@ func (c *Conn) ReadStream(p []byte) (n int, stream uint16, err error) {
 // ReadMsg reads the next message into p and describes it. If p does not hold
 // all of it, info.More is set and the next ReadMsg (or Read) goes on with it.
 // The same may happen when the read deadline passes in the middle of a
-// message; nothing is lost.
+// message; nothing is lost. More is also set of a message that the peer gave up
+// in the middle ([MsgInfo.TTL]), or the rest of which goes to a [Stream] that has
+// been claimed meanwhile; what is read next is another one's then.
 //
 // Once streams are claimed, ReadMsg gets the messages of those that are not.
 func (c *Conn) ReadMsg(p []byte) (n int, info MsgInfo, err error) {
@@ -389,7 +391,7 @@ func (s *Stream) recv(p []byte, how mode) (n int, msg engine.Message, err error)
 	if s.m.c.closed.Load() || s.isGone() && s.hasClosed() {
 		return 0, msg, net.ErrClosed
 	}
-	return receive(p, how, &s.cur, &s.read, s.arrived, s)
+	return receive(p, 0, msg, how, &s.cur, &s.read, s.arrived, s)
 }
 
 func (s *Stream) hasClosed() bool {

@@ -105,3 +105,41 @@ func TestDefaultScheduler(t *testing.T) {
 		}
 	}
 }
+
+// TestFairSmall has several streams send small messages as fast as they can. With
+// one processor for both ends the reader must have its turn: if it has not, the
+// window overflows and everything waits for retransmissions.
+func TestFairSmall(t *testing.T) {
+	for _, streams := range []int{4, 16} {
+		c, s := pipe(t, "sctp4", "127.0.0.1:0")
+		const count = 20_000 / conformance.Slowness
+		watchdog(t, func() {
+			var fs []func() error
+			for range streams {
+				a, b := streamPair(t, c, s)
+				fs = append(fs, func() error {
+					for range count / streams {
+						if _, err := a.Write(make([]byte, 64)); err != nil {
+							return err
+						}
+					}
+					return a.CloseWrite()
+				}, func() error {
+					n, err := io.Copy(io.Discard, b)
+					if n != int64(count/streams*64) {
+						t.Errorf("stream %d: %d bytes", b.ID(), n)
+					}
+					return err
+				})
+			}
+			together(t, []*sctpnet.Conn{c, s}, fs...)
+		})
+		st, err := c.Stats()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st.Retransmitted > count/1000 {
+			t.Errorf("%d streams: %d of %d messages were retransmitted", streams, st.Retransmitted, count)
+		}
+	}
+}

@@ -234,3 +234,34 @@ func TestClaimAfterClose(t *testing.T) {
 		})
 	}
 }
+
+// TestSwitchAfterCutWrite has the first stream come into use after a Write that
+// its deadline has cut short, and that nobody goes on with.
+func TestSwitchAfterCutWrite(t *testing.T) {
+	c, s := pipe(t, "sctp4", "127.0.0.1:0")
+	watchdog(t, func() {
+		c.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
+		n, err := c.Write(ballast())
+		if n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("Write: %d, %v", n, err)
+		}
+		c.SetWriteDeadline(time.Time{})
+		s1, err := c.OpenStream()
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantBytes(t, s, ballast()[:n])
+		together(t, []*sctpnet.Conn{c, s},
+			func() error { _, err := c.Write([]byte("x")); return err },
+			func() error { wantBytes(t, s, []byte("x")); return nil })
+		together(t, []*sctpnet.Conn{c, s},
+			func() error { _, err := s1.Write(ballast()[:100_000]); return err },
+			func() error {
+				s2, err := s.AcceptStream(t.Context())
+				if err == nil {
+					wantBytes(t, s2, ballast()[:100_000])
+				}
+				return err
+			})
+	})
+}

@@ -34,7 +34,7 @@ type RTO struct {
 	// trip, and so the wait for an answer to the first INIT. The default is
 	// 1 s; the kernel's is 3 s (net.sctp.rto_initial).
 	Initial time.Duration
-	// Min is the least timeout, 300 ms by default; the kernel's is 1 s
+	// Min is the least timeout, 250 ms by default; the kernel's is 1 s
 	// (net.sctp.rto_min).
 	Min time.Duration
 	// Max is what the timeout grows to at most, as it doubles with each

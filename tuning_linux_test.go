@@ -1003,10 +1003,10 @@ func TestAuth(t *testing.T) {
 // TestConfigLimits checks defaults that give way to limits which were set.
 func TestConfigLimits(t *testing.T) {
 	for _, tt := range []struct{ set, want sctpnet.RTO }{
-		{sctpnet.RTO{}, sctpnet.RTO{Initial: time.Second, Min: 300 * ms, Max: time.Minute}},
+		{sctpnet.RTO{}, sctpnet.RTO{Initial: time.Second, Min: 250 * ms, Max: time.Minute}},
 		{sctpnet.RTO{Max: 200 * ms}, sctpnet.RTO{Initial: 200 * ms, Min: 200 * ms, Max: 200 * ms}},
 		{sctpnet.RTO{Min: 2 * time.Second}, sctpnet.RTO{Initial: 2 * time.Second, Min: 2 * time.Second, Max: time.Minute}},
-		{sctpnet.RTO{Initial: 500 * ms}, sctpnet.RTO{Initial: 500 * ms, Min: 300 * ms, Max: time.Minute}},
+		{sctpnet.RTO{Initial: 500 * ms}, sctpnet.RTO{Initial: 500 * ms, Min: 250 * ms, Max: time.Minute}},
 	} {
 		config := sctpnet.Config{RTO: tt.set}
 		c, s := configured(t, "127.0.0.1:0", config, config)

@@ -233,7 +233,7 @@ func send(ctx context.Context) error {
 		return err
 	}
 	fmt.Println()
-	if _, err := round(ctx, "the default Config, RTO 300ms to 60s", sctpnet.Config{}); err != nil {
+	if _, err := round(ctx, "the default Config, RTO 250ms to 60s", sctpnet.Config{}); err != nil {
 		return err
 	}
 	fmt.Println()

@@ -95,7 +95,7 @@ func (b *batch) doSend(fd uintptr) bool {
 	for ; k < len(b.msgs); k++ {
 		m, o := &b.msgs[k], &b.ops[k]
 		o.msg = m.Message
-		if sent += turnCost(len(m.Data)); len(m.Data) == 0 || c.turns.isDue(sent) {
+		if sent += turnCost(len(m.Data)); len(m.Data) == 0 || c.turns.isNear(sent) {
 			break
 		}
 		if o.putTo(int(fd)) != nil {

@@ -14,9 +14,9 @@ import (
 // waits now and then for the acknowledgement of what he has sent, which is when
 // the reader has been woken too.
 //
-// Where the acknowledgement takes its time it is not the processor that is
-// short, and to wait would only cost. But the clock costs too, where asking for
-// the time is a system call.
+// Where the network takes its time it is not the processor that is short, and to
+// wait would only cost. But the clock costs too, where asking for the time is a
+// system call.
 type turns struct {
 	every int          // bytes; 0 for no turns
 	sent  atomic.Int64 // since the last one
@@ -58,7 +58,8 @@ func (t *turns) isDue(cost int) bool {
 	return true
 }
 
-// isNear reports whether isDue may be the case, without having it so.
+// isNear reports whether isDue may be the case. It may be asked any number of
+// times.
 func (t *turns) isNear(cost int) bool { return t.every != 0 && int(t.sent.Load())+cost >= t.every }
 
 // begin and end are called before and after the wait.
