@@ -24,7 +24,7 @@ func allTests(r *result.Run) []test {
 		bulkTests(r),
 		pingPongTests(r),
 		batchTests(r),
-		dialTests(),
+		dialTests(r),
 		defaultsTests(),
 		streamBulkTests(),
 		stwTests(),

@@ -9,13 +9,19 @@ import (
 	"github.com/sctpnet/sctpnet/bench/internal/result"
 )
 
-func dialTests() []test {
+func dialTests(r *result.Run) []test {
 	var tests []test
 	for _, n := range []int{1, 8} {
 		for _, s := range []side{tcp, zero} {
 			t := test{name: "dial", param: fmt.Sprintf("%d at once", n), side: s.name, link: loopback}
 			t.run = func(nw *network) (*result.Sample, error) { return dial(nw, &s, n, t.time()) }
 			tests = append(tests, t)
+		}
+		if n == 1 {
+			inC := test{name: "dial", param: "1 at once", link: loopback}
+			tests = append(tests, cSides(r, inC, "dial", 0, func(p *pairResult) *result.Sample {
+				return &result.Sample{Values: map[string]float64{"/s": p.Count / p.Seconds}}
+			})...)
 		}
 	}
 	return tests

@@ -5,6 +5,7 @@
  *
  *	pair sctp bulk ADDRESS CLIENT-NETNS SERVER-NETNS key=value...
  *	pair tcp pingpong ...
+ *	pair tcp dial ...
  *
  * The keys are the size of a write and of a read, milliseconds to run and, for
  * SCTP, the settings that sctpnet was found to have. TCP has its defaults, and
@@ -154,17 +155,21 @@ static int recv_all(int fd, char *p, long n)
 
 static int dial(void)
 {
-	int fd;
+	int fd = make_socket();
 
-	enter(client_netns);
-	fd = make_socket();
 	check("connect", connect(fd, (struct sockaddr *)&addr, sizeof(addr)));
 	return connected(fd);
 }
 
+static int dial_from_client(void)
+{
+	enter(client_netns);
+	return dial();
+}
+
 static void *bulk_send(void *unused)
 {
-	int fd = dial();
+	int fd = dial_from_client();
 	char *p = calloc(1, size);
 
 	while (!stop) {
@@ -202,7 +207,7 @@ static void *bulk_recv(void *listener)
 
 static void *ping(void *unused)
 {
-	int fd = dial();
+	int fd = dial_from_client();
 	char *p = calloc(1, size);
 
 	first = now();
@@ -228,9 +233,27 @@ static void *pong(void *listener)
 	return NULL;
 }
 
+/* One thread is enough: the kernel shakes hands for a listener by itself. */
+static void *dial_and_accept(void *listener)
+{
+	enter(client_netns);
+	first = now();
+	while (!stop) {
+		int client = dial();
+		int server = connected(check("accept", accept(*(int *)listener, NULL, NULL)));
+
+		close(client);
+		close(server);
+		received++;
+	}
+	last = now();
+	receiver_done = 1;
+	return NULL;
+}
+
 int main(int argc, char **argv)
 {
-	int listener, bulk;
+	int listener, bulk, dials;
 	cpu_set_t cpus;
 	socklen_t addrlen = sizeof(addr);
 	pthread_t client, server;
@@ -238,13 +261,14 @@ int main(int argc, char **argv)
 	double start, moved, stall = 0;
 
 	if (argc < 6) {
-		fprintf(stderr, "usage: pair tcp|sctp bulk|pingpong ADDRESS CLIENT-NETNS SERVER-NETNS key=value...\n");
+		fprintf(stderr, "usage: pair tcp|sctp bulk|pingpong|dial ADDRESS CLIENT-NETNS SERVER-NETNS key=value...\n");
 		return 2;
 	}
 	argc_ = argc;
 	argv_ = argv;
 	is_sctp = strcmp(argv[1], "sctp") == 0;
 	bulk = strcmp(argv[2], "bulk") == 0;
+	dials = strcmp(argv[2], "dial") == 0;
 	addr.sin_addr.s_addr = inet_addr(argv[3]);
 	client_netns = argv[4];
 	server_netns = argv[5];
@@ -263,8 +287,9 @@ int main(int argc, char **argv)
 	check("bind", bind(listener, (struct sockaddr *)&addr, sizeof(addr)));
 	check("listen", listen(listener, 1));
 	check("getsockname", getsockname(listener, (struct sockaddr *)&addr, &addrlen));
-	pthread_create(&server, NULL, bulk ? bulk_recv : pong, &listener);
-	pthread_create(&client, NULL, bulk ? bulk_send : ping, NULL);
+	if (!dials)
+		pthread_create(&server, NULL, bulk ? bulk_recv : pong, &listener);
+	pthread_create(&client, NULL, dials ? dial_and_accept : bulk ? bulk_send : ping, &listener);
 
 	/* Looking on from outside keeps the clock out of each read. */
 	start = moved = now();

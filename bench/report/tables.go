@@ -39,7 +39,7 @@ func tables(uml, qemu *result.Run) map[string]string {
 		"batch":         spec{metrics: bulk.metrics, ratio: "MB/s", to: []string{"tcp", "c-sctp", "sctpnet, one at a time"}}.table(uml, "batch"),
 		"pingpong":      ping.table(uml, "pingpong"),
 		"pingpong-qemu": ping.table(qemu, "pingpong"),
-		"dial":          spec{metrics: []string{"/s"}, ratio: "/s", to: []string{"tcp"}}.table(uml, "dial"),
+		"dial":          spec{metrics: []string{"/s"}, ratio: "/s", to: []string{"tcp", "c-tcp", "c-sctp"}}.table(uml, "dial"),
 		"defaults-bulk": spec{
 			metrics: []string{"MB/s", "stall ms"}, ratio: "MB/s", to: []string{"sctpnet"}, counters: bulk.counters,
 		}.table(uml, "defaults-bulk"),
