@@ -1,5 +1,5 @@
-// Report makes the plots and the tables of docs/performance.md and docs/tuning.md
-// from kept results. From the folder bench, the command is
+// Report makes the plots and tables of docs/performance.md, docs/tuning.md and the
+// README from kept results. From the folder bench, the command is
 //
 //	go run ./report
 //
@@ -40,7 +40,7 @@ func report(docs, kept string) error {
 	if err := plots(uml, docs); err != nil {
 		return err
 	}
-	for _, name := range []string{"performance.md", "tuning.md"} {
+	for _, name := range []string{"performance.md", "tuning.md", "../README.md"} {
 		page := filepath.Join(docs, name)
 		text, err := os.ReadFile(page)
 		if err != nil {

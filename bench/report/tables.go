@@ -30,6 +30,7 @@ func tables(uml, qemu *result.Run) map[string]string {
 	beside.metrics = append(slices.Clone(latency.metrics), "bulk MB/s")
 	return map[string]string{
 		"about":         about(uml, qemu),
+		"summary":       summary(uml),
 		"targets":       targets(uml, qemu),
 		"bulk-lo":       bulk.table(uml, "bulk-lo"),
 		"bulk-veth":     bulk.table(uml, "bulk-veth"),
