@@ -281,7 +281,7 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 		}
 	}
 	l := p.listening()
-	if l == nil {
+	if l == nil || l.isSpent(&ck) {
 		s.outOfTheBlue(h, c.raw, from, to)
 		return nil
 	}
