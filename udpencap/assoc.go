@@ -224,6 +224,10 @@ func (a *assoc) input(s *socket, h header, chunks []byte, from netip.AddrPort, t
 	}
 	a.stats.PacketsReceived++
 	established := a.state >= engine.StateEstablished
+	if established && from != a.path.to && a.isLateReply(chunks[0], from) {
+		s.counters.ignored.Add(1)
+		return
+	}
 	if established && !reflected && from.Addr() == a.peer.ip && (from != a.path.to || s != a.path.socket) {
 		// The peer, or an address translator between, sends from another UDP
 		// port now.

@@ -33,8 +33,8 @@ func connPipe(network, address string, config sctpnet.Config) nettest.MakePipe {
 
 // streamPipe returns a function that makes pairs of streams. All are of one
 // association, which lives until the test ends.
-func streamPipe(t *testing.T) nettest.MakePipe {
-	client, server := makeConns(t)
+func streamPipe(t *testing.T, config sctpnet.Config) nettest.MakePipe {
+	client, server := makeConns(t, config)
 	return func() (c1, c2 net.Conn, stop func(), err error) {
 		s1, err := client.OpenStream()
 		if err != nil {
@@ -53,7 +53,7 @@ func TestNettest(t *testing.T) {
 	t.Run("sctp4", func(t *testing.T) { nettest.TestConn(t, connPipe("sctp4+udp", "127.0.0.1:0", sctpnet.Config{})) })
 	t.Run("sctp6", func(t *testing.T) { nettest.TestConn(t, connPipe("sctp6+udp", "[::1]:0", sctpnet.Config{})) })
 	t.Run("any", func(t *testing.T) { nettest.TestConn(t, connPipe("sctp+udp", ":0", sctpnet.Config{})) })
-	t.Run("Stream", func(t *testing.T) { nettest.TestConn(t, streamPipe(t)) })
+	t.Run("Stream", func(t *testing.T) { nettest.TestConn(t, streamPipe(t, sctpnet.Config{})) })
 }
 
 func TestConformance(t *testing.T) {
@@ -61,5 +61,5 @@ func TestConformance(t *testing.T) {
 }
 
 func TestStreamConformance(t *testing.T) {
-	conformance.TestConn(t, streamPipe(t))
+	conformance.TestConn(t, streamPipe(t, sctpnet.Config{}))
 }

@@ -180,12 +180,16 @@ func (a *assoc) hasRoom(spare bool) bool {
 const spareRoom = 64 << 10
 
 // maxMessageSize is less than what the peer can take in before it has read the
-// beginning, as not everybody hands over a message in pieces.
+// beginning, as not everybody hands over a message in pieces. The kernel does,
+// and its window is smaller than what its own send buffer lets pass.
 func (a *assoc) maxMessageSize() int {
-	return max(leastBufferSize, min(bufferSize(a.options.WriteBuffer), int(a.peerInit.window)/2, maxMessageSize))
+	return min(bufferSize(a.options.WriteBuffer), max(kernelMessageSize, int(a.peerInit.window)/2), maxMessageSize)
 }
 
-const maxMessageSize = 1 << 20
+const (
+	maxMessageSize    = 1 << 20
+	kernelMessageSize = 212992 // on Linux, unless it is told otherwise
+)
 
 func (a *assoc) MaxMessageSize() (int, error) {
 	a.mu.Lock()

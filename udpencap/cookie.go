@@ -111,3 +111,41 @@ func (c *cookie) initiation() initiation {
 		batches:    c.batches,
 	}
 }
+
+// spentCookies are those that were used of late. One that comes again when its
+// association is over, because a copy of it was long on its way or somebody has
+// kept one, must not make another association.
+//
+// They are remembered for their lives at least, and then until others have taken
+// their place. Only if there are very many in that time the oldest are forgotten
+// early.
+type spentCookies struct {
+	newer, older map[spentCookie]struct{}
+	turn         time.Time // when newer becomes older
+}
+
+// A spentCookie is the tags of an association: this side's and the peer's.
+type spentCookie struct{ local, peer uint32 }
+
+// mostSpent is how many are remembered twice over.
+const mostSpent = 1 << 15
+
+func (s *spentCookies) has(c *cookie) bool {
+	key := spentCookie{c.localTag, c.peerTag}
+	_, newer := s.newer[key]
+	_, older := s.older[key]
+	return newer || older
+}
+
+func (s *spentCookies) add(c *cookie, now time.Time) {
+	life := time.Duration(c.life)
+	if s.newer == nil || now.After(s.turn) || len(s.newer) >= mostSpent {
+		s.older = s.newer
+		if now.After(s.turn.Add(life)) {
+			s.older = nil
+		}
+		s.newer = make(map[spentCookie]struct{})
+		s.turn = now.Add(life)
+	}
+	s.newer[spentCookie{c.localTag, c.peerTag}] = struct{}{}
+}

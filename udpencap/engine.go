@@ -227,7 +227,15 @@ type listener struct {
 	some   sync.Cond
 	by     waiting
 	queue  []*assoc
+	spent  spentCookies
 	closed bool
+}
+
+// isSpent reports whether there was an association of a cookie already.
+func (l *listener) isSpent(ck *cookie) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.spent.has(ck)
 }
 
 // establish makes an association of a valid cookie, for Accept. It returns nil
@@ -265,6 +273,7 @@ func (l *listener) establish(back path, to netip.Addr, key peer, ck *cookie, i *
 		a.abort()
 		return nil
 	}
+	l.spent.add(ck, time.Now())
 	l.queue = append(l.queue, a)
 	l.some.Signal()
 	l.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -444,4 +445,225 @@ func wantTimedOut(t *testing.T, c *sctpnet.Conn) {
 			t.Errorf("Write returned %d, %v; want ETIMEDOUT", n, err)
 		}
 	}
+}
+
+// TestReplayedCookie sends the cookie of an association that is over.
+func TestReplayedCookie(t *testing.T) {
+	ln := listen(t, "sctp+udp", "127.0.0.1:0")
+	r := newRawPeer(t, ln.Addr())
+	cookie := r.init()
+	r.sendChunk(ctCookieEcho, 0, cookie)
+	r.await(ctCookieAck)
+	c := accept(t, ln)
+	r.sendChunk(ctAbort, 0, nil)
+	if n, err := c.Read(make([]byte, 10)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Fatalf("Read returned %d, %v after ABORT", n, err)
+	}
+	for range 3 {
+		r.sendChunk(ctCookieEcho, 0, cookie)
+		h, chunks := r.receive()
+		if c := chunks[0]; c.typ != ctAbort || c.flags != flagReflected || h.tag != r.tag {
+			t.Errorf("the cookie was answered by a chunk of type %d, flags %d, tag %d", c.typ, c.flags, h.tag)
+		}
+	}
+	ln.SetDeadline(time.Now().Add(20 * time.Millisecond))
+	if c, err := ln.Accept(); err == nil {
+		t.Errorf("a second association came of it: %v", c)
+	}
+	ln.SetDeadline(time.Time{})
+	r.handshake() // a new cookie is as good as ever
+	c = accept(t, ln)
+	r.write(0, "x")
+	wantRead(t, c, "x")
+}
+
+// TestSpentCookies checks that what is remembered of used cookies is bounded.
+func TestSpentCookies(t *testing.T) {
+	var s spentCookies
+	ck := cookie{life: int64(time.Minute)}
+	now := time.Now()
+	for range 3 * mostSpent {
+		ck.localTag++
+		if s.has(&ck) {
+			t.Fatal("a new cookie counts as used")
+		}
+		s.add(&ck, now)
+		if !s.has(&ck) {
+			t.Fatal("a used cookie counts as new")
+		}
+	}
+	if n := len(s.newer) + len(s.older); n > 2*mostSpent {
+		t.Errorf("%d are remembered", n)
+	}
+	old := ck
+	for _, after := range []time.Duration{50 * time.Second, 70 * time.Second} {
+		ck.localTag++
+		s.add(&ck, now.Add(after))
+	}
+	if !s.has(&old) {
+		t.Error("a used cookie was forgotten before its time")
+	}
+	ck.localTag++
+	s.add(&ck, now.Add(time.Hour))
+	if n := len(s.newer) + len(s.older); n != 1 {
+		t.Errorf("%d are remembered long after their lives", n)
+	}
+}
+
+// TestFilledFromBehind sends the last chunk first, and then each before it. It
+// must not take more memory than the window says, nor keep out what is missing.
+func TestFilledFromBehind(t *testing.T) {
+	r, c, ln := rawPair(t, sctpnet.Config{ReadBuffer: 64 << 10})
+	const n = 1000
+	body := strings.Repeat("x", 1000)
+	r.write(0, "unread")
+	r.own.tsn++
+	chunk := func(i uint32) {
+		var flags byte
+		switch i {
+		case 0:
+			flags = flagBegin
+		case n - 1:
+			flags = flagEnd
+		}
+		r.sendChunk(ctData, flags, data(r.own.tsn+i, 0, 1, body))
+		r.await(ctSACK)
+	}
+	for i := uint32(n - 1); i > 0; i-- {
+		chunk(i)
+	}
+	a := assocOf(t, ln, r.tag)
+	a.mu.Lock()
+	held, window := a.rx.bytes, a.rx.window
+	a.mu.Unlock()
+	if held > 3*window {
+		t.Errorf("%d bytes are held, of a window of %d", held, window)
+	}
+	wantRead(t, c, "unread")
+	for i := range uint32(n - 1) {
+		chunk(i)
+	}
+	buf := make([]byte, n*len(body)+1)
+	if k, _, err := readWhole(c, buf); k != n*len(body) || err != nil {
+		t.Errorf("read %d bytes, %v", k, err)
+	}
+}
+
+// TestLongForwardTSN passes over as many messages as fit into packets.
+func TestLongForwardTSN(t *testing.T) {
+	r, c, _ := rawPair(t, sctpnet.Config{})
+	const packets, entries = 20, 15_000
+	var ssn uint16
+	start := time.Now()
+	for i := range uint32(packets) {
+		v := binary.BigEndian.AppendUint32(nil, r.own.tsn+i)
+		for range entries {
+			ssn += 1<<15 - 1
+			v = binary.BigEndian.AppendUint16(v, 0)
+			v = binary.BigEndian.AppendUint16(v, ssn)
+		}
+		r.sendChunk(ctForwardTSN, 0, v)
+		r.await(ctSACK)
+	}
+	r.sendChunk(ctData, flagBegin|flagEnd, data(r.own.tsn+packets, 0, ssn+1, "next"))
+	wantRead(t, c, "next")
+	if took := time.Since(start); took > 5*time.Second*conformance.Slowness {
+		t.Errorf("that took %v", took)
+	}
+}
+
+// TestClosedWindow checks that a peer that has no room to send more is not kept
+// waiting for the acknowledgement of what it sends all the same.
+func TestClosedWindow(t *testing.T) {
+	const delay = 400 * time.Millisecond
+	r, _, _ := rawPair(t, sctpnet.Config{ReadBuffer: 64 << 10, SACK: sctpnet.SACK{Delay: delay, Frequency: 1000}})
+	body := strings.Repeat("x", 1000)
+	tsn := r.own.tsn
+	send := func(flags byte) (window uint32) {
+		r.sendChunk(ctData, flags, data(tsn, 0, 0, body))
+		_, sack := r.await(ctSACK)
+		if got := binary.BigEndian.Uint32(sack.value); got != tsn {
+			t.Fatalf("%d is acknowledged, not %d", got, tsn)
+		}
+		tsn++
+		return binary.BigEndian.Uint32(sack.value[4:])
+	}
+	for window := send(flagBegin | flagImmediate); window >= 1472; {
+		window = send(flagImmediate)
+	}
+	start := time.Now()
+	send(0)
+	if took := time.Since(start); took > delay/2 {
+		t.Errorf("the acknowledgement took %v", took)
+	}
+}
+
+// TestResetAskedTwice has the peer ask twice for a reset of our streams, as it
+// does where our own request got lost.
+func TestResetAskedTwice(t *testing.T) {
+	r, _, _ := rawPair(t, sctpnet.Config{})
+	v := binary.BigEndian.AppendUint32(nil, r.own.tsn)
+	v = appendParam(nil, paramResetIncoming, append(v, 0, 0))
+	r.sendChunk(ctReconfig, 0, v)
+	if _, c := r.await(ctReconfig); binary.BigEndian.Uint16(c.value) != paramResetOutgoing {
+		t.Fatalf("answered by %x", c.value)
+	}
+	r.sendChunk(ctReconfig, 0, v)
+	r.sendChunk(ctHeartbeat, 0, appendParam(nil, paramHeartbeatInfo, []byte{1}))
+	for {
+		_, chunks := r.receive()
+		for _, c := range chunks {
+			switch {
+			case c.typ == ctHeartbeatAck:
+				return
+			case c.typ == ctReconfig && binary.BigEndian.Uint16(c.value) == paramResetResponse:
+				t.Errorf("answered by %x", c.value)
+			}
+		}
+	}
+}
+
+// TestCloseWhileDataComes closes before the peer has stopped sending. What was
+// written before arrives all the same, and the end is graceful.
+func TestCloseWhileDataComes(t *testing.T) {
+	r, c, _ := rawPair(t, sctpnet.Config{})
+	if _, err := c.Write([]byte("last words")); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, d := r.await(ctData)
+	for i, s := range []string{"too", "late"} {
+		r.write(uint16(i), s)
+	}
+	await := func(typ byte) chunk {
+		t.Helper()
+		for {
+			_, chunks := r.receive()
+			for _, c := range chunks {
+				switch c.typ {
+				case typ:
+					return c
+				case ctAbort:
+					t.Fatalf("aborted: %x", c.value)
+				}
+			}
+		}
+	}
+	for sack := await(ctSACK); binary.BigEndian.Uint32(sack.value) != r.own.tsn+1; {
+		sack = await(ctSACK)
+	}
+	tsn := binary.BigEndian.Uint32(d.value)
+	v := binary.BigEndian.AppendUint32(nil, tsn)
+	r.sendChunk(ctSACK, 0, append(v, 0, 1, 0, 0, 0, 0, 0, 0))
+	if v := await(ctShutdown).value; binary.BigEndian.Uint32(v) != r.own.tsn+1 {
+		t.Errorf("SHUTDOWN acknowledges %x", v)
+	}
+	r.write(2, "much too late")
+	for v := await(ctShutdown).value; binary.BigEndian.Uint32(v) != r.own.tsn+2; {
+		v = await(ctShutdown).value
+	}
+	r.sendChunk(ctShutdownAck, 0, nil)
+	await(ctShutdownComplete)
 }

@@ -281,7 +281,7 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 		}
 	}
 	l := p.listening()
-	if l == nil {
+	if l == nil || l.isSpent(&ck) {
 		s.outOfTheBlue(h, c.raw, from, to)
 		return nil
 	}
@@ -293,7 +293,8 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 
 // A dialling is the active side of a handshake.
 type dialling struct {
-	candidates []netip.AddrPort // where the peer may be, by UDP port
+	asked      []netip.AddrPort // where the peer may have been, by UDP port,
+	candidates []netip.AddrPort // and may be still
 	socket     *socket
 	sent       time.Time // of the last INIT
 	attempts   int
@@ -307,7 +308,7 @@ type dialling struct {
 // which the first counts that answers.
 func (a *assoc) connect(ctx context.Context, candidates []netip.AddrPort) error {
 	a.mu.Lock()
-	a.dial.candidates = slices.Clone(candidates)
+	a.dial.asked, a.dial.candidates = candidates, slices.Clone(candidates)
 	a.dial.socket = a.port.sockets[0]
 	a.dial.most = int(a.options.InitAttempts)
 	if a.dial.most == 0 {
@@ -445,6 +446,13 @@ func (a *assoc) onRefused(from netip.AddrPort) {
 		}
 	}
 	a.abandon(os.NewSyscallError("connect", syscall.ECONNREFUSED))
+}
+
+// isLateReply reports whether a packet is what became of an INIT at one of
+// several UDP ports, after the association was made with another. All have had
+// the same tag, and who answers may be somebody else altogether.
+func (a *assoc) isLateReply(first byte, from netip.AddrPort) bool {
+	return (first == ctInitAck || first == ctAbort) && slices.Contains(a.dial.asked, from)
 }
 
 // abandon ends a handshake.

@@ -189,7 +189,7 @@ func TestKernelMessages(t *testing.T) {
 			from, to := pair[0], pair[1]
 			var sent [][]byte
 			var infos []sctpnet.MsgInfo
-			for i, size := range []int{1, 2, 3, 100, 1000, 1400, 1500, 4096, 9000, 20_000, 65_535, 65_536, 7} {
+			for i, size := range []int{1, 2, 3, 100, 1000, 1400, 1500, 4096, 9000, 20_000, 65_535, 65_536, 200_000, 7} {
 				b := make([]byte, size)
 				rand.NewChaCha8([32]byte{byte(i)}).Read(b)
 				sent = append(sent, b)
@@ -207,7 +207,7 @@ func TestKernelMessages(t *testing.T) {
 			}()
 			seen := make(map[int]bool)
 			last := make(map[uint16]int)
-			buf := make([]byte, 100_000)
+			buf := make([]byte, 1<<18)
 			for range sent {
 				n, info, err := readWhole(to, buf)
 				if err != nil {
@@ -545,5 +545,24 @@ func TestKernelLoopback(t *testing.T) {
 			t.Errorf("listening at the kernel's UDP port: %v", err)
 		}
 		return nil
+	})
+}
+
+func TestKernelAddStreams(t *testing.T) {
+	interop(t, func(t *testing.T, us, kernel *sctpnet.Conn, _, _ *netns) {
+		testAddStreams(t, us, kernel)
+		testAddStreams(t, kernel, us)
+	})
+}
+
+// TestKernelResetAssociation has the kernel ask for what there is not. It stays
+// of use after the answer.
+func TestKernelResetAssociation(t *testing.T) {
+	interop(t, func(t *testing.T, us, kernel *sctpnet.Conn, _, _ *netns) {
+		if err := kernel.ResetAssociation(); err != nil {
+			t.Fatal(err)
+		}
+		exchange(t, us, kernel)
+		exchange(t, kernel, us)
 	})
 }

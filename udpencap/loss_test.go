@@ -46,7 +46,7 @@ func TestLoss(t *testing.T) {
 			badNetwork(t, percent)
 			t.Run("Nettest", func(t *testing.T) { nettest.TestConn(t, connPipe("sctp4+udp", "127.0.0.1:0", config)) })
 			t.Run("Conn", func(t *testing.T) { conformance.TestConn(t, connPipe("sctp4+udp", "127.0.0.1:0", config)) })
-			t.Run("Stream", func(t *testing.T) { conformance.TestConn(t, streamPipe(t)) })
+			t.Run("Stream", func(t *testing.T) { conformance.TestConn(t, streamPipe(t, config)) })
 		})
 	}
 }

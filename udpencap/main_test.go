@@ -75,10 +75,15 @@ func accept(t testing.TB, ln net.Listener) *sctpnet.Conn {
 }
 
 // makeConns makes an association with itself.
-func makeConns(t testing.TB) (client, server *sctpnet.Conn) {
+func makeConns(t testing.TB, config sctpnet.Config) (client, server *sctpnet.Conn) {
 	t.Helper()
-	ln := listen(t, "sctp+udp", "127.0.0.1:0")
-	client = dial(t, nil, ln.Addr().String())
+	lc := sctpnet.ListenConfig{Config: config}
+	ln, err := lc.Listen(t.Context(), "sctp+udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	client = dial(t, &sctpnet.Dialer{Config: config}, ln.Addr().String())
 	return client, accept(t, ln)
 }
 

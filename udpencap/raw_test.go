@@ -151,13 +151,25 @@ func rawPair(t *testing.T, config sctpnet.Config) (*rawPeer, *sctpnet.Conn, *sct
 	return r, accept(t, ln), ln.(*sctpnet.Listener)
 }
 
-// countersOf are those of the socket that a listener has for itself.
-func countersOf(ln net.Listener) *counters {
+// socketOf is the socket that a listener has for itself.
+func socketOf(ln net.Listener) *socket {
 	addr := ln.Addr().(*sctpnet.Addr)
 	registry.mu.Lock()
 	defer registry.mu.Unlock()
 	ip, _ := netip.AddrFromSlice(addr.IPAddrs[0].IP)
-	return &registry.sockets[place{currentNetwork(), netip.AddrPortFrom(ip.Unmap(), uint16(addr.Port))}].counters
+	return registry.sockets[place{currentNetwork(), netip.AddrPortFrom(ip.Unmap(), uint16(addr.Port))}]
+}
+
+func countersOf(ln net.Listener) *counters { return &socketOf(ln).counters }
+
+// assocOf is the association of a listener's port that has a tag.
+func assocOf(t *testing.T, ln net.Listener, tag uint32) *assoc {
+	t.Helper()
+	a := socketOf(ln).port(uint16(ln.Addr().(*sctpnet.Addr).Port)).find(tag)
+	if a == nil {
+		t.Fatalf("there is no association of the tag %x", tag)
+	}
+	return a
 }
 
 var loopbackAddr = []net.IPAddr{{IP: net.IPv4(127, 0, 0, 1)}}

@@ -127,24 +127,27 @@ func (a *assoc) onData(c chunk) bool {
 		r.ackNow = true
 		return true
 	}
-	if a.closed {
-		// Nobody is there to read it, as with TCP.
-		a.abort()
-		return false
-	}
-	if !before(tsn, r.highest()) && r.room() == 0 || tsn-r.cum > mostAhead {
+	// What fills a gap may take more room than there is, but not without end.
+	fills := tsn == r.cum+1 && len(r.later) > 0 || before(tsn, r.highest()) && r.bytes < 2*r.window
+	if !fills && r.room() == 0 || tsn-r.cum > mostAhead {
 		r.ackNow = true // which says how much room there is
 		return true
 	}
 	stream := binary.BigEndian.Uint16(c.value[4:])
 	ssn := binary.BigEndian.Uint16(c.value[6:])
 	r.note(tsn)
-	if c.flags&flagImmediate != 0 {
+	if c.flags&flagImmediate != 0 || r.told < a.mtu { // which the peer may be waiting for
 		r.ackNow = true
 	}
 	if uint32(stream) >= a.in.Load() {
 		p := newPacket(a.header()).addCause(ctError, 0, causeInvalidStream, append(binary.BigEndian.AppendUint16(nil, stream), 0, 0))
 		a.sendPacket(p)
+		return true
+	}
+	if a.closed {
+		// Nobody is there to read it. But the peer must get what was written
+		// before, as it does from the kernel, and not an ABORT instead.
+		a.performResets()
 		return true
 	}
 	part := run{
@@ -379,12 +382,13 @@ func (a *assoc) onForwardTSN(v []byte) {
 		if before16(ssn, s.next) {
 			continue
 		}
-		for ; s.next != ssn+1; s.next++ {
+		for ; s.next != ssn+1 && len(s.waiting) > 0; s.next++ {
 			if m := s.waiting[s.next]; m != nil {
 				delete(s.waiting, s.next)
 				r.deliver(m)
 			}
 		}
+		s.next = ssn + 1
 		r.deliverWaiting(s)
 	}
 	a.performResets()

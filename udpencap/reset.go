@@ -44,7 +44,7 @@ type resets struct {
 	pending  []byte // the peer's request that has to wait for data
 	answer   []byte // to the peer's last request
 	answered uint32 // its number
-	wanted   bool   // the peer has asked for a reset of incoming
+	wanted   bool   // the peer has asked for what our request is
 }
 
 func (r *resets) init(local, remote uint32) {
@@ -151,6 +151,8 @@ func (a *assoc) onRequest(p param) {
 	case n == r.answered && r.answer != nil:
 		a.sendChunk(ctReconfig, 0, r.answer) // the answer was lost
 		return
+	case n == r.answered && r.wanted:
+		return // our request, which is the answer, will come again
 	case n != r.expects:
 		a.respond(n, resultBadNumber)
 		return
@@ -163,18 +165,7 @@ func (a *assoc) onRequest(p param) {
 			a.respond(n, resultInProgress)
 		}
 	case p.typ == paramResetIncoming:
-		streams := streamList(p.value[4:])
-		switch err := a.resetStreams(streams, n); err {
-		case nil:
-			// The request that this has made is the answer.
-			r.wanted = true
-			r.expects++
-			r.answered, r.answer = n, nil
-		case engine.ErrBusy, engine.ErrUnsent:
-			a.respond(n, resultInProgress)
-		default:
-			a.conclude(n, resultDenied)
-		}
+		a.grant(n, a.resetStreams(streamList(p.value[4:]), n))
 	case p.typ == paramAddOutgoing && len(p.value) >= 6:
 		more := uint32(binary.BigEndian.Uint16(p.value[4:]))
 		if a.in.Load()+more > 1<<16-1 {
@@ -183,9 +174,42 @@ func (a *assoc) onRequest(p param) {
 		}
 		a.in.Add(more)
 		a.conclude(n, resultPerformed)
+		if r.request != nil && r.kind == paramAddIncoming {
+			r.request = nil // this is the answer
+			r.timer.stop()
+		}
 		if a.options.Events {
 			a.rx.pushEvent(engine.StreamsAddedEvent{In: uint16(more)})
 		}
+	case p.typ == paramAddIncoming && len(p.value) >= 6:
+		more := binary.BigEndian.Uint16(p.value[4:])
+		// Two that ask each other for the same would wait for ever.
+		busy := r.request != nil && r.kind == paramAddIncoming
+		if busy || a.out.Load()+uint32(more) > 1<<16-1 {
+			a.conclude(n, resultDenied)
+			return
+		}
+		a.grant(n, a.addStreams(paramAddOutgoing, more))
+	case p.typ == paramResetTSN:
+		// Linux takes no answer without the next numbers of both sides, and asks
+		// again, even where they do not change.
+		a.conclude(n, resultDenied, a.core.acked+uint32(a.core.flight.len())+1, a.rx.cum+1)
+	default:
+		a.conclude(n, resultDenied)
+	}
+}
+
+// grant answers the peer's request for one of our own, by that, unless it has
+// failed.
+func (a *assoc) grant(n uint32, err error) {
+	r := &a.rst
+	switch err {
+	case nil:
+		r.wanted = true
+		r.expects++
+		r.answered, r.answer = n, nil
+	case engine.ErrBusy, engine.ErrUnsent:
+		a.respond(n, resultInProgress)
 	default:
 		a.conclude(n, resultDenied)
 	}
@@ -238,19 +262,23 @@ func (r *receiver) restart(id uint16) {
 }
 
 // conclude answers a request for good.
-func (a *assoc) conclude(n, result uint32) {
+func (a *assoc) conclude(n, result uint32, more ...uint32) {
 	r := &a.rst
 	r.expects = n + 1
-	r.answered, r.answer = n, response(n, result)
+	r.answered, r.answer = n, response(n, result, more...)
 	a.sendChunk(ctReconfig, 0, r.answer)
 }
 
 // respond answers a request that may come again, or was none.
 func (a *assoc) respond(n, result uint32) { a.sendChunk(ctReconfig, 0, response(n, result)) }
 
-func response(n, result uint32) []byte {
+func response(n, result uint32, more ...uint32) []byte {
 	v := binary.BigEndian.AppendUint32(nil, n)
-	return appendParam(nil, paramResetResponse, binary.BigEndian.AppendUint32(v, result))
+	v = binary.BigEndian.AppendUint32(v, result)
+	for _, m := range more {
+		v = binary.BigEndian.AppendUint32(v, m)
+	}
+	return appendParam(nil, paramResetResponse, v)
 }
 
 // onResponse handles the answer to our request.
@@ -264,7 +292,7 @@ func (a *assoc) onResponse(n, result uint32) {
 		r.timer.start(a.retry.rto)
 		return
 	}
-	r.request = nil
+	r.request, r.wanted = nil, false
 	r.timer.stop()
 	denied := result == resultDenied || result == resultWrongSSN
 	failed := result == resultUnderWay || result == resultBadNumber
@@ -279,7 +307,6 @@ func (a *assoc) onResponse(n, result uint32) {
 				clear(a.core.ssn)
 			}
 		}
-		r.wanted = false
 		a.rx.pushEvent(engine.StreamResetEvent{Streams: r.streams, Denied: denied, Failed: failed})
 		a.writable.Broadcast()
 	case paramAddOutgoing:

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,7 +25,7 @@ import (
 
 // TestUnsupported asks for all that there is not.
 func TestUnsupported(t *testing.T) {
-	c, _ := makeConns(t)
+	c, _ := makeConns(t, sctpnet.Config{})
 	ip := netip.MustParseAddr("127.0.0.1")
 	dialWith := func(config sctpnet.Config) error {
 		d := sctpnet.Dialer{Config: config}
@@ -462,7 +463,7 @@ func TestManyNewStreams(t *testing.T) {
 
 // TestPPID50 has a payload protocol identifier that means something to pion.
 func TestPPID50(t *testing.T) {
-	c, s := makeConns(t)
+	c, s := makeConns(t, sctpnet.Config{})
 	for _, unordered := range []bool{false, true} {
 		want := sctpnet.MsgInfo{Stream: 1, PPID: 50, Unordered: unordered}
 		if _, err := c.WriteMsg([]byte("x"), want); err != nil {
@@ -574,7 +575,7 @@ func TestSACKs(t *testing.T) {
 }
 
 func TestStatus(t *testing.T) {
-	c, s := makeConns(t)
+	c, s := makeConns(t, sctpnet.Config{})
 	exchange(t, c, s)
 	st, err := c.Status()
 	if err != nil || st.State != sctpnet.StateEstablished || st.OutStreams != 64 || st.InStreams != 64 || st.Primary.SRTT == 0 || st.Primary.CWND == 0 {
@@ -593,7 +594,7 @@ func TestStatus(t *testing.T) {
 
 // TestMessageTooLarge sends more than one message can have.
 func TestMessageTooLarge(t *testing.T) {
-	c, s := makeConns(t)
+	c, s := makeConns(t, sctpnet.Config{})
 	most := c.MaxMessageSize()
 	if _, err := c.WriteMsg(make([]byte, most+1), sctpnet.MsgInfo{}); !errors.Is(err, syscall.EMSGSIZE) {
 		t.Errorf("WriteMsg of %d bytes: %v", most+1, err)
@@ -682,5 +683,109 @@ func TestAssociations(t *testing.T) {
 	t.Logf("each end: %d bytes, %.2f goroutines; dialled in %v", bytes, each, took/n)
 	if bytes > 100<<10 || each > 4 {
 		t.Error("that is too much")
+	}
+}
+
+// TestLateRefusal has a dial tried at two UDP ports, of which the second
+// refuses when the association with the first is there already.
+func TestLateRefusal(t *testing.T) {
+	ip := net.IPv4(127, 0, 0, 2) // where nobody else has UDPPort, with luck
+	other, err := net.ListenUDP("udp4", &net.UDPAddr{IP: ip, Port: UDPPort})
+	if err != nil {
+		t.Skip(err)
+	}
+	defer other.Close()
+	server, err := net.ListenUDP("udp4", &net.UDPAddr{IP: ip})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	num := uint16(server.LocalAddr().(*net.UDPAddr).Port)
+	// next returns the next packet and its first chunk.
+	next := func(c *net.UDPConn, typ byte) (header, chunk, netip.AddrPort) {
+		buf := make([]byte, 1500)
+		for {
+			c.SetReadDeadline(time.Now().Add(10 * time.Second))
+			n, from, err := c.ReadFromUDPAddrPort(buf)
+			if err != nil {
+				t.Error(err)
+				return header{}, chunk{}, from
+			}
+			if h, b, ok := parseHeader(buf[:n]); ok {
+				if c, _, _ := nextChunk(b); c.typ == typ {
+					return h, c, from
+				}
+			}
+		}
+	}
+	ack := initiation{tag: 77, window: 1 << 20, out: 10, in: 10, tsn: 1, cookie: []byte("biscuit")}
+	var tag uint32 // the client's
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h, c, from := next(server, ctInit)
+		tag = binary.BigEndian.Uint32(c.value)
+		for _, typ := range []byte{ctInitAck, ctCookieAck} {
+			p := newPacket(header{num, h.src, tag}).add(typ, 0, map[byte][]byte{ctInitAck: ack.value()}[typ])
+			server.WriteToUDPAddrPort(p.seal(), from)
+			if typ == ctInitAck {
+				next(server, ctCookieEcho)
+			}
+		}
+	}()
+	c := dial(t, nil, server.LocalAddr().String())
+	<-done
+	h, _, from := next(other, ctInit)
+	reply := newPacket(header{num, h.src, tag})
+	other.WriteToUDPAddrPort(slices.Clone(reply).add(ctAbort, 0, nil).seal(), from)
+	other.WriteToUDPAddrPort(slices.Clone(reply).add(ctInitAck, 0, ack.value()).seal(), from)
+	// Whose packets these are the socket finds out in the order they come in.
+	server.WriteToUDPAddrPort(slices.Clone(reply).add(ctData, flagBegin|flagEnd, data(1, 0, 0, "x")).seal(), from)
+	wantRead(t, c, "x")
+	for _, typ := range []byte{ctSACK, ctData} {
+		if typ == ctData {
+			if _, err := c.Write([]byte("y")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		next(server, typ)
+	}
+}
+
+// TestAddStreams adds streams to an association.
+func TestAddStreams(t *testing.T) {
+	c, s := makeConns(t, sctpnet.Config{OutStreams: 10})
+	watchdog(t, func() { testAddStreams(t, c, s) })
+}
+
+func testAddStreams(t *testing.T, c, s *sctpnet.Conn) {
+	t.Helper()
+	streams := func(c *sctpnet.Conn) [2]int {
+		out, in := c.NumStreams()
+		return [2]int{int(out), int(in)}
+	}
+	for _, add := range [][2]int{{3, 0}, {0, 4}, {1, 0}, {0, 1}} {
+		ours, theirs := streams(c), streams(s)
+		conformance.WaitFor(t, "the request before", func() bool {
+			err := c.AddStreams(add[0], add[1])
+			if err != nil && !errors.Is(err, syscall.EINPROGRESS) {
+				t.Fatal(err)
+			}
+			return err == nil
+		})
+		conformance.WaitFor(t, "more streams", func() bool {
+			return streams(c) == [2]int{ours[0] + add[0], ours[1] + add[1]} && streams(s) == [2]int{theirs[0] + add[1], theirs[1] + add[0]}
+		})
+	}
+	out, in := c.NumStreams()
+	exchange(t, c, s)
+	for _, tt := range []struct {
+		from, to *sctpnet.Conn
+		n        int
+	}{{c, s, int(out)}, {s, c, int(in)}} {
+		if _, err := tt.from.WriteStream([]byte("new"), uint16(tt.n-1)); err != nil {
+			t.Fatal(err)
+		}
+		wantRead(t, tt.to, "new")
 	}
 }
