@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"sync"
@@ -48,7 +49,7 @@ func TestMixedReads(t *testing.T) {
 					for pos := 0; pos < total; {
 						if pos > claimAt {
 							c.Stream(7)
-							claimAt = 1 << 40
+							claimAt = math.MaxInt
 						}
 						switch r.IntN(3) {
 						case 0:
@@ -112,7 +113,7 @@ func TestMixedReads(t *testing.T) {
 				for {
 					if pos > claimAt {
 						s.Stream(9)
-						claimAt = 1 << 40
+						claimAt = math.MaxInt
 					}
 					size := 1 + r.IntN(1<<r.IntN(19))
 					if r.IntN(3) == 0 {
