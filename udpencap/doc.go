@@ -69,6 +69,10 @@
 // and the system divides one that is too large for the path. Config.PathParams.MTU
 // sets it.
 //
+// Close returns at once, and what was written is delivered in the background, by
+// this process: if it exits, what has not arrived is lost. SetLinger makes Close
+// wait for that, and Shutdown and a Read up to io.EOF tell when it is done.
+//
 // A process that crashes sends no ABORT. Its peer notices by heartbeats, or by
 // what it sends not being acknowledged, and its calls then fail with ETIMEDOUT.
 // RTO, AssocParams.MaxRetransmissions and PathParams.HeartbeatInterval say when.

@@ -499,10 +499,16 @@ func (a *assoc) isClosed(ctx context.Context, to netip.AddrPort) bool {
 	i := a.initiation()
 	i.tag = a.localTag ^ 1<<31
 	b := newPacket(header{a.port.num, a.peer.port, 0}).add(ctInit, 0, i.value()).seal()
-	if transport.Load() == nil {
-		c.Write(b)
+	// What tells gets lost too, and a port that is open now may be closed soon.
+	for wait := time.Second; ; wait *= 2 {
+		if transport.Load() == nil {
+			c.Write(b)
+		}
+		c.SetReadDeadline(time.Now().Add(wait))
+		if _, err = c.Read(make([]byte, 2048)); !os.IsTimeout(err) {
+			break
+		}
 	}
-	_, err = c.Read(make([]byte, 2048))
 	const wsaReset = syscall.Errno(10054) // what Windows says of a closed port
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, wsaReset)
 }

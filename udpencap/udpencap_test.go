@@ -789,3 +789,18 @@ func testAddStreams(t *testing.T, c, s *sctpnet.Conn) {
 		wantRead(t, tt.to, "new")
 	}
 }
+
+// TestClosedWhileDialling has the peer's UDP port closed after the first INIT.
+func TestClosedWhileDialling(t *testing.T) {
+	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: loopbackAddr[0].IP})
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(2*probeDelay, func() { c.Close() })
+	var d sctpnet.Dialer
+	d.Config.PathParams.UDPPort = c.LocalAddr().(*net.UDPAddr).Port
+	d.Timeout = 10 * time.Second
+	if _, err := d.Dial("sctp+udp", "127.0.0.1:4000"); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("%v, want ECONNREFUSED", err)
+	}
+}
