@@ -240,8 +240,9 @@ func TestClaimAfterClose(t *testing.T) {
 func TestSwitchAfterCutWrite(t *testing.T) {
 	c, s := pipe(t, "sctp4", "127.0.0.1:0")
 	watchdog(t, func() {
-		c.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
-		n, err := c.Write(ballast())
+		much := ballast() // takes its time to make
+		c.SetWriteDeadline(time.Now().Add(200 * time.Millisecond * conformance.Slowness))
+		n, err := c.Write(much)
 		if n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatalf("Write: %d, %v", n, err)
 		}

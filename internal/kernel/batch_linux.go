@@ -110,10 +110,10 @@ func (b *batch) doSend(fd uintptr) bool {
 	}
 	// The headers point into the batch, which is in the heap, and to the
 	// messages, which it holds.
-	r, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&b.headers)), uintptr(k), unix.MSG_NOSIGNAL, 0, 0)
+	r, errno := c.move(unix.SYS_SENDMMSG, fd, unsafe.Pointer(&b.headers), k, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
 	switch errno {
 	case 0:
-		b.n = int(r)
+		b.n = r
 		for _, m := range b.msgs[:b.n] {
 			c.turns.sent.Add(int64(turnCost(len(m.Data))))
 		}
@@ -193,7 +193,7 @@ func (b *batch) fill(fd uintptr) {
 		return
 	}
 	// As in doSend.
-	r, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.headers[1])), uintptr(k-1), unix.MSG_DONTWAIT, 0, 0)
+	r, errno := b.conn.move(unix.SYS_RECVMMSG, fd, unsafe.Pointer(&b.headers[1]), k-1, unix.MSG_DONTWAIT)
 	switch errno {
 	case 0:
 	case unix.EINTR, unix.EAGAIN:
@@ -202,7 +202,7 @@ func (b *batch) fill(fd uintptr) {
 		b.conn.fail(int(fd), errno) // which the kernel tells once
 		return
 	}
-	for i := 1; i <= int(r) && b.headers[i].n > 0; i++ {
+	for i := 1; i <= r && b.headers[i].n > 0; i++ {
 		o := &b.ops[i]
 		o.hdr = b.headers[i].Msghdr
 		data := b.msgs[i].Data[:b.headers[i].n]

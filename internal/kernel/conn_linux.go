@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -39,6 +40,7 @@ type conn struct {
 	failed sync.Mutex // held while reading without the poller
 
 	turns turns // of the writer, under the poller's lock for writers
+	alone bool  // there is one processor
 	room  room  // for writers, under the same
 
 	roundRobin atomic.Bool // is wanted of the scheduler by default
@@ -63,7 +65,7 @@ type origin struct {
 
 // newConn takes over a socket whose handshake is done.
 func newConn(sk *socket, from origin) (*conn, error) {
-	c := &conn{socket: sk, remote: from.remote}
+	c := &conn{socket: sk, remote: from.remote, alone: runtime.GOMAXPROCS(0) == 1}
 	o := from.options
 	err := c.control(func(fd int) (err error) {
 		st := from.status
@@ -100,14 +102,14 @@ func newConn(sk *socket, from origin) (*conn, error) {
 		// the next Read or Write will tell.
 		window := int(st.RWND)
 		if o.LoopbackMTU == 0 || st.PrimaryPeerAddr.MTU < loopbackMTU || !isLocal(primary.IP) {
-			c.turns.set(window / 4)
+			c.setTurns(window / 4)
 			return nil
 		}
 		setStruct(fd, sctp.SCTP_PEER_ADDR_PARAMS, pathParams{
 			PathMTU: uint32(windowMTU(o.LoopbackMTU, window)),
 			Flags:   sppPMTUDDisable,
 		})
-		c.turns.set(window * 2 / 3)
+		c.setTurns(window * 2 / 3)
 		return nil
 	})
 	return c, err

@@ -99,7 +99,7 @@ func (g *gather) recv(fd uintptr, o *op) (int, unix.Errno) {
 	g.iovs[k-1].SetLen(last)
 	// The headers point into the gather, which is in the heap, and to the op's
 	// memory, which that holds.
-	r, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&g.headers)), uintptr(k), unix.MSG_DONTWAIT, 0, 0)
+	r, errno := o.conn.move(unix.SYS_RECVMMSG, fd, unsafe.Pointer(&g.headers), k, unix.MSG_DONTWAIT)
 	switch errno {
 	case 0:
 	case unix.EINTR, unix.EAGAIN:
@@ -113,7 +113,7 @@ func (g *gather) recv(fd uintptr, o *op) (int, unix.Errno) {
 		return 0, unix.EINTR
 	}
 	total, size := 0, f.size // which saw changes
-	for i := range int(r) {
+	for i := range r {
 		n := int(g.headers[i].n)
 		piece := p[i*size:][:n]
 		if g.headers[i].Flags&sctp.MSG_NOTIFICATION != 0 {
@@ -128,7 +128,7 @@ func (g *gather) recv(fd uintptr, o *op) (int, unix.Errno) {
 		}
 		total += n
 	}
-	f.found(int(r), k, o.wait)
+	f.found(r, k, o.wait)
 	if total > 0 {
 		errno = 0
 	}

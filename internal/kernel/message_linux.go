@@ -287,7 +287,7 @@ func (o *op) doTry(fd uintptr) {
 }
 
 func (o *op) sendmsg(fd uintptr) unix.Errno {
-	_, _, errno := unix.Syscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&o.hdr)), unix.MSG_NOSIGNAL)
+	_, errno := o.conn.move(unix.SYS_SENDMSG, fd, unsafe.Pointer(&o.hdr), unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, 0)
 	return errno
 }
 
@@ -466,8 +466,7 @@ func (o *op) doRecv(fd uintptr) bool {
 func (o *op) recvmsg(fd uintptr) (int, unix.Errno) {
 	o.point(o.p[o.n:])
 	o.control(unsafe.Pointer(&o.rctl), unsafe.Sizeof(o.rctl))
-	n, _, errno := unix.Syscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&o.hdr)), 0)
-	return int(n), errno
+	return o.conn.move(unix.SYS_RECVMSG, fd, unsafe.Pointer(&o.hdr), unix.MSG_DONTWAIT, 0)
 }
 
 // end ends a Recv with an error, unless it has a part of a message already:

@@ -4,6 +4,9 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // With one processor for both, a writer who never waits keeps a reader away: the
@@ -22,6 +25,7 @@ type turns struct {
 	sent  atomic.Int64 // since the last one
 	start time.Time    // of one that is timed
 	trust int          // how many not to time
+	slow  bool         // the last one that was timed was slow
 	pass  int          // how many not to take
 }
 
@@ -35,13 +39,29 @@ const (
 // much room on a small one.
 func turnCost(n int) int { return n + 2048 }
 
-// set has the writer wait each time that he has sent so many bytes, if
+// setTurns has the writer wait each time that he has sent so many bytes, if
 // there is one processor.
-func (t *turns) set(every int) {
+func (c *conn) setTurns(every int) {
 	const least = 32 << 10 // less would be waiting all the time
-	if runtime.GOMAXPROCS(0) == 1 && every >= least {
-		t.every = every
+	if c.alone && every >= least {
+		c.turns.every = every
 	}
+}
+
+// move makes one of the system calls that move messages, none of which waits.
+//
+// With one processor nobody else can run meanwhile, but the runtime does not know
+// that: it would hand the processor to another thread, which the kernel may then
+// stop, with the other socket locked, for as long as this one has something to do.
+func (c *conn) move(trap, fd uintptr, p unsafe.Pointer, a, b int) (int, unix.Errno) {
+	call := unix.Syscall6
+	if c.alone {
+		call = unix.RawSyscall6
+	}
+	// What p points to is in the heap, where nothing moves, and is used by the
+	// caller afterwards.
+	r, _, errno := call(trap, fd, uintptr(p), uintptr(a), uintptr(b), 0, 0)
+	return int(r), errno
 }
 
 // isDue reports whether the writer is to wait when he has sent messages of that
@@ -74,18 +94,22 @@ func (t *turns) end(fd int) {
 	switch {
 	case t.trust > 0:
 		t.trust--
-	case time.Since(t.start) > slowTurn && isFar(fd):
+	case time.Since(t.start) <= slowTurn || !isFar(fd):
+		t.trust, t.slow = trusted, false
+	case t.slow:
 		t.pass = passOver
 		return
 	default:
-		t.trust = trusted
+		t.slow = true // which once may be an accident
 	}
 	runtime.Gosched() // the reader is behind in the queue
 }
 
 // isFar reports whether the time that a turn took is the network's: on a busy
-// processor others take it.
+// processor others take it. What the kernel has measured tells, if it is more than
+// the tick of a slow clock, which it takes for the least.
 func isFar(fd int) bool {
+	const tick = 10 * time.Millisecond
 	st, err := assocStatus(fd)
-	return err == nil && jiffies(uint64(st.PrimaryPeerAddr.SRTT)) > slowTurn
+	return err == nil && jiffies(uint64(st.PrimaryPeerAddr.SRTT)) > tick
 }
