@@ -156,3 +156,59 @@ func BenchmarkDial(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkCopy copies by io.Copy, from a reader to a writer that can do no more
+// than that, by way of an association: by its ReadFrom and WriteTo, and without.
+func BenchmarkCopy(b *testing.B) {
+	type plainReader struct{ io.Reader }
+	type plainWriter struct{ io.Writer }
+	for _, short := range []bool{true, false} {
+		b.Run(fmt.Sprintf("short=%v", short), func(b *testing.B) {
+			c, s := pipe(b, "sctp", "127.0.0.1:0")
+			var w io.Writer = c
+			var r io.Reader = s
+			if !short {
+				w, r = plainWriter{c}, plainReader{s}
+			}
+			const size = 64 << 10
+			b.SetBytes(size)
+			go func() {
+				io.Copy(w, plainReader{io.LimitReader(zeros{}, int64(b.N)*size)})
+				c.Close()
+			}()
+			if n, err := io.Copy(plainWriter{io.Discard}, r); n != int64(b.N)*size || err != nil {
+				b.Fatal(n, err)
+			}
+		})
+	}
+}
+
+// zeros is a Reader without end.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }
+
+// BenchmarkWriteBuffers writes a header and a body, together and one by one.
+func BenchmarkWriteBuffers(b *testing.B) {
+	for _, together := range []bool{true, false} {
+		b.Run(fmt.Sprintf("together=%v", together), func(b *testing.B) {
+			c, s := pipe(b, "sctp", "127.0.0.1:0")
+			header, body := make([]byte, 20), make([]byte, 1000)
+			b.SetBytes(int64(len(header) + len(body)))
+			go func() {
+				for range b.N {
+					v := net.Buffers{header, body}
+					if together {
+						c.WriteBuffers(&v)
+					} else {
+						v.WriteTo(c)
+					}
+				}
+				c.Close()
+			}()
+			if _, err := io.Copy(io.Discard, s); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}

@@ -408,3 +408,42 @@ func TestFileOfOthers(t *testing.T) {
 		}
 	})
 }
+
+// TestBlockingDescriptor has somebody set the descriptor to blocking, which a
+// duplicate of it is enough for. Deadlines must hold even so: a call that
+// waited in the system would hold up all goroutines, if there is one processor.
+func TestBlockingDescriptor(t *testing.T) {
+	c, _ := pipe(t, "sctp4", "127.0.0.1:0")
+	f, err := c.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	const wait = 3 // seconds, after which the system would let go
+	fd := int(f.Fd())
+	if err := unix.SetNonblock(fd, false); err != nil {
+		t.Fatal(err)
+	}
+	for _, opt := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
+		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, opt, &unix.Timeval{Sec: wait}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for what, call := range map[string]func() error{
+		"Read":      func() error { _, err := c.Read(make([]byte, 10)); return err },
+		"ReadMsgs":  func() error { _, err := c.ReadMsgs(batchOf(2, 10)); return err },
+		"Write":     func() error { _, err := c.Write(ballast()); return err },
+		"WriteMsgs": func() error { _, err := c.WriteMsgs(batchOf(64, 10_000)); return err },
+	} {
+		watchdog(t, func() {
+			ballast() // takes its time to make
+			start := time.Now()
+			c.SetDeadline(start.Add(100 * ms))
+			err := call()
+			wantError(t, what, err, os.ErrDeadlineExceeded)
+			if took := time.Since(start); took >= wait*time.Second {
+				t.Errorf("%s waited %v in the system", what, took)
+			}
+		})
+	}
+}

@@ -79,20 +79,7 @@ func (c *Conn) startMux() *mux {
 	if m := c.mux.Load(); m != nil {
 		return m
 	}
-	m := &mux{
-		c:          c,
-		turn:       make(chan struct{}, 1),
-		arrived:    make(chan struct{}, 1),
-		acceptable: make(chan struct{}, 1),
-		freed:      make(chan struct{}, 1),
-		dead:       make(chan struct{}),
-		streams:    make(map[uint16]*Stream),
-		used:       make(map[uint16]bool),
-		late:       make(map[uint16]int),
-		resting:    make(map[uint16]time.Time),
-	}
-	m.room.L = &m.mu
-	m.self.gone = make(chan struct{})
+	m := newMux(c)
 	m.read.set(c.readBy)
 	m.self.by.set(c.writeBy)
 	// Whom Take turns away finds the mux here, and waits for it to be ready. A
@@ -109,6 +96,25 @@ func (c *Conn) startMux() *mux {
 		m.turn <- struct{}{}
 	}
 	go m.receive()
+	return m
+}
+
+// newMux makes the mux of a Conn, which is not taken yet.
+func newMux(c *Conn) *mux {
+	m := &mux{
+		c:          c,
+		turn:       make(chan struct{}, 1),
+		arrived:    make(chan struct{}, 1),
+		acceptable: make(chan struct{}, 1),
+		freed:      make(chan struct{}, 1),
+		dead:       make(chan struct{}),
+		streams:    make(map[uint16]*Stream),
+		used:       make(map[uint16]bool),
+		late:       make(map[uint16]int),
+		resting:    make(map[uint16]time.Time),
+	}
+	m.room.L = &m.mu
+	m.self.gone = make(chan struct{})
 	return m
 }
 

@@ -11,17 +11,7 @@ import (
 // message of it: that goes to the Stream, and ReadMsg must not go on with another
 // stream's message.
 func TestClaimWithinMessage(t *testing.T) {
-	m := &mux{
-		c:          &Conn{},
-		arrived:    make(chan struct{}, 1),
-		acceptable: make(chan struct{}, 1),
-		dead:       make(chan struct{}),
-		streams:    make(map[uint16]*Stream),
-		used:       make(map[uint16]bool),
-		late:       make(map[uint16]int),
-		resting:    make(map[uint16]time.Time),
-	}
-	m.room.L = &m.mu
+	m := newMux(&Conn{})
 	deliver := func(data string, stream uint16, more bool) {
 		m.mu.Lock()
 		defer m.mu.Unlock()

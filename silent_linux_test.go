@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -45,9 +46,33 @@ func silentNet(t testing.TB) {
 
 // ip runs the command ip.
 func ip(args ...string) error {
-	args = strings.Fields(strings.Join(args, " "))
-	if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("ip %s: %w: %s", strings.Join(args, " "), err, out)
+	return run("ip", strings.Fields(strings.Join(args, " "))...)
+}
+
+// run runs a command.
+func run(name string, args ...string) error {
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, out)
 	}
 	return nil
+}
+
+// inNetwork runs the test in a process that has a loopback interface of its own.
+// It reports whether this is that process.
+func inNetwork(t *testing.T) bool {
+	t.Helper()
+	const env = "SCTPNET_TEST_NETWORK"
+	if os.Getenv(env) != "" {
+		if err := ip("link set lo up"); err != nil {
+			t.Fatal(err)
+		}
+		return true
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), env+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	return false
 }

@@ -37,8 +37,10 @@ const (
 	streamDialerStreams = 1024
 	defaultIdleTimeout  = 90 * time.Second
 
-	// growth is how long a young association's peer may take to add streams.
-	growth = 5 * time.Second
+	// growth is how long a young association's peer may take to add streams,
+	// which it is then seen to have done within growthTick.
+	growth     = 5 * time.Second
+	growthTick = 5 * time.Millisecond
 )
 
 type streamKey struct{ network, address string }
@@ -107,7 +109,7 @@ func (sc *sharedConn) open(ctx context.Context, network string) (*Stream, error)
 			return s, err
 		}
 		select {
-		case <-time.After(growth / 1000):
+		case <-time.After(growthTick):
 		case <-ctx.Done():
 			return nil, dialError("dial", network, nil, nil, contextError(ctx.Err()))
 		}

@@ -334,6 +334,7 @@ func TestStreamDialerMany(t *testing.T) {
 		together(t, nil, fs...)
 		for range most {
 			s := <-streams
+			defer s.Close()
 			write(t, s, "hello")
 			wantBytes(t, s, []byte("hello"))
 		}

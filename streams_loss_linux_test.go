@@ -5,16 +5,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/sctpnet/sctpnet"
 	"github.com/sctpnet/sctpnet/internal/conformance"
 )
-
-const lossEnv = "SCTPNET_TEST_LOSS" // set in the process that TestLoss starts
 
 // TestLoss runs tests of streams where two of a hundred packets are lost: in a
 // process that has a loopback interface of its own.
@@ -23,22 +19,11 @@ func TestLoss(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can make a network that loses packets")
 	}
-	if os.Getenv(lossEnv) == "" {
-		cmd := exec.Command("/proc/self/exe", "-test.run=^TestLoss$", "-test.v")
-		cmd.Env = append(os.Environ(), lossEnv+"=2%")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Errorf("%v\n%s", err, out)
-		}
+	if !inNetwork(t) {
 		return
 	}
-	if err := ip("link set lo up"); err != nil {
+	if err := run("tc", "qdisc", "add", "dev", "lo", "root", "netem", "limit", "10000", "loss", "2%"); err != nil {
 		t.Fatal(err)
-	}
-	out, err := exec.Command("tc", "qdisc", "add", "dev", "lo", "root", "netem", "limit", "10000", "loss", os.Getenv(lossEnv)).CombinedOutput()
-	if err != nil {
-		t.Fatalf("tc: %v: %s", err, out)
 	}
 	for _, tt := range orderTests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"syscall"
 	"testing"
 	"time"
 
@@ -73,100 +71,99 @@ func TestTTLPartial(t *testing.T) {
 	if !inNetwork(t) {
 		return
 	}
-	const ttl = 300 * time.Millisecond * conformance.Slowness
 	for _, batch := range []bool{false, true} {
 		t.Run(fmt.Sprintf("batch=%v", batch), func(t *testing.T) {
-			ln, err := (&sctpnet.ListenConfig{Config: sctpnet.Config{ReadBuffer: 30_000}}).Listen(t.Context(), "sctp4", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
+			// Once in a hundred times, if the machine is busy, the kernel itself
+			// keeps to itself all that follows, though it has acknowledged it.
+			for attempt := 1; !expirePartly(t, batch); attempt++ {
+				if attempt == 3 {
+					t.Fatal("what follows does not arrive")
+				}
 			}
-			defer ln.Close()
-			c := dial(t, nil, "sctp4", ln.Addr().String())
-			s := accept(t, ln)
-			watchdog(t, func() {
-				if _, err := c.WriteMsg(bytes.Repeat([]byte("a"), 100_000), sctpnet.MsgInfo{Stream: 1, TTL: ttl}); err != nil {
-					t.Fatal(err)
-				}
-				for status(t, c).RWND > 2000 {
-					time.Sleep(ms)
-				}
-				if err := run("tc", "qdisc", "add", "dev", "lo", "root", "netem", "loss", "100%"); err != nil {
-					t.Fatal(err)
-				}
-				var got []sctpnet.Message
-				reading := conformance.Start(t, func() (int, error) {
-					for {
-						msgs := batchOf(8, 200_000)
-						n, err := 1, error(nil)
-						if batch {
-							n, err = s.ReadMsgs(msgs)
-						} else {
-							msgs[0].N, msgs[0].Info, err = s.ReadMsg(msgs[0].Data)
-						}
-						if err != nil {
-							return 0, err
-						}
-						got = append(got, msgs[:n]...)
-					}
-				})
-				time.Sleep(ttl + time.Second) // until it is to be sent again, and is too old
-				if err := run("tc", "qdisc", "del", "dev", "lo", "root"); err != nil {
-					t.Fatal(err)
-				}
-				for _, m := range []string{"hello", "world"} {
-					if _, err := c.WriteMsg([]byte(m), sctpnet.MsgInfo{Stream: 1, PPID: 7}); err != nil {
-						t.Fatal(err)
-					}
-				}
-				c.Shutdown()
-				if _, err := reading.Result(); err != io.EOF {
-					t.Errorf("reading ended by %v", err)
-				}
-				var part int
-				for len(got) > 0 && got[0].Data[0] == 'a' {
-					if m := got[0]; !m.Info.More || bytes.Count(m.Data[:m.N], []byte("a")) != m.N {
-						t.Errorf("%d bytes of the message that expired, %+v", m.N, m.Info)
-					}
-					part += got[0].N
-					got = got[1:]
-				}
-				if part == 0 || part == 100_000 {
-					t.Errorf("read %d bytes of the message that expired", part)
-				}
-				for i, want := range []string{"hello", "world"} {
-					if i >= len(got) || string(got[i].Data[:got[i].N]) != want || got[i].Info.PPID != 7 || got[i].Info.More {
-						t.Fatalf("read %d messages after it, not %q", len(got), want)
-					}
-				}
-			})
 		})
 	}
 }
 
-// inNetwork runs the test in a process that has a loopback interface of its own.
-// It reports whether this is that process.
-func inNetwork(t *testing.T) bool {
-	t.Helper()
-	const env = "SCTPNET_TEST_NETWORK"
-	if os.Getenv(env) != "" {
-		if err := ip("link set lo up"); err != nil {
+// expirePartly is one try of TestTTLPartial. It reports whether what was sent last
+// arrives.
+func expirePartly(t *testing.T, batch bool) (arrives bool) {
+	const ttl = 300 * time.Millisecond * conformance.Slowness
+	ln, err := (&sctpnet.ListenConfig{Config: sctpnet.Config{ReadBuffer: 30_000}}).Listen(t.Context(), "sctp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	c := dial(t, nil, "sctp4", ln.Addr().String())
+	s := accept(t, ln)
+	watchdog(t, func() {
+		if _, err := c.WriteMsg(bytes.Repeat([]byte("a"), 100_000), sctpnet.MsgInfo{Stream: 1, TTL: ttl}); err != nil {
 			t.Fatal(err)
 		}
-		return true
-	}
-	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), env+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
-	return false
-}
-
-// run runs a command.
-func run(name string, args ...string) error {
-	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w: %s", name, err, out)
-	}
-	return nil
+		for status(t, c).RWND > 2000 {
+			time.Sleep(ms)
+		}
+		if err := run("tc", "qdisc", "add", "dev", "lo", "root", "netem", "loss", "100%"); err != nil {
+			t.Fatal(err)
+		}
+		var got []sctpnet.Message
+		last := make(chan struct{})
+		reading := conformance.Start(t, func() (int, error) {
+			for {
+				msgs := batchOf(8, 200_000)
+				n, err := 1, error(nil)
+				if batch {
+					n, err = s.ReadMsgs(msgs)
+				} else {
+					msgs[0].N, msgs[0].Info, err = s.ReadMsg(msgs[0].Data)
+				}
+				if err != nil {
+					return 0, err
+				}
+				got = append(got, msgs[:n]...)
+				if m := got[len(got)-1]; string(m.Data[:m.N]) == "world" {
+					close(last)
+				}
+			}
+		})
+		time.Sleep(ttl + time.Second) // until it is to be sent again, and is too old
+		if err := run("tc", "qdisc", "del", "dev", "lo", "root"); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range []string{"hello", "world"} {
+			if _, err := c.WriteMsg([]byte(m), sctpnet.MsgInfo{Stream: 1, PPID: 7}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// The kernel also loses messages behind one that expired if the end of
+		// the association comes before the peer knows that it did.
+		select {
+		case <-last:
+			arrives = true
+			c.Shutdown()
+		case <-time.After(10 * time.Second):
+			c.Abort()
+			reading.Result()
+			return
+		}
+		if _, err := reading.Result(); err != io.EOF {
+			t.Errorf("reading ended by %v", err)
+		}
+		var part int
+		for len(got) > 0 && got[0].Data[0] == 'a' {
+			if m := got[0]; !m.Info.More || bytes.Count(m.Data[:m.N], []byte("a")) != m.N {
+				t.Errorf("%d bytes of the message that expired, %+v", m.N, m.Info)
+			}
+			part += got[0].N
+			got = got[1:]
+		}
+		if part == 0 || part == 100_000 {
+			t.Errorf("read %d bytes of the message that expired", part)
+		}
+		for i, want := range []string{"hello", "world"} {
+			if i >= len(got) || string(got[i].Data[:got[i].N]) != want || got[i].Info.PPID != 7 || got[i].Info.More {
+				t.Fatalf("read %d messages after it, not %q", len(got), want)
+			}
+		}
+	})
+	return arrives
 }

@@ -65,11 +65,7 @@ func exchanges(n *network, s *side) (*result.Sample, error) {
 		_, err := c.Write(make([]byte, body))
 		return err
 	}
-	var ln net.Listener
-	err := n.server.do(func() (err error) {
-		ln, err = s.listen(n.host + ":0")
-		return err
-	})
+	ln, err := s.listenIn(n)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"sync/atomic"
 	"time"
 
@@ -29,11 +28,7 @@ func dialTests(r *result.Run) []test {
 
 // dial has n goroutines dial, accept and close, one after the other each.
 func dial(nw *network, s *side, n int, d time.Duration) (*result.Sample, error) {
-	var ln net.Listener
-	err := nw.server.do(func() (err error) {
-		ln, err = s.listen(nw.host + ":0")
-		return err
-	})
+	ln, err := s.listenIn(nw)
 	if err != nil {
 		return nil, err
 	}

@@ -70,17 +70,24 @@ func (s *side) pair(n *network) (client, server net.Conn, err error) {
 	return conns[0].client, conns[0].server, nil
 }
 
+// listenIn listens at the server of the network.
+func (s *side) listenIn(n *network) (ln net.Listener, err error) {
+	err = n.server.do(func() (err error) {
+		if ln, err = s.listen(n.host + ":0"); err != nil {
+			err = fmt.Errorf("listen: %w", err)
+		}
+		return err
+	})
+	return ln, err
+}
+
 type connPair struct{ client, server net.Conn }
 
 // pairs makes n connections.
 func (s *side) pairs(n *network, count int) ([]connPair, error) {
-	var ln net.Listener
-	err := n.server.do(func() (err error) {
-		ln, err = s.listen(n.host + ":0")
-		return err
-	})
+	ln, err := s.listenIn(n)
 	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+		return nil, err
 	}
 	defer ln.Close()
 	pairs := make([]connPair, count)
