@@ -463,6 +463,24 @@ func TestDialLocalAddrInUse(t *testing.T) {
 	}
 }
 
+// TestDialAgain dials from a port whose earlier association was over before it was
+// accepted, and is not closed yet. The kernel answers for that one, with a cookie
+// that nobody knows when it is closed, and a handshake that goes on with that
+// cookie gets nowhere.
+func TestDialAgain(t *testing.T) {
+	ln := listen(t, "sctp4", "127.0.0.1:0")
+	local := dial(t, nil, "sctp4", ln.Addr().String())
+	accept(t, ln)
+	d := sctpnet.Dialer{LocalAddr: local.LocalAddr(), Timeout: 20 * time.Second}
+	local.Close()
+	eventually(t, "the port is free", func() bool { return !alive(t, port(d.LocalAddr)) })
+
+	dial(t, &d, "sctp4", ln.Addr().String()).Close()
+	old := accept(t, ln)
+	time.AfterFunc(time.Second, func() { old.Close() }) // it has the handshake by then
+	watchdog(t, func() { echo(t, dial(t, &d, "sctp4", ln.Addr().String()), accept(t, ln)) })
+}
+
 func TestDialControl(t *testing.T) {
 	type key struct{}
 	errControl := errors.New("control")

@@ -3,10 +3,12 @@
 package kernel
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -49,7 +51,29 @@ func (e *noSCTPError) Error() string {
 func (e *noSCTPError) Unwrap() []error { return []error{errors.ErrUnsupported, e.err} }
 
 // Dial makes an association with remote.
-func (Engine) Dial(ctx context.Context, s *engine.Socket, remote *engine.Addr) (engine.Conn, error) {
+//
+// A handshake can fail for good: while the other end of an association that was
+// over before it was accepted has not been closed, Linux answers an INIT from the
+// same port with a cookie that the listener does not know as its own. It drops
+// the COOKIE ECHO then, again and again. So Dial begins anew.
+func (e Engine) Dial(ctx context.Context, s *engine.Socket, remote *engine.Addr) (engine.Conn, error) {
+	for _, patience := range cookiePatience {
+		c, err := e.dial(ctx, s, remote, patience)
+		if err != errCookieIgnored {
+			return c, err
+		}
+	}
+	return e.dial(ctx, s, remote, 0)
+}
+
+// cookiePatience is after which times an attempt to dial is given up that waits
+// for an answer to a cookie. A round trip takes less; so does the time from a
+// retransmission of INIT, which by default is after 3 and 7 seconds.
+var cookiePatience = [...]time.Duration{4 * time.Second, 8 * time.Second}
+
+var errCookieIgnored = errors.New("the peer does not answer COOKIE ECHO")
+
+func (Engine) dial(ctx context.Context, s *engine.Socket, remote *engine.Addr, patience time.Duration) (engine.Conn, error) {
 	family, v6only := dialFamily(s.Network, s.Local, remote)
 	from := origin{options: s.Options, bound: s.Local, remote: remote, foreign: s.Control != nil}
 	sk, err := newSocket(ctx, s, family, v6only, remote)
@@ -58,7 +82,7 @@ func (Engine) Dial(ctx context.Context, s *engine.Socket, remote *engine.Addr) (
 	}
 	err = sk.bind(s.Local, family)
 	if err == nil {
-		from.status, err = sk.connect(ctx, remote)
+		from.status, err = sk.connect(ctx, remote, patience)
 	}
 	var c *conn
 	if err == nil {
@@ -306,8 +330,9 @@ func (sk *socket) bind(local *engine.Addr, family int) error {
 var aLongTimeAgo = time.Unix(1, 0)
 
 // connect waits for the handshake with remote, or for the end of ctx. It
-// returns the status of the association, nil if that has ended again.
-func (sk *socket) connect(ctx context.Context, remote *engine.Addr) (st *sctp.Status, err error) {
+// returns the status of the association, nil if that has ended again. If the
+// patience for a cookie is not zero and ends, the error is errCookieIgnored.
+func (sk *socket) connect(ctx context.Context, remote *engine.Addr, patience time.Duration) (st *sctp.Status, err error) {
 	list, err := appendSockaddrs(nil, remote)
 	if err != nil {
 		return nil, err
@@ -325,11 +350,27 @@ func (sk *socket) connect(ctx context.Context, remote *engine.Addr) (st *sctp.St
 		sk.file.SetWriteDeadline(aLongTimeAgo)
 		close(interrupted)
 	})
-	werr := sk.raw.Write(func(fd uintptr) bool {
-		var done bool
-		done, st, err = connected(int(fd))
-		return done
-	})
+	var werr error
+	for {
+		if patience != 0 {
+			sk.file.SetWriteDeadline(time.Now().Add(patience))
+			if ctx.Err() != nil {
+				break // which may have set it before
+			}
+		}
+		werr = sk.raw.Write(func(fd uintptr) bool {
+			var done bool
+			done, st, err = connected(int(fd))
+			return done
+		})
+		if werr == nil || patience == 0 || ctx.Err() != nil {
+			break
+		}
+		if sk.isCookieEchoed() {
+			werr = errCookieIgnored
+			break
+		}
+	}
 	if !stop() {
 		<-interrupted
 		return nil, ctx.Err()
@@ -337,7 +378,32 @@ func (sk *socket) connect(ctx context.Context, remote *engine.Addr) (st *sctp.St
 	if werr != nil {
 		return nil, werr
 	}
+	if patience != 0 {
+		sk.file.SetWriteDeadline(time.Time{})
+	}
 	return st, os.NewSyscallError("connect", err)
+}
+
+// isCookieEchoed reports whether a handshake waits for the answer to a cookie. No
+// socket option tells of an association before it is established, but the list of
+// all does.
+func (sk *socket) isCookieEchoed() bool {
+	var st unix.Stat_t
+	if sk.control(func(fd int) error { return unix.Fstat(fd, &st) }) != nil {
+		return false
+	}
+	list, err := os.ReadFile("/proc/thread-self/net/sctp/assocs")
+	if err != nil {
+		return false
+	}
+	for line := range bytes.Lines(list) {
+		const stateColumn, inodeColumn, cookieEchoed = 4, 10, "2"
+		f := bytes.Fields(line)
+		if len(f) > inodeColumn && string(f[stateColumn]) == cookieEchoed && string(f[inodeColumn]) == strconv.FormatUint(st.Ino, 10) {
+			return true
+		}
+	}
+	return false
 }
 
 // stateEstablished is SCTP_ESTABLISHED of enum sctp_sstat_state.
