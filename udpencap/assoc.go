@@ -47,6 +47,8 @@ type assoc struct {
 	dial  dialling
 	retry retry
 
+	answers int // to the packet that is being handled
+
 	core core
 	rx   receiver
 	rst  resets
@@ -112,6 +114,16 @@ func (a *assoc) header() header {
 func (a *assoc) sendChunk(typ, flags byte, value []byte) {
 	a.stats.ControlSent++
 	a.sendPacket(newPacket(a.header()).add(typ, flags, value))
+}
+
+// answer sends a packet that the peer has caused by a chunk, of which its packet
+// may have hundreds.
+func (a *assoc) answer(p packet) {
+	const most = 4
+	if a.answers++; a.answers <= most {
+		a.stats.ControlSent++
+		a.sendPacket(p)
+	}
 }
 
 func (a *assoc) sendPacket(p packet) {
@@ -233,6 +245,7 @@ func (a *assoc) input(s *socket, h header, chunks []byte, from netip.AddrPort, t
 		// port now.
 		a.path = path{socket: s, to: from, oob: s.source(a.localIP)}
 	}
+	a.answers = 0
 	for first := true; ; first = false {
 		c, rest, ok := nextChunk(chunks)
 		if !ok {
@@ -281,7 +294,7 @@ func (a *assoc) handle(s *socket, c chunk, first bool, from netip.AddrPort, to n
 	case ctCookieAck:
 		a.onCookieAck()
 	case ctHeartbeat:
-		a.sendChunk(ctHeartbeatAck, 0, c.value)
+		a.answer(newPacket(a.header()).add(ctHeartbeatAck, 0, c.value))
 	case ctHeartbeatAck:
 		a.onHeartbeatAck(c.value)
 	case ctAbort:
@@ -311,8 +324,7 @@ func (a *assoc) handle(s *socket, c chunk, first bool, from netip.AddrPort, to n
 	default:
 		stop, report := unknownChunk(c.typ)
 		if report {
-			p := newPacket(a.header()).addCause(ctError, 0, causeUnrecognizedChunk, c.raw[:min(len(c.raw), maxReported)])
-			a.sendPacket(p)
+			a.answer(newPacket(a.header()).addCause(ctError, 0, causeUnrecognizedChunk, c.raw[:min(len(c.raw), maxReported)]))
 		}
 		return !stop
 	}

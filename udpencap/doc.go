@@ -35,6 +35,14 @@
 // Where the peer sends from is where it is sent to: an address translator (NAT)
 // between the two may choose any port, and another one later.
 //
+// # Peers that vanish
+//
+// A process that is killed cannot say goodbye, as a kernel does for it. Its
+// host does tell that the UDP port is closed, and on Linux that ends an association
+// with ECONNRESET once the peer has not answered twice: a second after a Write, or
+// two after a heartbeat, with the default timers. Elsewhere, and where the host is
+// silent too, it takes as many timeouts as the settings say.
+//
 // # The kernel as the other end
 //
 // Linux 5.11 and later speaks SCTP inside UDP after

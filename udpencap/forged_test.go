@@ -246,6 +246,46 @@ func TestUnknownChunks(t *testing.T) {
 	wantRead(t, c, "x")
 }
 
+// TestManyAnswers sends packets of many chunks that want an answer each.
+func TestManyAnswers(t *testing.T) {
+	r, c, ln := rawPair(t, sctpnet.Config{})
+	a := assocOf(t, ln, r.tag)
+	for name, tt := range map[string]struct {
+		typ   byte
+		value []byte
+	}{
+		"HEARTBEAT":      {ctHeartbeat, nil},
+		"unknown":        {0xfe, nil},
+		"invalid stream": {ctData, data(r.own.tsn+1000, 5000, 0, "x")},
+	} {
+		sent := func() uint64 {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			return a.stats.PacketsSent
+		}
+		p := newPacket(r.header())
+		for i := 0; len(p) < 1300; i++ {
+			if tt.typ == ctData {
+				binary.BigEndian.PutUint32(tt.value, r.own.tsn+1000+uint32(i))
+			}
+			p = p.add(tt.typ, flagBegin|flagEnd, tt.value)
+		}
+		before := sent()
+		r.send(p)
+		r.sendChunk(ctHeartbeat, 0, appendParam(nil, 1, []byte(name)))
+		for {
+			if _, k := r.await(ctHeartbeatAck); strings.Contains(string(k.value), name) {
+				break
+			}
+		}
+		if n := sent() - before; n > 10 {
+			t.Errorf("one packet with many chunks %s has got %d answers", name, n)
+		}
+	}
+	r.write(0, "x")
+	wantRead(t, c, "x")
+}
+
 // TestDuplicates repeats each packet of the handshake, and DATA.
 func TestDuplicates(t *testing.T) {
 	ln := listen(t, "sctp+udp", "127.0.0.1:0")

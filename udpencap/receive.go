@@ -140,8 +140,7 @@ func (a *assoc) onData(c chunk) bool {
 		r.ackNow = true
 	}
 	if uint32(stream) >= a.in.Load() {
-		p := newPacket(a.header()).addCause(ctError, 0, causeInvalidStream, append(binary.BigEndian.AppendUint16(nil, stream), 0, 0))
-		a.sendPacket(p)
+		a.answer(newPacket(a.header()).addCause(ctError, 0, causeInvalidStream, append(binary.BigEndian.AppendUint16(nil, stream), 0, 0)))
 		return true
 	}
 	if a.closed {

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"net/netip"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -54,6 +56,9 @@ func (g *segmenter) init(c *net.UDPConn) {
 	}
 	raw.Control(func(fd uintptr) {
 		unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_GRO, 1)
+		// It tells of closed ports then, too.
+		unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_RECVERR, 1)
+		unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1)
 		_, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_SEGMENT)
 		g.able.Store(err == nil)
 	})
@@ -67,7 +72,7 @@ func (g *segmenter) send(p path, b []byte, size int) bool {
 	}
 	var space [64]byte
 	oob := appendSegmentSize(append(space[:0], p.oob...), size)
-	_, _, err := p.socket.conn.WriteMsgUDPAddrPort(b, oob, p.to)
+	err := p.socket.write(b, oob, p.to)
 	switch {
 	case err == nil:
 		return true
@@ -155,4 +160,68 @@ func segmentSize(oob []byte, n int) int {
 		oob = oob[min(unix.CmsgSpace(l-unix.CmsgLen(0)), len(oob)):]
 	}
 	return n
+}
+
+// readErrors handles what the system has to tell of packets that did not arrive.
+// The caller holds no locks.
+func (s *socket) readErrors() {
+	raw, err := s.conn.SyscallConn()
+	if err != nil {
+		return
+	}
+	buf, oob := make([]byte, 64), make([]byte, 512)
+	for {
+		var n, oobn int
+		var to unix.Sockaddr
+		cerr := raw.Control(func(fd uintptr) {
+			n, oobn, _, to, err = unix.Recvmsg(int(fd), buf, oob, unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
+		})
+		if cerr != nil || err != nil {
+			return
+		}
+		if isPortUnreachable(oob[:oobn]) {
+			s.onPortUnreachable(buf[:n], addrPort(to))
+		}
+	}
+}
+
+// isPortUnreachable reports whether control messages of the error queue say that
+// a host has no such UDP port.
+func isPortUnreachable(oob []byte) bool {
+	msgs, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return false
+	}
+	for _, m := range msgs {
+		switch {
+		case m.Header.Level == unix.IPPROTO_IP && m.Header.Type == unix.IP_RECVERR:
+		case m.Header.Level == unix.IPPROTO_IPV6 && m.Header.Type == unix.IPV6_RECVERR:
+		default:
+			continue
+		}
+		if len(m.Data) < 5 {
+			continue
+		}
+		// Of struct sock_extended_err: the errno, and who says so.
+		errno, origin := unix.Errno(binary.NativeEndian.Uint32(m.Data)), m.Data[4]
+		if errno == unix.ECONNREFUSED && (origin == unix.SO_EE_ORIGIN_ICMP || origin == unix.SO_EE_ORIGIN_ICMP6) {
+			return true
+		}
+	}
+	return false
+}
+
+// addrPort is a socket address as package net has it.
+func addrPort(sa unix.Sockaddr) netip.AddrPort {
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
+	case *unix.SockaddrInet6:
+		ip := netip.AddrFrom16(sa.Addr).Unmap()
+		if sa.ZoneId != 0 && ip.Is6() {
+			ip = ip.WithZone(zoneName(strconv.Itoa(int(sa.ZoneId))))
+		}
+		return netip.AddrPortFrom(ip, uint16(sa.Port))
+	}
+	return netip.AddrPort{}
 }

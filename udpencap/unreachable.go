@@ -1,0 +1,42 @@
+package udpencap
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// onPortUnreachable is told that a packet has come to a UDP port that is closed,
+// and how the packet began. As RFC 6951 section 5.4 says, that counts only if its
+// verification tag is right, and then as the peer's having no SCTP (RFC 9260
+// section 10). An established association ends by it if its peer has been silent,
+// too: the process was killed, or all its ABORTs were lost. Without that, a
+// firewall that is being configured would be enough.
+func (s *socket) onPortUnreachable(b []byte, to netip.AddrPort) {
+	if len(b) < headerSize {
+		return
+	}
+	own, theirs, tag := binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:]), binary.BigEndian.Uint32(b[4:])
+	p := s.port(own)
+	if p == nil {
+		return
+	}
+	a := p.findPeer(peer{to.Addr(), theirs})
+	if a == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.state == engine.StateClosed, a.state == engine.StateCookieWait: // probe is for that
+	case tag != a.peerTag || to != a.path.to:
+	case a.state == engine.StateCookieEchoed:
+		a.onRefused(to)
+	case max(a.retry.errors, a.ctrlCount) >= enoughSilence:
+		a.onAbort(to, nil)
+	}
+}
+
+// enoughSilence is how often in a row the peer has not answered.
+const enoughSilence = 2

@@ -1,0 +1,116 @@
+package udpencap
+
+import (
+	"errors"
+	"net/netip"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// TestKilledPeer has a peer's UDP port be closed without a word, as when its
+// process is killed.
+func TestKilledPeer(t *testing.T) {
+	const ms = time.Millisecond
+	for name, tt := range map[string]struct {
+		config sctpnet.Config
+		do     func(c *sctpnet.Conn) error
+	}{
+		"writing": {do: func(c *sctpnet.Conn) error {
+			if _, err := c.Write([]byte("hello")); err != nil {
+				return err
+			}
+			_, err := c.Read(make([]byte, 1))
+			return err
+		}},
+		"idle": {config: sctpnet.Config{PathParams: sctpnet.PathParams{HeartbeatInterval: 50 * ms}}, do: func(c *sctpnet.Conn) error {
+			_, err := c.Read(make([]byte, 1))
+			return err
+		}},
+		"closing": {do: func(c *sctpnet.Conn) error {
+			c.SetLinger(1000)
+			c.Write([]byte("hello"))
+			c.Close()
+			return syscall.ECONNRESET
+		}},
+		"shut down": {do: func(c *sctpnet.Conn) error {
+			c.Shutdown()
+			_, err := c.Read(make([]byte, 1))
+			return err
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tt.config.RTO = sctpnet.RTO{Initial: 100 * ms, Min: 50 * ms}
+			r, c, ln := rawPair(t, tt.config)
+			a := assocOf(t, ln, r.tag)
+			r.conn.Close()
+			start := time.Now()
+			watchdog(t, func() {
+				if err := tt.do(c); !errors.Is(err, syscall.ECONNRESET) {
+					t.Errorf("the peer's end is %v, want ECONNRESET", err)
+				}
+			})
+			if took := time.Since(start); took > flushLimit/2 {
+				t.Errorf("it was noticed after %v", took)
+			}
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			if a.state != engine.StateClosed {
+				t.Errorf("the association is in state %v", a.state)
+			}
+		})
+	}
+}
+
+// TestKilledPeerIPv6 is the same between two of our own, over IPv6.
+func TestKilledPeerIPv6(t *testing.T) {
+	ln := listen(t, "sctp6+udp", "[::1]:0")
+	const ms = time.Millisecond
+	c := dial(t, &sctpnet.Dialer{Config: sctpnet.Config{RTO: sctpnet.RTO{Initial: 100 * ms, Min: 50 * ms}}}, ln.Addr().String())
+	accept(t, ln)
+	socketOf(ln).conn.Close()
+	watchdog(t, func() {
+		if _, err := c.Write([]byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("Read: %v, want ECONNRESET", err)
+		}
+	})
+}
+
+// TestForgedUnreachable tells of closed ports what cannot be, or is not to count.
+func TestForgedUnreachable(t *testing.T) {
+	r, c, ln := rawPair(t, sctpnet.Config{})
+	s, a := socketOf(ln), assocOf(t, ln, r.tag)
+	to := a.path.to
+	good := header{a.port.num, a.peer.port, a.peerTag}
+	silent := func(n int) {
+		a.mu.Lock()
+		a.retry.errors = n
+		a.mu.Unlock()
+	}
+	forge := func(h header) { s.onPortUnreachable(newPacket(h).add(ctData, 0, nil).seal(), to) }
+	forge(good) // it has not been silent
+	silent(100)
+	s.onPortUnreachable(nil, to)
+	s.onPortUnreachable(newPacket(good)[:headerSize-1], to)
+	forge(header{good.src, good.dst, good.tag + 1})
+	forge(header{good.src, good.dst, 0})
+	forge(header{good.src + 1, good.dst, good.tag})
+	forge(header{good.src, good.dst + 1, good.tag})
+	s.onPortUnreachable(newPacket(good).seal(), netip.AddrPortFrom(to.Addr(), to.Port()+1))
+	silent(0)
+	r.write(0, "still here")
+	wantRead(t, c, "still here")
+
+	silent(enoughSilence)
+	forge(good)
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("Read: %v, want ECONNRESET", err)
+	}
+}
