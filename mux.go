@@ -148,6 +148,9 @@ func (m *mux) receive() {
 			m.mu.Lock()
 			m.end(err)
 			m.mu.Unlock()
+			if m.c.onEnd != nil {
+				m.c.onEnd()
+			}
 			return
 		}
 		slots = nextSlots(msgs[:n], len(msgs))

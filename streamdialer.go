@@ -174,6 +174,8 @@ func (d *StreamDialer) dial(ctx context.Context, key streamKey, sc *sharedConn) 
 		d.forget(key, sc)
 	} else {
 		sc.conn, sc.since = c.(*Conn), time.Now()
+		sc.conn.onEnd = func() { d.ended(key, sc) }
+		sc.conn.startMux() // which notices the end even if no stream is opened
 	}
 	close(sc.ready)
 	d.mu.Lock()
@@ -215,8 +217,8 @@ func (d *StreamDialer) leave(key streamKey, sc *sharedConn) {
 // still come for it. It is called with d.mu held, after the dial.
 func (d *StreamDialer) rest(key streamKey, sc *sharedConn) {
 	switch {
-	case sc.conn == nil:
-	case d.shared[key] != sc || d.IdleTimeout < 0:
+	case sc.conn == nil, sc.idle != nil:
+	case d.shared[key] != sc || d.IdleTimeout < 0 || sc.conn.hasEnded():
 		d.end(key, sc)
 	default:
 		timeout := d.IdleTimeout
@@ -230,6 +232,16 @@ func (d *StreamDialer) rest(key streamKey, sc *sharedConn) {
 				d.end(key, sc)
 			}
 		})
+	}
+}
+
+// ended closes an association that has ended while it had no users.
+func (d *StreamDialer) ended(key streamKey, sc *sharedConn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if sc.idle != nil {
+		sc.idle.Stop()
+		d.end(key, sc)
 	}
 }
 

@@ -3,6 +3,7 @@ package sctpnet_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"runtime"
@@ -210,6 +211,39 @@ func TestStreamDialerReplaces(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// TestStreamDialerLetsGo has the peer end an association: while no stream is open,
+// and while one is. What it took is free at once, not after IdleTimeout.
+func TestStreamDialerLetsGo(t *testing.T) {
+	for _, idle := range []bool{true, false} {
+		t.Run(fmt.Sprintf("idle=%v", idle), func(t *testing.T) {
+			ln, address := streamServer(t)
+			d := streamDialer(t)
+			before := openFiles()
+			watchdog(t, func() {
+				s := dialStream(t, d, address)
+				if idle {
+					s.Close()
+				}
+				(<-ln.conns).Close()
+				if !idle {
+					if _, err := s.Read(make([]byte, 1)); err == nil {
+						t.Error("Read succeeds")
+					}
+					s.Close()
+				}
+				conformance.WaitFor(t, "the descriptors to be closed", func() bool {
+					for f := range openFiles() {
+						if !before[f] {
+							return false
+						}
+					}
+					return true
+				})
+			})
+		})
 	}
 }
 
