@@ -61,7 +61,7 @@ func waysOf(count int) []way {
 func (w way) test(name, param string, l link, bulk bool) test {
 	d := *lossTime
 	if bulk {
-		d /= 2
+		d /= 4 // where each says less about the next
 	}
 	return test{name: name, param: param, side: w.name, link: l, limit: 2*time.Minute + 5*d,
 		run: func(n *network) (*result.Sample, error) {

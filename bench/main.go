@@ -38,7 +38,7 @@ var (
 	seed      = flag.Uint64("seed", 1, "of the order of the sides")
 	output    = flag.String("o", "", "keep the results in this `file`")
 	bulkTime  = flag.Duration("bulk", 400*time.Millisecond, "how long a sample of throughput or round trips takes")
-	lossTime  = flag.Duration("loss", 10*time.Second, "how long a sample of latencies takes")
+	lossTime  = flag.Duration("loss", 20*time.Second, "how long a sample of latencies takes")
 	idleCount = flag.Int("idle", 10000, "how many associations the case idle makes")
 	fileSize  = flag.Int("filesize", 30e6, "bytes of each file in the case files")
 	verbose   = flag.Bool("v", false, "print each sample")
