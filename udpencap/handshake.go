@@ -297,8 +297,9 @@ type dialling struct {
 	candidates []netip.AddrPort // and may be still
 	socket     *socket
 	sent       time.Time // of the last INIT
-	attempts   int
-	most       int // attempts
+	attempts   int       // to send the same
+	restarts   int
+	most       int // of either
 	longest    time.Duration
 	cookie     []byte // being echoed
 	report     []byte // parameters of INIT ACK that were not recognized
@@ -378,11 +379,16 @@ func (a *assoc) sendHandshake() {
 }
 
 func (a *assoc) onHandshakeTimeout() {
-	if a.dial.attempts++; a.dial.attempts > a.dial.most {
+	const patience = 3 // cookies, and one more each time
+	a.dial.attempts++
+	switch {
+	case a.dial.attempts > a.dial.most:
 		a.abandon(os.NewSyscallError("connect", syscall.ETIMEDOUT))
-		return
+	case a.state == engine.StateCookieEchoed && a.dial.attempts >= patience+a.dial.restarts:
+		a.beginAgain()
+	default:
+		a.sendHandshake()
 	}
-	a.sendHandshake()
 }
 
 // onInitAck goes on with the handshake.
@@ -423,14 +429,17 @@ func (a *assoc) onCookieAck() {
 	}
 }
 
-// onStaleCookie begins the handshake again, as it has taken too long.
-func (a *assoc) onStaleCookie() {
-	if a.dial.attempts++; a.dial.attempts > a.dial.most {
+// beginAgain begins the handshake again, because the cookie is of no use: it has
+// become too old, or, as Linux does that, it is from an association that has ended
+// and was not closed yet, and the listener does not know it.
+func (a *assoc) beginAgain() {
+	if a.dial.restarts++; a.dial.restarts > a.dial.most {
 		a.abandon(os.NewSyscallError("connect", syscall.ETIMEDOUT))
 		return
 	}
 	a.state = engine.StateCookieWait
 	a.peerTag = 0
+	a.dial.attempts = 0
 	a.sendHandshake()
 }
 

@@ -232,6 +232,76 @@ func TestINITRetransmission(t *testing.T) {
 	}
 }
 
+// TestUselessCookie dials a peer whose cookies are good for nothing.
+func TestUselessCookie(t *testing.T) {
+	const rto = 5 * time.Millisecond
+	stale := appendCause(nil, causeStaleCookie, make([]byte, 4))
+	for _, tt := range []struct {
+		name    string
+		useless int    // so many of the cookies
+		answer  []byte // to these; nil for none
+		want    error
+	}{
+		{"ignored", 2, nil, nil},
+		{"ignored for ever", 1000, nil, syscall.ETIMEDOUT},
+		{"stale", 2, stale, nil},
+		{"stale for ever", 1000, stale, syscall.ETIMEDOUT},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: loopbackAddr[0].IP})
+			if err != nil {
+				t.Fatal(err)
+			}
+			d := sctpnet.Dialer{Config: sctpnet.Config{
+				RTO:          sctpnet.RTO{Initial: rto, Min: rto, Max: 4 * rto},
+				InitAttempts: 5,
+				PathParams:   sctpnet.PathParams{UDPPort: c.LocalAddr().(*net.UDPAddr).Port},
+			}}
+			defer c.Close()
+			go func() {
+				var tag uint32 // the dialler's
+				made := 0
+				for buf := make([]byte, 2000); ; {
+					n, from, err := c.ReadFromUDPAddrPort(buf)
+					if err != nil {
+						return
+					}
+					h, chunks, _ := parseHeader(buf[:n])
+					k, _, _ := nextChunk(chunks)
+					reply := func(typ byte, value []byte) {
+						c.WriteToUDPAddrPort(newPacket(header{h.dst, h.src, tag}).add(typ, 0, value).seal(), from)
+					}
+					switch {
+					case k.typ == ctInit:
+						var i initiation
+						i.parse(k.value)
+						if tag != 0 && tag != i.tag {
+							continue // a probe
+						}
+						tag = i.tag
+						made++
+						reply(ctInitAck, (&initiation{tag: 9, window: 1 << 20, out: 1, in: 1, tsn: 1, cookie: make([]byte, 4*made)}).value())
+					case k.typ != ctCookieEcho:
+					case len(k.value) > 4*tt.useless:
+						reply(ctCookieAck, nil)
+					case tt.answer != nil:
+						reply(ctError, tt.answer)
+					}
+				}
+			}()
+			watchdog(t, func() {
+				conn, err := d.Dial("sctp+udp", "127.0.0.1:3868")
+				if !errors.Is(err, tt.want) {
+					t.Errorf("Dial: %v, want %v", err, tt.want)
+				}
+				if err == nil {
+					conn.(*sctpnet.Conn).Abort()
+				}
+			})
+		})
+	}
+}
+
 // TestStreamLimit uses streams that there are not.
 func TestStreamLimit(t *testing.T) {
 	r, c, _ := rawPair(t, sctpnet.Config{MaxInStreams: 5})

@@ -350,26 +350,18 @@ func (sk *socket) connect(ctx context.Context, remote *engine.Addr, patience tim
 		sk.file.SetWriteDeadline(aLongTimeAgo)
 		close(interrupted)
 	})
-	var werr error
-	for {
-		if patience != 0 {
-			sk.file.SetWriteDeadline(time.Now().Add(patience))
-			if ctx.Err() != nil {
-				break // which may have set it before
-			}
-		}
-		werr = sk.raw.Write(func(fd uintptr) bool {
+	wait := func() error {
+		return sk.raw.Write(func(fd uintptr) bool {
 			var done bool
 			done, st, err = connected(int(fd))
 			return done
 		})
-		if werr == nil || patience == 0 || ctx.Err() != nil {
-			break
-		}
-		if sk.isCookieEchoed() {
-			werr = errCookieIgnored
-			break
-		}
+	}
+	var werr error
+	if patience == 0 {
+		werr = wait()
+	} else {
+		werr = sk.waitPatiently(ctx, wait, patience)
 	}
 	if !stop() {
 		<-interrupted
@@ -378,10 +370,37 @@ func (sk *socket) connect(ctx context.Context, remote *engine.Addr, patience tim
 	if werr != nil {
 		return nil, werr
 	}
-	if patience != 0 {
-		sk.file.SetWriteDeadline(time.Time{})
-	}
 	return st, os.NewSyscallError("connect", err)
+}
+
+// waitPatiently interrupts wait now and then, to see whether the handshake has
+// got stuck with a cookie.
+func (sk *socket) waitPatiently(ctx context.Context, wait func() error, patience time.Duration) error {
+	for {
+		over := make(chan struct{})
+		timer := time.AfterFunc(patience, func() {
+			sk.file.SetWriteDeadline(aLongTimeAgo)
+			close(over)
+		})
+		err := wait()
+		if timer.Stop() {
+			return err
+		}
+		<-over
+		switch {
+		case ctx.Err() != nil:
+			return err
+		case err == nil:
+			sk.file.SetWriteDeadline(time.Time{})
+			return nil
+		case sk.isCookieEchoed():
+			return errCookieIgnored
+		}
+		sk.file.SetWriteDeadline(time.Time{})
+		if ctx.Err() != nil { // which may have set it just before
+			return err
+		}
+	}
 }
 
 // isCookieEchoed reports whether a handshake waits for the answer to a cookie. No
