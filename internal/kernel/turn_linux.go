@@ -26,13 +26,15 @@ type turns struct {
 	start time.Time    // of one that is timed
 	trust int          // how many not to time
 	slow  bool         // the last one that was timed was slow
-	pass  int          // how many not to take
+	over  int          // how many to pass over if the next one is slow
+	pass  int          // how many are left of these
 }
 
 const (
-	slowTurn = 2 * time.Millisecond // after which the next ones are passed over
-	passOver = 63
-	trusted  = 15 // that are not timed after one that was not slow
+	slowTurn = 2 * time.Millisecond // after which the next ones are passed over:
+	passOver = 63                   // at first
+	mostOver = 4000                 // and later, if they stay slow
+	trusted  = 15                   // that are not timed after one that was not slow
 )
 
 // turnCost is what a message of n bytes counts. The receiver's system spends that
@@ -95,9 +97,10 @@ func (t *turns) end(fd int) {
 	case t.trust > 0:
 		t.trust--
 	case time.Since(t.start) <= slowTurn || !isFar(fd):
-		t.trust, t.slow = trusted, false
+		t.trust, t.slow, t.over = trusted, false, 0
 	case t.slow:
-		t.pass = passOver
+		t.over = min(2*t.over+passOver, mostOver)
+		t.pass = t.over
 		return
 	default:
 		t.slow = true // which once may be an accident
