@@ -363,7 +363,7 @@ func (a *assoc) onError(causes []byte) {
 		causes = rest
 		switch {
 		case c.typ == causeStaleCookie && a.state == engine.StateCookieEchoed:
-			a.beginAgain()
+			a.onStaleCookie()
 		case a.state >= engine.StateEstablished && a.options.Events:
 			a.rx.pushEvent(engine.RemoteErrorEvent{Cause: c.typ, Data: append([]byte(nil), c.value...)})
 		}

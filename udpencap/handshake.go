@@ -298,8 +298,8 @@ type dialling struct {
 	socket     *socket
 	sent       time.Time // of the last INIT
 	attempts   int       // to send the same
-	restarts   int
-	most       int // of either
+	stale      int       // cookies
+	most       int       // of either
 	longest    time.Duration
 	cookie     []byte // being echoed
 	report     []byte // parameters of INIT ACK that were not recognized
@@ -379,16 +379,11 @@ func (a *assoc) sendHandshake() {
 }
 
 func (a *assoc) onHandshakeTimeout() {
-	const patience = 3 // cookies, and one more each time
-	a.dial.attempts++
-	switch {
-	case a.dial.attempts > a.dial.most:
+	if a.dial.attempts++; a.dial.attempts > a.dial.most {
 		a.abandon(os.NewSyscallError("connect", syscall.ETIMEDOUT))
-	case a.state == engine.StateCookieEchoed && a.dial.attempts >= patience+a.dial.restarts:
-		a.beginAgain()
-	default:
-		a.sendHandshake()
+		return
 	}
+	a.sendHandshake()
 }
 
 // onInitAck goes on with the handshake.
@@ -429,11 +424,10 @@ func (a *assoc) onCookieAck() {
 	}
 }
 
-// beginAgain begins the handshake again, because the cookie is of no use: it has
-// become too old, or, as Linux does that, it is from an association that has ended
-// and was not closed yet, and the listener does not know it.
-func (a *assoc) beginAgain() {
-	if a.dial.restarts++; a.dial.restarts > a.dial.most {
+// onStaleCookie begins the handshake again, as it has taken too long, but not for
+// ever.
+func (a *assoc) onStaleCookie() {
+	if a.dial.stale++; a.dial.stale > a.dial.most {
 		a.abandon(os.NewSyscallError("connect", syscall.ETIMEDOUT))
 		return
 	}

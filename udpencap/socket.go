@@ -230,7 +230,7 @@ func (p path) send(b []byte, size int) {
 	if f := transport.Load(); f != nil {
 		for len(b) > 0 {
 			k := min(size, len(b))
-			(*f)(p, b[:k], func(b []byte) { p.socket.conn.WriteMsgUDPAddrPort(b, p.oob, p.to) })
+			(*f)(p, b[:k], func(b []byte) { p.socket.write(b, p.oob, p.to) })
 			b = b[k:]
 		}
 		return
