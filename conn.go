@@ -26,7 +26,6 @@ type Conn struct {
 	mux    atomic.Pointer[mux] // nil until a stream is claimed, if nobody handles events
 
 	onEvent func(*Conn, Event) // nil if nobody does; set before there is a mux
-	onEnd   func()             // called when receiving has ended, if not nil; the same
 
 	mu              sync.Mutex
 	readBy, writeBy time.Time // the deadlines while there is no mux

@@ -471,7 +471,7 @@ func TestDialAgain(t *testing.T) {
 	ln := listen(t, "sctp4", "127.0.0.1:0")
 	local := dial(t, nil, "sctp4", ln.Addr().String())
 	accept(t, ln)
-	d := sctpnet.Dialer{LocalAddr: local.LocalAddr(), Timeout: 20 * time.Second}
+	d := sctpnet.Dialer{LocalAddr: local.LocalAddr(), Timeout: 20 * time.Second * conformance.Slowness}
 	local.Close()
 	eventually(t, "the port is free", func() bool { return !alive(t, port(d.LocalAddr)) })
 

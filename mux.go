@@ -56,8 +56,9 @@ type mux struct {
 	retry     *time.Timer          // of resets
 	wait      time.Duration        // until the next retry
 	canReset  bool
-	ended     bool  // the association has ended, though not receiving
-	err       error // why receiving has ended
+	ended     bool   // the association has ended, though not receiving
+	err       error  // why receiving has ended
+	onEnd     func() // called then, if not nil
 }
 
 // A sender is somebody who sends, with a deadline of his own.
@@ -147,9 +148,10 @@ func (m *mux) receive() {
 		if err != nil {
 			m.mu.Lock()
 			m.end(err)
+			f := m.onEnd
 			m.mu.Unlock()
-			if m.c.onEnd != nil {
-				m.c.onEnd()
+			if f != nil {
+				f()
 			}
 			return
 		}
@@ -264,6 +266,17 @@ func (m *mux) awaitRoom(q *queue) {
 func (m *mux) signalUnclaimed() {
 	signal(m.arrived)
 	signal(m.acceptable)
+}
+
+// whenEnded has f called when receiving has ended.
+func (m *mux) whenEnded(f func()) {
+	m.mu.Lock()
+	m.onEnd = f
+	ended := m.err != nil
+	m.mu.Unlock()
+	if ended {
+		f()
+	}
 }
 
 // end notes why receiving has ended and wakes everybody.

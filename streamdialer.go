@@ -174,8 +174,7 @@ func (d *StreamDialer) dial(ctx context.Context, key streamKey, sc *sharedConn) 
 		d.forget(key, sc)
 	} else {
 		sc.conn, sc.since = c.(*Conn), time.Now()
-		sc.conn.onEnd = func() { d.ended(key, sc) }
-		sc.conn.startMux() // which notices the end even if no stream is opened
+		sc.conn.startMux().whenEnded(func() { d.ended(key, sc) })
 	}
 	close(sc.ready)
 	d.mu.Lock()
@@ -235,7 +234,8 @@ func (d *StreamDialer) rest(key streamKey, sc *sharedConn) {
 	}
 }
 
-// ended closes an association that has ended while it had no users.
+// ended closes an association that has ended while it had no users. If it has
+// some, the last one to leave does.
 func (d *StreamDialer) ended(key streamKey, sc *sharedConn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

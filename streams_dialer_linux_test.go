@@ -217,10 +217,14 @@ func TestStreamDialerReplaces(t *testing.T) {
 // TestStreamDialerLetsGo has the peer end an association: while no stream is open,
 // and while one is. What it took is free at once, not after IdleTimeout.
 func TestStreamDialerLetsGo(t *testing.T) {
-	for _, idle := range []bool{true, false} {
-		t.Run(fmt.Sprintf("idle=%v", idle), func(t *testing.T) {
+	for _, tt := range []struct{ idle, events bool }{{true, false}, {false, false}, {true, true}, {false, true}} {
+		idle := tt.idle
+		t.Run(fmt.Sprintf("idle=%v,events=%v", idle, tt.events), func(t *testing.T) {
 			ln, address := streamServer(t)
 			d := streamDialer(t)
+			if tt.events { // which have received before there is a stream
+				d.Dialer.Config.OnEvent = func(*sctpnet.Conn, sctpnet.Event) {}
+			}
 			before := openFiles()
 			watchdog(t, func() {
 				s := dialStream(t, d, address)

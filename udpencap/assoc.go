@@ -505,7 +505,7 @@ func (a *assoc) onShutdown(v []byte) {
 		a.ctrlCount = 0
 		a.sendShutdown()
 	case engine.StateShutdownAckSent:
-		a.sendChunk(ctShutdownAck, 0, nil)
+		a.answer(newPacket(a.header()).add(ctShutdownAck, 0, nil))
 	}
 }
 

@@ -256,6 +256,7 @@ func TestManyAnswers(t *testing.T) {
 	}{
 		"HEARTBEAT":      {ctHeartbeat, nil},
 		"unknown":        {0xfe, nil},
+		"RE-CONFIG":      {ctReconfig, appendParam(nil, paramAddOutgoing, make([]byte, 8))},
 		"invalid stream": {ctData, data(r.own.tsn+1000, 5000, 0, "x")},
 	} {
 		sent := func() uint64 {

@@ -409,7 +409,7 @@ func (a *assoc) onInitAck(s *socket, c chunk, from netip.AddrPort, to netip.Addr
 	a.peerInit = i
 	a.dial.cookie = slices.Clone(i.cookie)
 	a.dial.report = slices.Clone(i.unrecognized)
-	if a.dial.attempts == 0 {
+	if a.dial.attempts == 0 && a.dial.stale == 0 {
 		a.retry.measured(time.Since(a.dial.sent))
 	}
 	a.dial.attempts = 0

@@ -149,12 +149,12 @@ func (a *assoc) onRequest(p param) {
 	n := binary.BigEndian.Uint32(p.value)
 	switch {
 	case n == r.answered && r.answer != nil:
-		a.sendChunk(ctReconfig, 0, r.answer) // the answer was lost
+		a.answer(newPacket(a.header()).add(ctReconfig, 0, r.answer)) // it was lost
 		return
 	case n == r.answered && r.wanted:
 		return // our request, which is the answer, will come again
 	case n != r.expects:
-		a.respond(n, resultBadNumber)
+		a.answer(newPacket(a.header()).add(ctReconfig, 0, response(n, resultBadNumber)))
 		return
 	}
 	switch {

@@ -33,7 +33,6 @@ type socket struct {
 	mu    sync.RWMutex
 	ports map[uint16]*port
 
-	telling  atomic.Bool // readErrors is running
 	counters counters
 }
 
@@ -129,7 +128,7 @@ func (s *socket) read() {
 			}
 			// Some systems tell of earlier packets that did not arrive. What
 			// else it may be does not go away by asking again at once.
-			s.readErrors()
+			s.hadErrors()
 			if failures++; failures > 10 {
 				time.Sleep(time.Millisecond)
 			}
@@ -249,20 +248,6 @@ func (p path) send(b []byte, size int) {
 		p.socket.write(b[:k], p.oob, p.to)
 		b = b[k:]
 	}
-}
-
-// write sends a datagram. If the system tells of an earlier one that did not
-// arrive, it does so instead of sending this one, and the reader is not told.
-func (s *socket) write(b, oob []byte, to netip.AddrPort) error {
-	_, _, err := s.conn.WriteMsgUDPAddrPort(b, oob, to)
-	if err != nil && s.telling.CompareAndSwap(false, true) {
-		go func() { // with no association locked
-			s.telling.Store(false)
-			s.readErrors()
-		}()
-		_, _, err = s.conn.WriteMsgUDPAddrPort(b, oob, to)
-	}
-	return err
 }
 
 func (p path) sendPacket(b packet) { p.send(b.seal(), len(b)) }

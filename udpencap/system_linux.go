@@ -108,8 +108,13 @@ func (g *segmenter) sendEach(p path, b []byte, size int) bool {
 		l.msgs[n].Buffers[0], l.msgs[n].OOB = b[:k], p.oob
 		b = b[k:]
 	}
+	tries := 0
 	for ms := l.msgs[:n]; len(ms) > 0; {
 		sent, err := g.conn.WriteBatch(ms, 0)
+		if err != nil && tries < mostTries && p.socket.isOfEarlier(err) {
+			tries++
+			continue
+		}
 		if err != nil || sent <= 0 {
 			sent = 1 // it counts as lost
 		}
@@ -162,25 +167,48 @@ func segmentSize(oob []byte, n int) int {
 	return n
 }
 
-// readErrors handles what the system has to tell of packets that did not arrive.
-// The caller holds no locks.
-func (s *socket) readErrors() {
+// write sends a datagram.
+func (s *socket) write(b, oob []byte, to netip.AddrPort) error {
+	for try := 0; ; try++ {
+		_, _, err := s.conn.WriteMsgUDPAddrPort(b, oob, to)
+		if err == nil || try == mostTries || !s.isOfEarlier(err) {
+			return err
+		}
+	}
+}
+
+const mostTries = 3 // beside the first
+
+// isOfEarlier reports whether the error of a call is that of a packet before,
+// which the system tells of instead of doing what it was asked for.
+func (s *socket) isOfEarlier(err error) bool {
+	if isErrno(err, unix.ENOBUFS) {
+		return false // a queue was full, of which only this socket's setting makes it tell
+	}
+	return s.hadErrors() || isErrno(err, unix.ECONNREFUSED) // somebody else has read it
+}
+
+// hadErrors reports whether the system had something to tell of packets that did
+// not arrive, and has it handled.
+func (s *socket) hadErrors() bool {
 	raw, err := s.conn.SyscallConn()
 	if err != nil {
-		return
+		return false
 	}
-	buf, oob := make([]byte, 64), make([]byte, 512)
+	had := false
 	for {
 		var n, oobn int
 		var to unix.Sockaddr
+		buf, oob := make([]byte, 64), make([]byte, 512)
 		cerr := raw.Control(func(fd uintptr) {
 			n, oobn, _, to, err = unix.Recvmsg(int(fd), buf, oob, unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
 		})
 		if cerr != nil || err != nil {
-			return
+			return had
 		}
+		had = true
 		if isPortUnreachable(oob[:oobn]) {
-			s.onPortUnreachable(buf[:n], addrPort(to))
+			go s.onPortUnreachable(buf[:n], addrPort(to)) // the caller may hold locks
 		}
 	}
 }

@@ -2,7 +2,10 @@
 
 package udpencap
 
-import "net"
+import (
+	"net"
+	"net/netip"
+)
 
 // A segmenter hands the system many packets at once, where it can.
 type segmenter struct{}
@@ -23,5 +26,11 @@ func currentNetwork() uint64 { return 0 }
 func (*segmenter) init(*net.UDPConn)               {}
 func (*segmenter) send(path, []byte, int) bool     { return false }
 func (*segmenter) sendEach(path, []byte, int) bool { return false }
-func (*socket) readErrors()                        {}
+func (*socket) hadErrors() bool                    { return false }
 func segmentSize(_ []byte, n int) int              { return n }
+
+// write sends a datagram.
+func (s *socket) write(b, oob []byte, to netip.AddrPort) error {
+	_, _, err := s.conn.WriteMsgUDPAddrPort(b, oob, to)
+	return err
+}

@@ -234,7 +234,7 @@ func TestINITRetransmission(t *testing.T) {
 
 // TestUselessCookie dials a peer whose cookies are good for nothing.
 func TestUselessCookie(t *testing.T) {
-	const rto = 5 * time.Millisecond
+	const rto = 50 * time.Millisecond
 	stale := appendCause(nil, causeStaleCookie, make([]byte, 4))
 	for _, tt := range []struct {
 		name    string
@@ -252,7 +252,7 @@ func TestUselessCookie(t *testing.T) {
 				t.Fatal(err)
 			}
 			d := sctpnet.Dialer{Config: sctpnet.Config{
-				RTO:          sctpnet.RTO{Initial: rto, Min: rto, Max: 4 * rto},
+				RTO:          sctpnet.RTO{Initial: rto, Min: rto, Max: 2 * rto},
 				InitAttempts: 5,
 				PathParams:   sctpnet.PathParams{UDPPort: c.LocalAddr().(*net.UDPAddr).Port},
 			}}

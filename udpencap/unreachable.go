@@ -14,7 +14,7 @@ import (
 // too: the process was killed, or all its ABORTs were lost. Without that, a
 // firewall that is being configured would be enough.
 func (s *socket) onPortUnreachable(b []byte, to netip.AddrPort) {
-	if len(b) < headerSize {
+	if len(b) < 8 { // without the checksum
 		return
 	}
 	own, theirs, tag := binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:]), binary.BigEndian.Uint32(b[4:])

@@ -72,7 +72,9 @@ func TestKilledPeerIPv6(t *testing.T) {
 	const ms = time.Millisecond
 	c := dial(t, &sctpnet.Dialer{Config: sctpnet.Config{RTO: sctpnet.RTO{Initial: 100 * ms, Min: 50 * ms}}}, ln.Addr().String())
 	accept(t, ln)
-	socketOf(ln).conn.Close()
+	for _, s := range socketOf(ln).port(uint16(ln.Addr().(*sctpnet.Addr).Port)).sockets {
+		s.conn.Close()
+	}
 	watchdog(t, func() {
 		if _, err := c.Write([]byte("hello")); err != nil {
 			t.Fatal(err)
@@ -98,7 +100,7 @@ func TestForgedUnreachable(t *testing.T) {
 	forge(good) // it has not been silent
 	silent(100)
 	s.onPortUnreachable(nil, to)
-	s.onPortUnreachable(newPacket(good)[:headerSize-1], to)
+	s.onPortUnreachable(newPacket(good)[:7], to)
 	forge(header{good.src, good.dst, good.tag + 1})
 	forge(header{good.src, good.dst, 0})
 	forge(header{good.src + 1, good.dst, good.tag})

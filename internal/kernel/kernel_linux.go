@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -67,8 +68,9 @@ func (e Engine) Dial(ctx context.Context, s *engine.Socket, remote *engine.Addr)
 }
 
 // cookiePatience is after which times an attempt to dial is given up that waits
-// for an answer to a cookie. A round trip takes less; so does the time from a
-// retransmission of INIT, which by default is after 3 and 7 seconds.
+// for an answer to a cookie. They are a second after an INIT is sent again, by
+// default, which is for the way there and back. Should the peer have an
+// association already, it sees that aborted.
 var cookiePatience = [...]time.Duration{4 * time.Second, 8 * time.Second}
 
 var errCookieIgnored = errors.New("the peer does not answer COOKIE ECHO")
@@ -405,24 +407,45 @@ func (sk *socket) waitPatiently(ctx context.Context, wait func() error, patience
 
 // isCookieEchoed reports whether a handshake waits for the answer to a cookie. No
 // socket option tells of an association before it is established, but the list of
-// all does.
+// all does, which many dials to silent peers may want at the same time.
 func (sk *socket) isCookieEchoed() bool {
 	var st unix.Stat_t
 	if sk.control(func(fd int) error { return unix.Fstat(fd, &st) }) != nil {
 		return false
 	}
+	e := &cookieEchoed
+	e.Lock()
+	defer e.Unlock()
+	if now := time.Now(); now.Sub(e.at) > cookieListLife {
+		e.at, e.inodes = now, listCookieEchoed()
+	}
+	return e.inodes[strconv.FormatUint(st.Ino, 10)]
+}
+
+// cookieEchoed is what listCookieEchoed returned last, and when that was.
+var cookieEchoed struct {
+	sync.Mutex
+	at     time.Time
+	inodes map[string]bool
+}
+
+const cookieListLife = 50 * time.Millisecond
+
+// listCookieEchoed returns the inodes of the sockets that wait for the answer to
+// a cookie.
+func listCookieEchoed() map[string]bool {
 	list, err := os.ReadFile("/proc/thread-self/net/sctp/assocs")
 	if err != nil {
-		return false
+		return nil
 	}
+	inodes := make(map[string]bool)
 	for line := range bytes.Lines(list) {
 		const stateColumn, inodeColumn, cookieEchoed = 4, 10, "2"
-		f := bytes.Fields(line)
-		if len(f) > inodeColumn && string(f[stateColumn]) == cookieEchoed && string(f[inodeColumn]) == strconv.FormatUint(st.Ino, 10) {
-			return true
+		if f := bytes.Fields(line); len(f) > inodeColumn && string(f[stateColumn]) == cookieEchoed {
+			inodes[string(f[inodeColumn])] = true
 		}
 	}
-	return false
+	return inodes
 }
 
 // stateEstablished is SCTP_ESTABLISHED of enum sctp_sstat_state.

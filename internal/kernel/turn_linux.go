@@ -26,8 +26,8 @@ type turns struct {
 	start time.Time    // of one that is timed
 	trust int          // how many not to time
 	slow  bool         // the last one that was timed was slow
-	over  int          // how many to pass over if the next one is slow
-	pass  int          // how many are left of these
+	over  int          // how many were passed over last
+	pass  int          // how many are still to be
 }
 
 const (
