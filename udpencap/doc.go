@@ -41,7 +41,8 @@
 // host does tell that the UDP port is closed, and on Linux that ends an association
 // with ECONNRESET once the peer has not answered twice: a second after a Write, or
 // two after a heartbeat, with the default timers. Elsewhere, and where the host is
-// silent too, it takes as many timeouts as the settings say.
+// silent too or does not quote the verification tag, it takes as many timeouts as
+// the settings say.
 //
 // # The kernel as the other end
 //
