@@ -21,9 +21,10 @@ import (
 // other requests waiting.
 //
 // Most often the peer is about to close the stream too, so it is not told at
-// once.
+// once. A second reset that comes when the peer has begun to use the number again
+// would be taken for the end of that.
 func (m *mux) stop(s *Stream) {
-	const patience = 100 * time.Millisecond
+	const patience = 400 * time.Millisecond
 	switch now := time.Now(); {
 	case s.dropped.IsZero():
 		s.dropped = now
@@ -130,7 +131,7 @@ func (m *mux) isClosing(id uint16) bool {
 
 // rest is how long OpenStream does not use a number of which the peer may still
 // say that nobody reads it.
-const rest = time.Second
+const rest = 2 * time.Second
 
 // awaitFree waits for claim to return a stream or an error, as long as it returns
 // neither, but not for ever. It is called again when a number may have become
