@@ -440,8 +440,8 @@ func listCookieEchoed() map[string]bool {
 	}
 	inodes := make(map[string]bool)
 	for line := range bytes.Lines(list) {
-		const stateColumn, inodeColumn, cookieEchoed = 4, 10, "2"
-		if f := bytes.Fields(line); len(f) > inodeColumn && string(f[stateColumn]) == cookieEchoed {
+		const stateColumn, inodeColumn, echoed = 4, 10, "2"
+		if f := bytes.Fields(line); len(f) > inodeColumn && string(f[stateColumn]) == echoed {
 			inodes[string(f[inodeColumn])] = true
 		}
 	}
