@@ -335,7 +335,8 @@ type StreamResetEvent struct {
 	// Incoming says that they are the peer's outgoing streams, otherwise
 	// ours, by our own request or the peer's.
 	Incoming bool
-	// Streams are their numbers; none means all.
+	// Streams are their numbers; none means all. One that is there twice was
+	// reset before: its peer has closed the [Stream], and is written to.
 	Streams []uint16
 	// Denied and Failed say that our request was not granted, or may be
 	// repeated, and that nothing has changed.

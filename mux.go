@@ -41,20 +41,19 @@ type mux struct {
 	mu        sync.Mutex
 	room      sync.Cond // for the receiver: a queue has got shorter
 	streams   map[uint16]*Stream
-	unclaimed queue                // in order of arrival
-	late      map[uint16]int       // answers to resets to come, of numbers in use again
-	resting   map[uint16]time.Time // numbers that OpenStream does not use until then
-	used      map[uint16]bool      // streams the peer has used and not reset, unclaimed
-	sorting   int                  // messages that were received and not delivered
-	opened    int                  // how often OpenStream has looked for a number
-	reading   int                  // goroutines in a Read of the Conn
-	turns     int                  // how many there were
-	sending   *sender              // whose turn it is, and
-	sendBy    time.Time            // the write deadline that the engine has
-	resets    []*Stream            // to be reset, in order
-	asking    bool                 // a request for resets is under way
-	retry     *time.Timer          // of resets
-	wait      time.Duration        // until the next retry
+	unclaimed queue           // in order of arrival
+	late      map[uint16]int  // answers to resets to come, of numbers in use again
+	used      map[uint16]bool // streams the peer has used and not reset, unclaimed
+	sorting   int             // messages that were received and not delivered
+	opened    int             // how often OpenStream has looked for a number
+	reading   int             // goroutines in a Read of the Conn
+	turns     int             // how many there were
+	sending   *sender         // whose turn it is, and
+	sendBy    time.Time       // the write deadline that the engine has
+	resets    []*Stream       // to be reset, in order
+	asking    bool            // a request for resets is under way
+	retry     *time.Timer     // of resets
+	wait      time.Duration   // until the next retry
 	canReset  bool
 	ended     bool   // the association has ended, though not receiving
 	err       error  // why receiving has ended
@@ -68,9 +67,8 @@ type sender struct {
 	gone chan struct{} // closed when he may send no more
 
 	// Under mux.mu.
-	isSending           bool
-	sent, turns         int  // what he has sent since there were that many turns
-	peerDone, wroteLate bool // of a stream: its peer has reset it, and it has sent since
+	isSending   bool
+	sent, turns int // what he has sent since there were that many turns
 }
 
 // startMux returns the association's mux, which it makes if there is none.
@@ -112,7 +110,6 @@ func newMux(c *Conn) *mux {
 		streams:    make(map[uint16]*Stream),
 		used:       make(map[uint16]bool),
 		late:       make(map[uint16]int),
-		resting:    make(map[uint16]time.Time),
 	}
 	m.room.L = &m.mu
 	m.self.gone = make(chan struct{})
@@ -611,7 +608,6 @@ func (m *mux) beginSend(by *sender) error {
 		return err
 	}
 	by.isSending = true
-	by.wroteLate = by.peerDone
 	return nil
 }
 

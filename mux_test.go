@@ -49,3 +49,36 @@ func TestClaimWithinMessage(t *testing.T) {
 		t.Error("waits for what will not come")
 	}
 }
+
+// TestStopAfterTheEnd has the peer's word to stop come when the stream is closed at
+// both ends, and when it is used again: it is no end of that, which comes later.
+func TestStopAfterTheEnd(t *testing.T) {
+	m := newMux(&Conn{})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	incoming := func(ids ...uint16) { m.onReset(engine.StreamResetEvent{Incoming: true, Streams: ids}) }
+	incoming(3, 3, 5)
+	for _, want := range []uint16{5, 0} {
+		var got uint16
+		s := m.accept()
+		if s != nil {
+			got = s.id
+		}
+		if got != want {
+			t.Fatalf("accepted stream %d, want %d (0 is none)", got, want)
+		}
+	}
+	s := m.claim(3)
+	incoming(4, 3, 3)
+	if s.in == over || s.isGone() {
+		t.Error("a word to stop has ended the next use of a stream")
+	}
+	incoming(3)
+	if s.in != over || s.isGone() {
+		t.Error("the end of a stream was not taken as that")
+	}
+	incoming(3, 3)
+	if !s.isGone() {
+		t.Error("told to stop, a stream goes on writing")
+	}
+}

@@ -14,17 +14,16 @@ import (
 // are reset and the Stream is closed, its number is free.
 
 // stop tells the peer of a stream that was closed, and on which it goes on
-// sending, that nobody reads it: the stream is reset once more. The peer knows
-// the first reset as the end of what it reads; a second one with nothing in
-// between can only mean that (see onReset). RFC 6525 has a request for it, but
-// the peer's system cannot grant that while it has data to send, and keeps all
-// other requests waiting.
+// sending, that nobody reads it: the stream is reset once more, by a request that
+// names it twice. So it cannot be taken for the end of the stream's next use, if
+// it comes when the peer has closed the stream and begun that. RFC 6525 has a
+// request for it, but the peer's system cannot grant that while it has data to
+// send, and keeps all other requests waiting.
 //
 // Most often the peer is about to close the stream too, so it is not told at
-// once. A second reset that comes when the peer has begun to use the number again
-// would be taken for the end of that.
+// once.
 func (m *mux) stop(s *Stream) {
-	const patience = 400 * time.Millisecond
+	const patience = 100 * time.Millisecond
 	switch now := time.Now(); {
 	case s.dropped.IsZero():
 		s.dropped = now
@@ -59,45 +58,76 @@ func (m *mux) onReset(r engine.StreamResetEvent) {
 			}
 		}
 	}
-	for _, id := range ids {
-		s := m.streams[id]
-		switch {
-		case r.Incoming && s == nil && !m.used[id] && time.Now().Before(m.resting[id]):
-			delete(m.resting, id) // it was told to stop, and had done so
-		case !r.Incoming && m.late[id] > 0:
-			if m.late[id]--; m.late[id] == 0 {
-				delete(m.late, id)
-			}
-		case r.Failed:
-			if s != nil && s.out == asked {
-				// Most likely the peer was asking at the same time.
-				m.ask(s)
-				m.retryResets()
-			}
-		case !r.Incoming && s == nil:
-		case !r.Incoming && s.out == asked:
-			s.out = over
-			m.forget(s)
+	for i, id := range ids {
+		switch again := i > 0 && ids[i-1] == id; {
+		case i+1 < len(ids) && ids[i+1] == id:
+			// Twice: see stop.
 		case !r.Incoming:
-			m.kick(&s.sender) // the peer has asked for it
-		case s == nil || s.in == over && m.used[id]:
-			m.unclaimed.push(piece{msg: engine.Message{Stream: id}})
-			m.signalUnclaimed()
-		case s.in == over:
-			s.wroteLate = false
-			m.kick(&s.sender) // see stop
+			m.onOutgoingReset(id, r.Failed)
+		case again:
+			m.onStop(id)
 		default:
-			s.in = over
-			s.peerDone = true
-			signal(s.arrived)
-			m.forget(s)
+			m.onIncomingReset(id)
 		}
+	}
+}
+
+// onOutgoingReset takes note that our request was granted, or has failed.
+func (m *mux) onOutgoingReset(id uint16, failed bool) {
+	s := m.streams[id]
+	switch {
+	case m.late[id] > 0:
+		if m.late[id]--; m.late[id] == 0 {
+			delete(m.late, id)
+		}
+	case s == nil:
+	case failed:
+		if s.out == asked {
+			// Most likely the peer was asking at the same time.
+			m.ask(s)
+			m.retryResets()
+		}
+	case s.out == asked:
+		s.out = over
+		m.forget(s)
+	default:
+		m.kick(&s.sender) // the peer has asked for it
+	}
+}
+
+// onIncomingReset takes note that the peer's direction of a stream has ended.
+func (m *mux) onIncomingReset(id uint16) {
+	s := m.streams[id]
+	if s != nil && s.isReset() {
+		m.free(s) // it is of the next use, of which nothing else has come
+		s = nil
+	}
+	switch {
+	case s == nil || s.in == over && (m.used[id] || s.out >= asked):
+		m.used[id] = true
+		m.unclaimed.push(piece{msg: engine.Message{Stream: id}})
+		m.signalUnclaimed()
+	case s.in == open:
+		s.in = over
+		signal(s.arrived)
+		m.forget(s)
+	}
+}
+
+// onStop has the sending on a stream end, which the peer has closed. It may come
+// late, when the number is in use again, or free: the end of that use comes after
+// it.
+func (m *mux) onStop(id uint16) {
+	if s := m.streams[id]; s != nil && s.in == over {
+		m.kick(&s.sender)
 	}
 }
 
 // isReset reports whether a stream was closed and both directions are reset, as
 // far as the peer is concerned.
-func (s *Stream) isReset() bool { return s.isClosed && s.in == over && s.out >= asked }
+func (s *Stream) isReset() bool {
+	return s.isClosed && s.in == over && (s.out >= asked || s.stopping)
+}
 
 // forget makes a stream's number free once nothing of the stream is left.
 func (m *mux) forget(s *Stream) {
@@ -116,30 +146,18 @@ func (m *mux) free(s *Stream) {
 	if s.out == asked {
 		m.late[s.id]++
 	}
-	if s.wroteLate {
-		// The peer may be about to tell us to stop.
-		m.resting[s.id] = time.Now().Add(rest)
-	}
 	signal(m.freed)
 }
 
-// isClosing reports whether a number will be free soon.
-func (m *mux) isClosing(id uint16) bool {
-	s := m.streams[id]
-	return s != nil && s.isClosed || s == nil && time.Now().Before(m.resting[id])
-}
-
-// rest is how long OpenStream does not use a number of which the peer may still
-// say that nobody reads it.
-const rest = 2 * time.Second
-
 // awaitFree waits for claim to return a stream or an error, as long as it returns
-// neither, but not for ever. It is called again when a number may have become
-// free: closing takes a round trip or two, and a few timeouts where packets are
+// neither, but not for ever. It is called again when a number has become free:
+// closing takes a round trip or two, and a few timeouts where packets are
 // lost.
 func (m *mux) awaitFree(claim func() (*Stream, error), otherwise error) (*Stream, error) {
-	const most = 5 * time.Second
-	for start := time.Now(); ; {
+	const lookEvery = 200 * time.Millisecond
+	timeout := time.NewTimer(5 * time.Second)
+	defer timeout.Stop()
+	for {
 		m.mu.Lock()
 		s, err := claim()
 		if err == nil && s == nil {
@@ -152,20 +170,14 @@ func (m *mux) awaitFree(claim func() (*Stream, error), otherwise error) (*Stream
 		if s != nil || err != nil {
 			return s, err
 		}
-		if time.Since(start) > most {
-			return nil, otherwise
-		}
 		select {
 		case <-m.freed:
 		case <-m.dead:
-		case <-time.After(rest / 10): // the end of a rest is not signalled
+		case <-time.After(lookEvery): // somebody who waits for another number has taken the signal
+		case <-timeout.C:
+			return nil, otherwise
 		}
 	}
-}
-
-// isFree reports whether a number can be used for a new stream.
-func (m *mux) isFree(id uint16) bool {
-	return m.streams[id] == nil && !m.used[id] && !time.Now().Before(m.resting[id])
 }
 
 // ask puts a stream on the list of those to be reset, for flushResets.
@@ -186,23 +198,23 @@ func (m *mux) flushResets() {
 		if !s.stopping || s.in != over {
 			return false
 		}
-		s.out = over // the peer has stopped by itself
+		s.out = over // the peer has closed it, too
 		m.forget(s)
 		return true
 	})
-	ids := make([]uint16, 0, min(len(m.resets), maxResets))
+	var some []*Stream
 	for _, s := range m.resets {
-		if !s.isSending && len(ids) < maxResets {
-			ids = append(ids, s.id)
+		if !s.isSending && len(some) < maxResets {
+			some = append(some, s)
 		}
 	}
-	if len(ids) == 0 {
+	if len(some) == 0 {
 		return // the sender will come here when he is done
 	}
-	err := m.e.ResetStreams(ids)
-	for i := 0; err == engine.ErrUnsent && len(ids) > 1 && i < len(ids); i++ {
-		if one := ids[i : i+1]; m.e.ResetStreams(one) == nil {
-			ids, err = one, nil
+	err := m.request(some)
+	for i := 0; err == engine.ErrUnsent && len(some) > 1 && i < len(some); i++ {
+		if one := some[i : i+1]; m.request(one) == nil {
+			some, err = one, nil
 		}
 	}
 	switch err {
@@ -215,7 +227,7 @@ func (m *mux) flushResets() {
 	}
 	// Asked for, or they never will be.
 	m.resets = slices.DeleteFunc(m.resets, func(s *Stream) bool {
-		if !slices.Contains(ids, s.id) {
+		if !slices.Contains(some, s) {
 			return false
 		}
 		s.out = asked
@@ -223,8 +235,21 @@ func (m *mux) flushResets() {
 	})
 }
 
-// maxResets is how many streams one request names: it must fit in a packet.
-const maxResets = 256
+// maxResets is how many streams one request names, some of them twice: it must
+// fit in a packet.
+const maxResets = 128
+
+// request asks for the reset of streams.
+func (m *mux) request(streams []*Stream) error {
+	var ids []uint16
+	for _, s := range streams {
+		ids = append(ids, s.id)
+		if s.stopping {
+			ids = append(ids, s.id)
+		}
+	}
+	return m.e.ResetStreams(ids)
+}
 
 // retryResets comes back to the list later. Most often an event does before:
 // the answer to the request under way. But no event says that a stream's data

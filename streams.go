@@ -321,10 +321,11 @@ func (c *Conn) OpenStream() (*Stream, error) {
 		for range count {
 			id := uint16(first + 2*(m.opened%count))
 			m.opened++
-			if m.isFree(id) {
+			s := m.streams[id]
+			if s == nil && !m.used[id] {
 				return m.claim(id), nil
 			}
-			closing = closing || m.isClosing(id)
+			closing = closing || s != nil && s.isClosed
 		}
 		if !closing {
 			return nil, none

@@ -1,0 +1,129 @@
+package udpencap
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/sctpnet/sctpnet"
+)
+
+// holdReset holds up the next packet that asks for a reset of streams, and its
+// repetitions, until release is called or the test ends. held is closed when
+// there is one.
+func holdReset(t *testing.T) (held <-chan struct{}, release func()) {
+	came := make(chan struct{})
+	var mu sync.Mutex
+	var packet []byte
+	pass := func() {}
+	f := func(_ path, b []byte, send func([]byte)) {
+		mu.Lock()
+		defer mu.Unlock()
+		if packet == nil && asksForReset(b) {
+			packet = slices.Clone(b)
+			pass = func() { send(packet) }
+			close(came)
+		}
+		if !bytes.Equal(b, packet) {
+			send(b)
+		}
+	}
+	transport.Store(&f)
+	t.Cleanup(func() { transport.Store(nil) })
+	return came, func() {
+		transport.Store(nil)
+		mu.Lock()
+		defer mu.Unlock()
+		pass()
+	}
+}
+
+func asksForReset(b []byte) bool {
+	_, rest, _ := parseHeader(b)
+	c, _, ok := nextChunk(rest)
+	return ok && c.typ == ctReconfig && binary.BigEndian.Uint16(c.value) == paramResetOutgoing
+}
+
+// TestLateStop has the peer of a closed stream write on, so that it is told to
+// stop, and holds that up until the stream is closed at both ends and its number
+// in use again. That use must not take it for its own end.
+func TestLateStop(t *testing.T) {
+	client, server := makeConns(t, sctpnet.Config{})
+	for id, tt := range []struct {
+		name  string
+		by, c *sctpnet.Conn // by closes, c is told to stop, and begins again
+	}{
+		{"client closes", client, server},
+		{"server closes", server, client},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			watchdog(t, func() {
+				claim := func(c *sctpnet.Conn) *sctpnet.Stream {
+					t.Helper()
+					s, err := c.Stream(uint16(id))
+					if err != nil {
+						t.Fatal(err)
+					}
+					return s
+				}
+				wantEOF := func(s *sctpnet.Stream) {
+					t.Helper()
+					if n, err := s.Read(make([]byte, 1)); err != io.EOF {
+						t.Fatalf("read %d bytes, %v, want EOF", n, err)
+					}
+				}
+				closed, s := claim(tt.by), claim(tt.c)
+				exchange(t, closed, s)
+				if err := closed.Close(); err != nil {
+					t.Fatal(err)
+				}
+				wantEOF(s)
+				held, release := holdReset(t)
+				for isHeld := false; !isHeld; {
+					if _, err := s.Write([]byte("x")); err != nil {
+						t.Fatal(err)
+					}
+					select {
+					case <-held:
+						isHeld = true
+					default:
+					}
+				}
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+				again := claim(tt.c)
+				if _, err := again.Write([]byte("again")); err != nil {
+					t.Fatal(err)
+				}
+				accepted, err := tt.by.AcceptStream(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				b := make([]byte, 10)
+				if n, err := accepted.Read(b); string(b[:n]) != "again" || err != nil {
+					t.Fatalf("read %q, %v", b[:n], err)
+				}
+				release()
+				exchange(t, accepted, again)
+				// It ends as any stream.
+				if err := accepted.Close(); err != nil {
+					t.Fatal(err)
+				}
+				wantEOF(again)
+				for err == nil {
+					_, err = again.Write([]byte("x"))
+				}
+				if !errors.Is(err, syscall.EPIPE) {
+					t.Errorf("Write: %v, want EPIPE", err)
+				}
+				again.Close()
+			})
+		})
+	}
+}
