@@ -9,8 +9,10 @@ package conformance
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"os"
 	"runtime"
 	"runtime/metrics"
 	"strconv"
@@ -96,7 +98,10 @@ func Watchdog(t testing.TB, d time.Duration, f func()) {
 			t.FailNow()
 		}
 	case <-timer.C:
-		t.Fatalf("hangs: not done after %v\n\n%s", d, stacks())
+		// Not by Fatalf: f may wake when the test has ended, and if it fails then
+		// the process dies, with all that was not printed yet.
+		fmt.Fprintf(os.Stderr, "%s hangs\n\n%s\n", t.Name(), stacks())
+		t.Fatalf("hangs: not done after %v", d)
 	}
 }
 
