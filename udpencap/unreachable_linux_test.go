@@ -2,6 +2,7 @@ package udpencap
 
 import (
 	"errors"
+	"net"
 	"net/netip"
 	"syscall"
 	"testing"
@@ -114,5 +115,31 @@ func TestForgedUnreachable(t *testing.T) {
 	forge(good)
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("Read: %v, want ECONNRESET", err)
+	}
+}
+
+// TestEarlierError sends to a closed port and then to an open one. The system tells
+// of the first where it is asked to send the second, which must be sent all the
+// same.
+func TestEarlierError(t *testing.T) {
+	ln := listen(t, "sctp4+udp", "127.0.0.1:0")
+	s := socketOf(ln)
+	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	live, err := net.ListenUDP("udp4", &net.UDPAddr{IP: loopbackAddr[0].IP})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer live.Close()
+	live.SetReadDeadline(time.Now().Add(10 * time.Second))
+	closed := netip.AddrPortFrom(loopback, uint16(freeUDPPort(t)))
+	b := make([]byte, 10)
+	for i := range 1000 {
+		s.write([]byte("lost"), nil, closed)
+		if err := s.write([]byte("kept"), nil, live.LocalAddr().(*net.UDPAddr).AddrPort()); err != nil {
+			t.Fatalf("packet %d: %v", i, err)
+		}
+		if n, err := live.Read(b); string(b[:n]) != "kept" || err != nil {
+			t.Fatalf("packet %d: read %q, %v", i, b[:n], err)
+		}
 	}
 }

@@ -93,19 +93,25 @@ func (t *turns) begin() {
 }
 
 func (t *turns) end(fd int) {
-	switch {
-	case t.trust > 0:
+	if t.trust > 0 {
 		t.trust--
-	case time.Since(t.start) <= slowTurn || !isFar(fd):
+	} else if t.judge(time.Since(t.start) > slowTurn && isFar(fd)); t.pass > 0 {
+		return
+	}
+	runtime.Gosched() // the reader is behind in the queue
+}
+
+// judge decides by how long a turn took what to do with the next ones.
+func (t *turns) judge(slow bool) {
+	switch {
+	case !slow:
 		t.trust, t.slow, t.over = trusted, false, 0
 	case t.slow:
 		t.over = min(2*t.over+passOver, mostOver)
 		t.pass = t.over
-		return
 	default:
 		t.slow = true // which once may be an accident
 	}
-	runtime.Gosched() // the reader is behind in the queue
 }
 
 // isFar reports whether the time that a turn took is the network's: on a busy

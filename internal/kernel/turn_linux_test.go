@@ -1,0 +1,37 @@
+package kernel
+
+import "testing"
+
+// TestTurnsPassedOver has the network be slow: more and more turns are passed over,
+// up to a limit, until it is fast again.
+func TestTurnsPassedOver(t *testing.T) {
+	const cost = 1000
+	tr := turns{every: cost}
+	// skipped takes the next turn, which is slow or not, and returns how many were
+	// passed over before it.
+	skipped := func(slow bool) (n int) {
+		for ; !tr.isDue(cost); n++ {
+			if n > mostOver {
+				t.Fatal("no turn any more")
+			}
+		}
+		if tr.trust > 0 {
+			tr.trust--
+		} else {
+			tr.judge(slow)
+		}
+		return n
+	}
+	take := func(slow bool, want ...int) {
+		t.Helper()
+		for i, want := range want {
+			if n := skipped(slow); n != want {
+				t.Errorf("turn %d: %d were passed over, want %d", i, n, want)
+			}
+		}
+	}
+	take(true, 0, 0, 63, 189, 441, 945, 1953, 3969, 4000, 4000)
+	take(false, 4000) // is trusted,
+	take(true, make([]int, trusted)...)
+	take(true, 0, 0, 63, 189)
+}
