@@ -41,24 +41,33 @@ type mux struct {
 	mu        sync.Mutex
 	room      sync.Cond // for the receiver: a queue has got shorter
 	streams   map[uint16]*Stream
-	unclaimed queue           // in order of arrival
-	late      map[uint16]int  // answers to resets to come, of numbers in use again
-	used      map[uint16]bool // streams the peer has used and not reset, unclaimed
-	sorting   int             // messages that were received and not delivered
-	opened    int             // how often OpenStream has looked for a number
-	reading   int             // goroutines in a Read of the Conn
-	turns     int             // how many there were
-	sending   *sender         // whose turn it is, and
-	sendBy    time.Time       // the write deadline that the engine has
-	resets    []*Stream       // to be reset, in order
-	asking    bool            // a request for resets is under way
-	retry     *time.Timer     // of resets
-	wait      time.Duration   // until the next retry
+	unclaimed queue          // in order of arrival
+	late      map[uint16]int // answers to resets to come, of numbers in use again
+	used      map[uint16]use // of unclaimed streams
+	sorting   int            // messages that were received and not delivered
+	opened    int            // how often OpenStream has looked for a number
+	reading   int            // goroutines in a Read of the Conn
+	turns     int            // how many there were
+	sending   *sender        // whose turn it is, and
+	sendBy    time.Time      // the write deadline that the engine has
+	resets    []*Stream      // to be reset, in order
+	asking    bool           // a request for resets is under way
+	retry     *time.Timer    // of resets
+	wait      time.Duration  // until the next retry
 	canReset  bool
 	ended     bool   // the association has ended, though not receiving
 	err       error  // why receiving has ended
 	onEnd     func() // called then, if not nil
 }
+
+// A use is what the peer has done with a stream that nobody claimed.
+type use uint8
+
+const (
+	unused   use = iota
+	inUse        // it has sent something
+	wasReset     // and has reset it
+)
 
 // A sender is somebody who sends, with a deadline of his own.
 type sender struct {
@@ -108,7 +117,7 @@ func newMux(c *Conn) *mux {
 		freed:      make(chan struct{}, 1),
 		dead:       make(chan struct{}),
 		streams:    make(map[uint16]*Stream),
-		used:       make(map[uint16]bool),
+		used:       make(map[uint16]use),
 		late:       make(map[uint16]int),
 	}
 	m.room.L = &m.mu
@@ -217,7 +226,7 @@ func (m *mux) deliver(p piece) {
 	}
 	switch {
 	case s == nil || s.in == over && !s.deaf:
-		m.used[id] = true
+		m.used[id] = inUse
 		m.unclaimed.push(p)
 		m.signalUnclaimed()
 		if m.unclaimed.isFull() {

@@ -82,3 +82,33 @@ func TestStopAfterTheEnd(t *testing.T) {
 		t.Error("told to stop, a stream goes on writing")
 	}
 }
+
+// TestManyEnds has the peer reset a stream again and again that nobody claims.
+func TestManyEnds(t *testing.T) {
+	m := newMux(&Conn{})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	incoming := func() { m.onReset(engine.StreamResetEvent{Incoming: true, Streams: []uint16{3}}) }
+	for range 1000 {
+		incoming()
+	}
+	if n := len(m.unclaimed.rest()); n != 1 {
+		t.Errorf("%d ends are kept of a stream that was not used, want 1", n)
+	}
+	// What comes then is another use.
+	for _, data := range []string{"a", "b"} {
+		b := newBuffer()
+		m.deliver(piece{b, b.bytes[:copy(b.bytes[:], data)], engine.Message{Stream: 3}})
+		incoming()
+	}
+	for _, want := range []int{0, 1, 1} {
+		s := m.accept()
+		if s == nil || s.in != over || len(s.queue.rest()) != want {
+			t.Fatalf("accepted %+v, want a stream that has ended, with %d messages", s, want)
+		}
+		delete(m.streams, 3) // as if it were closed
+	}
+	if s := m.accept(); s != nil {
+		t.Errorf("accepted a stream of which nothing has come: %+v", s)
+	}
+}

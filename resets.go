@@ -103,8 +103,10 @@ func (m *mux) onIncomingReset(id uint16) {
 		s = nil
 	}
 	switch {
-	case s == nil || s.in == over && (m.used[id] || s.out >= asked):
-		m.used[id] = true
+	case m.used[id] == wasReset:
+		// Nothing has come since, and many ends would take memory.
+	case s == nil || s.in == over && (m.used[id] == inUse || s.out >= asked):
+		m.used[id] = wasReset
 		m.unclaimed.push(piece{msg: engine.Message{Stream: id}})
 		m.signalUnclaimed()
 	case s.in == open:

@@ -322,7 +322,7 @@ func (c *Conn) OpenStream() (*Stream, error) {
 			id := uint16(first + 2*(m.opened%count))
 			m.opened++
 			s := m.streams[id]
-			if s == nil && !m.used[id] {
+			if s == nil && m.used[id] == unused {
 				return m.claim(id), nil
 			}
 			closing = closing || s != nil && s.isClosed
