@@ -116,11 +116,13 @@ func (a *assoc) sendChunk(typ, flags byte, value []byte) {
 	a.sendPacket(newPacket(a.header()).add(typ, flags, value))
 }
 
+// mostAnswers is how many packets the peer gets for one of its own.
+const mostAnswers = 4
+
 // answer sends a packet that the peer has caused by a chunk, of which its packet
 // may have hundreds.
 func (a *assoc) answer(p packet) {
-	const most = 4
-	if a.answers++; a.answers <= most {
+	if a.answers++; a.answers <= mostAnswers {
 		a.stats.ControlSent++
 		a.sendPacket(p)
 	}
@@ -364,7 +366,7 @@ func (a *assoc) onError(causes []byte) {
 		switch {
 		case c.typ == causeStaleCookie && a.state == engine.StateCookieEchoed:
 			a.onStaleCookie()
-		case a.state >= engine.StateEstablished && a.options.Events:
+		case a.state >= engine.StateEstablished && a.options.Events && !a.rx.hasEvents():
 			a.rx.pushEvent(engine.RemoteErrorEvent{Cause: c.typ, Data: append([]byte(nil), c.value...)})
 		}
 	}

@@ -295,6 +295,7 @@ func (a *assoc) recv(p []byte, how mode) (n int, msg engine.Message, err error) 
 			}
 			e := q.msg
 			r.pop()
+			a.performResets()
 			if owner {
 				return 0, e, nil
 			}

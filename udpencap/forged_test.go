@@ -250,11 +250,13 @@ func TestUnknownChunks(t *testing.T) {
 func TestManyAnswers(t *testing.T) {
 	r, c, ln := rawPair(t, sctpnet.Config{})
 	a := assocOf(t, ln, r.tag)
+	reset := appendParam(nil, paramResetOutgoing, make([]byte, 12))
 	for name, tt := range map[string]struct {
 		typ   byte
 		value []byte
 	}{
 		"HEARTBEAT":      {ctHeartbeat, nil},
+		"reset":          {ctReconfig, reset},
 		"unknown":        {0xfe, nil},
 		"RE-CONFIG":      {ctReconfig, appendParam(nil, paramAddOutgoing, make([]byte, 8))},
 		"invalid stream": {ctData, data(r.own.tsn+1000, 5000, 0, "x")},
@@ -266,8 +268,12 @@ func TestManyAnswers(t *testing.T) {
 		}
 		p := newPacket(r.header())
 		for i := 0; len(p) < 1300; i++ {
-			if tt.typ == ctData {
+			switch name {
+			case "invalid stream":
 				binary.BigEndian.PutUint32(tt.value, r.own.tsn+1000+uint32(i))
+			case "reset":
+				binary.BigEndian.PutUint32(reset[4:], r.own.tsn+uint32(i))
+				binary.BigEndian.PutUint32(reset[12:], r.own.tsn-1)
 			}
 			p = p.add(tt.typ, flagBegin|flagEnd, tt.value)
 		}

@@ -3,6 +3,7 @@ package udpencap
 import (
 	"encoding/binary"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -27,6 +28,7 @@ type receiver struct {
 	streams         map[uint16]*inStream
 	queue           []piece // to be read,
 	head            int     // from here on
+	events          int     // that are in it
 }
 
 // A span is a range of chunks.
@@ -39,7 +41,13 @@ type run struct {
 	unordered    bool
 	stream, ssn  uint16
 	ppid         uint32
-	parts        [][]byte
+	head, tail   *fragment
+}
+
+// A fragment is the data of one chunk of a run.
+type fragment struct {
+	data []byte
+	next *fragment
 }
 
 // An inStream is the state of an incoming stream.
@@ -62,6 +70,10 @@ const overhead = 64
 // mostAhead is how far ahead of what is missing a chunk may be: an
 // acknowledgement says it with 16 bits.
 const mostAhead = 1<<16 - 1
+
+// mostSpans is how many spans are kept, each of which may be of one chunk that
+// counts for little. An acknowledgement has no room for so many.
+const mostSpans = 4096
 
 // mostOver is how much more than the window is taken in when nothing can be
 // read of it: it is a message that is larger than the window.
@@ -127,9 +139,14 @@ func (a *assoc) onData(c chunk) bool {
 		r.ackNow = true
 		return true
 	}
-	// What fills a gap may take more room than there is, but not without end.
-	fills := tsn == r.cum+1 && len(r.later) > 0 || before(tsn, r.highest()) && r.bytes < 2*r.window
-	if !fills && r.room() == 0 || tsn-r.cum > mostAhead {
+	// What fills a gap may take more room than there is, but not without end, and
+	// the first gap more than others, as all others wait for that.
+	most := 2 * r.window
+	if tsn == r.cum+1 {
+		most = 3 * r.window
+	}
+	fills := before(tsn, r.highest()) && r.bytes < most
+	if !fills && r.room() == 0 || tsn-r.cum > mostAhead || r.isOneTooMany(tsn) {
 		r.ackNow = true // which says how much room there is
 		return true
 	}
@@ -175,12 +192,23 @@ func (r *receiver) has(tsn uint32) bool {
 	if !before(r.cum, tsn) {
 		return true
 	}
-	for i := len(r.later) - 1; i >= 0 && !before(r.later[i].last, tsn); i-- {
-		if !before(tsn, r.later[i].first) {
-			return true
-		}
+	i := r.spanFor(tsn)
+	return i < len(r.later) && !before(tsn, r.later[i].first)
+}
+
+// spanFor returns the index of the first span that does not end before a chunk.
+func (r *receiver) spanFor(tsn uint32) int {
+	return sort.Search(len(r.later), func(i int) bool { return !before(r.later[i].last, tsn) })
+}
+
+// isOneTooMany reports whether a chunk would make another span where there is no
+// room for one.
+func (r *receiver) isOneTooMany(tsn uint32) bool {
+	if len(r.later) < mostSpans || tsn == r.cum+1 {
+		return false
 	}
-	return false
+	i := r.spanFor(tsn)
+	return !(i > 0 && r.later[i-1].last+1 == tsn || i < len(r.later) && r.later[i].first == tsn+1)
 }
 
 // note takes note of a chunk that has come for the first time.
@@ -192,11 +220,7 @@ func (r *receiver) note(tsn uint32) {
 	}
 	r.ackNow = true // there is a gap, or there was
 	r.a.stats.OutOfOrder++
-	i := len(r.later)
-	for i > 0 && before(tsn, r.later[i-1].first) {
-		i--
-	}
-	// It comes after the span i-1 and before the span i.
+	i := r.spanFor(tsn) // it comes before that one and after the one before
 	left := i > 0 && r.later[i-1].last+1 == tsn
 	right := i < len(r.later) && r.later[i].first == tsn+1
 	switch {
@@ -228,28 +252,37 @@ func (r *receiver) advance() {
 // assemble puts a chunk together with its neighbours, and delivers the message
 // when it is complete.
 func (r *receiver) assemble(part run, data []byte) {
+	f := &fragment{data: data}
 	m := &part
 	if left := r.byLast[part.first-1]; left != nil && !part.begins {
 		m = left
 		delete(r.byLast, left.last)
 		m.last, m.ends = part.last, part.ends
-		m.parts = append(m.parts, data)
+		m.tail.next = f
+		m.tail = f
 	} else {
 		m = new(run)
 		*m = part
-		m.parts = [][]byte{data}
+		m.head, m.tail = f, f
 	}
 	if !m.ends {
 		if right := r.byFirst[m.last+1]; right != nil && !right.begins {
 			delete(r.byFirst, right.first)
 			delete(r.byLast, right.last)
 			m.last, m.ends = right.last, right.ends
-			m.parts = append(m.parts, right.parts...)
+			m.tail.next = right.head
+			m.tail = right.tail
 		}
 	}
 	if m.begins && m.ends {
 		delete(r.byFirst, m.first)
 		r.complete(m)
+		return
+	}
+	if !m.begins && !before(r.cum, m.first) {
+		// What is before it has come and was no part of it, or never will.
+		delete(r.byFirst, m.first)
+		r.drop(m)
 		return
 	}
 	r.byFirst[m.first] = m
@@ -289,14 +322,14 @@ func (r *receiver) deliverWaiting(s *inStream) {
 }
 
 func (r *receiver) deliver(m *run) {
-	for i, data := range m.parts {
-		r.push(piece{data, len(data), engine.Message{
+	for f := m.head; f != nil; f = f.next {
+		r.push(piece{f.data, len(f.data), engine.Message{
 			Stream:    m.stream,
 			PPID:      m.ppid,
 			Unordered: m.unordered,
 			SSN:       m.ssn,
 			TSN:       m.first,
-			More:      i < len(m.parts)-1,
+			More:      f.next != nil,
 		}})
 	}
 }
@@ -311,13 +344,23 @@ func (r *receiver) push(p piece) {
 	r.a.readable.Signal()
 }
 
-func (r *receiver) pushEvent(e engine.Event) { r.push(piece{msg: engine.Message{Event: e}}) }
+func (r *receiver) pushEvent(e engine.Event) {
+	r.events++
+	r.push(piece{msg: engine.Message{Event: e}})
+}
+
+// hasEvents reports whether so many events wait to be read that the peer must not
+// cause more of them.
+func (r *receiver) hasEvents() bool { return r.events >= 64 }
 
 func (r *receiver) isEmpty() bool { return r.head == len(r.queue) }
 
 // pop takes the first piece off the queue.
 func (r *receiver) pop() {
 	p := &r.queue[r.head]
+	if p.msg.Event != nil {
+		r.events--
+	}
 	*p = piece{}
 	if r.head++; r.head == len(r.queue) {
 		r.queue, r.head = r.queue[:0], 0
@@ -338,8 +381,8 @@ func (r *receiver) freed(n int) {
 }
 
 func (r *receiver) drop(m *run) {
-	for _, p := range m.parts {
-		r.bytes -= len(p) + overhead
+	for f := m.head; f != nil; f = f.next {
+		r.bytes -= len(f.data) + overhead
 	}
 }
 
@@ -362,16 +405,7 @@ func (a *assoc) onForwardTSN(v []byte) {
 	if !before(r.cum, tsn) || tsn-r.cum > mostAhead {
 		return
 	}
-	r.cum = tsn
-	r.advance()
-	for first, m := range r.byFirst {
-		if before(tsn, m.first) || m.last == tsn && !m.ends && m.begins {
-			continue
-		}
-		delete(r.byFirst, first)
-		delete(r.byLast, m.last)
-		r.drop(m)
-	}
+	r.passOver(tsn)
 	for v = v[4:]; len(v) >= 4; v = v[4:] {
 		id, ssn := binary.BigEndian.Uint16(v), binary.BigEndian.Uint16(v[2:])
 		if uint32(id) >= a.in.Load() {
@@ -381,16 +415,61 @@ func (a *assoc) onForwardTSN(v []byte) {
 		if before16(ssn, s.next) {
 			continue
 		}
-		for ; s.next != ssn+1 && len(s.waiting) > 0; s.next++ {
-			if m := s.waiting[s.next]; m != nil {
-				delete(s.waiting, s.next)
-				r.deliver(m)
-			}
+		for _, m := range s.waitingUpTo(ssn) {
+			delete(s.waiting, m.ssn)
+			r.deliver(m)
 		}
 		s.next = ssn + 1
 		r.deliverWaiting(s)
 	}
 	a.performResets()
+}
+
+// passOver drops the messages up to a chunk of which a part is missing. A
+// packet can ask for it a hundred times, so the shorter way to find them is taken.
+func (r *receiver) passOver(tsn uint32) {
+	drop := func(m *run) {
+		if m == nil || m.last == tsn && !m.ends && m.begins {
+			return
+		}
+		delete(r.byFirst, m.first)
+		delete(r.byLast, m.last)
+		r.drop(m)
+	}
+	drop(r.byLast[r.cum]) // the only one before, of which all parts have come so far
+	if n := tsn - r.cum; int(n) <= len(r.byFirst) {
+		for first := r.cum + 1; !before(tsn, first); first++ {
+			drop(r.byFirst[first])
+		}
+	} else {
+		for first, m := range r.byFirst {
+			if !before(tsn, first) {
+				drop(m)
+			}
+		}
+	}
+	r.cum = tsn
+	r.advance()
+}
+
+// waitingUpTo returns the messages that wait for others up to a number, in order,
+// found the shorter way.
+func (s *inStream) waitingUpTo(ssn uint16) (found []*run) {
+	if n := ssn - s.next; int(n) <= len(s.waiting) {
+		for i := range n + 1 {
+			if m := s.waiting[s.next+i]; m != nil {
+				found = append(found, m)
+			}
+		}
+		return found
+	}
+	for _, m := range s.waiting {
+		if m.ssn-s.next <= ssn-s.next {
+			found = append(found, m)
+		}
+	}
+	slices.SortFunc(found, func(m, n *run) int { return int(m.ssn-s.next) - int(n.ssn-s.next) })
+	return found
 }
 
 // endIntake acknowledges what came at once, now or soon.

@@ -157,8 +157,17 @@ func (a *assoc) onRequest(p param) {
 		a.answer(newPacket(a.header()).add(ctReconfig, 0, response(n, resultBadNumber)))
 		return
 	}
+	if a.answers++; a.answers > mostAnswers {
+		return // it will come again
+	}
 	switch {
 	case p.typ == paramResetOutgoing && len(p.value) >= 12:
+		for _, id := range streamList(p.value[12:]) {
+			if uint32(id) >= a.in.Load() {
+				a.conclude(n, resultWrongSSN)
+				return
+			}
+		}
 		r.pending = slices.Clone(p.value)
 		a.performResets()
 		if r.pending != nil {
@@ -168,7 +177,7 @@ func (a *assoc) onRequest(p param) {
 		a.grant(n, a.resetStreams(streamList(p.value[4:]), n))
 	case p.typ == paramAddOutgoing && len(p.value) >= 6:
 		more := uint32(binary.BigEndian.Uint16(p.value[4:]))
-		if a.in.Load()+more > 1<<16-1 {
+		if more == 0 || a.in.Load()+more > 1<<16-1 {
 			a.conclude(n, resultDenied)
 			return
 		}
@@ -185,7 +194,7 @@ func (a *assoc) onRequest(p param) {
 		more := binary.BigEndian.Uint16(p.value[4:])
 		// Two that ask each other for the same would wait for ever.
 		busy := r.request != nil && r.kind == paramAddIncoming
-		if busy || a.out.Load()+uint32(more) > 1<<16-1 {
+		if busy || more == 0 || a.out.Load()+uint32(more) > 1<<16-1 {
 			a.conclude(n, resultDenied)
 			return
 		}
@@ -224,10 +233,10 @@ func streamList(b []byte) []uint16 {
 }
 
 // performResets performs the peer's request once all the data before it has
-// come.
+// come, and there is room for the event.
 func (a *assoc) performResets() {
 	r := &a.rst
-	if r.pending == nil || before(a.rx.cum, binary.BigEndian.Uint32(r.pending[8:])) {
+	if r.pending == nil || before(a.rx.cum, binary.BigEndian.Uint32(r.pending[8:])) || a.rx.hasEvents() {
 		return
 	}
 	n, answers := binary.BigEndian.Uint32(r.pending), binary.BigEndian.Uint32(r.pending[4:])
