@@ -184,7 +184,11 @@ func (m *mux) awaitFree(claim func() (*Stream, error), otherwise error) (*Stream
 
 // ask puts a stream on the list of those to be reset, for flushResets.
 func (m *mux) ask(s *Stream) {
-	if m.canReset {
+	switch out, _ := m.c.hasStream(s.id); {
+	case !m.canReset:
+	case !out:
+		s.out = over // a request would fail, and all others in it
+	default:
 		s.out = wanted
 		m.resets = append(m.resets, s)
 	}

@@ -525,6 +525,9 @@ func (s *Stream) Close() error {
 		return m.c.opError("close", net.ErrClosed)
 	}
 	s.isClosed = true
+	if _, in := m.c.hasStream(s.id); !in {
+		s.in = over
+	}
 	s.endRead()
 	s.endWrite()
 	m.forget(s)

@@ -141,6 +141,41 @@ func TestClaimLimits(t *testing.T) {
 	})
 }
 
+// TestUnevenStreamsEnd closes streams that there are in one direction only, next to
+// others: all end, and their numbers can be used again.
+func TestUnevenStreamsEnd(t *testing.T) {
+	ln := listen(t, "sctp4", "127.0.0.1:0")
+	d := &sctpnet.Dialer{Config: sctpnet.Config{OutStreams: 4, MaxInStreams: 16}}
+	few := dial(t, d, "sctp4", ln.Addr().String())
+	many := accept(t, ln)
+	watchdog(t, func() {
+		for i := range 6 {
+			receives, sends := claim(t, few, 10), claim(t, many, 10)
+			other1, other2 := streamPair(t, few, many)
+			exchange(t, other1, other2)
+			write(t, sends, "one way")
+			wantBytes(t, receives, []byte("one way"))
+			closeBoth := func(s1, s2 *sctpnet.Stream) {
+				if err := s1.Close(); err != nil {
+					t.Fatal(err)
+				}
+				wantEOF(t, s2)
+				if err := s2.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if i%2 == 0 {
+				receives.Close() // of which the sender hears nothing
+				closeBoth(other1, other2)
+				sends.Close()
+			} else {
+				closeBoth(sends, receives)
+				closeBoth(other1, other2)
+			}
+		}
+	})
+}
+
 // TestUnevenStreams uses an association with more streams one way than the
 // other.
 func TestUnevenStreams(t *testing.T) {
