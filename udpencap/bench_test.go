@@ -130,14 +130,18 @@ func pionLink(b *testing.B, mtu uint32) (c1, c2 io.ReadWriteCloser) {
 }
 
 // BenchmarkBulk writes 64 KiB at a time.
-func BenchmarkBulk(b *testing.B) {
+func BenchmarkBulk(b *testing.B) { benchmarkBulk(b, 64<<10) }
+
+// BenchmarkSmall writes 64 bytes at a time.
+func BenchmarkSmall(b *testing.B) { benchmarkBulk(b, 64) }
+
+func benchmarkBulk(b *testing.B, size int) {
 	for _, l := range links {
 		b.Run(l.name, func(b *testing.B) {
 			c1, c2 := l.make(b)
 			defer c1.Close()
 			defer c2.Close()
-			const size = 64 << 10
-			b.SetBytes(size)
+			b.SetBytes(int64(size))
 			b.ReportAllocs()
 			b.ResetTimer()
 			go func() {
@@ -149,7 +153,7 @@ func BenchmarkBulk(b *testing.B) {
 					}
 				}
 			}()
-			buf := make([]byte, size)
+			buf := make([]byte, 64<<10)
 			for left := b.N * size; left > 0; {
 				n, err := c2.Read(buf)
 				if err != nil {
