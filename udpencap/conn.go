@@ -173,8 +173,12 @@ func (a *assoc) hasRoom(spare bool) bool {
 	if spare {
 		room -= min(room/4, spareRoom)
 	}
-	return a.core.queued < room
+	return a.core.queued+a.core.tickets.len()*messageOverhead < room
 }
+
+// messageOverhead is what a message counts beside its bytes, in the send buffer:
+// about what it takes in pion and here.
+const messageOverhead = 256
 
 // spareRoom is for a few small messages of each of many streams.
 const spareRoom = 64 << 10

@@ -580,6 +580,38 @@ func TestBackpressure(t *testing.T) {
 	}
 }
 
+// TestTinyMessages has a peer without room for the many small messages that it
+// is sent: what they cost beside their bytes counts too.
+func TestTinyMessages(t *testing.T) {
+	const size = 64 << 10
+	r, c, _ := rawPair(t, sctpnet.Config{WriteBuffer: size})
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	_, d := r.await(ctData)
+	r.sendChunk(ctSACK, 0, append(d.value[:4:4], make([]byte, 8)...)) // the window is zero
+	accepted := 0
+	w := conformance.Start(t, func() (int, error) {
+		for {
+			if _, err := c.Write([]byte("x")); err != nil {
+				return 0, err
+			}
+			accepted++
+		}
+	})
+	w.Waits()
+	c.SetWriteDeadline(time.Unix(1, 0))
+	if _, err := w.Result(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("Write: %v", err)
+	}
+	if accepted < 100 || accepted > 1000 {
+		t.Errorf("%d messages of one byte were accepted by a buffer of %d bytes", accepted, size)
+	}
+	if s, err := c.Status(); err != nil || s.Pending > 1 {
+		t.Errorf("%d chunks are pending of %d bytes, %v", s.Pending, accepted, err)
+	}
+}
+
 // TestNewUDPPort has a peer whose address translator has forgotten it.
 func TestNewUDPPort(t *testing.T) {
 	r, c, ln := rawPair(t, sctpnet.Config{})
