@@ -392,6 +392,10 @@ func (a *assoc) violation(cause uint16, info []byte) {
 
 // unreachable ends the association because the peer is silent.
 func (a *assoc) unreachable() {
+	if a.state == engine.StateShutdownAckSent {
+		a.finish(io.EOF) // which Read may have returned already: all has arrived
+		return
+	}
 	a.sendAbort(causeProtocolViolation, []byte("too many retransmissions"))
 	if a.options.Events {
 		a.rx.pushEvent(engine.PathEvent{Addr: netip.AddrPortFrom(a.peer.ip, a.peer.port), Change: engine.PathUnreachable})
