@@ -68,7 +68,7 @@ type assoc struct {
 	dataTimer  timer // T3-rtx
 	ctrlTimer  timer // T1-init, T1-cookie and T2-shutdown
 	ctrlCount  int
-	flushTimer timer // of an association that is closed and not yet over
+	flushTimer timer // of an association that is to end and is not yet over
 
 	stats stats
 }
@@ -284,6 +284,9 @@ func inHandshake(typ byte) bool {
 // handle handles a chunk. It reports whether the rest of the packet is to be
 // handled too.
 func (a *assoc) handle(s *socket, c chunk, first bool, from netip.AddrPort, to netip.Addr, in *intake) bool {
+	if a.state == engine.StateShutdownSent {
+		a.noteLife(c.typ)
+	}
 	switch c.typ {
 	case ctData:
 		in.add(a)
@@ -452,6 +455,7 @@ func (a *assoc) advanceShutdown() {
 		a.stopCore()
 		a.ctrlCount = 0
 		a.sendShutdown()
+		a.guardShutdown()
 	case engine.StateShutdownReceived:
 		a.state = engine.StateShutdownAckSent
 		a.stopCore()
@@ -485,6 +489,32 @@ func (a *assoc) onShutdownTimeout() {
 		a.unreachable()
 	default:
 		a.sendShutdown()
+		if a.state == engine.StateShutdownSent && a.hb.sent.IsZero() {
+			a.sendHeartbeat() // a peer that has more to send answers nothing else
+		}
+	}
+}
+
+// noteLife takes note that the peer is there, in SHUTDOWN-SENT. It answers
+// SHUTDOWN only when it has sent all it has, for which it may have to wait until
+// there is room.
+func (a *assoc) noteLife(typ byte) {
+	switch typ {
+	case ctData, ctHeartbeat, ctHeartbeatAck:
+		a.ctrlCount = 0
+		a.retry.answered()
+	}
+	if typ == ctData && a.receiving { // somebody waits for it
+		a.guardShutdown()
+	}
+}
+
+// guardShutdown gives the peer, in SHUTDOWN-SENT, time for what it has left to
+// send. That may take long, but not for ever where nobody reads it (RFC 9260
+// section 9.2, T5-shutdown-guard). After Close it is flushLimit that counts.
+func (a *assoc) guardShutdown() {
+	if a.state == engine.StateShutdownSent && !a.closed {
+		a.flushTimer.start(max(5*a.retry.longest, flushLimit))
 	}
 }
 
@@ -509,6 +539,9 @@ func (a *assoc) onShutdown(v []byte) {
 		// Both at once.
 		a.state = engine.StateShutdownAckSent
 		a.ctrlCount = 0
+		if !a.closed {
+			a.flushTimer.stop()
+		}
 		a.sendShutdown()
 	case engine.StateShutdownAckSent:
 		a.answer(newPacket(a.header()).add(ctShutdownAck, 0, nil))
@@ -541,7 +574,18 @@ func (a *assoc) abort() {
 	}
 }
 
-func (a *assoc) onFlushLimit() { a.abort() }
+// onFlushLimit ends what does not come to its end.
+func (a *assoc) onFlushLimit() {
+	if a.closed {
+		a.abort()
+		return
+	}
+	a.sendAbort(causeUserAbort, []byte("the shutdown takes too long"))
+	if a.options.Events {
+		a.rx.pushEvent(engine.AssociationEvent{Change: engine.AssociationLost})
+	}
+	a.finish(errTimeout)
+}
 
 // partings are when ABORT is sent again. Nothing acknowledges it, and a peer
 // that only waits would notice its loss at the next heartbeat at best.

@@ -80,7 +80,11 @@
 //
 // Close returns at once, and what was written is delivered in the background, by
 // this process: if it exits, what has not arrived is lost. SetLinger makes Close
-// wait for that, and Shutdown and a Read up to io.EOF tell when it is done.
+// wait for that, and Shutdown and a Read up to io.EOF tell when it is done. If
+// after Shutdown nothing of what the peer had written is read for five times
+// RTO.Max, or for 30 seconds if that is longer, the association ends by ETIMEDOUT.
+//
+// In the write buffer each message counts 256 bytes beside its own.
 //
 // A process that crashes sends no ABORT. Its peer notices by heartbeats, or by
 // what it sends not being acknowledged, and its calls then fail with ETIMEDOUT.

@@ -372,7 +372,8 @@ func (r *receiver) pop() {
 func (r *receiver) freed(n int) {
 	r.bytes -= n + overhead
 	a := r.a
-	if a.state != engine.StateEstablished && a.state != engine.StateShutdownPending {
+	a.guardShutdown()
+	if a.state != engine.StateEstablished && a.state != engine.StateShutdownPending && a.state != engine.StateShutdownSent {
 		return
 	}
 	if room := r.room(); room-r.told >= max(r.window/4, a.mtu) || r.told < a.mtu && room-r.told >= min(r.window/4, 2*a.mtu) {

@@ -1,9 +1,11 @@
 package udpencap
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -87,5 +89,178 @@ func TestSilenceInShutdown(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestShutdownSlowReader ends one direction while the other has much to come,
+// and reads it only when a silent peer would have been given up long ago. The
+// peer asks seldom whether there is room.
+func TestShutdownSlowReader(t *testing.T) {
+	const rto = 3 * time.Second
+	lc := sctpnet.ListenConfig{Config: sctpnet.Config{RTO: sctpnet.RTO{Initial: rto, Min: rto}}}
+	ln, err := lc.Listen(t.Context(), "sctp+udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	config := impatient
+	config.ReadBuffer = 64 << 10
+	c := dial(t, &sctpnet.Dialer{Config: config}, ln.Addr().String())
+	s := accept(t, ln)
+	watchdog(t, func() {
+		want := bytes.Repeat([]byte("unread"), 100_000)
+		if _, err := s.Write(want); err != nil {
+			t.Fatal(err)
+		}
+		before, err := c.Stats()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Shutdown(); err != nil {
+			t.Fatal(err)
+		}
+		conformance.WaitFor(t, "many a SHUTDOWN", func() bool {
+			now, err := c.Stats()
+			return err != nil || now.ControlSent > before.ControlSent+40
+		})
+		got, err := io.ReadAll(c)
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("read %d bytes of %d, %v", len(got), len(want), err)
+		}
+	})
+}
+
+// TestRoomAfterShutdown reads in SHUTDOWN-SENT what has filled the window, of
+// which the peer must be told.
+func TestRoomAfterShutdown(t *testing.T) {
+	r, c, _ := rawPair(t, sctpnet.Config{ReadBuffer: 64 << 10})
+	c.Shutdown()
+	r.await(ctShutdown)
+	body := strings.Repeat("x", 1000)
+	room := func() uint32 {
+		_, sack := r.await(ctSACK)
+		return binary.BigEndian.Uint32(sack.value[4:])
+	}
+	n := uint16(0)
+	for window := uint32(1 << 16); window >= 1500; n++ {
+		r.write(n, body)
+		window = room()
+	}
+	for range n {
+		if k, err := c.Read(make([]byte, len(body))); k != len(body) || err != nil {
+			t.Fatalf("read %d bytes, %v", k, err)
+		}
+	}
+	for room() < 16<<10 {
+	}
+}
+
+// TestLivingPeerInShutdown has a peer that has more to send, as its silence
+// to SHUTDOWN may mean, and shows otherwise that it is there.
+func TestLivingPeerInShutdown(t *testing.T) {
+	// next returns the next chunk of a type, and fails the test if there is none.
+	next := func(t *testing.T, r *rawPeer, typ byte) chunk {
+		t.Helper()
+		for {
+			_, chunks := r.receive()
+			for _, c := range chunks {
+				switch c.typ {
+				case typ:
+					return c
+				case ctAbort:
+					t.Fatalf("aborted: %x", c.value)
+				}
+			}
+		}
+	}
+	for name, answer := range map[string]func(t *testing.T, r *rawPeer, n uint16){
+		"Heartbeats": func(t *testing.T, r *rawPeer, _ uint16) {
+			r.sendChunk(ctHeartbeatAck, 0, next(t, r, ctHeartbeat).value)
+		},
+		"Data": func(t *testing.T, r *rawPeer, n uint16) {
+			r.write(n, "x")
+			next(t, r, ctShutdown) // at once,
+			next(t, r, ctShutdown) // and again
+		},
+		"OwnHeartbeats": func(t *testing.T, r *rawPeer, _ uint16) {
+			r.sendChunk(ctHeartbeat, 0, nil)
+			next(t, r, ctShutdown)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, c, _ := rawPair(t, impatient)
+			c.Shutdown()
+			next(t, r, ctShutdown)
+			for n := range uint16(16) {
+				answer(t, r, n)
+			}
+			r.sendChunk(ctShutdownAck, 0, nil)
+			next(t, r, ctShutdownComplete)
+			if _, err := io.ReadAll(c); err != nil {
+				t.Errorf("Read: %v", err)
+			}
+		})
+	}
+}
+
+// TestShutdownGuard has a peer that sends on and on in SHUTDOWN-SENT, first for
+// one that reads and then for nobody.
+func TestShutdownGuard(t *testing.T) {
+	r, c, ln := rawPair(t, sctpnet.Config{})
+	a := assocOf(t, ln, r.tag)
+	end := func() time.Time {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return a.flushTimer.at
+	}
+	write := func(flags byte, n uint16) {
+		t.Helper()
+		r.sendChunk(ctData, flags, data(r.own.tsn+uint32(n), 0, n, "x"))
+		_, sack := r.await(ctSACK)
+		if tsn := binary.BigEndian.Uint32(sack.value); tsn != r.own.tsn+uint32(n) {
+			t.Fatalf("acknowledged up to %d", tsn)
+		}
+	}
+	if !end().IsZero() {
+		t.Error("an end is set to an association that is established")
+	}
+	c.Shutdown()
+	at := end()
+	if left := time.Until(at); left > 300*time.Second || left < 200*time.Second {
+		t.Fatalf("the association has %v", left)
+	}
+	moved := func(want bool, when string) {
+		t.Helper()
+		is := end()
+		if is.After(at) != want {
+			t.Errorf("%s: the end was moved: %t", when, !want)
+		}
+		at = is
+	}
+	write(flagBegin|flagEnd, 0)
+	moved(false, "unread")
+	wantRead(t, c, "x")
+	moved(true, "read")
+	read := conformance.Start(t, func() (int, error) { return c.Read(make([]byte, 10)) })
+	read.Waits()
+	write(flagBegin, 1)
+	moved(true, "a reader waits")
+	r.sendChunk(ctData, flagEnd, data(r.own.tsn+2, 0, 1, "y"))
+	if n, err := read.Result(); n != 2 || err != nil {
+		t.Errorf("read %d bytes, %v", n, err)
+	}
+	r.sendChunk(ctData, flagBegin|flagEnd, data(r.own.tsn+3, 0, 2, "last"))
+	for {
+		if _, sack := r.await(ctSACK); binary.BigEndian.Uint32(sack.value) == r.own.tsn+3 {
+			break
+		}
+	}
+	a.mu.Lock()
+	a.flushTimer.start(0)
+	a.mu.Unlock()
+	r.await(ctAbort)
+	wantRead(t, c, "last")
+	if n, err := c.Read(make([]byte, 10)); !errors.Is(err, syscall.ETIMEDOUT) {
+		t.Errorf("Read returned %d, %v; want ETIMEDOUT", n, err)
 	}
 }
