@@ -38,36 +38,35 @@ type mux struct {
 	freed      chan struct{} // has a value when a number has become free
 	dead       chan struct{} // closed when receiving has ended
 
-	mu        sync.Mutex
-	room      sync.Cond // for the receiver: a queue has got shorter
-	streams   map[uint16]*Stream
-	unclaimed queue          // in order of arrival
-	late      map[uint16]int // answers to resets to come, of numbers in use again
-	used      map[uint16]use // of unclaimed streams
-	sorting   int            // messages that were received and not delivered
-	opened    int            // how often OpenStream has looked for a number
-	reading   int            // goroutines in a Read of the Conn
-	turns     int            // how many there were
-	sending   *sender        // whose turn it is, and
-	sendBy    time.Time      // the write deadline that the engine has
-	resets    []*Stream      // to be reset, in order
-	asking    bool           // a request for resets is under way
-	retry     *time.Timer    // of resets
-	wait      time.Duration  // until the next retry
-	canReset  bool
-	ended     bool   // the association has ended, though not receiving
-	err       error  // why receiving has ended
-	onEnd     func() // called then, if not nil
+	mu           sync.Mutex
+	room         sync.Cond // for the receiver: a queue has got shorter
+	streams      map[uint16]*Stream
+	unclaimed    queue          // in order of arrival
+	late         map[uint16]int // answers to resets to come, of numbers in use again
+	used         map[uint16]use // of streams that nobody claimed and the peer uses
+	sorting      int            // messages that were received and not delivered
+	opened       int            // how often OpenStream has looked for a number
+	reading      int            // goroutines in a Read of the Conn
+	turns        int            // how many there were
+	sending      *sender        // whose turn it is, and
+	sendBy       time.Time      // the write deadline that the engine has
+	resets       []*Stream      // to be reset, in order
+	asking       bool           // a request for resets is under way,
+	askedAt      time.Time      // since then,
+	isBackingOff bool           // or rather has failed
+	retry        *time.Timer    // of resets
+	wait         time.Duration  // until the next retry
+	canReset     bool
+	ended        bool   // the association has ended, though not receiving
+	err          error  // why receiving has ended
+	onEnd        func() // called then, if not nil
 }
 
 // A use is what the peer has done with a stream that nobody claimed.
-type use uint8
-
-const (
-	unused   use = iota
-	inUse        // it has sent something
-	wasReset     // and has reset it
-)
+type use struct {
+	pieces   int  // that are unclaimed
+	hasEnded bool // it has reset the stream, and not sent since
+}
 
 // A sender is somebody who sends, with a deadline of his own.
 type sender struct {
@@ -225,10 +224,8 @@ func (m *mux) deliver(p piece) {
 		s = nil
 	}
 	switch {
-	case s == nil || s.in == over && !s.deaf:
-		m.used[id] = inUse
-		m.unclaimed.push(p)
-		m.signalUnclaimed()
+	case s == nil || s.in == over && !s.isClosed: // of the next use
+		m.keep(p)
 		if m.unclaimed.isFull() {
 			m.awaitRoom(&m.unclaimed)
 		}
@@ -244,6 +241,32 @@ func (m *mux) deliver(p piece) {
 	}
 }
 
+// keep puts a piece among the unclaimed.
+func (m *mux) keep(p piece) {
+	id := p.msg.Stream
+	m.used[id] = use{m.used[id].pieces + 1, p.isEnd()}
+	m.unclaimed.push(p)
+	m.signalUnclaimed()
+}
+
+// take takes one out.
+func (m *mux) take(i int) piece {
+	p := m.unclaimed.remove(i)
+	id := p.msg.Stream
+	u := m.used[id]
+	if u.pieces--; u.pieces == 0 && u.hasEnded {
+		delete(m.used, id)
+	} else {
+		m.used[id] = u
+	}
+	return p
+}
+
+func (m *mux) isUsed(id uint16) bool {
+	_, ok := m.used[id]
+	return ok
+}
+
 // awaitRoom waits until there is room in a queue. It does not let the end of
 // the association go unnoticed meanwhile, for which others may be waiting: once
 // that has come, what is left to receive is not much, and is taken without
@@ -251,21 +274,27 @@ func (m *mux) deliver(p piece) {
 func (m *mux) awaitRoom(q *queue) {
 	const lookEvery = 200 * time.Millisecond
 	var look *time.Timer
+	isDone := false
 	for q.isFull() && !m.ended && !m.c.closed.Load() {
 		if look == nil {
 			look = time.AfterFunc(lookEvery, func() {
 				ended := m.e.Ended()
 				m.mu.Lock()
 				defer m.mu.Unlock()
-				if m.ended = ended; ended {
+				switch {
+				case ended:
+					m.ended = true
 					m.room.Broadcast()
-				} else {
+				case !isDone:
 					look.Reset(lookEvery)
 				}
 			})
-			defer look.Stop()
 		}
 		m.room.Wait()
+	}
+	isDone = true
+	if look != nil {
+		look.Stop()
 	}
 }
 
@@ -312,17 +341,19 @@ func (m *mux) claim(id uint16) *Stream {
 	s := &Stream{m: m, id: id, arrived: make(chan struct{}, 1)}
 	s.gone = make(chan struct{})
 	m.streams[id] = s
-	delete(m.used, id)
 	for i := 0; i < len(m.unclaimed.rest()) && s.in != over; {
 		switch p := &m.unclaimed.rest()[i]; {
 		case p.msg.Stream != id:
 			i++
 		case p.isEnd():
-			m.unclaimed.remove(i)
+			m.take(i)
 			s.in = over
 		default:
-			s.queue.push(m.unclaimed.remove(i))
+			s.queue.push(m.take(i))
 		}
+	}
+	if m.used[id].pieces == 0 {
+		delete(m.used, id)
 	}
 	if s.queue.bytes > 0 || s.in == over {
 		signal(s.arrived)
@@ -405,11 +436,10 @@ func (m *mux) next() (piece, bool, error) {
 		case m.streams[p.msg.Stream] != nil: // of its next use
 			i++
 		case p.isEnd():
-			delete(m.used, p.msg.Stream)
-			m.unclaimed.remove(i)
+			m.take(i)
 		default:
 			m.room.Signal()
-			return m.unclaimed.remove(i), true, nil
+			return m.take(i), true, nil
 		}
 	}
 	return piece{}, false, m.err

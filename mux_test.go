@@ -1,6 +1,7 @@
 package sctpnet
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -112,3 +113,170 @@ func TestManyEnds(t *testing.T) {
 		t.Errorf("accepted a stream of which nothing has come: %+v", s)
 	}
 }
+
+// TestNextUseAfterCloseRead has both ends close a stream in both directions, but
+// here not altogether, and the peer use it again: that is not what is not read.
+func TestNextUseAfterCloseRead(t *testing.T) {
+	m := newMux(&Conn{})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.claim(3)
+	s.endRead()
+	s.in, s.out = over, over
+	b := newBuffer()
+	m.deliver(piece{b, b.bytes[:1], engine.Message{Stream: 3}})
+	if n := len(m.unclaimed.rest()); n != 1 {
+		t.Errorf("%d messages are kept for the next use of the stream, want 1", n)
+	}
+}
+
+// TestSecondUseEnds has the peer begin to use a stream again before the first use of
+// it is claimed, and end that after.
+func TestSecondUseEnds(t *testing.T) {
+	for _, withEnd := range []bool{false, true} {
+		m := newMux(&Conn{})
+		deliver := func() {
+			b := newBuffer()
+			m.deliver(piece{b, b.bytes[:1], engine.Message{Stream: 3}})
+		}
+		end := func() { m.onReset(engine.StreamResetEvent{Incoming: true, Streams: []uint16{3}}) }
+		m.mu.Lock()
+		deliver()
+		end()
+		deliver()
+		if withEnd {
+			end()
+		}
+		first := m.claim(3)
+		if !withEnd {
+			end()
+		}
+		delete(m.streams, 3) // as if it were closed
+		second := m.accept()
+		if len(first.queue.rest()) != 1 || first.in != over || second == nil || len(second.queue.rest()) != 1 || second.in != over {
+			t.Errorf("the streams are %+v and %+v, want one message of each, and its end", first, second)
+		}
+		if m.isUsed(3) {
+			t.Error("the stream counts as used")
+		}
+		m.mu.Unlock()
+	}
+}
+
+// TestSmallPieces has a queue take small messages from buffers that hold much
+// else, as many of one or few as there may be. They must not keep the buffers.
+func TestSmallPieces(t *testing.T) {
+	for _, each := range []int{1, 2, 100} {
+		var q queue
+		bufs := make(map[*buffer]bool)
+		n := 0
+		for ; !q.isFull(); n += each {
+			b := newBuffer()
+			for i := range each {
+				b.refs.Add(1)
+				b.bytes[i] = byte(n + i)
+				q.push(piece{b, b.bytes[i : i+1], engine.Message{}})
+			}
+			b.release()
+		}
+		for i, p := range q.rest() {
+			if p.data[0] != byte(i) {
+				t.Fatalf("message %d is %d", i, p.data[0])
+			}
+			if p.buf != nil {
+				bufs[p.buf] = true
+			}
+		}
+		if size := len(bufs) * len(buffer{}.bytes); size > 16*queueSize {
+			t.Errorf("%d messages of a byte, %d of each buffer, keep %d bytes", n, each, size)
+		}
+		q.drop()
+	}
+}
+
+// A fakeOwner is an engine of which the test makes all events.
+type fakeOwner struct {
+	engine.Owner
+	asked atomic.Int32 // requests for resets
+	looks atomic.Int32
+}
+
+func (f *fakeOwner) ResetStreams([]uint16) error { f.asked.Add(1); return nil }
+func (f *fakeOwner) Ended() bool                 { f.looks.Add(1); return false }
+
+// fakeMux makes a mux that has a fakeOwner.
+func fakeMux() (*mux, *fakeOwner) {
+	f := new(fakeOwner)
+	m := newMux(&Conn{})
+	m.e = f
+	return m, f
+}
+
+// TestAwaitRoomStopsLooking has the receiver wait for room for a while, again and
+// again: it must not look whether the association has ended when it does not wait.
+func TestAwaitRoomStopsLooking(t *testing.T) {
+	m, f := fakeMux()
+	for range 5 {
+		q := queue{bytes: queueSize}
+		before := f.looks.Load()
+		go func() {
+			for f.looks.Load() == before {
+				time.Sleep(time.Millisecond)
+			}
+			m.mu.Lock()
+			q.bytes = 0
+			m.room.Signal()
+			m.mu.Unlock()
+		}()
+		m.mu.Lock()
+		m.awaitRoom(&q)
+		m.mu.Unlock()
+	}
+	before := f.looks.Load()
+	time.Sleep(500 * time.Millisecond) // two looks of each, if they went on
+	if n := f.looks.Load() - before; n > 1 {
+		t.Errorf("%d looks while nobody waits", n)
+	}
+}
+
+// TestBackOff has requests fail: they are made again, though not at once, and so
+// are those of other streams even if the failed one is of no use any more.
+func TestBackOff(t *testing.T) {
+	m, f := fakeMux()
+	m.canReset = true
+	m.c.e = streamsOf{n: 10}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s3 := m.claim(3)
+	m.ask(s3)
+	m.flushResets()
+	m.ask(m.claim(4))
+	m.flushResets()
+	if n := f.asked.Load(); n != 1 {
+		t.Fatalf("%d requests under way, want 1", n)
+	}
+	m.askedAt = m.askedAt.Add(-50 * time.Millisecond) // that long a way
+	s3.isClosed, s3.in = true, over
+	m.free(s3) // the peer uses it again
+	m.onReset(engine.StreamResetEvent{Streams: []uint16{3}, Failed: true})
+	m.flushResets() // as the end of a Write does
+	if n := f.asked.Load(); n != 1 {
+		t.Error("it was asked again at once")
+	}
+	for deadline := time.Now().Add(5 * time.Second); f.asked.Load() == 1; {
+		if time.Now().After(deadline) {
+			t.Fatal("it was never asked again")
+		}
+		m.mu.Unlock()
+		time.Sleep(time.Millisecond)
+		m.mu.Lock()
+	}
+}
+
+// streamsOf is an engine.Conn that has that many streams and nothing else.
+type streamsOf struct {
+	engine.Conn
+	n uint16
+}
+
+func (s streamsOf) Streams() (out, in uint16) { return s.n, s.n }

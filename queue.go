@@ -1,6 +1,7 @@
 package sctpnet
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -35,19 +36,19 @@ func newBuffer() *buffer {
 }
 
 func (b *buffer) release() {
-	if b.refs.Add(-1) == 0 {
+	if b != nil && b.refs.Add(-1) == 0 {
 		buffers.Put(b)
 	}
 }
 
 // A piece is a message or a part of one, or the end of a stream.
 type piece struct {
-	buf  *buffer // nil of an end
-	data []byte
+	buf  *buffer // that data lies in; nil if it has its own memory
+	data []byte  // nil of an end
 	msg  engine.Message
 }
 
-func (p *piece) isEnd() bool { return p.buf == nil }
+func (p *piece) isEnd() bool { return p.data == nil }
 
 // cost is what the piece counts in a queue.
 func (p *piece) cost() int {
@@ -62,6 +63,9 @@ type queue struct {
 	pieces []piece
 	head   int
 	bytes  int
+
+	last  *buffer // of which the last piece is, or was copied
+	share int     // how many bytes of it were pushed
 }
 
 func (q *queue) isFull() bool { return q.bytes >= queueSize }
@@ -70,6 +74,7 @@ func (q *queue) isFull() bool { return q.bytes >= queueSize }
 func (q *queue) rest() []piece { return q.pieces[q.head:] }
 
 func (q *queue) push(p piece) {
+	q.own(&p)
 	if len(q.pieces) == cap(q.pieces) && q.head >= max(1, len(q.pieces)/2) { // seldom enough
 		n := copy(q.pieces, q.rest())
 		clear(q.pieces[n:])
@@ -77,6 +82,23 @@ func (q *queue) push(p piece) {
 	}
 	q.pieces = append(q.pieces, p)
 	q.bytes += p.cost()
+}
+
+// own gives a piece memory of its own if it would keep a whole buffer from being
+// used again for little, behind others that nobody reads.
+func (q *queue) own(p *piece) {
+	const many = 16
+	if p.buf == nil {
+		return
+	}
+	if p.buf != q.last {
+		q.last, q.share = p.buf, 0
+	}
+	if q.share += len(p.data); q.share < minReceive && len(q.rest()) >= many {
+		data := slices.Clone(p.data)
+		p.buf.release()
+		p.buf, p.data = nil, data
+	}
 }
 
 // remove takes the piece i of rest out.
@@ -95,9 +117,7 @@ func (q *queue) remove(i int) piece {
 // drop empties the queue.
 func (q *queue) drop() {
 	for _, p := range q.rest() {
-		if p.buf != nil {
-			p.buf.release()
-		}
+		p.buf.release()
 	}
 	*q = queue{}
 }

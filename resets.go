@@ -1,6 +1,7 @@
 package sctpnet
 
 import (
+	"context"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -36,13 +37,15 @@ func (m *mux) stop(s *Stream) {
 
 // onReset takes note of a reset.
 func (m *mux) onReset(r engine.StreamResetEvent) {
-	if r.Incoming && (r.Failed || r.Denied) {
+	switch {
+	case r.Incoming && (r.Failed || r.Denied):
 		return // somebody else has asked for it: we do not
-	}
-	if !r.Incoming {
+	case r.Failed:
+		m.backOff()
+	case r.Incoming:
+		defer m.flushResets()
+	default:
 		m.asking = false
-	}
-	if !r.Failed {
 		defer m.flushResets()
 	}
 	ids := r.Streams
@@ -83,9 +86,7 @@ func (m *mux) onOutgoingReset(id uint16, failed bool) {
 	case s == nil:
 	case failed:
 		if s.out == asked {
-			// Most likely the peer was asking at the same time.
 			m.ask(s)
-			m.retryResets()
 		}
 	case s.out == asked:
 		s.out = over
@@ -103,12 +104,10 @@ func (m *mux) onIncomingReset(id uint16) {
 		s = nil
 	}
 	switch {
-	case m.used[id] == wasReset:
+	case m.used[id].hasEnded:
 		// Nothing has come since, and many ends would take memory.
-	case s == nil || s.in == over && (m.used[id] == inUse || s.out >= asked):
-		m.used[id] = wasReset
-		m.unclaimed.push(piece{msg: engine.Message{Stream: id}})
-		m.signalUnclaimed()
+	case s == nil || s.in == over && (m.isUsed(id) || s.out >= asked):
+		m.keep(piece{msg: engine.Message{Stream: id}})
 	case s.in == open:
 		s.in = over
 		signal(s.arrived)
@@ -155,7 +154,7 @@ func (m *mux) free(s *Stream) {
 // neither, but not for ever. It is called again when a number has become free:
 // closing takes a round trip or two, and a few timeouts where packets are
 // lost.
-func (m *mux) awaitFree(claim func() (*Stream, error), otherwise error) (*Stream, error) {
+func (m *mux) awaitFree(ctx context.Context, claim func() (*Stream, error), otherwise error) (*Stream, error) {
 	const lookEvery = 200 * time.Millisecond
 	timeout := time.NewTimer(5 * time.Second)
 	defer timeout.Stop()
@@ -178,6 +177,8 @@ func (m *mux) awaitFree(claim func() (*Stream, error), otherwise error) (*Stream
 		case <-time.After(lookEvery): // somebody who waits for another number has taken the signal
 		case <-timeout.C:
 			return nil, otherwise
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 	}
 }
@@ -229,6 +230,7 @@ func (m *mux) flushResets() {
 		return
 	case nil:
 		m.asking = true
+		m.askedAt = time.Now()
 		m.wait = 0
 	}
 	// Asked for, or they never will be.
@@ -263,14 +265,30 @@ func (m *mux) request(streams []*Stream) error {
 func (m *mux) retryResets() {
 	const most = 50 * time.Millisecond
 	m.wait = min(max(2*m.wait, time.Millisecond), most)
-	// By chance, so that two sides that ask at the same time do so once.
-	wait := m.wait/2 + rand.N(m.wait)
+	m.retryIn(m.wait/2 + rand.N(m.wait))
+}
+
+// backOff has nothing be asked for a while, as a request has failed: most likely
+// the peer was asking at the same time, and so its request failed too. The answer
+// took a round trip, and the two must not ask again within half of one.
+func (m *mux) backOff() {
+	const most = 2 * time.Second
+	if m.asking {
+		m.isBackingOff = true
+		m.retryIn(rand.N(min(2*time.Since(m.askedAt), most) + time.Millisecond))
+	}
+}
+
+func (m *mux) retryIn(wait time.Duration) {
 	if m.retry == nil {
 		m.retry = time.AfterFunc(wait, func() {
 			m.mu.Lock()
 			defer m.mu.Unlock()
-			if m.err == nil {
+			if m.isBackingOff {
+				m.isBackingOff = false
 				m.asking = false
+			}
+			if m.err == nil {
 				m.flushResets()
 			}
 		})

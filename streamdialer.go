@@ -102,11 +102,17 @@ func (sc *sharedConn) open(ctx context.Context, network string) (*Stream, error)
 	if sc.err != nil {
 		return nil, sc.err
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, dialError("dial", network, nil, nil, contextError(err))
+	}
 	for {
 		grows := sc.grows()
-		s, err := sc.conn.OpenStream()
-		if !errors.Is(err, ErrNoFreeStream) || !grows {
-			return s, err
+		s, err := sc.conn.openStream(ctx)
+		switch {
+		case err != nil && err == ctx.Err():
+			return nil, dialError("dial", network, nil, nil, contextError(err))
+		case !errors.Is(err, ErrNoFreeStream) || !grows:
+			return s, sc.conn.opError("open", err)
 		}
 		select {
 		case <-time.After(growthTick):

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"time"
 )
 
 // NewStreamListener returns a listener whose Accept yields the streams that
@@ -73,6 +74,7 @@ func (l *streamListener) run() {
 			continue
 		case nil:
 			if !l.pass(acceptResult{err: err}) || errors.Is(err, net.ErrClosed) {
+				l.cancel()
 				return
 			}
 		default:
@@ -84,8 +86,8 @@ func (l *streamListener) run() {
 	}
 }
 
-// serve accepts the streams of one association, and closes it when there are no
-// more and none is open.
+// serve accepts the streams of one association, until it ends or the listener
+// does, and closes it when none is open.
 func (l *streamListener) serve(c *Conn) {
 	var users sync.WaitGroup
 	for {
@@ -99,6 +101,26 @@ func (l *streamListener) serve(c *Conn) {
 			s.Close()
 		}
 	}
+	// What is left unread would make Close abort, with all that the streams have
+	// written last. So who opens one now is turned away.
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		users.Wait()
+		c.Shutdown()
+		time.AfterFunc(lastWords, cancel)
+	}()
+	for {
+		s, err := c.AcceptStream(ctx)
+		if err != nil {
+			break
+		}
+		s.Close()
+	}
+	cancel()
 	users.Wait()
 	c.Close()
 }
+
+// lastWords is how long an association of which all streams are closed may take
+// to end.
+const lastWords = 5 * time.Second

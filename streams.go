@@ -276,7 +276,7 @@ func (c *Conn) Stream(id uint16) (*Stream, error) {
 		return nil, c.opError("open", net.ErrClosed)
 	}
 	m := c.startMux()
-	s, err := m.awaitFree(func() (*Stream, error) {
+	s, err := m.awaitFree(context.Background(), func() (*Stream, error) {
 		switch s := m.streams[id]; {
 		case s == nil:
 			return m.claim(id), nil
@@ -302,8 +302,14 @@ func (c *Conn) OpenStream() (*Stream, error) {
 	if !c.ok() {
 		return nil, syscall.EINVAL
 	}
+	s, err := c.openStream(context.Background())
+	return s, c.opError("open", err)
+}
+
+// openStream is OpenStream with a context for the wait.
+func (c *Conn) openStream(ctx context.Context) (*Stream, error) {
 	if c.closed.Load() {
-		return nil, c.opError("open", net.ErrClosed)
+		return nil, net.ErrClosed
 	}
 	first := 2
 	if c.accepted {
@@ -313,7 +319,7 @@ func (c *Conn) OpenStream() (*Stream, error) {
 	count := max(0, (int(min(out, in))-first+1)/2)
 	none := fmt.Errorf("%w: of %d outgoing and %d incoming, %d are for this side to open", ErrNoFreeStream, out, in, count)
 	m := c.startMux()
-	s, err := m.awaitFree(func() (*Stream, error) {
+	return m.awaitFree(ctx, func() (*Stream, error) {
 		if m.err != nil {
 			return nil, m.err
 		}
@@ -322,7 +328,7 @@ func (c *Conn) OpenStream() (*Stream, error) {
 			id := uint16(first + 2*(m.opened%count))
 			m.opened++
 			s := m.streams[id]
-			if s == nil && m.used[id] == unused {
+			if s == nil && !m.isUsed(id) {
 				return m.claim(id), nil
 			}
 			closing = closing || s != nil && s.isClosed
@@ -332,7 +338,6 @@ func (c *Conn) OpenStream() (*Stream, error) {
 		}
 		return nil, nil
 	}, none)
-	return s, c.opError("open", err)
 }
 
 // AcceptStream waits for a stream that the peer begins to use, or has used

@@ -354,6 +354,40 @@ func TestStreamDialerExhausted(t *testing.T) {
 	})
 }
 
+// TestStreamDialerContext dials with a context that ends, or has, when a stream is
+// being closed that the peer does not close, and when there is one that is free.
+func TestStreamDialerContext(t *testing.T) {
+	ln := listen(t, "sctp4", "127.0.0.1:0") // of which nobody closes streams
+	d := streamDialer(t)
+	d.Dialer.Config = sctpnet.Config{OutStreams: 3}
+	watchdog(t, func() {
+		c, err := d.Dial("sctp4", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, c, "x")
+		c.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		for range 2 {
+			start := time.Now()
+			_, err := d.DialContext(ctx, "sctp4", ln.Addr().String())
+			wantError(t, "DialContext", err, context.DeadlineExceeded)
+			if took := time.Since(start); took > atOnce {
+				t.Errorf("took %v", took)
+			}
+		}
+	})
+	_, address := streamServer(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	watchdog(t, func() {
+		dialStream(t, d, address).Close()
+		_, err := d.DialContext(ctx, "sctp4", address)
+		wantError(t, "DialContext", err, context.Canceled)
+	})
+}
+
 // TestStreamDialerMany dials as many streams as there are, all at once.
 func TestStreamDialerMany(t *testing.T) {
 	const most = 1024/2 - 1 // 2 to 1022
@@ -482,6 +516,7 @@ func TestStreamListener(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			defer c.Close()
 			write(t, c, "x")
 			s, err := ln.Accept()
 			if err != nil {
@@ -505,6 +540,51 @@ func TestStreamListener(t *testing.T) {
 			exchange(t, s, c)
 			s.Close()
 			conformance.WaitFor(t, "the association to end", func() bool { return associations(t, port(inner.Addr())) == 0 })
+		})
+	})
+	t.Run("Close while streams are opened", func(t *testing.T) {
+		// They end, and what the open one writes last arrives.
+		ln := sctpnet.NewStreamListener(listen(t, "sctp4", "127.0.0.1:0"))
+		watchdog(t, func() {
+			c := dial(t, nil, "sctp4", ln.Addr().String())
+			first := claim(t, c, 2)
+			write(t, first, "x")
+			s, err := ln.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantBytes(t, s, []byte("x"))
+			if err := ln.Close(); err != nil {
+				t.Fatal(err)
+			}
+			late := claim(t, c, 4)
+			write(t, late, "too late")
+			wantEOF(t, late)
+			writing := startWriting(t, c, []byte("unclaimed"), time.Millisecond)
+			last := ballast()[:100_000]
+			if _, err := s.Write(last); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			wantBytes(t, first, last)
+			wantEOF(t, first)
+			if _, err := writing.Result(); err == nil {
+				t.Error("Write succeeds")
+			}
+			conformance.WaitFor(t, "the association to end", func() bool { return associations(t, port(ln.Addr())) == 0 })
+		})
+	})
+	t.Run("its listener's Close", func(t *testing.T) {
+		inner := listen(t, "sctp4", "127.0.0.1:0")
+		ln := sctpnet.NewStreamListener(inner)
+		watchdog(t, func() {
+			inner.Close()
+			for range 3 {
+				_, err := ln.Accept()
+				wantError(t, "Accept", err, net.ErrClosed)
+			}
 		})
 	})
 	t.Run("not accepted", func(t *testing.T) {

@@ -58,6 +58,33 @@ func TestLoss(t *testing.T) {
 	})
 }
 
+// TestFarAway has both ends close streams at the same time where packets take long:
+// both ask, both are refused, and must not ask at the same time for ever.
+func TestFarAway(t *testing.T) {
+	needSCTP(t)
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make a network that is slow")
+	}
+	if !inNetwork(t) {
+		return
+	}
+	if err := run("tc", "qdisc", "add", "dev", "lo", "root", "netem", "limit", "10000", "delay", "50ms"); err != nil {
+		t.Fatal(err)
+	}
+	client, server := pipe(t, "sctp4", "127.0.0.1:0")
+	watchdog(t, func() {
+		for range 5 {
+			c, s := streamPair(t, client, server)
+			exchange(t, c, s)
+			var fs []func() error
+			for _, s := range []*sctpnet.Stream{c, s} {
+				fs = append(fs, func() error { return errors.Join(s.CloseWrite(), receiveAll(s, nil), s.Close()) })
+			}
+			together(t, []*sctpnet.Conn{client, server}, fs...)
+		}
+	})
+}
+
 const lossLimit = 2 * time.Minute * conformance.Slowness
 
 // sendAll writes b and half-closes.
