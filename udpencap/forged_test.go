@@ -1,6 +1,7 @@
 package udpencap
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -377,6 +378,41 @@ func TestForgedRestart(t *testing.T) {
 	r.own, r.tag = own, tag
 	r.write(0, "x")
 	wantRead(t, c, "x")
+}
+
+// TestInitWhileSet has INITs come while the settings change that are in the
+// answer.
+func TestInitWhileSet(t *testing.T) {
+	r, c, ln := rawPair(t, sctpnet.Config{})
+	a := assocOf(t, ln, r.tag)
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := 1; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := c.SetReadBuffer(i); err != nil {
+				t.Error(err)
+			}
+			if err := c.SetAssocParams(sctpnet.AssocParams{CookieLife: time.Minute}); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	for range 100 {
+		r.init()
+	}
+	// What looks for a closed port sends one too, perhaps when the dial is over.
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 {
+		a.isClosed(over, a.path.to)
+	}
+	close(stop)
+	<-done
 }
 
 // TestSimultaneousDial has both sides dial.

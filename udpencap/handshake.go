@@ -152,10 +152,11 @@ func (p *port) onInit(s *socket, h header, c chunk, from netip.AddrPort, to neti
 		adapts:     i.adapts,
 		batches:    i.batches,
 	}
-	var o *engine.Options
+	var o engine.Options
 	a := p.findPeer(key)
 	if a != nil {
 		a.mu.Lock()
+		o = a.options // as it is now: calls change it
 		switch a.state {
 		case engine.StateClosed:
 			a.mu.Unlock()
@@ -167,7 +168,6 @@ func (p *port) onInit(s *socket, h header, c chunk, from netip.AddrPort, to neti
 			if a.state == engine.StateCookieEchoed {
 				ck.tieLocal, ck.tiePeer = a.localTag, a.peerTag
 			}
-			o = &a.options
 			a.mu.Unlock()
 		case engine.StateShutdownAckSent:
 			a.sendChunk(ctShutdownAck, 0, nil)
@@ -177,7 +177,6 @@ func (p *port) onInit(s *socket, h header, c chunk, from netip.AddrPort, to neti
 			// The peer has begun anew, or somebody pretends to be it: the
 			// cookie will tell (section 5.2.2).
 			ck.tieLocal, ck.tiePeer = a.localTag, a.peerTag
-			o = &a.options
 			a.mu.Unlock()
 		}
 	}
@@ -187,7 +186,7 @@ func (p *port) onInit(s *socket, h header, c chunk, from netip.AddrPort, to neti
 			s.outOfTheBlue(h, c.raw, from, to)
 			return
 		}
-		o = &l.options
+		o = l.options
 	}
 	if ck.localTag == 0 {
 		ck.localTag, ck.localTSN = p.newTag(), randUint32()
@@ -196,7 +195,7 @@ func (p *port) onInit(s *socket, h header, c chunk, from netip.AddrPort, to neti
 	if ck.life == 0 {
 		ck.life = int64(cookieLife)
 	}
-	mine := localInitiation(o)
+	mine := localInitiation(&o)
 	mine.tag, mine.tsn = ck.localTag, ck.localTSN
 	mine.out = min(mine.out, i.in)
 	mine.cookie = ck.seal()
@@ -499,7 +498,9 @@ func (a *assoc) isClosed(ctx context.Context, to netip.AddrPort) bool {
 	defer c.Close()
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	defer stop()
+	a.mu.Lock() // the dial may be over, and calls change the settings
 	i := a.initiation()
+	a.mu.Unlock()
 	i.tag = a.localTag ^ 1<<31
 	b := newPacket(header{a.port.num, a.peer.port, 0}).add(ctInit, 0, i.value()).seal()
 	// What tells gets lost too, and a port that is open now may be closed soon.
