@@ -29,6 +29,7 @@ type assoc struct {
 	remote   *engine.Addr
 	localTag uint32
 	localTSN uint32
+	tieTags  [2]uint32     // stand for both tags in cookies, which others may see
 	done     chan struct{} // closed when it is established, or will never be
 
 	mu    sync.Mutex
@@ -84,6 +85,7 @@ func newAssoc(p *port, key peer, o engine.Options) *assoc {
 		options:  o,
 		localTag: p.newTag(),
 		localTSN: randUint32(),
+		tieTags:  [2]uint32{randUint32(), randUint32()},
 		done:     make(chan struct{}),
 		linger:   -1,
 	}

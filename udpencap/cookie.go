@@ -16,8 +16,8 @@ type cookie struct {
 	made              int64 // Unix nanoseconds
 	life              int64
 	peerIP            [16]byte
-	src, dst          uint16 // SCTP ports, the peer's first
-	tieLocal, tiePeer uint32 // tags of an association that there was already
+	src, dst          uint16    // SCTP ports, the peer's first
+	tieTags           [2]uint32 // of an association that there was already
 	localTag, peerTag uint32
 	localTSN, peerTSN uint32
 	peerWindow        uint32
@@ -43,7 +43,7 @@ func (c *cookie) seal() []byte {
 	for _, v := range []uint16{c.src, c.dst, c.peerOut, c.peerIn} {
 		b = binary.BigEndian.AppendUint16(b, v)
 	}
-	for _, v := range []uint32{c.tieLocal, c.tiePeer, c.localTag, c.peerTag, c.localTSN, c.peerTSN, c.peerWindow, c.adaptation} {
+	for _, v := range []uint32{c.tieTags[0], c.tieTags[1], c.localTag, c.peerTag, c.localTSN, c.peerTSN, c.peerWindow, c.adaptation} {
 		b = binary.BigEndian.AppendUint32(b, v)
 	}
 	var flags byte
@@ -75,7 +75,7 @@ func (c *cookie) open(b []byte) bool {
 		*v = binary.BigEndian.Uint16(b)
 		b = b[2:]
 	}
-	for _, v := range []*uint32{&c.tieLocal, &c.tiePeer, &c.localTag, &c.peerTag, &c.localTSN, &c.peerTSN, &c.peerWindow, &c.adaptation} {
+	for _, v := range []*uint32{&c.tieTags[0], &c.tieTags[1], &c.localTag, &c.peerTag, &c.localTSN, &c.peerTSN, &c.peerWindow, &c.adaptation} {
 		*v = binary.BigEndian.Uint32(b)
 		b = b[4:]
 	}

@@ -1,6 +1,7 @@
 package udpencap
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -413,6 +414,23 @@ func TestInitWhileSet(t *testing.T) {
 	}
 	close(stop)
 	<-done
+}
+
+// TestCookieTellsNoTag has somebody who looks like the peer send an INIT to an
+// association, which he could end if he knew its tags.
+func TestCookieTellsNoTag(t *testing.T) {
+	r, c, _ := rawPair(t, sctpnet.Config{})
+	own, tag := r.own, r.tag
+	r.own.tag = 0x66666666
+	cookie := r.init()
+	for name, n := range map[string]uint32{"our": tag, "the peer's": own.tag} {
+		if bytes.Contains(cookie, binary.BigEndian.AppendUint32(nil, n)) {
+			t.Errorf("the cookie shows %s tag", name)
+		}
+	}
+	r.own, r.tag = own, tag
+	r.write(0, "x")
+	wantRead(t, c, "x")
 }
 
 // TestSimultaneousDial has both sides dial.

@@ -166,7 +166,7 @@ func (p *port) onInit(s *socket, h header, c chunk, from netip.AddrPort, to neti
 			// (section 5.2.1).
 			ck.localTag, ck.localTSN = a.localTag, a.localTSN
 			if a.state == engine.StateCookieEchoed {
-				ck.tieLocal, ck.tiePeer = a.localTag, a.peerTag
+				ck.tieTags = a.tieTags
 			}
 			a.mu.Unlock()
 		case engine.StateShutdownAckSent:
@@ -176,7 +176,7 @@ func (p *port) onInit(s *socket, h header, c chunk, from netip.AddrPort, to neti
 		default:
 			// The peer has begun anew, or somebody pretends to be it: the
 			// cookie will tell (section 5.2.2).
-			ck.tieLocal, ck.tiePeer = a.localTag, a.peerTag
+			ck.tieTags = a.tieTags
 			a.mu.Unlock()
 		}
 	}
@@ -259,7 +259,7 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 		case local && remote:
 			a.sendChunk(ctCookieAck, 0, nil) // the one before was lost
 			return a
-		case !local && !remote && ck.tieLocal == a.localTag && ck.tiePeer == a.peerTag:
+		case !local && !remote && ck.tieTags == a.tieTags:
 			if stale() {
 				return nil
 			}
