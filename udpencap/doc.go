@@ -33,7 +33,10 @@
 // error says so: 9899 may be the kernel's own, by sysctl net.sctp.udp_port.
 //
 // Where the peer sends from is where it is sent to: an address translator (NAT)
-// between the two may choose any port, and another one later.
+// between the two may choose any port, and another one later. But while an
+// association lives, a new one of the same IP address and SCTP port is refused
+// if it comes from another UDP port: it may be of another host behind the same
+// translator.
 //
 // # Peers that vanish
 //
@@ -89,8 +92,10 @@
 // A process that crashes sends no ABORT. Its peer notices by heartbeats, or by
 // what it sends not being acknowledged, and its calls then fail with ETIMEDOUT.
 // RTO, AssocParams.MaxRetransmissions and PathParams.HeartbeatInterval say when.
-// If the process comes back and dials from the same port before that, the old
-// association fails with ECONNRESET.
+// If the process comes back and dials from the same SCTP and UDP ports before
+// that, the old association fails with ECONNRESET. From another UDP port it is
+// refused until then; behind an address translator, which may choose one, it is
+// better to leave the choice of the SCTP port to Dial.
 //
 // # How it is made
 //

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"net"
 	"runtime"
 	"strings"
 	"syscall"
@@ -367,6 +368,57 @@ func TestRestart(t *testing.T) {
 		r.write(0, "after")
 		wantRead(t, c, "after")
 	})
+}
+
+// TestRestartFromElsewhere has somebody else at the peer's address, behind the
+// same address translator perhaps, begin an association with the peer's SCTP
+// port.
+func TestRestartFromElsewhere(t *testing.T) {
+	r, c, ln := rawPair(t, sctpnet.Config{})
+	other := newRawPeer(t, ln.Addr())
+	other.own.tag = 0x55555555
+	udpPort := func(r *rawPeer) uint16 { return uint16(r.conn.LocalAddr().(*net.UDPAddr).Port) }
+	wantRefused := func() {
+		t.Helper()
+		want := binary.BigEndian.AppendUint16([]byte{0, 14, 0, 8}, udpPort(r))
+		want = binary.BigEndian.AppendUint16(want, udpPort(other))
+		h, chunks := other.receive()
+		if c := chunks[0]; c.typ != ctAbort || c.flags != 0 || !bytes.Equal(c.value, want) || h.tag != other.own.tag {
+			t.Errorf("answered by a chunk of type %d, flags %d, tag %x: %x, want %x", c.typ, c.flags, h.tag, c.value, want)
+		}
+	}
+	other.send(newPacket(header{other.src, other.dst, 0}).add(ctInit, 0, other.own.value()))
+	wantRefused()
+	// Nor is a cookie good there that was made for the peer's own UDP port.
+	own, tag := r.own, r.tag
+	r.own = other.own
+	cookie := r.init()
+	other.tag = r.tag
+	other.sendChunk(ctCookieEcho, 0, cookie)
+	wantRefused()
+	d := sctpnet.Dialer{LocalAddr: &sctpnet.Addr{IPAddrs: loopbackAddr, Port: int(r.src)}}
+	d.Config.UDPPort = freeUDPPort(t)
+	if _, err := d.Dial("sctp+udp", ln.Addr().String()); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("Dial: %v", err)
+	}
+	r.own, r.tag = own, tag
+	r.write(0, "still here")
+	wantRead(t, c, "still here")
+	if _, err := c.Write([]byte("answer")); err != nil {
+		t.Fatal(err)
+	}
+	if _, d := r.await(ctData); !strings.HasSuffix(string(d.value), "answer") {
+		t.Errorf("got %q", d.value)
+	}
+	// When the association is over he is welcome.
+	r.sendChunk(ctAbort, 0, nil)
+	if n, err := c.Read(make([]byte, 10)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("Read returned %d, %v after ABORT", n, err)
+	}
+	other.handshake()
+	c = accept(t, ln)
+	other.write(0, "x")
+	wantRead(t, c, "x")
 }
 
 // TestForgedRestart has somebody else pretend that the peer restarts, without

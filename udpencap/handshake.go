@@ -176,6 +176,11 @@ func (p *port) onInit(s *socket, h header, c chunk, from netip.AddrPort, to neti
 		default:
 			// The peer has begun anew, or somebody pretends to be it: the
 			// cookie will tell (section 5.2.2).
+			if from != a.path.to {
+				a.refuseRestart(back, header{p.num, h.src, i.tag})
+				a.mu.Unlock()
+				return
+			}
 			ck.tieTags = a.tieTags
 			a.mu.Unlock()
 		}
@@ -263,6 +268,10 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 			if stale() {
 				return nil
 			}
+			if from != a.path.to {
+				a.refuseRestart(back, reply)
+				return nil
+			}
 			if a.state == engine.StateShutdownAckSent {
 				a.sendChunk(ctShutdownAck, 0, nil)
 				back.sendPacket(newPacket(reply).addCause(ctError, 0, causeCookieInShutdown, nil))
@@ -288,6 +297,16 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 		return nil
 	}
 	return l.establish(back, to, key, &ck, &i)
+}
+
+// refuseRestart answers who would begin the association anew from another UDP
+// port than the peer's. It may be somebody else behind the same address
+// translator, who happens to have the same SCTP port, and must not end it
+// (draft-tuexen-tsvwg-sctp-udp-encaps-cons section 4.4).
+func (a *assoc) refuseRestart(back path, reply header) {
+	ports := binary.BigEndian.AppendUint16(nil, a.path.to.Port())
+	ports = binary.BigEndian.AppendUint16(ports, back.to.Port())
+	back.sendPacket(newPacket(reply).addCause(ctAbort, 0, causeNewUDPPort, ports))
 }
 
 // A dialling is the active side of a handshake.

@@ -37,6 +37,7 @@ const (
 	causeCookieInShutdown         = 10
 	causeUserAbort                = 12
 	causeProtocolViolation        = 13
+	causeNewUDPPort               = 14 // draft-tuexen-tsvwg-sctp-udp-encaps-cons
 	causeHeaderSize               = 4
 	chunkHeaderSize               = 4
 	paramHeaderSize               = 4
