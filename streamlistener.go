@@ -17,8 +17,9 @@ import (
 // What ln accepts that is no [*Conn] is passed on as it is.
 //
 // Accept returns the errors of ln, which the StreamListener owns from now on.
-// Closing it closes ln and lets the open streams be; each association is closed
-// when the last of its streams is.
+// Closing it closes ln and lets the open streams be, while those that peers open
+// from then on are closed at once; each association is shut down when the last of
+// its streams is closed.
 func NewStreamListener(ln net.Listener) net.Listener {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &streamListener{Listener: ln, accepted: make(chan acceptResult), ctx: ctx, cancel: cancel}
