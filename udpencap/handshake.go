@@ -515,6 +515,7 @@ func (a *assoc) isClosed(ctx context.Context, to netip.AddrPort) bool {
 		return false
 	}
 	defer c.Close()
+	tellOfRefusal(c)
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	defer stop()
 	a.mu.Lock() // the dial may be over, and calls change the settings
