@@ -533,6 +533,5 @@ func (a *assoc) isClosed(ctx context.Context, to netip.AddrPort) bool {
 			break
 		}
 	}
-	const wsaReset = syscall.Errno(10054) // what Windows says of a closed port
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, wsaReset)
 }

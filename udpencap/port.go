@@ -50,7 +50,7 @@ func getSocket(ctx context.Context, local netip.AddrPort, ctrl control) (*socket
 		if e, ok := err.(*net.OpError); ok {
 			err = e.Err // it says "listen udp", which nobody has asked for
 		}
-		return nil, err
+		return nil, portable(err)
 	}
 	if ctrl == nil {
 		s.place = place{network, s.local}
