@@ -49,6 +49,17 @@ type counters struct {
 // burst has too much is lost and has to be sent again.
 const sockBuffer = 4 << 20
 
+// setBuffer sets a buffer's size. Linux grants less than it is asked for where it
+// has its reasons, but BSD systems refuse and leave the socket what little it has.
+func setBuffer(set func(bytes int) error) {
+	const least = 64 << 10
+	for size := sockBuffer; size >= least; size /= 2 {
+		if set(size) == nil {
+			return
+		}
+	}
+}
+
 // openSocket binds a UDP socket. With control set it is called on it first.
 func openSocket(ctx context.Context, local netip.AddrPort, control func(network, address string, c syscall.RawConn) error) (*socket, error) {
 	network := "udp6"
@@ -71,9 +82,8 @@ func openSocket(ctx context.Context, local netip.AddrPort, control func(network,
 		closed:  make(chan struct{}),
 	}
 	s.local = netip.AddrPortFrom(s.local.Addr().Unmap().WithZone(local.Addr().Zone()), s.local.Port())
-	// The system may grant less, and has its reasons.
-	c.SetReadBuffer(sockBuffer)
-	c.SetWriteBuffer(sockBuffer)
+	setBuffer(c.SetReadBuffer)
+	setBuffer(c.SetWriteBuffer)
 	if s.any {
 		// Answers must come from the address that was asked. Where the system
 		// cannot tell which it was, they come from where the route says.
