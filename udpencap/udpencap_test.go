@@ -21,6 +21,8 @@ import (
 	"github.com/sctpnet/sctpnet"
 	"github.com/sctpnet/sctpnet/internal/conformance"
 	"github.com/sctpnet/sctpnet/internal/engine"
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
 )
 
 // TestUnsupported asks for all that there is not.
@@ -154,6 +156,34 @@ func TestAnyAddress(t *testing.T) {
 		}
 		exchange(t, c, s)
 		c.Close()
+	}
+}
+
+// TestUntoldAddress listens at any address where the system does not tell which of
+// them a packet has come to, as Windows does not.
+func TestUntoldAddress(t *testing.T) {
+	port := freeUDPPort(t)
+	lc := sctpnet.ListenConfig{Config: sctpnet.Config{UDPPort: port}}
+	d := sctpnet.Dialer{Config: sctpnet.Config{PathParams: sctpnet.PathParams{UDPPort: port}}}
+	for network, host := range map[string]string{"sctp4+udp": "127.0.0.1", "sctp6+udp": "::1"} {
+		ln, err := lc.Listen(t.Context(), network, fmt.Sprintf(":%d", port))
+		if err != nil {
+			t.Logf("%s: %v", network, err) // not every system has both
+			continue
+		}
+		defer ln.Close()
+		if s := socketOf(ln); s.is4() {
+			ipv4.NewPacketConn(s.conn).SetControlMessage(ipv4.FlagDst, false)
+		} else {
+			ipv6.NewPacketConn(s.conn).SetControlMessage(ipv6.FlagDst, false)
+		}
+		address := net.JoinHostPort(host, fmt.Sprint(port))
+		c := dial(t, &d, address)
+		s := accept(t, ln)
+		if got := s.LocalAddr().String(); got != address {
+			t.Errorf("LocalAddr is %s, dialled was %s", got, address)
+		}
+		exchange(t, c, s)
 	}
 }
 
