@@ -2,7 +2,6 @@ package udpencap
 
 import (
 	"net"
-	"unsafe"
 
 	"golang.org/x/sys/windows"
 )
@@ -15,7 +14,8 @@ func tellOfRefusal(c *net.UDPConn) {
 		return
 	}
 	raw.Control(func(fd uintptr) {
-		on, n := uint32(1), uint32(0)
-		windows.WSAIoctl(windows.Handle(fd), windows.SIO_UDP_CONNRESET, (*byte)(unsafe.Pointer(&on)), uint32(unsafe.Sizeof(on)), nil, 0, &n, nil, 0)
+		on := []byte{1, 0, 0, 0} // a BOOL
+		var n uint32
+		windows.WSAIoctl(windows.Handle(fd), windows.SIO_UDP_CONNRESET, &on[0], uint32(len(on)), nil, 0, &n, nil, 0)
 	})
 }
