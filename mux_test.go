@@ -190,7 +190,30 @@ func TestSmallPieces(t *testing.T) {
 		if size := len(bufs) * len(buffer{}.bytes); size > 16*queueSize {
 			t.Errorf("%d messages of a byte, %d of each buffer, keep %d bytes", n, each, size)
 		}
-		q.drop()
+		for len(q.rest()) > 0 {
+			p := q.remove(0)
+			p.buf.release()
+		}
+		if q.last != nil {
+			t.Error("an empty queue keeps a buffer")
+		}
+	}
+}
+
+// TestResetOfAll has the peer reset all its streams: one that had ended before
+// does not end again.
+func TestResetOfAll(t *testing.T) {
+	m := newMux(&Conn{})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s3, s4 := m.claim(3), m.claim(4)
+	s4.in, s4.out = over, over // by CloseWrite at both ends
+	m.onReset(engine.StreamResetEvent{Incoming: true})
+	if s3.in != over {
+		t.Error("stream 3 has not ended")
+	}
+	if n := len(m.unclaimed.rest()); n != 0 {
+		t.Errorf("%d ends of streams that nobody has used", n)
 	}
 }
 

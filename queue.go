@@ -110,6 +110,7 @@ func (q *queue) remove(i int) piece {
 	q.pieces[q.head] = piece{}
 	if q.head++; q.head == len(q.pieces) {
 		q.pieces, q.head = q.pieces[:0], 0
+		q.last, q.share = nil, 0
 	}
 	return p
 }

@@ -45,12 +45,15 @@ func (m *mux) onReset(r engine.StreamResetEvent) {
 	case r.Incoming:
 		defer m.flushResets()
 	default:
-		m.asking = false
+		m.asking, m.isBackingOff = false, false
 		defer m.flushResets()
 	}
 	ids := r.Streams
 	if len(ids) == 0 { // all
-		for id := range m.streams {
+		for id, s := range m.streams {
+			if r.Incoming && s.in == over && !m.isUsed(id) {
+				continue // nothing has come since the end
+			}
 			ids = append(ids, id)
 		}
 		if r.Incoming {
@@ -273,10 +276,12 @@ func (m *mux) retryResets() {
 // took a round trip, and the two must not ask again within half of one.
 func (m *mux) backOff() {
 	const most = 2 * time.Second
-	if m.asking {
-		m.isBackingOff = true
-		m.retryIn(rand.N(min(2*time.Since(m.askedAt), most) + time.Millisecond))
+	if !m.asking { // somebody else has asked, or for us
+		m.retryResets()
+		return
 	}
+	m.isBackingOff = true
+	m.retryIn(rand.N(min(2*time.Since(m.askedAt), most) + time.Millisecond))
 }
 
 func (m *mux) retryIn(wait time.Duration) {

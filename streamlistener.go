@@ -100,6 +100,7 @@ func (l *streamListener) serve(c *Conn) {
 		s.onClose = users.Done
 		if !l.pass(acceptResult{conn: s}) {
 			s.Close()
+			break
 		}
 	}
 	// What is left unread would make Close abort, with all that the streams have

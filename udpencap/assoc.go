@@ -417,6 +417,7 @@ func (a *assoc) finish(err error) {
 	before := a.state
 	a.state = engine.StateClosed
 	a.err = err
+	a.rst.pending = nil
 	if err == io.EOF && a.options.Events {
 		a.rx.pushEvent(engine.AssociationEvent{Change: engine.AssociationEnded})
 	}

@@ -2,7 +2,9 @@ package udpencap
 
 import (
 	"encoding/binary"
+	"errors"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -272,5 +274,19 @@ func TestManyResets(t *testing.T) {
 	wantRead(t, c, "x")
 	if got := ask(1, 2); got != resultPerformed {
 		t.Errorf("the request that waited is answered by %d", got)
+	}
+	// One that waits when the association ends is forgotten.
+	for ask(1, 2) == resultPerformed {
+		request++
+	}
+	r.sendChunk(ctAbort, 0, nil)
+	waitForState(t, a, sctpnet.StateClosed)
+	watchdog(t, func() {
+		for err := error(nil); !errors.Is(err, syscall.ECONNRESET); {
+			_, err = c.Read(make([]byte, 1))
+		}
+	})
+	if h, chunks, ok := r.poll(100 * time.Millisecond); ok {
+		t.Errorf("after ABORT %v came, %v", h, chunks)
 	}
 }
