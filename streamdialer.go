@@ -94,30 +94,31 @@ func (d *StreamDialer) DialContext(ctx context.Context, network, address string)
 
 // open opens a stream when the association is there.
 func (sc *sharedConn) open(ctx context.Context, network string) (*Stream, error) {
+	cancelled := func() error { return dialError("dial", network, nil, nil, contextError(ctx.Err())) }
 	select {
 	case <-sc.ready:
 	case <-ctx.Done():
-		return nil, dialError("dial", network, nil, nil, contextError(ctx.Err()))
+		return nil, cancelled()
 	}
 	if sc.err != nil {
 		return nil, sc.err
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, dialError("dial", network, nil, nil, contextError(err))
+	if ctx.Err() != nil {
+		return nil, cancelled()
 	}
 	for {
 		grows := sc.grows()
 		s, err := sc.conn.openStream(ctx)
 		switch {
 		case err != nil && err == ctx.Err():
-			return nil, dialError("dial", network, nil, nil, contextError(err))
+			return nil, cancelled()
 		case !errors.Is(err, ErrNoFreeStream) || !grows:
 			return s, sc.conn.opError("open", err)
 		}
 		select {
 		case <-time.After(growthTick):
 		case <-ctx.Done():
-			return nil, dialError("dial", network, nil, nil, contextError(ctx.Err()))
+			return nil, cancelled()
 		}
 	}
 }

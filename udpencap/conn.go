@@ -299,7 +299,7 @@ func (a *assoc) recv(p []byte, how mode) (n int, msg engine.Message, err error) 
 			}
 			e := q.msg
 			r.pop()
-			a.performResets()
+			a.performResets() // there may be room for another event now
 			if owner {
 				return 0, e, nil
 			}

@@ -43,6 +43,16 @@ func (r *rawPeer) sendData(n int, value func(i int) (flags byte, value []byte)) 
 	}
 }
 
+// wantHeld checks that an association holds no more than so many windows.
+func wantHeld(t *testing.T, a *assoc, most int) {
+	t.Helper()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.rx.bytes > most*a.rx.window {
+		t.Errorf("%d bytes are held, of a window of %d", a.rx.bytes, a.rx.window)
+	}
+}
+
 // TestGapFarAhead sends a chunk that is far ahead, and then in order what is
 // missing, which nobody reads.
 func TestGapFarAhead(t *testing.T) {
@@ -57,13 +67,7 @@ func TestGapFarAhead(t *testing.T) {
 	for i := range ahead {
 		send(i)
 	}
-	a := assocOf(t, ln, r.tag)
-	a.mu.Lock()
-	held, window := a.rx.bytes, a.rx.window
-	a.mu.Unlock()
-	if held > 4*window {
-		t.Errorf("%d bytes are held, of a window of %d", held, window)
-	}
+	wantHeld(t, assocOf(t, ln, r.tag), 4)
 	// What was dropped is taken when there is room.
 	watchdog(t, func() {
 		buf := make([]byte, 2*len(body))

@@ -685,13 +685,7 @@ func TestFilledFromBehind(t *testing.T) {
 	for i := uint32(n - 1); i > 0; i-- {
 		chunk(i)
 	}
-	a := assocOf(t, ln, r.tag)
-	a.mu.Lock()
-	held, window := a.rx.bytes, a.rx.window
-	a.mu.Unlock()
-	if held > 3*window {
-		t.Errorf("%d bytes are held, of a window of %d", held, window)
-	}
+	wantHeld(t, assocOf(t, ln, r.tag), 3)
 	wantRead(t, c, "unread")
 	for i := range uint32(n - 1) {
 		chunk(i)
@@ -790,33 +784,19 @@ func TestCloseWhileDataComes(t *testing.T) {
 	for i, s := range []string{"too", "late"} {
 		r.write(uint16(i), s)
 	}
-	await := func(typ byte) chunk {
-		t.Helper()
-		for {
-			_, chunks := r.receive()
-			for _, c := range chunks {
-				switch c.typ {
-				case typ:
-					return c
-				case ctAbort:
-					t.Fatalf("aborted: %x", c.value)
-				}
-			}
-		}
-	}
-	for sack := await(ctSACK); binary.BigEndian.Uint32(sack.value) != r.own.tsn+1; {
-		sack = await(ctSACK)
+	for sack := r.next(ctSACK); binary.BigEndian.Uint32(sack.value) != r.own.tsn+1; {
+		sack = r.next(ctSACK)
 	}
 	tsn := binary.BigEndian.Uint32(d.value)
 	v := binary.BigEndian.AppendUint32(nil, tsn)
 	r.sendChunk(ctSACK, 0, append(v, 0, 1, 0, 0, 0, 0, 0, 0))
-	if v := await(ctShutdown).value; binary.BigEndian.Uint32(v) != r.own.tsn+1 {
+	if v := r.next(ctShutdown).value; binary.BigEndian.Uint32(v) != r.own.tsn+1 {
 		t.Errorf("SHUTDOWN acknowledges %x", v)
 	}
 	r.write(2, "much too late")
-	for v := await(ctShutdown).value; binary.BigEndian.Uint32(v) != r.own.tsn+2; {
-		v = await(ctShutdown).value
+	for v := r.next(ctShutdown).value; binary.BigEndian.Uint32(v) != r.own.tsn+2; {
+		v = r.next(ctShutdown).value
 	}
 	r.sendChunk(ctShutdownAck, 0, nil)
-	await(ctShutdownComplete)
+	r.next(ctShutdownComplete)
 }

@@ -98,6 +98,22 @@ func (r *rawPeer) await(typ byte) (header, chunk) {
 	}
 }
 
+// next returns the next chunk of a type. An ABORT before it fails the test.
+func (r *rawPeer) next(typ byte) chunk {
+	r.t.Helper()
+	for {
+		_, chunks := r.receive()
+		for _, c := range chunks {
+			switch c.typ {
+			case typ:
+				return c
+			case ctAbort:
+				r.t.Fatalf("aborted: %x", c.value)
+			}
+		}
+	}
+}
+
 // init sends INIT and returns the cookie of the answer.
 func (r *rawPeer) init(extra ...byte) []byte {
 	r.t.Helper()

@@ -207,8 +207,17 @@ func (r *receiver) isOneTooMany(tsn uint32) bool {
 	if len(r.later) < mostSpans || tsn == r.cum+1 {
 		return false
 	}
-	i := r.spanFor(tsn)
-	return !(i > 0 && r.later[i-1].last+1 == tsn || i < len(r.later) && r.later[i].first == tsn+1)
+	_, left, right := r.gapFor(tsn)
+	return !left && !right
+}
+
+// gapFor returns the index of the span that a missing chunk comes before, and
+// whether it touches the one before that, or that.
+func (r *receiver) gapFor(tsn uint32) (i int, left, right bool) {
+	i = r.spanFor(tsn)
+	left = i > 0 && r.later[i-1].last+1 == tsn
+	right = i < len(r.later) && r.later[i].first == tsn+1
+	return i, left, right
 }
 
 // note takes note of a chunk that has come for the first time.
@@ -220,9 +229,7 @@ func (r *receiver) note(tsn uint32) {
 	}
 	r.ackNow = true // there is a gap, or there was
 	r.a.stats.OutOfOrder++
-	i := r.spanFor(tsn) // it comes before that one and after the one before
-	left := i > 0 && r.later[i-1].last+1 == tsn
-	right := i < len(r.later) && r.later[i].first == tsn+1
+	i, left, right := r.gapFor(tsn)
 	switch {
 	case left && right:
 		r.later[i-1].last = r.later[i].last

@@ -161,44 +161,29 @@ func TestRoomAfterShutdown(t *testing.T) {
 // TestLivingPeerInShutdown has a peer that has more to send, as its silence
 // to SHUTDOWN may mean, and shows otherwise that it is there.
 func TestLivingPeerInShutdown(t *testing.T) {
-	// next returns the next chunk of a type, and fails the test if there is none.
-	next := func(t *testing.T, r *rawPeer, typ byte) chunk {
-		t.Helper()
-		for {
-			_, chunks := r.receive()
-			for _, c := range chunks {
-				switch c.typ {
-				case typ:
-					return c
-				case ctAbort:
-					t.Fatalf("aborted: %x", c.value)
-				}
-			}
-		}
-	}
 	for name, answer := range map[string]func(t *testing.T, r *rawPeer, n uint16){
 		"Heartbeats": func(t *testing.T, r *rawPeer, _ uint16) {
-			r.sendChunk(ctHeartbeatAck, 0, next(t, r, ctHeartbeat).value)
+			r.sendChunk(ctHeartbeatAck, 0, r.next(ctHeartbeat).value)
 		},
 		"Data": func(t *testing.T, r *rawPeer, n uint16) {
 			r.write(n, "x")
-			next(t, r, ctShutdown) // at once,
-			next(t, r, ctShutdown) // and again
+			r.next(ctShutdown) // at once,
+			r.next(ctShutdown) // and again
 		},
 		"OwnHeartbeats": func(t *testing.T, r *rawPeer, _ uint16) {
 			r.sendChunk(ctHeartbeat, 0, nil)
-			next(t, r, ctShutdown)
+			r.next(ctShutdown)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, c, _ := rawPair(t, impatient)
 			c.Shutdown()
-			next(t, r, ctShutdown)
+			r.next(ctShutdown)
 			for n := range uint16(16) {
 				answer(t, r, n)
 			}
 			r.sendChunk(ctShutdownAck, 0, nil)
-			next(t, r, ctShutdownComplete)
+			r.next(ctShutdownComplete)
 			if _, err := io.ReadAll(c); err != nil {
 				t.Errorf("Read: %v", err)
 			}

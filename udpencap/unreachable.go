@@ -8,10 +8,11 @@ import (
 )
 
 // onPortUnreachable is told that a packet has come to a UDP port that is closed,
-// and how the packet began. As RFC 6951 says, that counts only if its verification tag
-// is right, and then as the peer's having no SCTP (RFC 9260 section 10). An established association ends by it if its peer has been silent,
-// too: the process was killed, or all its ABORTs were lost. Without that, a
-// firewall that is being configured would be enough.
+// and how the packet began. As RFC 6951 says, that counts only if its verification
+// tag is right, and then as the peer's having no SCTP (RFC 9260 section 10). An
+// established association ends by it if its peer has been silent, too: the process
+// was killed, or all its ABORTs were lost. Without that, a firewall that is being
+// configured would be enough.
 func (s *socket) onPortUnreachable(b []byte, to netip.AddrPort) {
 	if len(b) < 8 { // without the checksum
 		return
