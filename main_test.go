@@ -37,8 +37,9 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	flag.Parse()
-	if run := flag.Lookup("test.run"); os.Getenv(noKernelEnv) == "1" && run.Value.String() == "" && sctpnet.Available("sctp") != nil {
-		run.Value.Set("^Test") // an example cannot skip itself
+	if os.Getenv(noKernelEnv) == "1" && sctpnet.Available("sctp") != nil {
+		skip := flag.Lookup("test.skip").Value // an example cannot skip itself
+		skip.Set(strings.TrimPrefix(skip.String()+"|^Example", "|"))
 	}
 	// No test asks the machine's name servers.
 	net.DefaultResolver = fakeDNS("")
@@ -182,6 +183,34 @@ func alive(t testing.TB, port int) bool {
 		}
 	}
 	return false
+}
+
+// associations returns how many ends of associations with a port there are on
+// this host: two for each.
+func associations(t testing.TB, port int) (n int) {
+	t.Helper()
+	b, err := os.ReadFile("/proc/thread-self/net/sctp/assocs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		const localPort, remotePort = 11, 12
+		f, p := strings.Fields(line), strconv.Itoa(port)
+		if len(f) > remotePort && (f[localPort] == p || f[remotePort] == p) {
+			n++
+		}
+	}
+	return n
+}
+
+// countAssociations returns how many associations with a peer there are.
+func countAssociations(t testing.TB, peer string) int {
+	t.Helper()
+	b, err := os.ReadFile("/proc/thread-self/net/sctp/assocs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Count(string(b), peer)
 }
 
 // dialFails dials and returns the time that took and the error, which must be

@@ -27,10 +27,10 @@ type streamHTTP struct {
 
 // newStreamHTTP starts a server. /wait and /fail wait for a value from release,
 // having sent one to begun.
-func newStreamHTTP(t *testing.T, begun chan<- string, release <-chan struct{}, canceled chan<- struct{}) *streamHTTP {
+func newStreamHTTP(t *testing.T, network string, begun chan<- string, release <-chan struct{}, canceled chan<- struct{}) *streamHTTP {
 	t.Helper()
 	h := &streamHTTP{
-		ln:     &countingListener{Listener: listen(t, "sctp", "127.0.0.1:0"), conns: make(chan *sctpnet.Conn, 100)},
+		ln:     countingListen(t, network),
 		dialer: &sctpnet.StreamDialer{},
 	}
 	mux := http.NewServeMux()
@@ -60,7 +60,10 @@ func newStreamHTTP(t *testing.T, begun chan<- string, release <-chan struct{}, c
 	h.server = &http.Server{Handler: mux, ErrorLog: log.New(io.Discard, "", 0)}
 	served := make(chan error, 1)
 	go func() { served <- h.server.Serve(sctpnet.NewStreamListener(h.ln)) }()
-	h.client = &http.Client{Transport: &http.Transport{DialContext: h.dialer.DialContext, MaxIdleConnsPerHost: 200}}
+	h.client = &http.Client{Transport: &http.Transport{
+		DialContext:         dialContext(network, h.dialer.DialContext),
+		MaxIdleConnsPerHost: 200,
+	}}
 	h.url = "http://" + h.ln.Addr().String()
 	t.Cleanup(func() {
 		h.client.CloseIdleConnections()
@@ -69,7 +72,7 @@ func newStreamHTTP(t *testing.T, begun chan<- string, release <-chan struct{}, c
 		if err := <-served; err != http.ErrServerClosed {
 			t.Errorf("Serve: %v", err)
 		}
-		conformance.WaitFor(t, "the associations to end", func() bool { return associations(t, port(h.ln.Addr())) == 0 })
+		h.ln.waitForEnd(t)
 	})
 	return h
 }
@@ -111,147 +114,153 @@ func (h *streamHTTP) wantOne(t *testing.T) {
 	if n := h.ln.accepted.Load(); n != 1 {
 		t.Errorf("%d associations were made", n)
 	}
-	if n := associations(t, port(h.ln.Addr())); n != 2 {
-		t.Errorf("there are %d ends of associations, want 2", n)
+	if n := h.ln.associations(t); n != 1 {
+		t.Errorf("there are %d associations, want 1", n)
 	}
 }
 
 // TestStreamHTTP has a hundred requests under way at the same time, over one
 // association.
 func TestStreamHTTP(t *testing.T) {
-	const n = 100
-	begun, release := make(chan string, n), make(chan struct{})
-	h := newStreamHTTP(t, begun, release, make(chan struct{}, n))
-	watchdog(t, func() {
-		for range 2 { // the second time on streams that are kept alive
-			var calls []*conformance.Call
-			for i := range n {
-				calls = append(calls, h.start(t, t.Context(), fmt.Sprint("/wait?n=", i), fmt.Sprint(i)))
-			}
-			remote := <-begun
-			for range n - 1 {
-				if got := <-begun; got != remote {
-					t.Errorf("a request came from %s, others from %s", got, remote)
+	eachEngine(t, func(t *testing.T, network string) {
+		const n = 100
+		begun, release := make(chan string, n), make(chan struct{})
+		h := newStreamHTTP(t, network, begun, release, make(chan struct{}, n))
+		watchdog(t, func() {
+			for range 2 { // the second time on streams that are kept alive
+				var calls []*conformance.Call
+				for i := range n {
+					calls = append(calls, h.start(t, t.Context(), fmt.Sprint("/wait?n=", i), fmt.Sprint(i)))
 				}
+				remote := <-begun
+				for range n - 1 {
+					if got := <-begun; got != remote {
+						t.Errorf("a request came from %s, others from %s", got, remote)
+					}
+				}
+				h.wantOne(t)
+				for range n {
+					release <- struct{}{}
+				}
+				for _, call := range calls {
+					if _, err := call.Result(); err != nil {
+						t.Error(err)
+					}
+				}
+				h.client.CloseIdleConnections()
 			}
 			h.wantOne(t)
-			for range n {
-				release <- struct{}{}
-			}
-			for _, call := range calls {
-				if _, err := call.Result(); err != nil {
-					t.Error(err)
-				}
-			}
-			h.client.CloseIdleConnections()
-		}
-		h.wantOne(t)
 
-		var wg sync.WaitGroup
-		for i := range n {
-			wg.Go(func() {
-				want := ballast()[i:][:20_000]
-				req, err := http.NewRequest("POST", h.url+"/echo", bytes.NewReader(want))
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if got, err := h.do(req); err != nil || got != string(want) {
-					t.Errorf("got %d bytes, %v; want %d", len(got), err, len(want))
-				}
-			})
-		}
-		wg.Wait()
-		h.wantOne(t)
+			var wg sync.WaitGroup
+			for i := range n {
+				wg.Go(func() {
+					want := ballast()[i:][:20_000]
+					req, err := http.NewRequest("POST", h.url+"/echo", bytes.NewReader(want))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if got, err := h.do(req); err != nil || got != string(want) {
+						t.Errorf("got %d bytes, %v; want %d", len(got), err, len(want))
+					}
+				})
+			}
+			wg.Wait()
+			h.wantOne(t)
+		})
 	})
 }
 
 // TestStreamHTTPEnds ends one exchange, in every way: another that is under way
 // on the same association goes on, and so do new ones.
 func TestStreamHTTPEnds(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		end  func(t *testing.T, h *streamHTTP, begun <-chan string, canceled <-chan struct{})
-	}{
-		{"client cancels", func(t *testing.T, h *streamHTTP, begun <-chan string, canceled <-chan struct{}) {
-			ctx, cancel := context.WithCancel(t.Context())
-			call := h.start(t, ctx, "/wait", "")
-			<-begun
-			cancel()
-			if _, err := call.Result(); !errors.Is(err, context.Canceled) {
-				t.Errorf("cancelled request: %v", err)
-			}
-			<-canceled // the handler is told
-		}},
-		{"handler panics", func(t *testing.T, h *streamHTTP, _ <-chan string, _ <-chan struct{}) {
-			if got, err := h.get(t.Context(), "/fail"); err == nil {
-				t.Errorf("got %q of a handler that panics", got)
-			}
-		}},
-		{"client breaks off", func(t *testing.T, h *streamHTTP, begun <-chan string, canceled <-chan struct{}) {
-			c, err := h.dialer.Dial("tcp", h.ln.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			write(t, c, "GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n")
-			<-begun
-			c.Close()
-			<-canceled
-		}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			begun, release, canceled := make(chan string), make(chan struct{}), make(chan struct{})
-			h := newStreamHTTP(t, begun, release, canceled)
-			watchdog(t, func() {
-				other := h.start(t, t.Context(), "/wait?n=other", "other")
+	eachEngine(t, func(t *testing.T, network string) {
+		for _, tt := range []struct {
+			name string
+			end  func(t *testing.T, h *streamHTTP, begun <-chan string, canceled <-chan struct{})
+		}{
+			{"client cancels", func(t *testing.T, h *streamHTTP, begun <-chan string, canceled <-chan struct{}) {
+				ctx, cancel := context.WithCancel(t.Context())
+				call := h.start(t, ctx, "/wait", "")
 				<-begun
-				for range 3 {
-					tt.end(t, h, begun, canceled)
+				cancel()
+				if _, err := call.Result(); !errors.Is(err, context.Canceled) {
+					t.Errorf("cancelled request: %v", err)
 				}
-				release <- struct{}{}
-				if _, err := other.Result(); err != nil {
-					t.Error(err)
+				<-canceled // the handler is told
+			}},
+			{"handler panics", func(t *testing.T, h *streamHTTP, _ <-chan string, _ <-chan struct{}) {
+				if got, err := h.get(t.Context(), "/fail"); err == nil {
+					t.Errorf("got %q of a handler that panics", got)
 				}
-				if _, err := h.get(t.Context(), "/echo"); err != nil {
-					t.Error(err)
+			}},
+			{"client breaks off", func(t *testing.T, h *streamHTTP, begun <-chan string, canceled <-chan struct{}) {
+				c, err := h.client.Transport.(*http.Transport).DialContext(t.Context(), "tcp", h.ln.Addr().String())
+				if err != nil {
+					t.Fatal(err)
 				}
-				h.wantOne(t)
+				write(t, c, "GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n")
+				<-begun
+				c.Close()
+				<-canceled
+			}},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				begun, release, canceled := make(chan string), make(chan struct{}), make(chan struct{})
+				h := newStreamHTTP(t, network, begun, release, canceled)
+				watchdog(t, func() {
+					other := h.start(t, t.Context(), "/wait?n=other", "other")
+					<-begun
+					for range 3 {
+						tt.end(t, h, begun, canceled)
+					}
+					release <- struct{}{}
+					if _, err := other.Result(); err != nil {
+						t.Error(err)
+					}
+					if _, err := h.get(t.Context(), "/echo"); err != nil {
+						t.Error(err)
+					}
+					h.wantOne(t)
+				})
 			})
-		})
-	}
+		}
+	})
 }
 
 // TestStreamHTTPShutdown shuts a server down while a request is under way: that
 // is served to its end, and then the association is closed.
 func TestStreamHTTPShutdown(t *testing.T) {
-	begun, release := make(chan string), make(chan struct{})
-	h := newStreamHTTP(t, begun, release, make(chan struct{}))
-	watchdog(t, func() {
-		call := h.start(t, t.Context(), "/wait?n=last", "last")
-		<-begun
-		if _, err := h.get(t.Context(), "/echo"); err != nil { // leaves a stream idle
-			t.Fatal(err)
-		}
-		down := conformance.Start(t, func() (int, error) { return 0, h.server.Shutdown(context.Background()) })
-		conformance.WaitFor(t, "the listener to be closed", func() bool {
-			c, err := sctpnet.Dial("sctp", h.ln.Addr().String())
-			if err == nil {
-				c.Close()
+	eachEngine(t, func(t *testing.T, network string) {
+		begun, release := make(chan string), make(chan struct{})
+		h := newStreamHTTP(t, network, begun, release, make(chan struct{}))
+		watchdog(t, func() {
+			call := h.start(t, t.Context(), "/wait?n=last", "last")
+			<-begun
+			if _, err := h.get(t.Context(), "/echo"); err != nil { // leaves a stream idle
+				t.Fatal(err)
 			}
-			return err != nil
+			down := conformance.Start(t, func() (int, error) { return 0, h.server.Shutdown(context.Background()) })
+			conformance.WaitFor(t, "the listener to be closed", func() bool {
+				c, err := sctpnet.Dial(network, h.ln.Addr().String())
+				if err == nil {
+					c.Close()
+				}
+				return err != nil
+			})
+			down.Waits()
+			call.Waits()
+			release <- struct{}{}
+			if _, err := call.Result(); err != nil {
+				t.Error(err)
+			}
+			if _, err := down.Result(); err != nil {
+				t.Errorf("Shutdown: %v", err)
+			}
+			h.ln.waitForEnd(t)
+			if _, err := h.get(t.Context(), "/echo"); err == nil {
+				t.Error("a request succeeds after Shutdown")
+			}
 		})
-		down.Waits()
-		call.Waits()
-		release <- struct{}{}
-		if _, err := call.Result(); err != nil {
-			t.Error(err)
-		}
-		if _, err := down.Result(); err != nil {
-			t.Errorf("Shutdown: %v", err)
-		}
-		conformance.WaitFor(t, "the association to end", func() bool { return associations(t, port(h.ln.Addr())) == 0 })
-		if _, err := h.get(t.Context(), "/echo"); err == nil {
-			t.Error("a request succeeds after Shutdown")
-		}
 	})
 }

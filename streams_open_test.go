@@ -34,112 +34,118 @@ func openAll(t *testing.T, c *sctpnet.Conn) []*sctpnet.Stream {
 // TestOpenStream opens all streams on both sides: the numbers are the side's
 // own, and when there are no more, it says so and can be helped.
 func TestOpenStream(t *testing.T) {
-	for _, tt := range []struct {
-		streams        int
-		client, server int // how many it can open
-	}{
-		{1, 0, 0},
-		{2, 0, 1},
-		{3, 1, 1},
-		{10, 4, 5},
-		{11, 5, 5},
-		{1000, 499, 500},
-	} {
-		t.Run(fmt.Sprint(tt.streams), func(t *testing.T) {
-			client, server := pipeOf(t, tt.streams)
-			watchdog(t, func() {
-				for _, end := range []struct {
-					c, peer      *sctpnet.Conn
-					count, first int
-				}{{client, server, tt.client, 2}, {server, client, tt.server, 1}} {
-					all := openAll(t, end.c)
-					if len(all) != end.count {
-						t.Errorf("%d streams can be opened, want %d", len(all), end.count)
-					}
-					seen := make(map[uint16]bool)
-					for _, s := range all {
-						if id := int(s.ID()); id < end.first || id%2 != end.first%2 || id >= tt.streams || seen[s.ID()] {
-							t.Errorf("stream %d was opened", id)
+	eachEngine(t, func(t *testing.T, network string) {
+		for _, tt := range []struct {
+			streams        int
+			client, server int // how many it can open
+		}{
+			{1, 0, 0},
+			{2, 0, 1},
+			{3, 1, 1},
+			{10, 4, 5},
+			{11, 5, 5},
+			{1000, 499, 500},
+		} {
+			t.Run(fmt.Sprint(tt.streams), func(t *testing.T) {
+				client, server := pipeOf(t, network, tt.streams)
+				watchdog(t, func() {
+					for _, end := range []struct {
+						c, peer      *sctpnet.Conn
+						count, first int
+					}{{client, server, tt.client, 2}, {server, client, tt.server, 1}} {
+						all := openAll(t, end.c)
+						if len(all) != end.count {
+							t.Errorf("%d streams can be opened, want %d", len(all), end.count)
 						}
-						seen[s.ID()] = true
+						seen := make(map[uint16]bool)
+						for _, s := range all {
+							if id := int(s.ID()); id < end.first || id%2 != end.first%2 || id >= tt.streams || seen[s.ID()] {
+								t.Errorf("stream %d was opened", id)
+							}
+							seen[s.ID()] = true
+						}
+						if len(all) == 0 {
+							continue
+						}
+						// One that both sides close can be opened again, and is
+						// worth waiting for.
+						s := all[len(all)/2]
+						p := claim(t, end.peer, s.ID())
+						s.Close()
+						var again *sctpnet.Stream
+						open := conformance.Start(t, func() (_ int, err error) {
+							again, err = end.c.OpenStream()
+							return 0, err
+						})
+						open.Waits()
+						p.Close()
+						if _, err := open.Result(); err != nil {
+							t.Fatal(err)
+						}
+						if again.ID() != s.ID() {
+							t.Errorf("OpenStream returned stream %d, want %d", again.ID(), s.ID())
+						}
+						exchange(t, again, claim(t, end.peer, again.ID()))
 					}
-					if len(all) == 0 {
-						continue
-					}
-					// One that both sides close can be opened again, and is
-					// worth waiting for.
-					s := all[len(all)/2]
-					p := claim(t, end.peer, s.ID())
-					s.Close()
-					var again *sctpnet.Stream
-					open := conformance.Start(t, func() (_ int, err error) {
-						again, err = end.c.OpenStream()
-						return 0, err
-					})
-					open.Waits()
-					p.Close()
-					if _, err := open.Result(); err != nil {
-						t.Fatal(err)
-					}
-					if again.ID() != s.ID() {
-						t.Errorf("OpenStream returned stream %d, want %d", again.ID(), s.ID())
-					}
-					exchange(t, again, claim(t, end.peer, again.ID()))
-				}
+				})
 			})
-		})
-	}
+		}
+	})
 }
 
 // TestStreamAgain claims a number again after it was closed.
 func TestStreamAgain(t *testing.T) {
-	client, server := pipe(t, "sctp4", "127.0.0.1:0")
-	watchdog(t, func() {
-		for i := range 20 {
-			c, s := claim(t, client, 6), claim(t, server, 6)
-			exchange(t, c, s)
-			if i%2 == 0 {
-				c, s = s, c
+	eachEngine(t, func(t *testing.T, network string) {
+		client, server := pipe(t, network, "127.0.0.1:0")
+		watchdog(t, func() {
+			for i := range 20 {
+				c, s := claim(t, client, 6), claim(t, server, 6)
+				exchange(t, c, s)
+				if i%2 == 0 {
+					c, s = s, c
+				}
+				if err := errors.Join(c.Close(), s.Close()); err != nil {
+					t.Fatal(err)
+				}
 			}
-			if err := errors.Join(c.Close(), s.Close()); err != nil {
-				t.Fatal(err)
-			}
-		}
+		})
 	})
 }
 
 // TestStreamChurn opens and closes many more streams than there are numbers, on
 // one association, and checks that nothing is left of them.
 func TestStreamChurn(t *testing.T) {
-	for _, tt := range []struct {
-		name   string
-		total  int
-		client func(s *sctpnet.Stream, i int) error
-		server func(s *sctpnet.Stream) error
-	}{
-		{"echo", 100_000, churnClient, churnServer},
-		{"unused", 5000, closeStream, wantStreamEOF},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			client, server := pipe(t, "sctp4", "127.0.0.1:0")
-			total := tt.total / conformance.Slowness / conformance.Slowness
-			churn := func(n int) { churn(t, client, server, n, tt.client, tt.server) }
-			heap := func() int {
-				var stats runtime.MemStats
-				runtime.GC()
-				runtime.ReadMemStats(&stats)
-				return int(stats.HeapAlloc)
-			}
-			conformance.Watchdog(t, 5*time.Minute, func() {
-				churn(1000 / conformance.Slowness)
-				before := heap()
-				churn(total)
-				if grown := heap() - before; grown > 1<<20 {
-					t.Errorf("%d streams have left %d bytes", total, grown)
+	eachEngine(t, func(t *testing.T, network string) {
+		for _, tt := range []struct {
+			name   string
+			total  int
+			client func(s *sctpnet.Stream, i int) error
+			server func(s *sctpnet.Stream) error
+		}{
+			{"echo", 100_000, churnClient, churnServer},
+			{"unused", 5000, closeStream, wantStreamEOF},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				client, server := pipe(t, network, "127.0.0.1:0")
+				total := tt.total / conformance.Slowness / conformance.Slowness
+				churn := func(n int) { churn(t, client, server, n, tt.client, tt.server) }
+				heap := func() int {
+					var stats runtime.MemStats
+					runtime.GC()
+					runtime.ReadMemStats(&stats)
+					return int(stats.HeapAlloc)
 				}
+				conformance.Watchdog(t, 5*time.Minute, func() {
+					churn(1000 / conformance.Slowness)
+					before := heap()
+					churn(total)
+					if grown := heap() - before; grown > 1<<20 {
+						t.Errorf("%d streams have left %d bytes", total, grown)
+					}
+				})
 			})
-		})
-	}
+		}
+	})
 }
 
 // churn opens n streams, has each used from both ends, and closes it.
