@@ -1,12 +1,10 @@
 package sctpnet_test
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net"
 	"runtime"
-	"syscall"
 	"testing"
 	"time"
 
@@ -14,36 +12,6 @@ import (
 	"github.com/sctpnet/sctpnet/internal/conformance"
 	"golang.org/x/sys/unix"
 )
-
-// TestSmallWriteBuffer has a Write meet a send buffer that holds no message of
-// the usual size.
-func TestSmallWriteBuffer(t *testing.T) {
-	c, s := pipe(t, "sctp", "127.0.0.1:0")
-	if err := c.SetWriteBuffer(1); err != nil {
-		t.Fatal(err)
-	}
-	if n := getsockopt(t, c, unix.SOL_SOCKET, unix.SO_SNDBUF); n >= 64<<10 {
-		t.Fatalf("the send buffer has %d bytes, want few", n)
-	}
-	want := bytes.Repeat([]byte("0123456789"), 20_000)
-	watchdog(t, func() {
-		written := make(chan error, 1)
-		go func() {
-			n, err := c.Write(want)
-			if err == nil && n != len(want) {
-				err = io.ErrShortWrite
-			}
-			written <- errors.Join(err, c.Close())
-		}()
-		got, err := io.ReadAll(s)
-		if err != nil || !bytes.Equal(got, want) {
-			t.Errorf("read %d bytes, %v; want %d", len(got), err, len(want))
-		}
-		if err := <-written; err != nil {
-			t.Error(err)
-		}
-	})
-}
 
 // TestSetters checks that what is set is there, and that it fails after Close.
 func TestSetters(t *testing.T) {
@@ -122,41 +90,6 @@ func TestSyscallConn(t *testing.T) {
 		if !errors.As(err, &nerr) || !nerr.Timeout() {
 			t.Errorf("after the deadline: %v", err)
 		}
-	})
-}
-
-func TestSetLinger(t *testing.T) {
-	t.Run("0", func(t *testing.T) {
-		c, s := pipe(t, "sctp", "127.0.0.1:0")
-		if err := errors.Join(c.SetLinger(0), c.Close()); err != nil {
-			t.Fatal(err)
-		}
-		watchdog(t, func() {
-			if _, err := s.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
-				t.Errorf("the peer's Read: %v, want ECONNRESET", err)
-			}
-		})
-	})
-	t.Run("1", func(t *testing.T) {
-		watchdog(t, func() {
-			// A signal of the runtime's ends the wait, but not every time.
-			for range 10 {
-				c, _ := pipe(t, "sctp", "127.0.0.1:0")
-				c.SetLinger(1)
-				c.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
-				c.Write(make([]byte, 16<<20)) // as much as the peer takes unread, and more
-				start := time.Now()
-				c.Close()
-				took := time.Since(start)
-				if took > time.Second+5*atOnce {
-					t.Errorf("Close took %v, want 1 s", took)
-				}
-				if took > 900*time.Millisecond {
-					return
-				}
-			}
-			t.Error("Close never took 1 s")
-		})
 	})
 }
 

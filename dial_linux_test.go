@@ -1,15 +1,12 @@
 package sctpnet_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -19,192 +16,6 @@ import (
 	"github.com/sctpnet/sctpnet"
 	"github.com/sctpnet/sctpnet/internal/conformance"
 )
-
-// joinPort returns the address of a host with a port.
-func joinPort(host string, port int) string { return net.JoinHostPort(host, fmt.Sprint(port)) }
-
-// unusedPort returns a port on which nobody listens.
-func unusedPort(t testing.TB) int {
-	t.Helper()
-	ln := listen(t, "sctp", ":0")
-	ln.Close()
-	return port(ln.Addr())
-}
-
-// leavesNothing checks that after a dial neither an association with the peer
-// nor a goroutine is left.
-func leavesNothing(t testing.TB, goroutines int, peer string) {
-	t.Helper()
-	conformance.WaitFor(t, "the associations to go", func() bool {
-		assocs, err := os.ReadFile("/proc/thread-self/net/sctp/assocs")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return !bytes.Contains(assocs, []byte(peer))
-	})
-	conformance.WaitFor(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= goroutines })
-}
-
-func TestDialRefused(t *testing.T) {
-	needSCTP(t)
-	p := unusedPort(t)
-	for _, host := range []string{"127.0.0.1", "::1", "127.0.0.1/127.0.0.2"} {
-		address := fmt.Sprintf("%s:%d", host, p)
-		if host == "::1" {
-			address = joinPort(host, p)
-		}
-		took, err := dialFails(t, func() (net.Conn, error) { return sctpnet.Dial("sctp", address) })
-		if !errors.Is(err, syscall.ECONNREFUSED) {
-			t.Errorf("%s: %v, want ECONNREFUSED", address, err)
-		}
-		var e *net.OpError
-		if errors.As(err, &e) && (e.Addr == nil || !strings.HasSuffix(e.Addr.String(), fmt.Sprint(p))) {
-			t.Errorf("%s: Addr is %v", address, e.Addr)
-		}
-		if took > atOnce {
-			t.Errorf("%s: took %v", address, took)
-		}
-	}
-}
-
-// TestDialSilentPeer ends the dial of a peer that does not answer, by all that
-// can end it.
-func TestDialSilentPeer(t *testing.T) {
-	silentNet(t)
-	const wait = 200 * time.Millisecond
-	address := joinPort(silent4, 9)
-	for _, tt := range []struct {
-		name string
-		dial func() (net.Conn, error)
-	}{
-		{"DialTimeout", func() (net.Conn, error) { return sctpnet.DialTimeout("sctp", address, wait) }},
-		{"Timeout", func() (net.Conn, error) {
-			d := sctpnet.Dialer{Timeout: wait, Deadline: time.Now().Add(time.Hour)}
-			return d.Dial("sctp", address)
-		}},
-		{"Deadline", func() (net.Conn, error) {
-			d := sctpnet.Dialer{Timeout: time.Hour, Deadline: time.Now().Add(wait)}
-			return d.Dial("sctp", address)
-		}},
-		{"context", func() (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(context.Background(), wait)
-			defer cancel()
-			return new(sctpnet.Dialer).DialContext(ctx, "sctp", address)
-		}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			before := runtime.NumGoroutine()
-			took, err := dialFails(t, tt.dial)
-			wantTimeout(t, err)
-			if took < wait || took > wait+atOnce {
-				t.Errorf("took %v, want %v", took, wait)
-			}
-			leavesNothing(t, before, silent4)
-		})
-	}
-}
-
-// wantTimeout checks for the error of a dial that took too long.
-func wantTimeout(t testing.TB, err error) {
-	t.Helper()
-	var nerr net.Error
-	if !errors.Is(err, os.ErrDeadlineExceeded) || !errors.Is(err, context.DeadlineExceeded) ||
-		!errors.As(err, &nerr) || !nerr.Timeout() {
-		t.Errorf("%v: want ErrDeadlineExceeded, context.DeadlineExceeded and Timeout()", err)
-	}
-}
-
-func TestDialCancelled(t *testing.T) {
-	silentNet(t)
-	for _, peer := range []string{silent4, silentPublic6} {
-		before := runtime.NumGoroutine()
-		ctx, cancel := context.WithCancel(context.Background())
-		d := sctpnet.Dialer{Control: func(_, _ string, _ syscall.RawConn) error {
-			time.AfterFunc(50*time.Millisecond, cancel)
-			return nil
-		}}
-		took, err := dialFails(t, func() (net.Conn, error) { return d.DialContext(ctx, "sctp", joinPort(peer, 9)) })
-		if !errors.Is(err, context.Canceled) {
-			t.Errorf("%v, want Canceled", err)
-		}
-		if took > 50*time.Millisecond+atOnce {
-			t.Errorf("took %v", took)
-		}
-		leavesNothing(t, before, peer)
-	}
-}
-
-// TestDialContextEndsLater checks that the context has no hold on what it has
-// helped to dial.
-func TestDialContextEndsLater(t *testing.T) {
-	ln := listen(t, "sctp", "127.0.0.1:0")
-	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
-	c, err := new(sctpnet.Dialer).DialContext(ctx, "sctp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	cancel()
-	echo(t, c, accept(t, ln))
-}
-
-// echo checks that bytes go both ways.
-func echo(t testing.TB, c, s net.Conn) {
-	t.Helper()
-	watchdog(t, func() {
-		b := make([]byte, 100)
-		for _, way := range [][2]net.Conn{{c, s}, {s, c}} {
-			if _, err := way[0].Write([]byte("hello")); err != nil {
-				t.Fatal(err)
-			}
-			if n, err := way[1].Read(b); err != nil || string(b[:n]) != "hello" {
-				t.Fatalf("read %q, %v", b[:n], err)
-			}
-		}
-	})
-}
-
-func TestDialFailsAtOnce(t *testing.T) {
-	cancelled, cancel := context.WithCancel(context.Background())
-	cancel()
-	expired, cancel := context.WithTimeout(context.Background(), -time.Second)
-	defer cancel()
-	for _, tt := range []struct {
-		name string
-		d    sctpnet.Dialer
-		ctx  context.Context
-	}{
-		{name: "cancelled", ctx: cancelled},
-		{name: "expired", ctx: expired},
-		{name: "negative timeout", d: sctpnet.Dialer{Timeout: -time.Second}},
-		{name: "past deadline", d: sctpnet.Dialer{Deadline: time.Now().Add(-time.Hour)}},
-		{name: "ancient deadline", d: sctpnet.Dialer{Deadline: time.Unix(1, 0)}},
-	} {
-		for _, host := range []string{"192.0.2.1", "host.invalid", "127.0.0.1/127.0.0.2", ""} {
-			t.Run(tt.name+"/"+host, func(t *testing.T) {
-				if tt.ctx == nil {
-					tt.ctx = context.Background()
-				}
-				d := tt.d
-				d.Control = func(_, _ string, _ syscall.RawConn) error {
-					t.Error("a socket was made")
-					return nil
-				}
-				took, err := dialFails(t, func() (net.Conn, error) { return d.DialContext(tt.ctx, "sctp", host+":9") })
-				if tt.ctx == cancelled {
-					if !errors.Is(err, context.Canceled) {
-						t.Errorf("%v, want Canceled", err)
-					}
-				} else {
-					wantTimeout(t, err)
-				}
-				if took > atOnce {
-					t.Errorf("took %v", took)
-				}
-			})
-		}
-	}
-}
 
 // TestDialTriesAddresses dials a name of which only the last address has a
 // listener. What is tried before it must not cost the 3 s that the kernel waits
@@ -274,7 +85,7 @@ func TestDialTriesAddresses(t *testing.T) {
 			}
 			echo(t, c, accept(t, ln))
 			for _, a := range tt.tries[:len(tt.tries)-1] {
-				leavesNothing(t, before, a+" ")
+				leavesNothing(t, "sctp", before, a+" ")
 			}
 		})
 	}
@@ -284,7 +95,7 @@ func TestDialTriesAddresses(t *testing.T) {
 func TestDialNoAddressAnswers(t *testing.T) {
 	silentNet(t)
 	const name = "peer.example."
-	p := unusedPort(t)
+	p := unusedPort(t, "sctp")
 	for _, delay := range []time.Duration{0, -1} {
 		d := sctpnet.Dialer{
 			FallbackDelay: delay,
@@ -319,7 +130,7 @@ func TestDialRaceEnds(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, want Canceled", err)
 	}
-	leavesNothing(t, before, "198.51.100.")
+	leavesNothing(t, "sctp", before, "198.51.100.")
 }
 
 // TestDialRaceHasOneWinner has two attempts succeed at the same time: one of
@@ -393,76 +204,6 @@ func TestDialList(t *testing.T) {
 	}
 }
 
-func TestDialLocalAddr(t *testing.T) {
-	ln := listen(t, "sctp", "127.0.0.1:0")
-	free := unusedPort(t)
-	for _, tt := range []struct {
-		name  string
-		local net.Addr
-		want  string // of LocalAddr, without the port
-		port  int
-	}{
-		{"nil", nil, "127.0.0.1", 0},
-		{"typed nil", (*sctpnet.Addr)(nil), "127.0.0.1", 0},
-		{"nothing", &sctpnet.Addr{}, "127.0.0.1", 0},
-		{"port only", &sctpnet.Addr{Port: free}, "127.0.0.1", free},
-		{"wildcard", addr(free, "0.0.0.0"), "127.0.0.1", free},
-		{"one address", addr(0, "127.0.0.2"), "127.0.0.2", 0},
-		{"address and port", addr(free, "127.0.0.2"), "127.0.0.2", free},
-		{"two addresses", addr(0, "127.0.0.2", "127.0.0.3"), "127.0.0.2/127.0.0.3", 0},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			c := dial(t, &sctpnet.Dialer{LocalAddr: tt.local}, "sctp", ln.Addr().String())
-			s := accept(t, ln)
-			p := tt.port
-			if p == 0 {
-				p = port(c.LocalAddr())
-			}
-			want := fmt.Sprintf("%s:%d", tt.want, p)
-			if got := c.LocalAddr().String(); got != want || p == 0 {
-				t.Errorf("LocalAddr is %s, want %s", got, want)
-			}
-			if port(s.RemoteAddr()) != p {
-				t.Errorf("the peer's RemoteAddr is %s, want port %d", s.RemoteAddr(), p)
-			}
-			if strings.Contains(tt.want, "/") && s.RemoteAddr().String() != want {
-				t.Errorf("the peer's RemoteAddr is %s, want %s", s.RemoteAddr(), want)
-			}
-			c.Abort() // the port is free at once
-		})
-	}
-}
-
-func TestDialLocalAddrUnfit(t *testing.T) {
-	for _, tt := range []struct {
-		name, network string
-		local         net.Addr
-	}{
-		{"other type", "sctp", &net.TCPAddr{IP: net.IPv4zero}},
-		{"IPv6 on sctp4", "sctp4", addr(0, "::1")},
-		{"IPv4 on sctp6", "sctp6", addr(0, "127.0.0.1")},
-		{"other family than the peer's", "sctp", addr(0, "::1")},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			d := sctpnet.Dialer{LocalAddr: tt.local}
-			_, err := dialFails(t, func() (net.Conn, error) { return d.Dial(tt.network, "127.0.0.1:9") })
-			var aerr *net.AddrError
-			if !errors.As(err, &aerr) {
-				t.Errorf("%v, want an AddrError", err)
-			}
-		})
-	}
-}
-
-func TestDialLocalAddrInUse(t *testing.T) {
-	ln := listen(t, "sctp", "127.0.0.1:0")
-	d := sctpnet.Dialer{LocalAddr: ln.Addr()}
-	_, err := dialFails(t, func() (net.Conn, error) { return d.Dial("sctp", ln.Addr().String()) })
-	if !errors.Is(err, syscall.EADDRINUSE) {
-		t.Errorf("%v, want EADDRINUSE", err)
-	}
-}
-
 // TestDialAgain dials from a port whose earlier association was over before it was
 // accepted, and is not closed yet. The kernel answers for that one, with a cookie
 // that nobody knows when it is closed, and a handshake that goes on with that
@@ -473,7 +214,7 @@ func TestDialAgain(t *testing.T) {
 	accept(t, ln)
 	d := sctpnet.Dialer{LocalAddr: local.LocalAddr(), Timeout: 20 * time.Second * conformance.Slowness}
 	local.Close()
-	eventually(t, "the port is free", func() bool { return !alive(t, port(d.LocalAddr)) })
+	conformance.WaitFor(t, "the port to be free", func() bool { return !alive(t, port(d.LocalAddr)) })
 
 	dial(t, &d, "sctp4", ln.Addr().String()).Close()
 	old := accept(t, ln)
@@ -533,29 +274,6 @@ func TestDialControl(t *testing.T) {
 		if calls != 2 {
 			t.Errorf("ControlContext was called %d times", calls-1)
 		}
-	}
-}
-
-// TestDialWildcard dials what a listener on any address says of itself.
-func TestDialWildcard(t *testing.T) {
-	for _, tt := range []struct{ listenOn, listen, network, address string }{
-		{"sctp", ":0", "sctp", ":%d"},
-		{"sctp", ":0", "sctp", "0.0.0.0:%d"},
-		{"sctp", ":0", "sctp", "[::]:%d"},
-		{"sctp", ":0", "sctp4", ":%d"},
-		{"sctp", ":0", "sctp6", "[::]:%d"},
-		{"sctp4", "0.0.0.0:0", "sctp", "[::]:%d"},
-		{"sctp6", "[::]:0", "sctp", ":%d"},
-		{"sctp", "[::]:0", "tcp", ":%d"},
-	} {
-		t.Run(tt.listenOn+" "+tt.listen+" "+tt.network+" "+tt.address, func(t *testing.T) {
-			ln := listen(t, tt.listenOn, tt.listen)
-			c := dial(t, nil, tt.network, fmt.Sprintf(tt.address, port(ln.Addr())))
-			if a := c.RemoteAddr().(*sctpnet.Addr); len(a.IPAddrs) != 1 || !a.IPAddrs[0].IP.IsLoopback() {
-				t.Errorf("RemoteAddr is %s, want the loopback address", a)
-			}
-			echo(t, c, accept(t, ln))
-		})
 	}
 }
 

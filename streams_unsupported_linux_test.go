@@ -110,3 +110,43 @@ func TestResetAsked(t *testing.T) {
 		wantBytes(t, c, []byte("answer"))
 	})
 }
+
+// TestDefaultScheduler checks that streams in use take turns, unless another
+// scheduler was asked for.
+func TestDefaultScheduler(t *testing.T) {
+	needSCTP(t)
+	for _, tt := range []struct {
+		config        sctpnet.Config
+		set           bool // to first come, while running
+		before, after sctpnet.Scheduler
+	}{
+		{sctpnet.Config{}, false, sctpnet.SchedulerFirstCome, sctpnet.SchedulerRoundRobin},
+		{sctpnet.Config{}, true, sctpnet.SchedulerFirstCome, sctpnet.SchedulerFirstCome},
+		{sctpnet.Config{KernelDefaults: true}, false, sctpnet.SchedulerFirstCome, sctpnet.SchedulerFirstCome},
+		{sctpnet.Config{Scheduler: sctpnet.SchedulerPriority}, false, sctpnet.SchedulerPriority, sctpnet.SchedulerPriority},
+	} {
+		ln, err := (&sctpnet.ListenConfig{Config: tt.config}).Listen(context.Background(), "sctp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		client := dial(t, &sctpnet.Dialer{Config: tt.config}, "sctp4", ln.Addr().String())
+		server := accept(t, ln)
+		for _, c := range []*sctpnet.Conn{client, server} {
+			if tt.set {
+				if err := c.SetScheduler(sctpnet.SchedulerFirstCome); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if s, err := c.Scheduler(); s != tt.before || err != nil {
+				t.Errorf("%+v: scheduler is %v, %v before streams are in use; want %v", tt.config.Scheduler, s, err, tt.before)
+			}
+			if _, err := c.OpenStream(); err != nil {
+				t.Fatal(err)
+			}
+			if s, err := c.Scheduler(); s != tt.after || err != nil {
+				t.Errorf("%+v: scheduler is %v, %v with streams in use; want %v", tt.config.Scheduler, s, err, tt.after)
+			}
+		}
+	}
+}

@@ -31,21 +31,23 @@ func (a *assoc) Send(p []byte, size int, m engine.Message) (int, error) {
 func (a *assoc) send(p []byte, size int, m engine.Message, owner, spare bool) (n int, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for a.sending {
+	for {
 		if err := a.canSend(owner); err != nil {
 			return 0, err
 		}
+		if !a.sending {
+			break
+		}
 		a.writable.Wait()
 	}
+	// From here on Take finds out what has become of this call. One that it turned
+	// away above must not make it forget that another was cut short.
 	a.sending = true
 	defer func() {
 		a.partialSend = err == engine.ErrTaken && n > 0
 		a.sending = false
 		a.writable.Broadcast()
 	}()
-	if err := a.canSend(owner); err != nil {
-		return 0, err
-	}
 	if len(p) == 0 {
 		return 0, nil
 	}

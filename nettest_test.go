@@ -7,7 +7,6 @@ import (
 	"github.com/sctpnet/sctpnet"
 	"github.com/sctpnet/sctpnet/internal/conformance"
 	"golang.org/x/net/nettest"
-	"golang.org/x/sys/unix"
 )
 
 // kinds are the kinds of association that every net.Conn must be over.
@@ -19,11 +18,14 @@ var kinds = []struct {
 	{name: "sctp4", network: "sctp4", server: "127.0.0.1:0"},
 	{name: "sctp6", network: "sctp6", server: "[::1]:0"},
 	{name: "multihomed", network: "sctp", server: "127.0.0.1/127.0.0.2:0", client: addr(0, "127.0.0.1", "127.0.0.2")},
+	{name: "sctp4+udp", network: "sctp4+udp", server: "127.0.0.1:0"},
+	{name: "sctp6+udp", network: "sctp6+udp", server: "[::1]:0"},
+	{name: "sctp+udp", network: "sctp+udp", server: ":0"},
 }
 
 // makePipe returns a function that makes pairs of one kind.
 func makePipe(t *testing.T, network, server string, client net.Addr) nettest.MakePipe {
-	needSCTP(t)
+	needNetwork(t, network)
 	return func() (c1, c2 net.Conn, stop func(), err error) {
 		ln, err := sctpnet.Listen(network, server)
 		if err != nil {
@@ -70,6 +72,6 @@ func sendBuffer(t *testing.T, mp nettest.MakePipe) []int {
 		t.Fatal(err)
 	}
 	defer stop()
-	n := getsockopt(t, c.(*sctpnet.Conn), unix.SOL_SOCKET, unix.SO_SNDBUF)
+	n := c.(*sctpnet.Conn).MaxMessageSize()
 	return []int{n - 1, n, n + 1}
 }

@@ -20,11 +20,21 @@ import (
 )
 
 // pipeOf makes an association with itself that has n streams each way.
-func pipeOf(t testing.TB, n int) (client, server *sctpnet.Conn) {
+func pipeOf(t testing.TB, network string, n int) (client, server *sctpnet.Conn) {
 	t.Helper()
-	ln := listen(t, "sctp4", "127.0.0.1:0")
-	d := &sctpnet.Dialer{Config: sctpnet.Config{OutStreams: n, MaxInStreams: n}}
-	client = dial(t, d, "sctp4", ln.Addr().String())
+	return pipeWith(t, network, sctpnet.Config{OutStreams: n, MaxInStreams: n})
+}
+
+// pipeWith makes an association with itself, both ends of which have a Config.
+func pipeWith(t testing.TB, network string, config sctpnet.Config) (client, server *sctpnet.Conn) {
+	t.Helper()
+	needNetwork(t, network)
+	ln, err := (&sctpnet.ListenConfig{Config: config}).Listen(t.Context(), network, "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	client = dial(t, &sctpnet.Dialer{Config: config}, network, ln.Addr().String())
 	return client, accept(t, ln)
 }
 
@@ -94,16 +104,18 @@ var messengers = []struct {
 	}},
 }
 
-// onMessengers runs a test on every kind of messenger. c is the association
+// onMessengers runs a test on every kind of messenger of each engine. c is the association
 // that m1 is or is of.
-func onMessengers(t *testing.T, f func(t *testing.T, c *sctpnet.Conn, m1, m2 messenger)) {
-	for _, m := range messengers {
-		t.Run(m.name, func(t *testing.T) {
-			c1, c2 := pipe(t, "sctp4", "127.0.0.1:0")
-			m1, m2 := m.make(t, c1, c2)
-			watchdog(t, func() { f(t, c1, m1, m2) })
-		})
-	}
+func onMessengers(t *testing.T, f func(t *testing.T, network string, c *sctpnet.Conn, m1, m2 messenger)) {
+	eachEngine(t, func(t *testing.T, network string) {
+		for _, m := range messengers {
+			t.Run(m.name, func(t *testing.T) {
+				c1, c2 := pipe(t, network, "127.0.0.1:0")
+				m1, m2 := m.make(t, c1, c2)
+				watchdog(t, func() { f(t, network, c1, m1, m2) })
+			})
+		}
+	})
 }
 
 // ballast is more than the buffers on the way hold, and does not repeat.
@@ -261,8 +273,8 @@ func (f *flow) takeMsg(b []byte, more bool) error {
 
 // streamPipe returns a function that makes pairs of streams. All are of one
 // association, which lives until the test ends.
-func streamPipe(t *testing.T) nettest.MakePipe {
-	client, server := pipe(t, "sctp4", "127.0.0.1:0")
+func streamPipe(t *testing.T, network string) nettest.MakePipe {
+	client, server := pipe(t, network, "127.0.0.1:0")
 	return func() (c1, c2 net.Conn, stop func(), err error) {
 		s1, s2, err := openStream(client, server)
 		if err != nil {
@@ -273,56 +285,62 @@ func streamPipe(t *testing.T) nettest.MakePipe {
 }
 
 func TestStreamNettest(t *testing.T) {
-	mp := streamPipe(t)
-	for _, name := range []string{"one", "two", "three"} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			nettest.TestConn(t, mp)
-		})
-	}
+	eachEngine(t, func(t *testing.T, network string) {
+		mp := streamPipe(t, network)
+		for _, name := range []string{"one", "two", "three"} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				nettest.TestConn(t, mp)
+			})
+		}
+	})
 }
 
 func TestStreamConformance(t *testing.T) {
-	conformance.TestConn(t, streamPipe(t))
+	eachEngine(t, func(t *testing.T, network string) {
+		conformance.TestConn(t, streamPipe(t, network))
+	})
 }
 
 func TestStreamBasics(t *testing.T) {
-	client, server := pipe(t, "sctp4", "127.0.0.1:0")
-	watchdog(t, func() {
-		s, err := client.OpenStream()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if s.ID() == 0 || s.ID()%2 != 0 {
-			t.Errorf("the dialling side opened stream %d", s.ID())
-		}
-		if _, err := s.WriteMsg([]byte("hello"), sctpnet.MsgInfo{PPID: 46}); err != nil {
-			t.Fatal(err)
-		}
-		r, err := server.AcceptStream(context.Background())
-		if err != nil {
-			t.Fatal(err)
-		}
-		buf := make([]byte, 100)
-		n, info, err := r.ReadMsg(buf)
-		if err != nil || string(buf[:n]) != "hello" || info.PPID != 46 || info.Stream != s.ID() || r.ID() != s.ID() {
-			t.Fatalf("read %q, %+v, %v", buf[:n], info, err)
-		}
-		// Half-close, and an answer.
-		if err := s.CloseWrite(); err != nil {
-			t.Fatal(err)
-		}
-		if n, err := r.Read(buf); err == nil {
-			t.Fatalf("read %d bytes after CloseWrite", n)
-		}
-		if _, err := r.Write([]byte("answer")); err != nil {
-			t.Fatal(err)
-		}
-		r.Close()
-		var all bytes.Buffer
-		if _, err := all.ReadFrom(s); err != nil || all.String() != "answer" {
-			t.Fatalf("read %q, %v", all.String(), err)
-		}
-		s.Close()
+	eachEngine(t, func(t *testing.T, network string) {
+		client, server := pipe(t, network, "127.0.0.1:0")
+		watchdog(t, func() {
+			s, err := client.OpenStream()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.ID() == 0 || s.ID()%2 != 0 {
+				t.Errorf("the dialling side opened stream %d", s.ID())
+			}
+			if _, err := s.WriteMsg([]byte("hello"), sctpnet.MsgInfo{PPID: 46}); err != nil {
+				t.Fatal(err)
+			}
+			r, err := server.AcceptStream(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			buf := make([]byte, 100)
+			n, info, err := r.ReadMsg(buf)
+			if err != nil || string(buf[:n]) != "hello" || info.PPID != 46 || info.Stream != s.ID() || r.ID() != s.ID() {
+				t.Fatalf("read %q, %+v, %v", buf[:n], info, err)
+			}
+			// Half-close, and an answer.
+			if err := s.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := r.Read(buf); err == nil {
+				t.Fatalf("read %d bytes after CloseWrite", n)
+			}
+			if _, err := r.Write([]byte("answer")); err != nil {
+				t.Fatal(err)
+			}
+			r.Close()
+			var all bytes.Buffer
+			if _, err := all.ReadFrom(s); err != nil || all.String() != "answer" {
+				t.Fatalf("read %q, %v", all.String(), err)
+			}
+			s.Close()
+		})
 	})
 }

@@ -29,25 +29,27 @@ var orderTests = []struct {
 // TestOrder checks that each stream's messages arrive in the order in which
 // they were sent, and unchanged, when those of many streams are mixed.
 func TestOrder(t *testing.T) {
-	for _, n := range []int{10, 1000} {
-		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			for i, tt := range orderTests {
-				t.Run(tt.name, func(t *testing.T) {
-					from, to := pipeOf(t, n)
-					if i%2 != 0 {
-						from, to = to, from
-					}
-					count := 5000 / n / min(conformance.Slowness, 5)
-					watchdog(t, func() {
-						together(t, []*sctpnet.Conn{from, to},
-							func() error { return tt.send(from, n, count) },
-							func() error { return tt.receive(to, n, count) },
-						)
+	eachEngine(t, func(t *testing.T, network string) {
+		for _, n := range []int{10, 1000} {
+			t.Run(fmt.Sprint(n), func(t *testing.T) {
+				for i, tt := range orderTests {
+					t.Run(tt.name, func(t *testing.T) {
+						from, to := pipeOf(t, network, n)
+						if i%2 != 0 {
+							from, to = to, from
+						}
+						count := 5000 / n / min(conformance.Slowness, 5)
+						watchdog(t, func() {
+							together(t, []*sctpnet.Conn{from, to},
+								func() error { return tt.send(from, n, count) },
+								func() error { return tt.receive(to, n, count) },
+							)
+						})
 					})
-				})
-			}
-		})
-	}
+				}
+			})
+		}
+	})
 }
 
 // streamRange calls f with each of n streams at the same time, and returns

@@ -18,7 +18,7 @@ func TestMessageBoundaries(t *testing.T) {
 	sizes := []int{1, 2, 100, 1452, 4096, 16 << 10, 65535, 65536, 65537, 100_000, 200_000, 200 << 10, 3, 1}
 	for _, size := range []int{1, 7, 1000, 64 << 10, 200 << 10, 1 << 20} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
-			onMessengers(t, func(t *testing.T, _ *sctpnet.Conn, m1, m2 messenger) {
+			onMessengers(t, func(t *testing.T, _ string, _ *sctpnet.Conn, m1, m2 messenger) {
 				var msgs [][]byte
 				for i, n := range sizes {
 					if n/size < 5000/conformance.Slowness { // or it takes too long
@@ -57,7 +57,7 @@ func TestMessageBoundaries(t *testing.T) {
 
 // TestReadMsgAndRead mixes the ways to read.
 func TestReadMsgAndRead(t *testing.T) {
-	onMessengers(t, func(t *testing.T, _ *sctpnet.Conn, m1, m2 messenger) {
+	onMessengers(t, func(t *testing.T, _ string, _ *sctpnet.Conn, m1, m2 messenger) {
 		write(t, m1, "abcdef")
 		write(t, m1, "gh")
 		buf := make([]byte, 2)
@@ -85,7 +85,7 @@ func TestReadMsgAndRead(t *testing.T) {
 
 // TestMsgInfo checks what comes with a message.
 func TestMsgInfo(t *testing.T) {
-	onMessengers(t, func(t *testing.T, _ *sctpnet.Conn, m1, m2 messenger) {
+	onMessengers(t, func(t *testing.T, network string, _ *sctpnet.Conn, m1, m2 messenger) {
 		type msg struct {
 			stream    uint16
 			ppid      uint32
@@ -113,7 +113,10 @@ func TestMsgInfo(t *testing.T) {
 			// ignores the number.
 			info := sctpnet.MsgInfo{
 				Stream: m.stream, PPID: m.ppid, Unordered: m.unordered,
-				TTL: time.Hour, Context: 9, SSN: 9, TSN: 9, More: true,
+				Context: 9, SSN: 9, TSN: 9, More: true,
+			}
+			if !overUDP(network) { // which has no TTL
+				info.TTL = time.Hour
 			}
 			if _, err := m1.WriteMsg([]byte{byte(i)}, info); err != nil {
 				t.Fatal(err)
@@ -147,26 +150,28 @@ func TestMsgInfo(t *testing.T) {
 
 // TestWriteStream checks that the stream's number arrives.
 func TestWriteStream(t *testing.T) {
-	c, s := pipe(t, "sctp4", "127.0.0.1:0")
-	out, in := c.NumStreams()
-	if sout, sin := s.NumStreams(); sout != in || sin != out {
-		t.Errorf("one side has %d and %d streams, the other %d and %d", out, in, sout, sin)
-	}
-	watchdog(t, func() {
-		for id := range out {
-			if n, err := c.WriteStream([]byte("ab"), id); n != 2 || err != nil {
-				t.Fatalf("stream %d: %d, %v", id, n, err)
-			}
-			for _, want := range "ab" { // also of the rest of a message
-				var b [1]byte
-				if n, got, err := s.ReadStream(b[:]); n != 1 || b[0] != byte(want) || got != id || err != nil {
-					t.Fatalf("stream %d: read %q on %d, %v", id, b[:n], got, err)
+	eachEngine(t, func(t *testing.T, network string) {
+		c, s := pipe(t, network, "127.0.0.1:0")
+		out, in := c.NumStreams()
+		if sout, sin := s.NumStreams(); sout != in || sin != out {
+			t.Errorf("one side has %d and %d streams, the other %d and %d", out, in, sout, sin)
+		}
+		watchdog(t, func() {
+			for id := range out {
+				if n, err := c.WriteStream([]byte("ab"), id); n != 2 || err != nil {
+					t.Fatalf("stream %d: %d, %v", id, n, err)
+				}
+				for _, want := range "ab" { // also of the rest of a message
+					var b [1]byte
+					if n, got, err := s.ReadStream(b[:]); n != 1 || b[0] != byte(want) || got != id || err != nil {
+						t.Fatalf("stream %d: read %q on %d, %v", id, b[:n], got, err)
+					}
 				}
 			}
-		}
-		c.Close()
-		if n, _, err := s.ReadStream(make([]byte, 1)); n != 0 || err != io.EOF {
-			t.Errorf("read %d, %v; want EOF", n, err)
-		}
+			c.Close()
+			if n, _, err := s.ReadStream(make([]byte, 1)); n != 0 || err != io.EOF {
+				t.Errorf("read %d, %v; want EOF", n, err)
+			}
+		})
 	})
 }

@@ -114,7 +114,7 @@ func TestStreamCosts(t *testing.T) {
 	if conformance.Slowness > 1 {
 		t.Skip("the race detector allocates")
 	}
-	onMessengers(t, func(t *testing.T, _ *sctpnet.Conn, m1, m2 messenger) {
+	onMessengers(t, func(t *testing.T, _ string, _ *sctpnet.Conn, m1, m2 messenger) {
 		for name, send := range map[string]func(){
 			"WriteMsg and ReadMsg": sendMsg(t, m1, m2),
 			"Write and Read":       sendBytes(t, m1, m2),

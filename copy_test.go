@@ -22,19 +22,22 @@ type copier interface {
 	ReadMsg([]byte) (int, sctpnet.MsgInfo, error)
 }
 
-// copiers runs a test with an association and with a stream of one.
-func copiers(t *testing.T, f func(t *testing.T, c, s copier)) {
-	t.Run("Conn", func(t *testing.T) {
-		watchdog(t, func() {
-			c, s := pipe(t, "sctp", "127.0.0.1:0")
-			f(t, c, s)
+// copiers runs a test with an association and with a stream of one, of each
+// engine.
+func copiers(t *testing.T, f func(t *testing.T, network string, c, s copier)) {
+	eachEngine(t, func(t *testing.T, network string) {
+		t.Run("Conn", func(t *testing.T) {
+			watchdog(t, func() {
+				c, s := pipe(t, network, "127.0.0.1:0")
+				f(t, network, c, s)
+			})
 		})
-	})
-	t.Run("Stream", func(t *testing.T) {
-		watchdog(t, func() {
-			c, s := pipe(t, "sctp", "127.0.0.1:0")
-			c1, s1 := streamPair(t, c, s)
-			f(t, c1, s1)
+		t.Run("Stream", func(t *testing.T) {
+			watchdog(t, func() {
+				c, s := pipe(t, network, "127.0.0.1:0")
+				c1, s1 := streamPair(t, c, s)
+				f(t, network, c1, s1)
+			})
 		})
 	})
 }
@@ -42,8 +45,8 @@ func copiers(t *testing.T, f func(t *testing.T, c, s copier)) {
 // TestCopy copies from a reader to a Conn, on from that to another one, and from
 // there to a writer.
 func TestCopy(t *testing.T) {
-	copiers(t, func(t *testing.T, c1, s1 copier) {
-		c2, s2 := pipe(t, "sctp", "127.0.0.1:0")
+	copiers(t, func(t *testing.T, network string, c1, s1 copier) {
+		c2, s2 := pipe(t, network, "127.0.0.1:0")
 		want := ballast()[:3_000_000]
 		together(t, nil,
 			func() error {
@@ -74,7 +77,7 @@ func TestCopy(t *testing.T) {
 
 // TestReadFrom checks that what is read is written at once, a message each.
 func TestReadFrom(t *testing.T) {
-	copiers(t, func(t *testing.T, c, s copier) {
+	copiers(t, func(t *testing.T, _ string, c, s copier) {
 		r, w := io.Pipe()
 		done := make(chan error, 1)
 		go func() {
@@ -97,9 +100,9 @@ func TestReadFrom(t *testing.T) {
 }
 
 func TestWriteTo(t *testing.T) {
-	copiers(t, func(t *testing.T, c, s copier) {
+	copiers(t, func(t *testing.T, _ string, c, s copier) {
 		write(t, c, "hello")
-		s.SetReadDeadline(time.Now().Add(100 * ms))
+		s.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 		var got bytes.Buffer
 		n, err := s.WriteTo(&got)
 		if n != 5 || got.String() != "hello" {
@@ -125,7 +128,7 @@ func TestWriteBuffers(t *testing.T) {
 		{"large ones", []int{150_000, 7}, []int{64 << 10, 64 << 10, 150_000 - 128<<10, 7}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			copiers(t, func(t *testing.T, c, s copier) {
+			copiers(t, func(t *testing.T, _ string, c, s copier) {
 				var v net.Buffers
 				var want []byte
 				for i, size := range tt.sizes {
@@ -160,9 +163,9 @@ func TestWriteBuffers(t *testing.T) {
 
 // TestWriteBuffersError checks what is left after a Write that was cut short.
 func TestWriteBuffersError(t *testing.T) {
-	copiers(t, func(t *testing.T, c, s copier) {
+	copiers(t, func(t *testing.T, _ string, c, s copier) {
 		v := net.Buffers{ballast()[:10], ballast()[10:20], ballast()[20:8_000_000]}
-		c.SetWriteDeadline(time.Now().Add(100 * ms))
+		c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
 		n, err := c.WriteBuffers(&v)
 		wantError(t, "WriteBuffers", err, os.ErrDeadlineExceeded)
 		if n <= 20 || len(v) != 1 || len(v[0]) != 8_000_000-int(n) {

@@ -1,0 +1,95 @@
+package sctpnet_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sctpnet/sctpnet"
+	_ "github.com/sctpnet/sctpnet/udpencap"
+)
+
+// engines has one network of each engine.
+var engines = []string{"sctp4", "sctp4+udp"}
+
+// eachEngine runs a test on each engine, as a subtest with the network's name.
+func eachEngine(t *testing.T, f func(t *testing.T, network string)) {
+	for _, network := range engines {
+		t.Run(network, func(t *testing.T) {
+			needNetwork(t, network)
+			f(t, network)
+		})
+	}
+}
+
+// needNetwork is needSCTP for a network that the kernel serves.
+func needNetwork(t testing.TB, network string) {
+	t.Helper()
+	if !overUDP(network) {
+		needSCTP(t)
+	}
+}
+
+// overUDP reports whether SCTP over UDP serves a network.
+func overUDP(network string) bool { return strings.HasSuffix(network, "+udp") }
+
+// ofEngine is the network of a family, like "sctp6", of the engine that serves
+// network.
+func ofEngine(network, family string) string {
+	if overUDP(network) {
+		return family + "+udp"
+	}
+	return family
+}
+
+// onlyTo is what a dial to a port is told so that it asks nobody else: over UDP it
+// asks at the UDP port 9899, too, which may be anybody's.
+func onlyTo(network string, port int) sctpnet.Config {
+	if !overUDP(network) {
+		return sctpnet.Config{}
+	}
+	return sctpnet.Config{PathParams: sctpnet.PathParams{UDPPort: port}}
+}
+
+// lacks is what an engine cannot do. It then says so by errors.ErrUnsupported.
+var lacks = map[string][]string{
+	"sctp4":     {},
+	"sctp4+udp": {"multi-homing", "TTL"},
+}
+
+// lacking reports whether an engine cannot do something. If so, try must say so.
+func lacking(t testing.TB, network, feature string, try func() error) bool {
+	t.Helper()
+	if !slices.Contains(lacks[ofEngine(network, "sctp4")], feature) {
+		return false
+	}
+	if err := try(); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("%s over %s: %v, want ErrUnsupported", feature, network, err)
+	}
+	return true
+}
+
+// noList is lacking of an address that is a list, as multi-homing has them.
+func noList(t testing.TB, network, address string) bool {
+	t.Helper()
+	return strings.Contains(address, "/") && lacking(t, network, "multi-homing", func() error {
+		_, err := sctpnet.Listen(network, address)
+		return err
+	})
+}
+
+// dialContext adapts a DialContext to callers that ask for "tcp", as
+// http.Transport does. That means the kernel's SCTP by itself.
+func dialContext(network string, dial dialFunc) dialFunc {
+	if !overUDP(network) {
+		return dial
+	}
+	return func(ctx context.Context, _, address string) (net.Conn, error) {
+		return dial(ctx, network, address)
+	}
+}
+
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)

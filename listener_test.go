@@ -1,0 +1,340 @@
+package sctpnet_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/conformance"
+)
+
+// wantListenerError checks that err has the shape of package net's.
+func wantListenerError(t *testing.T, network string, ln net.Listener, op string, err, cause error) {
+	t.Helper()
+	e, ok := err.(*net.OpError)
+	if !ok {
+		t.Errorf("%s: error is %T (%v), want a *net.OpError", op, err, err)
+		return
+	}
+	if e.Op != op || e.Net != network || e.Source != nil || e.Addr != ln.Addr() {
+		t.Errorf("%s: error is %#v", op, e)
+	}
+	if !errors.Is(err, cause) {
+		t.Errorf("%s: error is %v, want %v", op, err, cause)
+	}
+}
+
+func TestAcceptDeadline(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		ln := listen(t, network, "127.0.0.1:0")
+		watchdog(t, func() {
+			wantExceeded := func() {
+				t.Helper()
+				c, err := ln.Accept()
+				if c != nil {
+					t.Errorf("Accept returned %v with an error", c)
+				}
+				wantListenerError(t, network, ln, "accept", err, os.ErrDeadlineExceeded)
+				var nerr net.Error
+				if !errors.As(err, &nerr) || !nerr.Timeout() {
+					t.Errorf("%v: Timeout() is false", err)
+				}
+			}
+			// In the past, even if one could be accepted.
+			c := dial(t, nil, network, ln.Addr().String())
+			ln.SetDeadline(time.Unix(1, 0))
+			wantExceeded()
+			wantExceeded()
+			ln.SetDeadline(time.Time{})
+			echo(t, c, accept(t, ln))
+
+			// In the future.
+			start := time.Now()
+			ln.SetDeadline(start.Add(20 * time.Millisecond))
+			wantExceeded()
+			if took := time.Since(start); took < 20*time.Millisecond || took > 20*time.Millisecond+atOnce {
+				t.Errorf("Accept took %v", took)
+			}
+
+			// Moved while Accept waits.
+			ln.SetDeadline(start.Add(time.Hour))
+			time.AfterFunc(20*time.Millisecond, func() { ln.SetDeadline(time.Unix(1, 0)) })
+			wantExceeded()
+		})
+	})
+}
+
+func TestListenerClose(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		ln := listen(t, network, "127.0.0.1:0")
+		a := ln.Addr()
+		s := a.String()
+		watchdog(t, func() {
+			errs := make(chan error)
+			for range 2 {
+				go func() {
+					_, err := ln.Accept()
+					errs <- err
+				}()
+			}
+			time.Sleep(10 * time.Millisecond) // for one of them to wait, or both
+			if err := ln.Close(); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+			for range 2 {
+				wantListenerError(t, network, ln, "accept", <-errs, net.ErrClosed)
+			}
+			_, err := ln.Accept()
+			wantListenerError(t, network, ln, "accept", err, net.ErrClosed)
+			wantListenerError(t, network, ln, "close", ln.Close(), net.ErrClosed)
+			wantListenerError(t, network, ln, "set", ln.SetDeadline(time.Now()), net.ErrClosed)
+		})
+		if ln.Addr() != a || a.String() != s {
+			t.Errorf("Addr is %v after Close, was %s", ln.Addr(), s)
+		}
+		d := &sctpnet.Dialer{Config: onlyTo(network, port(a))}
+		if _, err := d.Dial(network, s); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("dialling a closed listener: %v", err)
+		}
+	})
+}
+
+// TestListenWildcard checks that listening on any address is said in one, and
+// that an association has a specific one.
+func TestListenWildcard(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		for _, tt := range []struct{ network, address, want, dial, local string }{
+			{"sctp", ":0", "[::]:%d", "127.0.0.1:%d", "127.0.0.1:%d"},
+			{"sctp", "", "[::]:%d", "[::1]:%d", "[::1]:%d"},
+			{"sctp", "[::]:0", "[::]:%d", "127.0.0.1:%d", "127.0.0.1:%d"},
+			{"sctp", "0.0.0.0:0", "[::]:%d", "127.0.0.1:%d", "127.0.0.1:%d"}, // as TCP in package net
+			{"sctp4", ":0", "0.0.0.0:%d", "127.0.0.1:%d", "127.0.0.1:%d"},
+			{"sctp6", ":0", "[::]:%d", "[::1]:%d", "[::1]:%d"},
+		} {
+			t.Run(tt.network+" "+tt.address, func(t *testing.T) {
+				ln := listen(t, ofEngine(network, tt.network), tt.address)
+				p := port(ln.Addr())
+				if got, want := ln.Addr().String(), fmt.Sprintf(tt.want, p); got != want || p == 0 {
+					t.Errorf("Addr is %s, want %s", got, want)
+				}
+				c := dial(t, nil, ofEngine(network, "sctp"), fmt.Sprintf(tt.dial, p))
+				s := accept(t, ln)
+				if got, want := s.LocalAddr().String(), fmt.Sprintf(tt.local, p); got != want {
+					t.Errorf("the accepted Conn's LocalAddr is %s, want %s", got, want)
+				}
+				if got, want := port(s.RemoteAddr()), port(c.LocalAddr()); got != want {
+					t.Errorf("the accepted Conn's RemoteAddr has port %d, want %d", got, want)
+				}
+				for _, ip := range s.RemoteAddr().(*sctpnet.Addr).IPAddrs {
+					if ip.IP.To4() != nil && len(ip.IP) != net.IPv4len {
+						t.Errorf("RemoteAddr %v holds an IPv4 address mapped into IPv6", s.RemoteAddr())
+					}
+				}
+			})
+		}
+	})
+}
+
+// TestListenSixOnly checks that "sctp6" on any address leaves IPv4 alone.
+func TestListenSixOnly(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		ln := listen(t, ofEngine(network, "sctp6"), ":0")
+		d := &sctpnet.Dialer{Config: onlyTo(network, port(ln.Addr()))}
+		if _, err := d.Dial(network, joinPort("127.0.0.1", port(ln.Addr()))); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("%v, want ECONNREFUSED", err)
+		}
+		listen(t, network, joinPort("", port(ln.Addr())))
+	})
+}
+
+func TestListenAddressInUse(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		ln := listen(t, network, "127.0.0.1:0")
+		p := port(ln.Addr())
+		for _, address := range []string{joinPort("127.0.0.1", p), joinPort("", p), fmt.Sprintf("127.0.0.2/127.0.0.1:%d", p)} {
+			if noList(t, network, address) {
+				continue
+			}
+			second, err := sctpnet.Listen(network, address)
+			if second != nil {
+				second.Close()
+			}
+			var e *net.OpError
+			if !errors.Is(err, syscall.EADDRINUSE) || !errors.As(err, &e) || e.Op != "listen" || e.Addr == nil {
+				t.Errorf("%s: %v, want EADDRINUSE", address, err)
+			}
+		}
+		listen(t, network, joinPort("127.0.0.2", p)) // not in use there
+	})
+}
+
+func TestListenAddressNotAvailable(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		for _, address := range []string{"192.0.2.1:0", "127.0.0.1/192.0.2.1:0"} {
+			if noList(t, network, address) {
+				continue
+			}
+			if _, err := sctpnet.Listen(network, address); !errors.Is(err, syscall.EADDRNOTAVAIL) {
+				t.Errorf("%s: %v, want EADDRNOTAVAIL", address, err)
+			}
+		}
+	})
+}
+
+// TestAcceptPeerGone accepts associations that have ended before. Their Conns
+// have addresses, and end as any other.
+func TestAcceptPeerGone(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		for _, tt := range []struct {
+			name   string
+			data   string
+			end    func(*sctpnet.Conn) error
+			causes []error
+		}{
+			{"closed", "", (*sctpnet.Conn).Close, []error{io.EOF}},
+			{"closed after data", "data", (*sctpnet.Conn).Close, []error{io.EOF}},
+			// The kernel may have forgotten how it ended.
+			{"aborted", "", (*sctpnet.Conn).Abort, []error{io.EOF, syscall.ECONNRESET}},
+			{"aborted after data", "data", (*sctpnet.Conn).Abort, []error{io.EOF, syscall.ECONNRESET}},
+		} {
+			for _, listenOn := range []string{"127.0.0.1:0", ":0", "[::1]:0", "127.0.0.1/127.0.0.2:0"} {
+				t.Run(tt.name+"/"+listenOn, func(t *testing.T) {
+					network := ofEngine(network, "sctp")
+					if noList(t, network, listenOn) {
+						return
+					}
+					ln := listen(t, network, listenOn)
+					before := runtime.NumGoroutine()
+					c := dial(t, nil, network, ln.Addr().String())
+					if tt.data != "" {
+						if _, err := c.Write([]byte(tt.data)); err != nil {
+							t.Fatal(err)
+						}
+					}
+					if err := tt.end(c); err != nil {
+						t.Fatal(err)
+					}
+					if overUDP(network) {
+						conformance.WaitFor(t, "the association to end", func() bool { return runtime.NumGoroutine() <= before })
+					} else {
+						conformance.WaitFor(t, "the association to end", func() bool { return !alive(t, port(c.LocalAddr())) })
+					}
+
+					watchdog(t, func() {
+						s := accept(t, ln)
+						remote, ok := s.RemoteAddr().(*sctpnet.Addr)
+						if !ok || remote == nil || len(remote.IPAddrs) == 0 {
+							t.Fatalf("RemoteAddr is %#v", s.RemoteAddr())
+						}
+						if !remote.IPAddrs[0].IP.IsLoopback() || remote.Port != port(c.LocalAddr()) {
+							t.Errorf("RemoteAddr is %s, want that of %s", remote, c.LocalAddr())
+						}
+						local, ok := s.LocalAddr().(*sctpnet.Addr)
+						if !ok || local == nil || local.Port != port(ln.Addr()) {
+							t.Errorf("LocalAddr is %v, want that of %s", s.LocalAddr(), ln.Addr())
+						}
+						b, err := io.ReadAll(s)
+						if err == nil {
+							err = io.EOF
+						}
+						if !errors.Is(err, tt.causes[0]) && !errors.Is(err, tt.causes[len(tt.causes)-1]) {
+							t.Errorf("Read: %v, want one of %v", err, tt.causes)
+						}
+						if err == io.EOF && tt.causes[0] == io.EOF && len(tt.causes) == 1 && string(b) != tt.data {
+							t.Errorf("read %q, want %q", b, tt.data)
+						}
+						if _, err := s.Write([]byte("x")); err == nil {
+							t.Error("Write succeeded")
+						}
+						if err := s.Close(); err != nil {
+							t.Errorf("Close: %v", err)
+						}
+					})
+				})
+			}
+		}
+	})
+}
+
+// TestListenAgain listens on a port while associations of an earlier listener
+// on it live on.
+func TestListenAgain(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		for _, address := range []string{"127.0.0.1:0", ":0", "127.0.0.1/127.0.0.2:0"} {
+			network := ofEngine(network, "sctp")
+			if noList(t, network, address) {
+				continue
+			}
+			ln := listen(t, network, address)
+			c := dial(t, nil, network, ln.Addr().String())
+			s := accept(t, ln)
+			ln.Close()
+			again := listen(t, network, ln.Addr().String())
+			if again.Addr().String() != ln.Addr().String() {
+				t.Errorf("listens on %s, want %s", again.Addr(), ln.Addr())
+			}
+			echo(t, c, s)
+			c2 := dial(t, nil, network, again.Addr().String())
+			echo(t, c2, accept(t, again))
+		}
+	})
+}
+
+// TestListenContext checks that the context counts while a name is looked up.
+func TestListenContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := new(sctpnet.ListenConfig).Listen(ctx, "sctp", "host.invalid:0")
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, want Canceled", err)
+	}
+}
+
+// TestZero calls everything on nil and on values that nobody made.
+func TestZero(t *testing.T) {
+	for _, c := range []*sctpnet.Conn{nil, {}} {
+		_, rerr := c.Read(make([]byte, 1))
+		_, werr := c.Write(make([]byte, 1))
+		_, serr := c.SyscallConn()
+		for name, err := range map[string]error{
+			"Read": rerr, "Write": werr, "SyscallConn": serr,
+			"Close": c.Close(), "Abort": c.Abort(), "Shutdown": c.Shutdown(),
+			"SetDeadline":      c.SetDeadline(time.Time{}),
+			"SetReadDeadline":  c.SetReadDeadline(time.Time{}),
+			"SetWriteDeadline": c.SetWriteDeadline(time.Time{}),
+			"SetLinger":        c.SetLinger(0), "SetNoDelay": c.SetNoDelay(true),
+			"SetReadBuffer": c.SetReadBuffer(1), "SetWriteBuffer": c.SetWriteBuffer(1),
+		} {
+			if err != syscall.EINVAL {
+				t.Errorf("%s of a zero Conn: %v, want EINVAL", name, err)
+			}
+		}
+		if c.LocalAddr() != nil || c.RemoteAddr() != nil {
+			t.Error("a zero Conn has addresses")
+		}
+	}
+	for _, l := range []*sctpnet.Listener{nil, {}} {
+		_, aerr := l.Accept()
+		_, cerr := l.AcceptConn()
+		_, serr := l.SyscallConn()
+		for name, err := range map[string]error{
+			"Accept": aerr, "AcceptConn": cerr, "SyscallConn": serr,
+			"Close": l.Close(), "SetDeadline": l.SetDeadline(time.Time{}),
+		} {
+			if err != syscall.EINVAL {
+				t.Errorf("%s of a zero Listener: %v, want EINVAL", name, err)
+			}
+		}
+		if l.Addr() != nil {
+			t.Error("a zero Listener has an address")
+		}
+	}
+}

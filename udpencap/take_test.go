@@ -1,0 +1,48 @@
+package udpencap
+
+import (
+	"testing"
+
+	"github.com/sctpnet/sctpnet/internal/conformance"
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// TestTakeTellsOfCutSend takes an association while a Send is under way and others
+// wait for it: the one is cut short, and Take says so whatever becomes of the others.
+func TestTakeTellsOfCutSend(t *testing.T) {
+	for range 10 {
+		ln, err := udpEngine{}.Listen(t.Context(), &engine.Socket{Network: "sctp4", Local: &engine.Addr{IPAddrs: loopbackAddr}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { ln.Close() })
+		c, err := udpEngine{}.Dial(t.Context(), &engine.Socket{Network: "sctp4"}, ln.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Abort() })
+		send := func() *conformance.Call {
+			call := conformance.Start(t, func() (int, error) { return c.Send(make([]byte, 16<<20), 64<<10, engine.Message{}) })
+			call.Waits()
+			return call
+		}
+		watchdog(t, func() {
+			first := send()
+			var others []*conformance.Call
+			for range 5 {
+				others = append(others, send())
+			}
+			if _, interrupted := c.Take(); !interrupted {
+				t.Error("Take does not tell of the Send that it has cut short")
+			}
+			if n, err := first.Result(); n == 0 || err != engine.ErrTaken {
+				t.Errorf("Send under way: %d, %v; want some and ErrTaken", n, err)
+			}
+			for _, call := range others {
+				if n, err := call.Result(); n != 0 || err != engine.ErrTaken {
+					t.Errorf("Send that waits for its turn: %d, %v; want 0 and ErrTaken", n, err)
+				}
+			}
+		})
+	}
+}
