@@ -2,11 +2,9 @@ package sctpnet_test
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -22,85 +20,6 @@ import (
 )
 
 func init() { children["remote echo"] = remoteEcho }
-
-// configured makes an association between ends with these Configs.
-func configured(t testing.TB, address string, client, server sctpnet.Config) (c, s *sctpnet.Conn) {
-	t.Helper()
-	needSCTP(t)
-	lc := sctpnet.ListenConfig{Config: server}
-	ln, err := lc.Listen(context.Background(), "sctp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	c = dial(t, &sctpnet.Dialer{Config: client}, "sctp", ln.Addr().String())
-	return c, accept(t, ln)
-}
-
-func TestConfigStreams(t *testing.T) {
-	type streams struct{ out, in int }
-	for _, tt := range []struct {
-		client, server sctpnet.Config
-		want           streams // of the client
-	}{
-		{want: streams{64, 64}},
-		{client: sctpnet.Config{OutStreams: 1}, want: streams{1, 64}},
-		{client: sctpnet.Config{MaxInStreams: 1}, want: streams{64, 1}},
-		{client: sctpnet.Config{OutStreams: 3000, MaxInStreams: 2000}, want: streams{3000, 1024}},
-		{server: sctpnet.Config{OutStreams: 5}, want: streams{64, 5}},
-		{server: sctpnet.Config{MaxInStreams: 5}, want: streams{5, 64}},
-		{
-			client: sctpnet.Config{OutStreams: 20, MaxInStreams: 30},
-			server: sctpnet.Config{OutStreams: 25, MaxInStreams: 15},
-			want:   streams{15, 25},
-		},
-	} {
-		c, s := configured(t, "127.0.0.1:0", tt.client, tt.server)
-		soon(t, func() error { // the last ones of many are added later
-			st := status(t, c)
-			if got := (streams{int(st.Ostreams), int(st.Instreams)}); got != tt.want {
-				return fmt.Errorf("client %+v, server %+v: %+v, want %+v", tt.client, tt.server, got, tt.want)
-			}
-			st = status(t, s)
-			if got := (streams{int(st.Instreams), int(st.Ostreams)}); got != tt.want {
-				return fmt.Errorf("client %+v, server %+v: the server's are %+v, want %+v", tt.client, tt.server, got, tt.want)
-			}
-			return nil
-		})
-	}
-}
-
-// TestListenerAddsStreams checks that a peer with many streams is given as many,
-// which can be used at once.
-func TestListenerAddsStreams(t *testing.T) {
-	for _, tt := range []struct {
-		client, server sctpnet.Config
-		want           int // of the server
-	}{
-		{client: sctpnet.Config{OutStreams: 200, MaxInStreams: 1000}, want: 200},
-		{client: sctpnet.Config{OutStreams: 128, MaxInStreams: 1000}, want: 128},
-		{client: sctpnet.Config{OutStreams: 200, MaxInStreams: 100}, want: 100},
-		{client: sctpnet.Config{OutStreams: 65535, MaxInStreams: 65535}, want: 1024},
-		{client: sctpnet.Config{OutStreams: 200, MaxInStreams: 1000}, server: sctpnet.Config{OutStreams: 128}, want: 128},
-	} {
-		c, s := configured(t, "127.0.0.1:0", tt.client, tt.server)
-		if out, in := s.NumStreams(); int(out) != tt.want || int(in) != tt.client.OutStreams {
-			t.Errorf("client %+v: the server has %d and %d streams, want %d", tt.client, out, in, tt.want)
-		}
-		watchdog(t, func() {
-			last := uint16(tt.want - 1)
-			if _, err := s.WriteStream([]byte("x"), last); err != nil {
-				t.Error(err)
-			}
-			if _, stream, err := c.ReadStream(make([]byte, 10)); stream != last || err != nil {
-				t.Errorf("read from stream %d, %v; want %d", stream, err, last)
-			}
-		})
-		if _, in := c.NumStreams(); int(in) != tt.want {
-			t.Errorf("client %+v: has %d incoming streams, want %d", tt.client, in, tt.want)
-		}
-	}
-}
 
 // systemDefault is an option of a socket that this package has not touched.
 func systemDefault(t *testing.T, level, opt int) int {
@@ -148,7 +67,7 @@ func TestConfigDefaults(t *testing.T) {
 				want = systemDefault(t, tt.level, tt.opt)
 			}
 			config := sctpnet.Config{KernelDefaults: kernel}
-			c, s := configured(t, "127.0.0.1:0", config, config)
+			c, s := configured(t, "sctp", "127.0.0.1:0", config, config)
 			for end, conn := range map[string]*sctpnet.Conn{"client": c, "server": s} {
 				if got := getsockopt(t, conn, tt.level, tt.opt); got != want {
 					t.Errorf("KernelDefaults %t: the %s's %s is %d, want %d", kernel, end, tt.name, got, want)
@@ -162,7 +81,7 @@ func TestConfigDefaults(t *testing.T) {
 // that the rest is the system's.
 func TestConfigKernelDefaults(t *testing.T) {
 	kernel := sctpnet.Config{KernelDefaults: true}
-	c, _ := configured(t, "127.0.0.1:0", kernel, kernel)
+	c, _ := configured(t, "sctp", "127.0.0.1:0", kernel, kernel)
 	st := status(t, c)
 	if st.Ostreams != 10 || st.Instreams != 10 {
 		t.Errorf("%d and %d streams, want Linux's 10", st.Ostreams, st.Instreams)
@@ -170,59 +89,17 @@ func TestConfigKernelDefaults(t *testing.T) {
 	if st.PrimaryPeerAddr.MTU < 65532 {
 		t.Errorf("path MTU is %d, want that of the interface lo", st.PrimaryPeerAddr.MTU)
 	}
-	c, _ = configured(t, "127.0.0.1:0", sctpnet.Config{KernelDefaults: true, OutStreams: 7}, kernel)
+	c, _ = configured(t, "sctp", "127.0.0.1:0", sctpnet.Config{KernelDefaults: true, OutStreams: 7}, kernel)
 	if st := status(t, c); st.Ostreams != 7 {
 		t.Errorf("%d streams, want 7", st.Ostreams)
 	}
-}
-
-// TestConfigInit checks that a silent peer is given up when the Config says.
-func TestConfigInit(t *testing.T) {
-	silentNet(t)
-	d := sctpnet.Dialer{Config: sctpnet.Config{InitAttempts: 1, InitTimeout: 200 * time.Millisecond}}
-	took, err := dialFails(t, func() (net.Conn, error) { return d.Dial("sctp", joinPort(silent4, 9)) })
-	var nerr net.Error
-	if !errors.Is(err, syscall.ETIMEDOUT) || !errors.As(err, &nerr) || !nerr.Timeout() {
-		t.Errorf("%v, want ETIMEDOUT and Timeout()", err)
+	config := sctpnet.Config{KernelDefaults: true, RTO: sctpnet.RTO{Max: 2 * time.Second}, ReadBuffer: 40000}
+	c, _ = configured(t, "sctp", "127.0.0.1:0", config, config)
+	if got, want := must[sctpnet.RTO](t)(c.RTO()), (sctpnet.RTO{Initial: 3 * time.Second, Min: time.Second, Max: 2 * time.Second}); got != want {
+		t.Errorf("RTO is %+v, want %+v", got, want)
 	}
-	// The first wait is of 1 s, the second of 200 ms.
-	if took < time.Second || took > 1200*time.Millisecond+5*atOnce {
-		t.Errorf("took %v, want 1.2 s", took)
-	}
-}
-
-func TestConfigOutOfRange(t *testing.T) {
-	for _, tt := range []struct {
-		config sctpnet.Config
-		names  []string // what the error names: field, value and range
-	}{
-		{sctpnet.Config{OutStreams: -1}, []string{"OutStreams", "-1", "65535"}},
-		{sctpnet.Config{OutStreams: 65536}, []string{"OutStreams", "65536", "65535"}},
-		{sctpnet.Config{MaxInStreams: -7}, []string{"MaxInStreams", "-7", "65535"}},
-		{sctpnet.Config{MaxInStreams: 1 << 30}, []string{"MaxInStreams", "1073741824", "65535"}},
-		{sctpnet.Config{InitAttempts: -1}, []string{"InitAttempts", "-1", "65535"}},
-		{sctpnet.Config{InitAttempts: 65536}, []string{"InitAttempts", "65536", "65535"}},
-		{sctpnet.Config{InitTimeout: -1}, []string{"InitTimeout", "-1ns", "1ms", "65.535s"}},
-		{sctpnet.Config{InitTimeout: time.Microsecond}, []string{"InitTimeout", "1µs", "1ms", "65.535s"}},
-		{sctpnet.Config{InitTimeout: 66 * time.Second}, []string{"InitTimeout", "1m6s", "1ms", "65.535s"}},
-		{sctpnet.Config{OutStreams: -1, KernelDefaults: true}, []string{"OutStreams", "-1", "65535"}},
-	} {
-		d := sctpnet.Dialer{Config: tt.config}
-		_, derr := d.Dial("sctp", "127.0.0.1:9")
-		lc := sctpnet.ListenConfig{Config: tt.config}
-		_, lerr := lc.Listen(context.Background(), "sctp", "127.0.0.1:0")
-		for op, err := range map[string]error{"dial": derr, "listen": lerr} {
-			var e *net.OpError
-			if !errors.As(err, &e) || e.Op != op {
-				t.Errorf("%s with %+v: %v, want a *net.OpError", op, tt.config, err)
-				continue
-			}
-			for _, name := range tt.names {
-				if !strings.Contains(err.Error(), name) {
-					t.Errorf("%s: %v does not say %s", op, err, name)
-				}
-			}
-		}
+	if got := must[int](t)(c.ReadBuffer()); got != 80000 {
+		t.Errorf("read buffer is %d", got)
 	}
 }
 

@@ -283,10 +283,7 @@ func (c *Conn) SetLinger(sec int) error {
 // 6458 section 8.1.5) or held back while others are not acknowledged. The
 // default is true, as for TCP in package net.
 func (c *Conn) SetNoDelay(noDelay bool) error {
-	if !c.ok() {
-		return syscall.EINVAL
-	}
-	return c.opError("set", c.e.SetNoDelay(noDelay))
+	return c.set("Nagle", !noDelay, nil, func() error { return c.e.SetNoDelay(noDelay) })
 }
 
 // SetReadBuffer sets the size in bytes of the system's receive buffer
@@ -326,9 +323,12 @@ func (c *Conn) SyscallConn() (syscall.RawConn, error) {
 	if !c.ok() {
 		return nil, syscall.EINVAL
 	}
+	if err := checkCall(c.network, "Conn.SyscallConn"); err != nil {
+		return nil, c.opError("syscall", err)
+	}
 	raw, err := c.e.SyscallConn()
 	if err != nil {
-		return nil, err
+		return nil, c.opError("syscall", err)
 	}
 	return &rawConn{raw, c.opError}, nil
 }

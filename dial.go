@@ -153,7 +153,7 @@ func (d *Dialer) deadline() time.Time {
 
 // socket returns what the engine is told of the Dialer.
 func (d *Dialer) socket(network string) (*engine.Socket, error) {
-	options, err := d.Config.options(false)
+	options, err := d.Config.options(network, false)
 	if err != nil {
 		return nil, err
 	}

@@ -201,6 +201,16 @@
 // there, and otherwise what to do. On other systems the package builds, and
 // Dial and Listen return an error that wraps [errors.ErrUnsupported].
 //
+// Some of what this package has, the system or the peer may lack; the error then
+// wraps errors.ErrUnsupported too. With the kernel's SCTP this is lacking on every
+// system:
+//
+// Settings, in Config and by the methods of Conn:
+//
+//   - UDPPort: the system has one for all, sysctl net.sctp.udp_port.
+//
+// What is lacking over UDP is in the documentation of package udpencap.
+//
 // For development the script scripts/with-sctp runs a command on a kernel with
 // SCTP: this one, or one in a virtual machine that shares the files of this one.
 //

@@ -73,14 +73,10 @@ const (
 	// AssociationEnded says that the association has ended as one side
 	// wished. Read then gives [io.EOF].
 	AssociationEnded = AssociationChange(engine.AssociationEnded)
-	// AssociationCannotStart says that the handshake has failed. As there is
-	// no Conn then, it is Dial's error that tells, and no handler is called
-	// with it.
-	AssociationCannotStart = AssociationChange(engine.AssociationCannotStart)
 )
 
 func (c AssociationChange) String() string {
-	return name(int(c), "up", "lost", "restarted", "ended", "cannot start")
+	return name(int(c), "up", "lost", "restarted", "ended")
 }
 
 // name returns the name of a number, or the number.

@@ -24,6 +24,9 @@ func (l *Listener) File() (f *os.File, err error) {
 	if !l.ok() {
 		return nil, syscall.EINVAL
 	}
+	if err := checkCall(l.network, "Listener.File"); err != nil {
+		return nil, l.opError("file", err)
+	}
 	f, err = l.e.File()
 	return f, l.opError("file", err)
 }
@@ -48,11 +51,14 @@ func (c *Conn) File() (f *os.File, err error) {
 	}
 	c.mu.Lock() // no Mux may start meanwhile
 	defer c.mu.Unlock()
-	if c.mux.Load() != nil && !c.closed.Load() {
-		return nil, c.opError("file", errFileInUse)
-	}
-	f, err = c.e.File()
-	return f, c.opError("file", err)
+	err = c.do("file", checkCall(c.network, "Conn.File"), func() error {
+		if c.mux.Load() != nil {
+			return errFileInUse
+		}
+		f, err = c.e.File()
+		return err
+	})
+	return f, err
 }
 
 var errFileInUse = errors.New("streams or events are in use: a part of what the peer has sent may be received already")

@@ -50,7 +50,7 @@ func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (ne
 }
 
 func (lc *ListenConfig) listen(ctx context.Context, e engine.Engine, network, address string) (*Listener, *Addr, error) {
-	options, err := lc.Config.options(true)
+	options, err := lc.Config.options(network, true)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -168,9 +168,12 @@ func (l *Listener) SyscallConn() (syscall.RawConn, error) {
 	if !l.ok() {
 		return nil, syscall.EINVAL
 	}
+	if err := checkCall(l.network, "Listener.SyscallConn"); err != nil {
+		return nil, l.opError("syscall", err)
+	}
 	raw, err := l.e.SyscallConn()
 	if err != nil {
-		return nil, err
+		return nil, l.opError("syscall", err)
 	}
 	return &rawConn{raw, l.opError}, nil
 }

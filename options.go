@@ -134,8 +134,9 @@ type Config struct {
 	NoECN bool
 
 	// UDPPort is the UDP port to receive at, 1 to 65535, on the networks
-	// sctp+udp; package udpencap says what zero means there. The kernel's is
-	// sysctl net.sctp.udp_port. The peer's is in PathParams.
+	// sctp+udp; package udpencap says what zero means there. On others the
+	// error wraps [errors.ErrUnsupported]: the kernel's is sysctl
+	// net.sctp.udp_port. The peer's is in PathParams.
 	UDPPort int
 
 	// KernelDefaults leaves everything that is not set in this Config to the
@@ -187,9 +188,9 @@ const (
 	messageSize = 64 << 10
 )
 
-// options are what the engine is told: the Config, with the defaults for
-// dialling or listening in its gaps.
-func (c *Config) options(listen bool) (engine.Options, error) {
+// options are what the engine of a network is told: the Config, with the
+// defaults for dialling or listening in its gaps.
+func (c *Config) options(network string, listen bool) (engine.Options, error) {
 	if err := c.check(); err != nil {
 		return engine.Options{}, err
 	}
@@ -229,6 +230,9 @@ func (c *Config) options(listen bool) (engine.Options, error) {
 		}
 	case c.AddressReconfig:
 		o.Auth = &engine.Auth{}
+	}
+	if err := checkSetting(network, "Config.", "", *c); err != nil {
+		return engine.Options{}, err
 	}
 	if c.KernelDefaults {
 		return o, nil

@@ -62,7 +62,7 @@ func (c *Conn) PeerAddrs() []netip.Addr {
 // address.
 // In all these cases the association goes on as it was.
 func (c *Conn) BindAdd(ip netip.Addr) error {
-	return c.changeAddrs("bind", ip, func() error {
+	return c.changeAddrs("bind", "BindAdd", ip, func() error {
 		if err := checkZone(ip); err != nil {
 			return err
 		}
@@ -79,7 +79,7 @@ func (c *Conn) BindAdd(ip netip.Addr) error {
 // which Linux cannot take one from.
 // In all these cases the association goes on as it was.
 func (c *Conn) BindRemove(ip netip.Addr) error {
-	return c.changeAddrs("bind", ip, func() error { return c.e.BindRemove(ip.Unmap()) })
+	return c.changeAddrs("bind", "BindRemove", ip, func() error { return c.e.BindRemove(ip.Unmap()) })
 }
 
 // SetPrimary chooses the primary path: the address of the peer that messages
@@ -87,7 +87,7 @@ func (c *Conn) BindRemove(ip netip.Addr) error {
 // 8.1.9). It must be one of PeerAddrs; otherwise the error is EADDRNOTAVAIL,
 // and nothing has changed. To send one message elsewhere, see MsgInfo.To.
 func (c *Conn) SetPrimary(peer netip.Addr) error {
-	return c.changeAddrs("set", peer, func() error { return c.e.SetPrimary(peer.Unmap()) })
+	return c.changeAddrs("set", "SetPrimary", peer, func() error { return c.e.SetPrimary(peer.Unmap()) })
 }
 
 // SetPeerPrimary asks the peer to send to one of this end's addresses
@@ -96,19 +96,17 @@ func (c *Conn) SetPrimary(peer netip.Addr) error {
 // otherwise the error is EADDRNOTAVAIL. SetPeerPrimary needs what BindAdd
 // needs.
 func (c *Conn) SetPeerPrimary(local netip.Addr) error {
-	return c.changeAddrs("set", local, func() error { return c.e.SetPeerPrimary(local.Unmap()) })
+	return c.changeAddrs("set", "SetPeerPrimary", local, func() error { return c.e.SetPeerPrimary(local.Unmap()) })
 }
 
 // changeAddrs checks an address and does something with it.
-func (c *Conn) changeAddrs(op string, ip netip.Addr, do func() error) error {
-	if !c.ok() {
-		return syscall.EINVAL
-	}
-	err := checkIP(ip)
-	if c.closed.Load() || err == nil {
-		err = do()
-	}
-	return c.opError(op, err)
+func (c *Conn) changeAddrs(op, name string, ip netip.Addr, do func() error) error {
+	return c.do(op, checkIP(ip), func() error {
+		if err := checkCall(c.network, "Conn."+name); err != nil {
+			return err
+		}
+		return do()
+	})
 }
 
 // checkIP returns an error if ip cannot be the address of an endpoint.

@@ -143,7 +143,7 @@ func TestAddrsNever(t *testing.T) {
 		t.Error("no LocalAddrs after Close")
 	}
 	watchdog(t, func() { io.ReadAll(s) })
-	wantEnded(t, s)
+	wantEnded(t, "sctp", s)
 }
 
 func TestZones(t *testing.T) {
@@ -579,7 +579,7 @@ func TestAddrsConcurrently(t *testing.T) {
 // Config has it without sysctl, and with authentication.
 func TestBindAddByConfig(t *testing.T) {
 	config := sctpnet.Config{AddressReconfig: true}
-	c, s := configured(t, "127.0.0.1:0", config, config)
+	c, s := configured(t, "sctp", "127.0.0.1:0", config, config)
 	if err := s.BindAdd(lo2); err != nil {
 		t.Fatal(err)
 	}

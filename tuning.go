@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -453,30 +454,64 @@ func (a *Auth) engine(prefix string) (*engine.Auth, error) {
 	return e, nil
 }
 
-// set runs a setter of the engine.
-func (c *Conn) set(check error, set func() error) error {
-	if !c.ok() {
+// set sets a field of Config: it runs a setter of the engine, if that has one.
+func (c *Conn) set(name string, v any, check error, set func() error) error {
+	return c.do("set", check, func() error {
+		if err := checkSetting(c.network, "", name, v); err != nil {
+			return err
+		}
+		return set()
+	})
+}
+
+// call runs a call of the engine, if that has one of the name.
+func (c *Conn) call(name string, check error, call func() error) error {
+	return c.do("set", check, func() error {
+		if err := checkCall(c.network, "Conn."+name); err != nil {
+			return err
+		}
+		return call()
+	})
+}
+
+// do does something with a Conn that is open, if check is nil.
+func (c *Conn) do(op string, check error, do func() error) error {
+	switch {
+	case !c.ok():
 		return syscall.EINVAL
+	case c.closed.Load():
+		check = net.ErrClosed
+	case check == nil:
+		check = do()
 	}
-	if check != nil {
-		return c.opError("set", check)
-	}
-	return c.opError("set", set())
+	return c.opError(op, check)
 }
 
 // get runs a getter of the engine.
 func get[T any](c *Conn, get func(engine.Conn) (T, error)) (v T, err error) {
-	if !c.ok() {
-		return v, syscall.EINVAL
-	}
-	v, err = get(c.e)
-	return v, c.opError("get", err)
+	err = c.do("get", nil, func() error {
+		v, err = get(c.e)
+		return err
+	})
+	return v, err
+}
+
+// getCall is get for what an engine may not have.
+func getCall[T any](c *Conn, name string, check error, f func(engine.Conn) (T, error)) (v T, err error) {
+	err = c.do("get", check, func() error {
+		if err := checkCall(c.network, "Conn."+name); err != nil {
+			return err
+		}
+		v, err = f(c.e)
+		return err
+	})
+	return v, err
 }
 
 // SetRTO sets the retransmission timeouts of all paths. Fields that are zero
 // stay as they are.
 func (c *Conn) SetRTO(r RTO) error {
-	return c.set(r.check(""), func() error { return c.e.SetRTO(engine.RTO(r)) })
+	return c.set("RTO", r, r.check(""), func() error { return c.e.SetRTO(engine.RTO(r)) })
 }
 
 // RTO returns the limits of the retransmission timeouts. What they are is in
@@ -489,7 +524,7 @@ func (c *Conn) RTO() (RTO, error) {
 // SetAssocParams sets the parameters of the association. Fields that are zero
 // stay as they are, and the windows are not used.
 func (c *Conn) SetAssocParams(p AssocParams) error {
-	return c.set(p.check(""), func() error { return c.e.SetAssocParams(engine.AssocParams(p)) })
+	return c.set("AssocParams", p, p.check(""), func() error { return c.e.SetAssocParams(engine.AssocParams(p)) })
 }
 
 // AssocParams returns the parameters of the association, and the windows.
@@ -505,7 +540,16 @@ func (c *Conn) AssocParams() (AssocParams, error) {
 // They are three options of the system: the thresholds, then the UDP port,
 // come after the rest. If one fails, those before it have been set.
 func (c *Conn) SetPathParams(addr netip.Addr, p PathParams) error {
-	return c.set(p.check(""), func() error { return c.e.SetPathParams(addr, engine.PathParams(p)) })
+	return c.set("PathParams", p, p.check(""), func() error {
+		err := checkLater(c.network, "PathParams", p, func() (PathParams, error) {
+			now, err := c.e.PathParams(addr)
+			return PathParams(now), err
+		})
+		if err != nil {
+			return err
+		}
+		return c.e.SetPathParams(addr, engine.PathParams(p))
+	})
 }
 
 // PathParams returns the parameters of the path to one of the peer's
@@ -519,13 +563,13 @@ func (c *Conn) PathParams(addr netip.Addr) (PathParams, error) {
 // Addr all paths (SPP_HB_DEMAND, RFC 6458 section 8.1.12). It does not wait for
 // the answer, which updates [Conn.Paths].
 func (c *Conn) Heartbeat(addr netip.Addr) error {
-	return c.set(nil, func() error { return c.e.Heartbeat(addr) })
+	return c.call("Heartbeat", nil, func() error { return c.e.Heartbeat(addr) })
 }
 
 // SetSACK sets how acknowledgements are delayed, of data that arrives from now
 // on. Fields that are zero stay as they are.
 func (c *Conn) SetSACK(s SACK) error {
-	return c.set(s.check(""), func() error { return c.e.SetSACK(engine.SACK(s)) })
+	return c.set("SACK", s, s.check(""), func() error { return c.e.SetSACK(engine.SACK(s)) })
 }
 
 // SACK returns how acknowledgements are delayed: where each packet is
@@ -552,17 +596,19 @@ func (c *Conn) WriteBuffer() (int, error) { return get(c, engine.Conn.WriteBuffe
 // messages are sent in fragments. Zero, the default, means as many as the path
 // MTU allows, which is a limit in any case.
 func (c *Conn) SetMaxSegment(bytes int) error {
-	return c.set(checkMaxSegment("", bytes), func() error { return c.e.SetMaxSegment(bytes) })
+	return c.set("MaxSegment", bytes, checkMaxSegment("", bytes), func() error { return c.e.SetMaxSegment(bytes) })
 }
 
-// MaxSegment returns what SetMaxSegment has set.
+// MaxSegment returns what SetMaxSegment or the Config has set, or less if the
+// path allows no more; 0 if nothing was set. Of a Conn that [FileConn] has
+// returned it is what is in force.
 func (c *Conn) MaxSegment() (int, error) { return get(c, engine.Conn.MaxSegment) }
 
 // SetMaxBurst sets how many packets may be sent in one burst, 1 to 65535, or if
 // negative that there be no limit (SCTP_MAX_BURST, RFC 6458 section 8.1.24).
 // Zero leaves it as it is. The default is the kernel's, 4 (net.sctp.max_burst).
 func (c *Conn) SetMaxBurst(packets int) error {
-	return c.set(checkMaxBurst("", packets), func() error {
+	return c.set("MaxBurst", packets, checkMaxBurst("", packets), func() error {
 		if packets == 0 {
 			_, err := c.e.MaxBurst()
 			return err
@@ -578,7 +624,7 @@ func (c *Conn) MaxBurst() (int, error) { return get(c, engine.Conn.MaxBurst) }
 // given up by, if they do not say so themselves.
 func (c *Conn) SetPartialReliability(p PartialReliability) error {
 	e, err := p.engine("")
-	return c.set(err, func() error { return c.e.SetPartialReliability(e) })
+	return c.set("PartialReliability", p, err, func() error { return c.e.SetPartialReliability(e) })
 }
 
 // PartialReliability returns what SetPartialReliability or the Config has set.
@@ -595,7 +641,7 @@ func (c *Conn) PartialReliability() (PartialReliability, error) {
 //
 // If the kernel lacks the scheduler the error wraps [errors.ErrUnsupported].
 func (c *Conn) SetScheduler(s Scheduler) error {
-	return c.set(s.check(""), func() error { return schedulerError(s, c.e.SetScheduler(uint32(s))) })
+	return c.set("Scheduler", s, s.check(""), func() error { return schedulerError(s, c.e.SetScheduler(uint32(s))) })
 }
 
 func schedulerError(s Scheduler, err error) error {
@@ -617,16 +663,13 @@ func (c *Conn) Scheduler() (Scheduler, error) {
 // SchedulerWeighted its weight, from 1. Others have no use for it. The default
 // is 0, and as a weight 1.
 func (c *Conn) SetStreamValue(stream, value uint16) error {
-	return c.set(c.checkStream(stream), func() error { return c.e.SetStreamValue(stream, value) })
+	return c.call("SetStreamValue", c.checkStream(stream), func() error { return c.e.SetStreamValue(stream, value) })
 }
 
 // StreamValue returns the number that the scheduler has of an outgoing stream,
 // 0 if it uses none.
 func (c *Conn) StreamValue(stream uint16) (uint16, error) {
-	if err := c.checkStream(stream); err != nil {
-		return 0, c.opError("get", err)
-	}
-	return get(c, func(e engine.Conn) (uint16, error) { return e.StreamValue(stream) })
+	return getCall(c, "StreamValue", c.checkStream(stream), func(e engine.Conn) (uint16, error) { return e.StreamValue(stream) })
 }
 
 // checkStream checks that there is an outgoing stream of a number.
@@ -649,7 +692,7 @@ func (c *Conn) checkStream(id uint16) error {
 // not come between each other unless both ends have Config.Interleaving, and
 // Linux makes no difference between 1 and 2.
 func (c *Conn) SetFragmentInterleave(level int) error {
-	return c.set(checkFragmentInterleave("", level), func() error { return c.e.SetFragmentInterleave(level) })
+	return c.set("FragmentInterleave", level, checkFragmentInterleave("", level), func() error { return c.e.SetFragmentInterleave(level) })
 }
 
 // FragmentInterleave returns the level, of which Linux says 1 for 2.
@@ -660,7 +703,7 @@ func (c *Conn) FragmentInterleave() (int, error) { return get(c, engine.Conn.Fra
 // (SCTP_PARTIAL_DELIVERY_POINT, RFC 6458 section 8.1.21). Zero, the default,
 // leaves it to the system, which also does so when the window is full.
 func (c *Conn) SetPartialDeliveryPoint(bytes int) error {
-	return c.set(checkBuffer("PartialDeliveryPoint", bytes), func() error { return c.e.SetPartialDeliveryPoint(bytes) })
+	return c.set("PartialDeliveryPoint", bytes, checkBuffer("PartialDeliveryPoint", bytes), func() error { return c.e.SetPartialDeliveryPoint(bytes) })
 }
 
 // PartialDeliveryPoint returns what SetPartialDeliveryPoint has set.
@@ -687,16 +730,18 @@ func (c *Conn) Features() (Features, error) {
 // wraps EINPROGRESS. If the peer has no stream reconfiguration it wraps
 // [errors.ErrUnsupported].
 func (c *Conn) AddStreams(out, in int) error {
-	return c.set(nil, func() error {
-		if c.closed.Load() {
-			return c.e.AddStreams(1, 0) // net.ErrClosed
-		}
+	return c.call("AddStreams", nil, func() error {
 		haveOut, haveIn := c.NumStreams()
 		if err := firstError(checkAdd("outgoing", out, int(haveOut)), checkAdd("incoming", in, int(haveIn))); err != nil {
 			return err
 		}
 		if out == 0 && in == 0 {
 			return nil
+		}
+		if out != 0 && in != 0 {
+			if err := checkCall(c.network, "Conn.AddStreams of both directions at once"); err != nil {
+				return err
+			}
 		}
 		return c.e.AddStreams(uint16(out), uint16(in))
 	})
@@ -715,7 +760,7 @@ func checkAdd(what string, n, have int) error {
 // error otherwise wraps EAGAIN, and EINPROGRESS while an earlier request is
 // under way. ResetAssociation does not wait; there is an event.
 func (c *Conn) ResetAssociation() error {
-	return c.set(nil, func() error { return c.e.ResetAssociation() })
+	return c.call("ResetAssociation", nil, func() error { return c.e.ResetAssociation() })
 }
 
 // SetAuthKey adds a shared key, or replaces the one of the same number
@@ -723,30 +768,30 @@ func (c *Conn) ResetAssociation() error {
 // ActivateAuthKey. This and the other methods for keys give an error that wraps
 // [errors.ErrUnsupported] where the ends did not agree on authentication.
 func (c *Conn) SetAuthKey(k AuthKey) error {
-	return c.set(k.check(""), func() error { return c.e.SetAuthKey(engine.AuthKey(k)) })
+	return c.call("SetAuthKey", k.check(""), func() error { return c.e.SetAuthKey(engine.AuthKey(k)) })
 }
 
 // ActivateAuthKey makes a key that was set the one to send with
 // (SCTP_AUTH_ACTIVE_KEY, RFC 6458 section 8.1.18).
 func (c *Conn) ActivateAuthKey(id uint16) error {
-	return c.set(nil, func() error { return c.e.ActivateAuthKey(id) })
+	return c.call("ActivateAuthKey", nil, func() error { return c.e.ActivateAuthKey(id) })
 }
 
 // DeactivateAuthKey says that a key, which is not the active one, will not be
 // sent with any more (SCTP_AUTH_DEACTIVATE_KEY, RFC 6458 section 8.3.4). It is
 // still good for what the peer sends.
 func (c *Conn) DeactivateAuthKey(id uint16) error {
-	return c.set(nil, func() error { return c.e.DeactivateAuthKey(id) })
+	return c.call("DeactivateAuthKey", nil, func() error { return c.e.DeactivateAuthKey(id) })
 }
 
 // DeleteAuthKey removes a key, which is not the active one
 // (SCTP_AUTH_DELETE_KEY, RFC 6458 section 8.3.5).
 func (c *Conn) DeleteAuthKey(id uint16) error {
-	return c.set(nil, func() error { return c.e.DeleteAuthKey(id) })
+	return c.call("DeleteAuthKey", nil, func() error { return c.e.DeleteAuthKey(id) })
 }
 
 // AuthState returns the state of authentication.
 func (c *Conn) AuthState() (AuthState, error) {
-	s, err := get(c, engine.Conn.AuthState)
+	s, err := getCall(c, "AuthState", nil, engine.Conn.AuthState)
 	return AuthState(s), err
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -21,8 +20,6 @@ import (
 	"github.com/sctpnet/sctpnet"
 	"golang.org/x/sys/unix"
 )
-
-const ms = time.Millisecond
 
 // kernelAnswer asks an SCTP option of the kernel through a second descriptor.
 // buf holds its C structure, with arguments in it.
@@ -61,17 +58,6 @@ const (
 	encaps   = (afterSS + 2 + wordSize - 1) / wordSize * wordSize
 )
 
-// must returns a getter's value.
-func must[T any](t testing.TB) func(v T, err error) T {
-	return func(v T, err error) T {
-		t.Helper()
-		if err != nil {
-			t.Error(err)
-		}
-		return v
-	}
-}
-
 // An optionTest sets one option, in a Config and by a setter, and compares what
 // the getter and the kernel say.
 type optionTest struct {
@@ -84,8 +70,6 @@ type optionTest struct {
 	answer any                           // by kernel
 	skip   func(*testing.T) (why string) // where the kernel has no such option
 }
-
-var allPaths netip.Addr
 
 func optionTests(t testing.TB) []optionTest {
 	path := func(p sctpnet.PathParams) func(c *sctpnet.Conn) error {
@@ -441,13 +425,13 @@ func TestOptions(t *testing.T) {
 			}
 			for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
 				if !reflect.ValueOf(tt.config).IsZero() {
-					c, s := configured(t, address, tt.config, tt.config)
+					c, s := configured(t, "sctp", address, tt.config, tt.config)
 					check(t, tt, "Config, client "+address, c)
 					check(t, tt, "Config, server "+address, s)
 					works(t, c, s)
 				}
 				if tt.set != nil {
-					c, s := configured(t, address, sctpnet.Config{}, sctpnet.Config{})
+					c, s := configured(t, "sctp", address, sctpnet.Config{}, sctpnet.Config{})
 					if got := tt.kernel(s); tt.name != "stream value" && got == tt.answer {
 						t.Errorf("it is %v without being set", got)
 					}
@@ -464,25 +448,6 @@ func TestOptions(t *testing.T) {
 			}
 		})
 	}
-}
-
-// works sends a message each way, of more than one packet where that is
-// small.
-func works(t testing.TB, a, b *sctpnet.Conn) {
-	t.Helper()
-	watchdog(t, func() {
-		for _, p := range [][2]*sctpnet.Conn{{a, b}, {b, a}} {
-			want := bytes.Repeat([]byte("0123456789"), 300)
-			if _, err := p[0].Write(want); err != nil {
-				t.Error(err)
-				return
-			}
-			got := make([]byte, len(want))
-			if _, err := io.ReadFull(p[1], got); err != nil || !bytes.Equal(got, want) {
-				t.Errorf("read %d bytes, %v", len(got), err)
-			}
-		}
-	})
 }
 
 // TestOptionOfOnePath sets the parameters of one of two paths.
@@ -568,192 +533,6 @@ func TestOptionOfMixedPaths(t *testing.T) {
 	}
 }
 
-// TestOptionsOutOfRange checks what is refused before any system call.
-func TestOptionsOutOfRange(t *testing.T) {
-	c, s := pipe(t, "sctp", "127.0.0.1:0")
-	type path = sctpnet.PathParams
-	for _, tt := range []struct {
-		names  []string // what the error names: option, value and range
-		config *sctpnet.Config
-		set    func() error
-	}{
-		{[]string{"RTO.Initial", "-1s", "1ms", "24h"}, &sctpnet.Config{RTO: sctpnet.RTO{Initial: -time.Second}},
-			func() error { return c.SetRTO(sctpnet.RTO{Initial: -time.Second}) }},
-		{[]string{"RTO.Min", "1µs", "1ms", "24h"}, &sctpnet.Config{RTO: sctpnet.RTO{Min: time.Microsecond}},
-			func() error { return c.SetRTO(sctpnet.RTO{Min: time.Microsecond}) }},
-		{[]string{"RTO.Max", "25h", "1ms", "24h"}, &sctpnet.Config{RTO: sctpnet.RTO{Max: 25 * time.Hour}},
-			func() error { return c.SetRTO(sctpnet.RTO{Max: 25 * time.Hour}) }},
-		{[]string{"RTO.Min", "2s", "1s", "RTO.Max"}, &sctpnet.Config{RTO: sctpnet.RTO{Min: 2 * time.Second, Max: time.Second}},
-			func() error { return c.SetRTO(sctpnet.RTO{Min: 2 * time.Second, Max: time.Second}) }},
-		{[]string{"RTO.Min", "2m", "1m", "RTO.Max"}, &sctpnet.Config{RTO: sctpnet.RTO{Min: 2 * time.Minute}},
-			func() error { return c.SetRTO(sctpnet.RTO{Min: 2 * time.Minute}) }},
-		{[]string{"RTO.Min", "20ms", "RTO.Max"}, nil,
-			func() error { return c.SetRTO(sctpnet.RTO{Max: 20 * ms}) }},
-		{[]string{"MaxRetransmissions", "65536", "1 to 65535"}, &sctpnet.Config{AssocParams: sctpnet.AssocParams{MaxRetransmissions: 65536}},
-			func() error { return c.SetAssocParams(sctpnet.AssocParams{MaxRetransmissions: 65536}) }},
-		{[]string{"CookieLife", "-1ns", "1ms"}, &sctpnet.Config{AssocParams: sctpnet.AssocParams{CookieLife: -1}},
-			func() error { return c.SetAssocParams(sctpnet.AssocParams{CookieLife: -1}) }},
-		{[]string{"HeartbeatInterval", "-1s", "1ms", "24h"}, &sctpnet.Config{PathParams: path{HeartbeatInterval: -time.Second}},
-			func() error { return c.SetPathParams(allPaths, path{HeartbeatInterval: -time.Second}) }},
-		{[]string{"PathParams.MaxRetransmissions", "-2", "65535"}, &sctpnet.Config{PathParams: path{MaxRetransmissions: -2}},
-			func() error { return c.SetPathParams(allPaths, path{MaxRetransmissions: -2}) }},
-		{[]string{"PotentiallyFailed", "70000", "65535"}, &sctpnet.Config{PathParams: path{PotentiallyFailed: 70000}},
-			func() error { return c.SetPathParams(allPaths, path{PotentiallyFailed: 70000}) }},
-		{[]string{"PrimarySwitchover", "-1", "65535"}, &sctpnet.Config{PathParams: path{PrimarySwitchover: -1}},
-			func() error { return c.SetPathParams(allPaths, path{PrimarySwitchover: -1}) }},
-		{[]string{"PotentiallyFailed", "5", "PrimarySwitchover, 4"}, &sctpnet.Config{PathParams: path{PotentiallyFailed: 5, PrimarySwitchover: 4}},
-			func() error { return c.SetPathParams(allPaths, path{PotentiallyFailed: 5, PrimarySwitchover: 4}) }},
-		{[]string{"MTU", "511", "512 to 65535"}, &sctpnet.Config{PathParams: path{MTU: 511}},
-			func() error { return c.SetPathParams(allPaths, path{MTU: 511}) }},
-		{[]string{"DSCP", "64", "63"}, &sctpnet.Config{PathParams: path{DSCP: 64}},
-			func() error { return c.SetPathParams(allPaths, path{DSCP: 64}) }},
-		{[]string{"FlowLabel", "1048576", "1048575"}, &sctpnet.Config{PathParams: path{FlowLabel: 1 << 20}},
-			func() error { return c.SetPathParams(allPaths, path{FlowLabel: 1 << 20}) }},
-		{[]string{"UDPPort", "65536", "65535"}, &sctpnet.Config{PathParams: path{UDPPort: 65536}},
-			func() error { return c.SetPathParams(allPaths, path{UDPPort: 65536}) }},
-		{[]string{"SACK.Delay", "501ms", "1ms to 500ms"}, &sctpnet.Config{SACK: sctpnet.SACK{Delay: 501 * ms}},
-			func() error { return c.SetSACK(sctpnet.SACK{Delay: 501 * ms}) }},
-		{[]string{"SACK.Frequency", "-1", "1 to 65535"}, &sctpnet.Config{SACK: sctpnet.SACK{Frequency: -1}},
-			func() error { return c.SetSACK(sctpnet.SACK{Frequency: -1}) }},
-		{[]string{"MaxSegment", "439", "440 to 65516"}, &sctpnet.Config{MaxSegment: 439},
-			func() error { return c.SetMaxSegment(439) }},
-		{[]string{"MaxBurst", "65536", "65535"}, &sctpnet.Config{MaxBurst: 65536},
-			func() error { return c.SetMaxBurst(65536) }},
-		{[]string{"ReadBuffer", "-1", "2147483647"}, &sctpnet.Config{ReadBuffer: -1}, nil},
-		{[]string{"WriteBuffer", "-1", "2147483647"}, &sctpnet.Config{WriteBuffer: -1}, nil},
-		{[]string{"PartialReliability.Lifetime", "0s", "1ms"}, &sctpnet.Config{PartialReliability: sctpnet.PartialReliability{Policy: sctpnet.TimedReliability}},
-			func() error {
-				return c.SetPartialReliability(sctpnet.PartialReliability{Policy: sctpnet.TimedReliability})
-			}},
-		{[]string{"PartialReliability.Policy", "9", "0 to 3"}, &sctpnet.Config{PartialReliability: sctpnet.PartialReliability{Policy: 9}},
-			func() error { return c.SetPartialReliability(sctpnet.PartialReliability{Policy: 9}) }},
-		{[]string{"Scheduler", "5", "0 to 4"}, &sctpnet.Config{Scheduler: 5},
-			func() error { return c.SetScheduler(5) }},
-		{[]string{"FragmentInterleave", "3", "0 to 2"}, &sctpnet.Config{FragmentInterleave: 3},
-			func() error { return c.SetFragmentInterleave(3) }},
-		{[]string{"PartialDeliveryPoint", "-4", "2147483647"}, &sctpnet.Config{PartialDeliveryPoint: -4},
-			func() error { return c.SetPartialDeliveryPoint(-4) }},
-		{[]string{"partial delivery point", "2147483647", "0 to", "half the read buffer"}, nil,
-			func() error { return c.SetPartialDeliveryPoint(1<<31 - 1) }},
-		{[]string{"stream 64", "0 to 63"}, nil, func() error { return c.SetStreamValue(64, 1) }},
-		{[]string{"stream 64", "0 to 63"}, nil, func() error { _, err := c.StreamValue(64); return err }},
-		{[]string{"outgoing streams", "-1", "0 to 65471"}, nil, func() error { return c.AddStreams(-1, 0) }},
-		{[]string{"incoming streams", "65472", "0 to 65471"}, nil, func() error { return c.AddStreams(0, 65472) }},
-		{[]string{"AuthKey.Secret", "0 bytes", "1 to 65535"}, &sctpnet.Config{Auth: &sctpnet.Auth{Keys: []sctpnet.AuthKey{{ID: 1}}}},
-			func() error { return c.SetAuthKey(sctpnet.AuthKey{ID: 1}) }},
-		{[]string{"Auth.Chunks", "is 1;", "INIT"}, &sctpnet.Config{Auth: &sctpnet.Auth{Chunks: []uint8{0, 1}}}, nil},
-		{[]string{"Auth.Chunks", "21 types", "20"}, &sctpnet.Config{Auth: &sctpnet.Auth{Chunks: make([]uint8, 21)}}, nil},
-		{[]string{"Auth.HMACs", "2", "1 (SHA-1)"}, &sctpnet.Config{Auth: &sctpnet.Auth{HMACs: []uint16{2}}}, nil},
-		{[]string{"Auth.HMACs", "[3]", "1 (SHA-1), which must be there"}, &sctpnet.Config{Auth: &sctpnet.Auth{HMACs: []uint16{3}}}, nil},
-		{[]string{"Auth.Active", "7", "Keys"}, &sctpnet.Config{Auth: &sctpnet.Auth{Active: 7}}, nil},
-	} {
-		errs := make(map[string]error)
-		if tt.set != nil {
-			errs["set"] = tt.set()
-		}
-		if tt.config != nil {
-			_, errs["Config"] = (&sctpnet.Dialer{Config: *tt.config}).Dial("sctp", s.LocalAddr().String())
-		}
-		for what, err := range errs {
-			var op *net.OpError
-			if err == nil || !errors.As(err, &op) {
-				t.Errorf("%s of %v: %v, want a *net.OpError", what, tt.names, err)
-				continue
-			}
-			for _, name := range tt.names {
-				if !strings.Contains(err.Error(), name) {
-					t.Errorf("%s: %q does not say %q", what, err, name)
-				}
-			}
-		}
-	}
-	works(t, c, s)
-}
-
-// setters are all of a Conn's setters and getters here.
-func setters(c *sctpnet.Conn) map[string]func() error {
-	m := map[string]func() error{
-		"SetRTO":                  func() error { return c.SetRTO(sctpnet.RTO{Min: time.Second}) },
-		"SetAssocParams":          func() error { return c.SetAssocParams(sctpnet.AssocParams{MaxRetransmissions: 3}) },
-		"SetPathParams":           func() error { return c.SetPathParams(allPaths, sctpnet.PathParams{MTU: 1000}) },
-		"Heartbeat":               func() error { return c.Heartbeat(allPaths) },
-		"SetSACK":                 func() error { return c.SetSACK(sctpnet.SACK{Frequency: 1}) },
-		"SetMaxSegment":           func() error { return c.SetMaxSegment(1000) },
-		"SetMaxBurst":             func() error { return c.SetMaxBurst(0) },
-		"SetPartialReliability":   func() error { return c.SetPartialReliability(sctpnet.PartialReliability{}) },
-		"SetScheduler":            func() error { return c.SetScheduler(sctpnet.SchedulerPriority) },
-		"SetStreamValue":          func() error { return c.SetStreamValue(1, 2) },
-		"SetFragmentInterleave":   func() error { return c.SetFragmentInterleave(1) },
-		"SetPartialDeliveryPoint": func() error { return c.SetPartialDeliveryPoint(1000) },
-		"AddStreams":              func() error { return c.AddStreams(1, 1) },
-		"ResetAssociation":        func() error { return c.ResetAssociation() },
-		"SetAuthKey":              func() error { return c.SetAuthKey(sctpnet.AuthKey{ID: 1, Secret: []byte("x")}) },
-		"ActivateAuthKey":         func() error { return c.ActivateAuthKey(1) },
-		"DeactivateAuthKey":       func() error { return c.DeactivateAuthKey(1) },
-		"DeleteAuthKey":           func() error { return c.DeleteAuthKey(1) },
-		"SetNoDelay":              func() error { return c.SetNoDelay(true) },
-		"SetReadBuffer":           func() error { return c.SetReadBuffer(10000) },
-		"SetWriteBuffer":          func() error { return c.SetWriteBuffer(10000) },
-		"SetLinger":               func() error { return c.SetLinger(1) },
-	}
-	getter(m, "RTO", c.RTO)
-	getter(m, "AssocParams", c.AssocParams)
-	getter(m, "PathParams", func() (sctpnet.PathParams, error) { return c.PathParams(allPaths) })
-	getter(m, "PathParams of one", func() (sctpnet.PathParams, error) { return c.PathParams(netip.MustParseAddr("127.0.0.1")) })
-	getter(m, "SACK", c.SACK)
-	getter(m, "NoDelay", c.NoDelay)
-	getter(m, "ReadBuffer", c.ReadBuffer)
-	getter(m, "WriteBuffer", c.WriteBuffer)
-	getter(m, "MaxSegment", c.MaxSegment)
-	getter(m, "MaxBurst", c.MaxBurst)
-	getter(m, "PartialReliability", c.PartialReliability)
-	getter(m, "Scheduler", c.Scheduler)
-	getter(m, "StreamValue", func() (uint16, error) { return c.StreamValue(1) })
-	getter(m, "FragmentInterleave", c.FragmentInterleave)
-	getter(m, "PartialDeliveryPoint", c.PartialDeliveryPoint)
-	getter(m, "Adaptation", c.Adaptation)
-	getter(m, "Features", c.Features)
-	getter(m, "AuthState", c.AuthState)
-	return m
-}
-
-func getter[T any](m map[string]func() error, name string, get func() (T, error)) {
-	m[name] = func() error { _, err := get(); return err }
-}
-
-func TestOptionsAfterClose(t *testing.T) {
-	c, _ := pipe(t, "sctp", "127.0.0.1:0")
-	c.Close()
-	for name, f := range setters(c) {
-		err := f()
-		var op *net.OpError
-		if !errors.As(err, &op) || !errors.Is(err, net.ErrClosed) {
-			t.Errorf("%s: %v, want net.ErrClosed in a *net.OpError", name, err)
-		} else if strings.HasPrefix(name, "Set") && op.Op != "set" {
-			t.Errorf("%s: Op is %q", name, op.Op)
-		}
-	}
-	for name, f := range setters(nil) {
-		if err := f(); !errors.Is(err, syscall.EINVAL) {
-			t.Errorf("%s of a nil Conn: %v, want EINVAL", name, err)
-		}
-	}
-}
-
-// TestOptionsAfterEnd checks that nothing panics or hangs once the peer is gone.
-func TestOptionsAfterEnd(t *testing.T) {
-	c, s := pipe(t, "sctp", "127.0.0.1:0")
-	s.Abort()
-	watchdog(t, func() {
-		c.Read(make([]byte, 1))
-		for name, f := range setters(c) {
-			if err := f(); errors.Is(err, net.ErrClosed) {
-				t.Errorf("%s: %v", name, err)
-			}
-		}
-	})
-}
-
 // TestOptionsUnsupported checks what the kernel or the peer lacks.
 func TestOptionsUnsupported(t *testing.T) {
 	c, s := pipe(t, "sctp", "127.0.0.1:0")
@@ -804,81 +583,32 @@ func plainPeer(t *testing.T) (address string) {
 	return fmt.Sprintf("127.0.0.1:%d", sa.(*unix.SockaddrInet4).Port)
 }
 
-func TestAddStreams(t *testing.T) {
-	c, s := pipe(t, "sctp", "127.0.0.1:0")
-	streams := func(conn *sctpnet.Conn) [2]int {
-		out, in := conn.NumStreams()
-		return [2]int{int(out), int(in)}
-	}
-	if _, err := c.WriteStream([]byte("x"), 64); !errors.Is(err, syscall.EINVAL) {
-		t.Errorf("stream 64 before: %v", err)
-	}
-	if err := c.AddStreams(10, 0); err != nil {
-		t.Fatal(err)
-	}
-	if got := streams(c); got != [2]int{74, 64} {
-		t.Errorf("%v streams, want 74 outgoing", got)
-	}
-	watchdog(t, func() {
-		if _, err := c.WriteStream([]byte("new"), 73); err != nil {
-			t.Fatal(err)
-		}
-		p := make([]byte, 10)
-		if n, stream, err := s.ReadStream(p); err != nil || stream != 73 || string(p[:n]) != "new" {
-			t.Fatalf("%q on stream %d, %v", p[:n], stream, err)
-		}
-	})
-	if got := streams(s); got != [2]int{64, 74} {
-		t.Errorf("the peer has %v streams", got)
-	}
-	// Incoming ones are made by the peer.
-	soon(t, func() error { return c.AddStreams(0, 6) })
-	soon(t, func() error {
-		if a, b := streams(c), streams(s); a != [2]int{74, 70} || b != [2]int{70, 74} {
-			return fmt.Errorf("%v and %v streams", a, b)
-		}
-		return nil
-	})
-	watchdog(t, func() {
-		if _, err := s.WriteStream([]byte("back"), 69); err != nil {
-			t.Fatal(err)
-		}
-		p := make([]byte, 10)
-		if n, stream, err := c.ReadStream(p); err != nil || stream != 69 || string(p[:n]) != "back" {
-			t.Fatalf("%q on stream %d, %v", p[:n], stream, err)
-		}
-	})
-	if err := c.AddStreams(0, 0); err != nil {
-		t.Errorf("none: %v", err)
-	}
-	s.Close()
-	c.Close()
-	if got := streams(c); got != [2]int{74, 70} {
-		t.Errorf("%v streams after Close", got)
-	}
-
-	// A peer that cannot.
+func TestAddStreamsWithPlainPeer(t *testing.T) {
+	needSCTP(t)
 	p := dial(t, nil, "sctp", plainPeer(t))
 	for what, err := range map[string]error{"AddStreams": p.AddStreams(1, 0), "ResetAssociation": p.ResetAssociation()} {
 		if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "peer has no stream reconfiguration") {
-			t.Errorf("%s with a plain peer: %v", what, err)
+			t.Errorf("%s: %v", what, err)
 		}
 	}
 	if f := must[sctpnet.Features](t)(p.Features()); f.StreamReconfig {
-		t.Errorf("with a plain peer: %+v", f)
+		t.Errorf("%+v", f)
 	}
 }
 
-// soon tries for a while.
-func soon(t testing.TB, f func() error) {
-	t.Helper()
-	var err error
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * ms) {
-		if err = f(); err == nil {
-			return
+// TestPartialDeliveryPointOutOfRange checks a limit that the system has.
+func TestPartialDeliveryPointOutOfRange(t *testing.T) {
+	c, _ := pipe(t, "sctp", "127.0.0.1:0")
+	err := c.SetPartialDeliveryPoint(1<<31 - 1)
+	var op *net.OpError
+	if !errors.As(err, &op) {
+		t.Fatalf("%v, want a *net.OpError", err)
+	}
+	for _, name := range []string{"partial delivery point", "2147483647", "0 to", "half the read buffer"} {
+		if !strings.Contains(err.Error(), name) {
+			t.Errorf("%q does not say %q", err, name)
 		}
 	}
-	t.Fatal(err)
 }
 
 func TestResetAssociation(t *testing.T) {
@@ -951,7 +681,7 @@ func TestAuth(t *testing.T) {
 		Keys:   []sctpnet.AuthKey{{ID: 5, Secret: secret}},
 		Active: 5,
 	}}
-	c, s := configured(t, "127.0.0.1:0", config, config)
+	c, s := configured(t, "sctp", "127.0.0.1:0", config, config)
 	works(t, c, s)
 	for end, conn := range map[string]*sctpnet.Conn{"client": c, "server": s} {
 		st := must[sctpnet.AuthState](t)(conn.AuthState())
@@ -1000,34 +730,6 @@ func TestAuth(t *testing.T) {
 	}
 }
 
-// TestConfigLimits checks defaults that give way to limits which were set.
-func TestConfigLimits(t *testing.T) {
-	for _, tt := range []struct{ set, want sctpnet.RTO }{
-		{sctpnet.RTO{}, sctpnet.RTO{Initial: time.Second, Min: 250 * ms, Max: time.Minute}},
-		{sctpnet.RTO{Max: 200 * ms}, sctpnet.RTO{Initial: 200 * ms, Min: 200 * ms, Max: 200 * ms}},
-		{sctpnet.RTO{Min: 2 * time.Second}, sctpnet.RTO{Initial: 2 * time.Second, Min: 2 * time.Second, Max: time.Minute}},
-		{sctpnet.RTO{Initial: 500 * ms}, sctpnet.RTO{Initial: 500 * ms, Min: 250 * ms, Max: time.Minute}},
-	} {
-		config := sctpnet.Config{RTO: tt.set}
-		c, s := configured(t, "127.0.0.1:0", config, config)
-		for _, conn := range []*sctpnet.Conn{c, s} {
-			got := must[sctpnet.RTO](t)(conn.RTO())
-			got.Min = got.Min.Round(10 * ms) // the kernel counts in ticks
-			if got != tt.want {
-				t.Errorf("RTO %+v gives %+v, want %+v", tt.set, got, tt.want)
-			}
-		}
-	}
-	kernel := sctpnet.Config{KernelDefaults: true, RTO: sctpnet.RTO{Max: 2 * time.Second}, ReadBuffer: 40000}
-	c, _ := configured(t, "127.0.0.1:0", kernel, kernel)
-	if got, want := must[sctpnet.RTO](t)(c.RTO()), (sctpnet.RTO{Initial: 3 * time.Second, Min: time.Second, Max: 2 * time.Second}); got != want {
-		t.Errorf("KernelDefaults: RTO is %+v, want %+v", got, want)
-	}
-	if got := must[int](t)(c.ReadBuffer()); got != 80000 {
-		t.Errorf("KernelDefaults: read buffer is %d", got)
-	}
-}
-
 // TestInterleaving checks that messages which interleave arrive whole.
 func TestInterleaving(t *testing.T) {
 	needSCTP(t)
@@ -1041,7 +743,7 @@ func TestInterleaving(t *testing.T) {
 	}
 	defer os.WriteFile(sysctl, old, 0)
 	config := sctpnet.Config{Interleaving: true, Scheduler: sctpnet.SchedulerRoundRobin, ReadBuffer: 60000}
-	c, s := configured(t, "127.0.0.1:0", config, config)
+	c, s := configured(t, "sctp", "127.0.0.1:0", config, config)
 	for _, conn := range []*sctpnet.Conn{c, s} {
 		if f := must[sctpnet.Features](t)(conn.Features()); !f.Interleaving {
 			t.Fatalf("%+v", f)

@@ -22,6 +22,8 @@ import (
 // again (see core). One lock is over all of it but pion, which has its own and
 // never holds that while it calls here.
 type assoc struct {
+	engine.Unsupported // see lacks
+
 	port     *port
 	peer     peer
 	options  engine.Options
@@ -215,12 +217,17 @@ const (
 	ethernetMTU  = 1500
 )
 
+// overhead is what is around a packet.
+func (a *assoc) overhead() int {
+	if a.peer.ip.Is4() {
+		return ipv4Overhead
+	}
+	return ipv6Overhead
+}
+
 // pathMTU is the most that a packet can have.
 func (a *assoc) pathMTU() int {
-	overhead := ipv6Overhead
-	if a.peer.ip.Is4() {
-		overhead = ipv4Overhead
-	}
+	overhead := a.overhead()
 	switch {
 	case a.options.Path.MTU != 0:
 		return min(a.options.Path.MTU, 65535) - overhead
@@ -402,8 +409,10 @@ func (a *assoc) unreachable() {
 		return
 	}
 	a.sendAbort(causeProtocolViolation, []byte("too many retransmissions"))
+	if !a.retry.isInactive() {
+		a.tellPath(engine.PathUnreachable)
+	}
 	if a.options.Events {
-		a.rx.pushEvent(engine.PathEvent{Addr: netip.AddrPortFrom(a.peer.ip, a.peer.port), Change: engine.PathUnreachable})
 		a.rx.pushEvent(engine.AssociationEvent{Change: engine.AssociationLost})
 	}
 	a.finish(errTimeout)
@@ -505,7 +514,7 @@ func (a *assoc) noteLife(typ byte) {
 	switch typ {
 	case ctData, ctHeartbeat, ctHeartbeatAck:
 		a.ctrlCount = 0
-		a.retry.answered()
+		a.answered()
 	}
 	if typ == ctData && a.receiving { // somebody waits for it
 		a.guardShutdown()

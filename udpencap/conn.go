@@ -14,11 +14,6 @@ import (
 
 var _ engine.Conn = (*assoc)(nil)
 
-// unsupported is the error of what this engine does not have.
-func unsupported(what string) error {
-	return fmt.Errorf("%s: %w over UDP", what, errors.ErrUnsupported)
-}
-
 // errno is an error of a call.
 func errno(call string, e syscall.Errno) error { return os.NewSyscallError(call, e) }
 
@@ -160,7 +155,7 @@ func (a *assoc) canCarry(m *engine.Message) error {
 	case uint32(m.Stream) >= a.out.Load():
 		return errno("write", syscall.EINVAL)
 	case m.TTL != 0:
-		return unsupported("the lifetime of a message (TTL)")
+		return unsupported(lifetime)
 	case m.To.IsValid() && m.To != a.peer.ip.WithZone(""):
 		return fmt.Errorf("%v is none of the peer's addresses: %w", m.To, syscall.EADDRNOTAVAIL)
 	}
@@ -497,15 +492,6 @@ func (a *assoc) SetLinger(sec int) error {
 	})
 }
 
-func (a *assoc) SetNoDelay(noDelay bool) error {
-	return a.set(func() error {
-		if !noDelay {
-			return unsupported("holding small messages back (NoDelay false)")
-		}
-		return nil
-	})
-}
-
 func (a *assoc) SetReadBuffer(bytes int) error {
 	return a.set(func() error {
 		a.options.ReadBuffer = max(bytes, 1)
@@ -520,12 +506,4 @@ func (a *assoc) SetWriteBuffer(bytes int) error {
 		a.writable.Broadcast()
 		return nil
 	})
-}
-
-func (a *assoc) SyscallConn() (syscall.RawConn, error) {
-	return nil, unsupported("SyscallConn: an association has no descriptor of its own")
-}
-
-func (a *assoc) File() (*os.File, error) {
-	return nil, unsupported("File: an association has no descriptor of its own")
 }

@@ -263,7 +263,7 @@ func (a *assoc) onSACK(v []byte) {
 	now := time.Now()
 	var rtt time.Duration
 	progress := cum != c.acked
-	a.retry.answered()
+	a.answered()
 	for c.acked != cum {
 		if f := c.flight.at(0); f.sent == 1 && !f.acked {
 			rtt = now.Sub(f.at)
@@ -342,7 +342,7 @@ func (a *assoc) onDataTimeout() {
 	if c.flight.len() == 0 {
 		return
 	}
-	if a.retry.unanswered() {
+	if a.unanswered() {
 		a.unreachable()
 		return
 	}

@@ -60,21 +60,71 @@
 //
 // # What there is not
 //
-// What this package cannot do returns an error that wraps
-// [errors.ErrUnsupported] and names it.
+// What this package does not have is in this list. Dial, Listen and the methods
+// return an error for it that wraps [errors.ErrUnsupported] and names it.
 //
-//	several addresses of an endpoint (multi-homing): in Dial, Listen,
-//	  BindAdd, BindRemove, SetPrimary, SetPeerPrimary
-//	MsgInfo.TTL and Config.PartialReliability; a peer that gives messages up
-//	  is understood
-//	authentication (Config.Auth and the keys), AddressReconfig
-//	Interleaving, Scheduler other than SchedulerFirstCome, SetStreamValue
-//	Nagle's algorithm (SetNoDelay(false)); Config.Nagle has no effect
-//	SetMaxBurst, SetMaxSegment, SetPartialDeliveryPoint, FragmentInterleave
-//	PathParams: DSCP, FlowLabel, DiscoverMTU, PotentiallyFailed,
-//	  PrimarySwitchover; MTU and UDPPort only in Config, before the handshake
-//	ResetAssociation; AddStreams for both directions at once
-//	SyscallConn and File, as associations share their sockets
+// Settings, in Config and by the methods of Conn:
+//
+//   - PathParams.PotentiallyFailed,
+//     PathParams.PrimarySwitchover: there is one path;
+//   - PathParams.DiscoverMTU: the MTU of a path is not discovered;
+//   - PathParams.DSCP,
+//     PathParams.FlowLabel: the system marks packets as those of UDP;
+//   - Nagle: small messages are sent at once;
+//   - MaxSegment: PathParams.MTU alone limits a packet;
+//   - MaxBurst: the congestion window alone limits a burst;
+//   - PartialReliability: only the peer may give messages up;
+//   - Scheduler: messages are sent in the order in which they were written;
+//   - Interleaving: there is no interleaving (RFC 8260);
+//   - FragmentInterleave,
+//     PartialDeliveryPoint: a message is handed over when all of it has arrived;
+//   - Auth: there is no authentication (RFC 4895);
+//   - AddressReconfig: an endpoint has one address.
+//
+// Settings that Config alone has:
+//
+//   - PathParams.MTU: the first packets settle it;
+//   - PathParams.UDPPort: it is learnt from the peer.
+//
+// Calls:
+//
+//   - Dial and Listen with several addresses of an endpoint,
+//     Conn.BindAdd,
+//     Conn.BindRemove,
+//     Conn.SetPrimary,
+//     Conn.SetPeerPrimary: an endpoint has one address;
+//   - MsgInfo.TTL: only the peer may give messages up;
+//   - Conn.SetStreamValue,
+//     Conn.StreamValue: messages are sent in the order in which they were written;
+//   - Conn.AddStreams of both directions at once: the peer takes one request at a time;
+//   - Conn.ResetAssociation: the numbering of chunks never begins anew;
+//   - Conn.SetAuthKey,
+//     Conn.ActivateAuthKey,
+//     Conn.DeactivateAuthKey,
+//     Conn.DeleteAuthKey,
+//     Conn.AuthState: there is no authentication (RFC 4895);
+//   - Conn.SyscallConn,
+//     Conn.File,
+//     Listener.SyscallConn,
+//     Listener.File: all associations share a socket.
+//
+// Events:
+//
+//   - SendFailedEvent: what the peer has not acknowledged is not kept;
+//   - PartialDeliveryEvent: a message is handed over when all of it has arrived;
+//   - PathEvent potentially failed,
+//     PathEvent made primary,
+//     PathEvent added,
+//     PathEvent removed,
+//     PathEvent confirmed: there is one path;
+//   - AuthenticationEvent new key,
+//     AuthenticationEvent free key,
+//     AuthenticationEvent none: there is no authentication (RFC 4895);
+//   - AssociationResetEvent: the numbering of chunks never begins anew.
+//
+// Some of what there is differs from the kernel's SCTP. Streams that AddStreams
+// asks for exist once the peer has agreed, and not before. Buffers have at least
+// 64 KiB, and have the size that is set, not twice as much.
 //
 // There is no explicit congestion notification, and no discovery of a path's
 // MTU: a packet has 1472 bytes over IPv4 and 1452 over IPv6, as fits Ethernet,

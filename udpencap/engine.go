@@ -2,6 +2,7 @@ package udpencap
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -24,27 +25,11 @@ type udpEngine struct{}
 // Available says that UDP is everywhere.
 func (udpEngine) Available() error { return nil }
 
-// checkOptions returns an error for what cannot be done.
+// checkOptions returns an error for limits that exclude each other.
 func checkOptions(o *engine.Options) error {
-	for _, f := range []struct {
-		set  bool
-		name string
-	}{
-		{o.Auth != nil && !o.AddressReconfig, "Config.Auth"},
-		{o.AddressReconfig, "Config.AddressReconfig"},
-		{o.Interleaving, "Config.Interleaving"},
-		{o.PartialReliability.Policy != 0, "Config.PartialReliability"},
-		{o.Scheduler != 0, "Config.Scheduler other than SchedulerFirstCome"},
-		{o.MaxBurst != 0, "Config.MaxBurst"},
-		{o.Path.DSCP > 0, "Config.PathParams.DSCP"},
-		{o.Path.FlowLabel > 0, "Config.PathParams.FlowLabel"},
-		{o.Path.DiscoverMTU, "Config.PathParams.DiscoverMTU"},
-	} {
-		if f.set {
-			return unsupported(f.name)
-		}
-	}
-	return nil
+	var r retry
+	r.init(*o)
+	return r.check()
 }
 
 // Dial makes an association with remote.
@@ -53,7 +38,7 @@ func (udpEngine) Dial(ctx context.Context, s *engine.Socket, remote *engine.Addr
 		return nil, err
 	}
 	if len(remote.IPAddrs) != 1 || s.Local != nil && len(s.Local.IPAddrs) > 1 {
-		return nil, unsupported("an endpoint of several addresses (multi-homing)")
+		return nil, unsupported(severalAddresses)
 	}
 	ip := toIP(remote.IPAddrs[0])
 	from, num := netip.IPv6Unspecified(), uint16(0)
@@ -169,7 +154,7 @@ func (udpEngine) Listen(ctx context.Context, s *engine.Socket) (engine.Listener,
 		local = &engine.Addr{}
 	}
 	if len(local.IPAddrs) > 1 {
-		return nil, unsupported("an endpoint of several addresses (multi-homing)")
+		return nil, unsupported(severalAddresses)
 	}
 	v4, v6 := netip.IPv4Unspecified(), netip.IPv6Unspecified()
 	var ips []netip.Addr
@@ -335,10 +320,5 @@ func (l *listener) SetDeadline(t time.Time) error {
 	return nil
 }
 
-func (l *listener) SyscallConn() (syscall.RawConn, error) {
-	return nil, unsupported("SyscallConn: a listener shares its descriptors")
-}
-
-func (l *listener) File() (*os.File, error) {
-	return nil, unsupported("File: a listener shares its descriptors")
-}
+func (l *listener) SyscallConn() (syscall.RawConn, error) { return nil, errors.ErrUnsupported }
+func (l *listener) File() (*os.File, error)               { return nil, errors.ErrUnsupported }

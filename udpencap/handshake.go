@@ -387,6 +387,7 @@ func (a *assoc) sendHandshake() {
 			}
 			p, rest = p.addCause(ctError, 0, causeUnrecognizedParam, u.raw), r
 		}
+		a.stats.ControlSent++
 		a.sendPacket(p)
 		return
 	}
@@ -395,6 +396,7 @@ func (a *assoc) sendHandshake() {
 	init := newPacket(header{a.port.num, a.peer.port, 0}).add(ctInit, 0, i.value())
 	for _, to := range a.dial.candidates {
 		a.stats.PacketsSent++
+		a.stats.ControlSent++
 		path{socket: a.dial.socket, to: to, oob: a.dial.socket.source(a.localIP)}.sendPacket(init)
 	}
 }

@@ -36,7 +36,7 @@ func (a *assoc) scheduleHeartbeat() {
 func (a *assoc) onHeartbeatTimer() {
 	if !a.hb.sent.IsZero() {
 		a.hb.sent = time.Time{}
-		if a.retry.unanswered() {
+		if a.unanswered() {
 			a.unreachable()
 			return
 		}
@@ -64,7 +64,7 @@ func (a *assoc) onHeartbeatAck(v []byte) {
 		binary.BigEndian.Uint64(info.value) != a.hb.nonce {
 		return
 	}
-	a.retry.answered()
+	a.answered()
 	a.retry.measured(time.Since(a.hb.sent))
 	a.hb.sent = time.Time{}
 	a.scheduleHeartbeat()

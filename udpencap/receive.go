@@ -228,7 +228,9 @@ func (r *receiver) note(tsn uint32) {
 		return
 	}
 	r.ackNow = true // there is a gap, or there was
-	r.a.stats.OutOfOrder++
+	if tsn != r.cum+1 {
+		r.a.stats.OutOfOrder++
+	}
 	i, left, right := r.gapFor(tsn)
 	switch {
 	case left && right:
@@ -242,6 +244,16 @@ func (r *receiver) note(tsn uint32) {
 		r.later = slices.Insert(r.later, i, span{tsn, tsn})
 	}
 	r.advance()
+}
+
+// missing is how many chunks have not come though later ones have.
+func (r *receiver) missing() int {
+	n, last := 0, r.cum
+	for _, s := range r.later {
+		n += int(s.first - last - 1)
+		last = s.last
+	}
+	return n
 }
 
 // advance moves cum over what has come after it.
@@ -543,15 +555,21 @@ func (r *receiver) appendAck(p packet, mtu int) packet {
 	r.dups = r.dups[:0]
 	r.ackSent()
 	r.a.stats.SACKsSent++
+	r.a.stats.ControlSent++
 	return p
 }
 
 // ackSent takes note that an acknowledgement has gone.
 func (r *receiver) ackSent() {
 	r.ackNow, r.fresh = false, false
-	r.ackIn = 2
-	if f := r.a.options.SACK.Frequency; f != 0 {
-		r.ackIn = f
-	}
+	r.ackIn = r.ackFrequency()
 	r.a.ackTimer.stop()
+}
+
+// ackFrequency is how many packets are acknowledged together.
+func (r *receiver) ackFrequency() int {
+	if f := r.a.options.SACK.Frequency; f != 0 {
+		return f
+	}
+	return 2
 }

@@ -1,6 +1,8 @@
 package udpencap
 
 import (
+	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -21,11 +23,12 @@ const (
 type retry struct {
 	initial, shortest, longest time.Duration
 	most                       int // attempts without an answer
+	pathMost                   int // of which the path then counts as inactive
 
 	srtt, rttvar time.Duration // of the round trip; zero when there is none yet
 	rto          time.Duration
 	errors       int           // attempts in a row without an answer
-	maxRTO       time.Duration // so far
+	maxRTO       time.Duration // since Stats has told
 }
 
 func (r *retry) init(o engine.Options) {
@@ -35,10 +38,18 @@ func (r *retry) init(o engine.Options) {
 	if n := o.Assoc.MaxRetransmissions; n != 0 {
 		r.most = n
 	}
-	// There is one path only, and with it the association is gone.
+	r.pathMost = pathMaxRetrans
 	if n := o.Path.MaxRetransmissions; n != 0 {
-		r.most = min(r.most, n)
+		r.pathMost = n
 	}
+}
+
+// check returns an error for limits that exclude each other.
+func (r *retry) check() error {
+	if r.shortest > r.longest {
+		return fmt.Errorf("RTO.Min of %v would be more than RTO.Max, %v", r.shortest, r.longest)
+	}
+	return nil
 }
 
 // set changes those values that are not zero.
@@ -75,20 +86,40 @@ func (r *retry) measured(rtt time.Duration) {
 	r.update()
 }
 
+// isInactive reports whether the path has left too much unanswered.
+func (r *retry) isInactive() bool { return r.errors > r.pathMost }
+
 // answered takes note that the peer is there.
-func (r *retry) answered() {
-	if r.errors > 0 {
-		r.errors = 0
-		r.update()
+func (a *assoc) answered() {
+	r := &a.retry
+	if r.errors == 0 {
+		return
 	}
+	if r.isInactive() {
+		a.tellPath(engine.PathReachable)
+	}
+	r.errors = 0
+	r.update()
 }
 
 // unanswered reports whether to give up. If not, the next timeout is longer.
-func (r *retry) unanswered() bool {
+func (a *assoc) unanswered() bool {
+	r := &a.retry
+	wasInactive := r.isInactive()
 	r.errors++
+	if r.isInactive() && !wasInactive {
+		a.tellPath(engine.PathUnreachable)
+	}
 	r.rto = min(2*r.rto, r.longest)
 	r.maxRTO = max(r.maxRTO, r.rto)
 	return r.errors > r.most
+}
+
+// tellPath tells of a change of the path, if somebody wants to know.
+func (a *assoc) tellPath(change engine.PathChange) {
+	if a.options.Events {
+		a.rx.pushEvent(engine.PathEvent{Addr: netip.AddrPortFrom(a.peer.ip, a.peer.port), Change: change})
+	}
 }
 
 // backoff is the timeout after so many attempts.

@@ -13,15 +13,6 @@ type stats = engine.Stats
 func (a *assoc) LocalAddrs() []netip.Addr { return []netip.Addr{a.localIP} }
 func (a *assoc) PeerAddrs() []netip.Addr  { return []netip.Addr{a.peer.ip} }
 
-const noMultihoming = ": an association has one address at each end, multi-homing"
-
-func (a *assoc) BindAdd(netip.Addr) error    { return unsupported("BindAdd" + noMultihoming) }
-func (a *assoc) BindRemove(netip.Addr) error { return unsupported("BindRemove" + noMultihoming) }
-func (a *assoc) SetPrimary(netip.Addr) error { return unsupported("SetPrimary" + noMultihoming) }
-func (a *assoc) SetPeerPrimary(netip.Addr) error {
-	return unsupported("SetPeerPrimary" + noMultihoming)
-}
-
 // alive is set for what needs a living association.
 func (a *assoc) alive(f func() error) error {
 	return a.set(func() error {
@@ -42,16 +33,12 @@ func (a *assoc) Status() (s engine.Status, err error) {
 			FragmentationPoint: a.mtu - headerSize - dataHeaderSize,
 			Primary:            a.pathStatus(),
 		}
-		flying := 0
 		for i := range a.core.flight.len() {
-			f := a.core.flight.at(i)
-			flying += len(f.raw) - dataHeaderSize
-			if !f.acked {
+			if !a.core.flight.at(i).acked {
 				s.Unacked++
 			}
 		}
-		// Messages that are not chunks yet count as the chunks they will be.
-		s.Pending = (max(0, a.core.queued-flying) + s.FragmentationPoint - 1) / s.FragmentationPoint
+		s.Pending = a.rx.missing()
 		return nil
 	})
 	return s, err
@@ -65,9 +52,9 @@ func (a *assoc) pathStatus() engine.Path {
 		CWND:    int(a.core.pion.CWND()),
 		SRTT:    a.retry.srtt,
 		RTO:     a.retry.rto,
-		MTU:     a.mtu,
+		MTU:     a.mtu + a.overhead(),
 	}
-	if a.retry.errors > pathMaxRetrans {
+	if a.retry.isInactive() {
 		p.State = engine.InactivePath
 	}
 	return p
@@ -85,6 +72,7 @@ func (a *assoc) Stats() (s engine.Stats, err error) {
 	err = a.alive(func() error {
 		s = a.stats
 		s.MaxRTO, s.MaxRTOAddr = a.retry.maxRTO, a.peer.ip
+		a.retry.maxRTO = a.retry.shortest // of the next period
 		return nil
 	})
 	return s, err

@@ -11,7 +11,12 @@ import (
 
 func (a *assoc) SetRTO(v engine.RTO) error {
 	return a.alive(func() error {
-		a.retry.set(v)
+		next := a.retry
+		next.set(v)
+		if err := next.check(); err != nil {
+			return err
+		}
+		a.retry = next
 		return nil
 	})
 }
@@ -27,8 +32,7 @@ func (a *assoc) RTO() (v engine.RTO, err error) {
 func (a *assoc) SetAssocParams(v engine.AssocParams) error {
 	return a.alive(func() error {
 		if v.MaxRetransmissions != 0 {
-			a.options.Assoc.MaxRetransmissions = v.MaxRetransmissions
-			a.updateLimit()
+			a.retry.most = v.MaxRetransmissions
 		}
 		if v.CookieLife != 0 {
 			a.options.Assoc.CookieLife = v.CookieLife
@@ -37,19 +41,10 @@ func (a *assoc) SetAssocParams(v engine.AssocParams) error {
 	})
 }
 
-// updateLimit sets how many attempts may go unanswered.
-func (a *assoc) updateLimit() {
-	r := retry{}
-	r.init(a.options)
-	a.retry.most = r.most
-}
-
 func (a *assoc) AssocParams() (v engine.AssocParams, err error) {
 	err = a.alive(func() error {
 		v = a.options.Assoc
-		if v.MaxRetransmissions == 0 {
-			v.MaxRetransmissions = maxRetrans
-		}
+		v.MaxRetransmissions = a.retry.most
 		if v.CookieLife == 0 {
 			v.CookieLife = cookieLife
 		}
@@ -64,18 +59,6 @@ func (a *assoc) SetPathParams(ip netip.Addr, v engine.PathParams) error {
 		if err := a.checkPeer(ip); err != nil {
 			return err
 		}
-		switch {
-		case v.PotentiallyFailed > 0, v.PrimarySwitchover != 0:
-			return unsupported("PathParams.PotentiallyFailed and PrimarySwitchover" + noMultihoming)
-		case v.MTU != 0, v.DiscoverMTU:
-			return unsupported("PathParams.MTU once there is an association: set it in Config")
-		case v.DSCP > 0:
-			return unsupported("PathParams.DSCP")
-		case v.FlowLabel > 0:
-			return unsupported("PathParams.FlowLabel")
-		case v.UDPPort != 0:
-			return unsupported("PathParams.UDPPort once there is an association: it is learnt from the peer")
-		}
 		p := &a.options.Path
 		if v.HeartbeatInterval != 0 {
 			p.HeartbeatInterval, p.NoHeartbeat = v.HeartbeatInterval, false
@@ -88,8 +71,7 @@ func (a *assoc) SetPathParams(ip netip.Addr, v engine.PathParams) error {
 			a.scheduleHeartbeat()
 		}
 		if v.MaxRetransmissions != 0 {
-			p.MaxRetransmissions = v.MaxRetransmissions
-			a.updateLimit()
+			a.retry.pathMost = v.MaxRetransmissions
 		}
 		return nil
 	})
@@ -104,8 +86,8 @@ func (a *assoc) PathParams(ip netip.Addr) (v engine.PathParams, err error) {
 		v = engine.PathParams{
 			HeartbeatInterval:  a.heartbeatPeriod(),
 			NoHeartbeat:        p.NoHeartbeat,
-			MaxRetransmissions: a.retry.most,
-			MTU:                a.mtu,
+			MaxRetransmissions: a.retry.pathMost,
+			MTU:                a.mtu + a.overhead(),
 			UDPPort:            int(a.path.to.Port()),
 		}
 		return nil
@@ -139,18 +121,14 @@ func (a *assoc) SetSACK(v engine.SACK) error {
 
 func (a *assoc) SACK() (v engine.SACK, err error) {
 	err = a.alive(func() error {
-		v = engine.SACK{Delay: a.ackDelay(), Frequency: max(a.options.SACK.Frequency, 2)}
-		if a.options.SACK.Frequency == 1 {
-			v.Frequency = 1
+		v = engine.SACK{Frequency: a.rx.ackFrequency()}
+		if v.Frequency > 1 {
+			v.Delay = a.ackDelay()
 		}
 		return nil
 	})
 	return v, err
 }
-
-func (a *assoc) NoDelay() (bool, error) { return true, a.alive(ok) }
-
-func ok() error { return nil }
 
 func (a *assoc) ReadBuffer() (n int, err error) {
 	err = a.alive(func() error {
@@ -167,55 +145,6 @@ func (a *assoc) WriteBuffer() (n int, err error) {
 	})
 	return n, err
 }
-
-// What follows cannot be changed while there is an association, or not at all.
-
-func (a *assoc) SetMaxSegment(int) error {
-	return unsupported("SetMaxSegment once there is an association")
-}
-
-func (a *assoc) MaxSegment() (n int, err error) {
-	err = a.alive(func() error {
-		n = a.mtu - headerSize - dataHeaderSize
-		return nil
-	})
-	return n, err
-}
-
-func (a *assoc) SetMaxBurst(int) error  { return unsupported("SetMaxBurst") }
-func (a *assoc) MaxBurst() (int, error) { return 0, unsupported("MaxBurst") }
-
-func (a *assoc) SetPartialReliability(v engine.PartialReliability) error {
-	if v.Policy != 0 {
-		return unsupported("SetPartialReliability")
-	}
-	return a.alive(ok)
-}
-
-func (a *assoc) PartialReliability() (engine.PartialReliability, error) {
-	return engine.PartialReliability{}, a.alive(ok)
-}
-
-func (a *assoc) SetScheduler(v uint32) error {
-	if v != 0 {
-		return unsupported("SetScheduler other than SchedulerFirstCome")
-	}
-	return a.alive(ok)
-}
-
-func (a *assoc) Scheduler() (uint32, error) { return 0, a.alive(ok) }
-
-func (a *assoc) SetStreamValue(_, _ uint16) error   { return unsupported("SetStreamValue") }
-func (a *assoc) StreamValue(uint16) (uint16, error) { return 0, unsupported("StreamValue") }
-func (a *assoc) SetFragmentInterleave(level int) error {
-	if level != 0 {
-		return unsupported("SetFragmentInterleave other than 0")
-	}
-	return a.alive(ok)
-}
-func (a *assoc) FragmentInterleave() (int, error)   { return 0, a.alive(ok) }
-func (a *assoc) SetPartialDeliveryPoint(int) error  { return unsupported("SetPartialDeliveryPoint") }
-func (a *assoc) PartialDeliveryPoint() (int, error) { return 0, unsupported("PartialDeliveryPoint") }
 
 func (a *assoc) Adaptation() (n uint32, err error) {
 	err = a.alive(func() error {
@@ -242,8 +171,6 @@ func (a *assoc) NumStreams() (out, in uint16) { return a.Streams() }
 func (a *assoc) AddStreams(out, in uint16) error {
 	return a.alive(func() error {
 		switch {
-		case out != 0 && in != 0:
-			return unsupported("AddStreams of both directions at once")
 		case uint32(out)+a.out.Load() > 1<<16-1 || uint32(in)+a.in.Load() > 1<<16-1:
 			return errno("addstreams", syscall.EINVAL)
 		}
@@ -257,14 +184,4 @@ func (a *assoc) AddStreams(out, in uint16) error {
 		}
 		return err
 	})
-}
-
-func (a *assoc) ResetAssociation() error { return unsupported("ResetAssociation") }
-
-func (a *assoc) SetAuthKey(engine.AuthKey) error { return unsupported("SetAuthKey") }
-func (a *assoc) ActivateAuthKey(uint16) error    { return unsupported("ActivateAuthKey") }
-func (a *assoc) DeactivateAuthKey(uint16) error  { return unsupported("DeactivateAuthKey") }
-func (a *assoc) DeleteAuthKey(uint16) error      { return unsupported("DeleteAuthKey") }
-func (a *assoc) AuthState() (engine.AuthState, error) {
-	return engine.AuthState{}, unsupported("AuthState")
 }

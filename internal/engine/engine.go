@@ -28,6 +28,8 @@ type Engine interface {
 	// Available returns nil, or an error that wraps errors.ErrUnsupported
 	// and says what to do.
 	Available() error
+	// Lacks returns what the engine does not have. It is not changed.
+	Lacks() Lacks
 	// Dial makes an association with the endpoint remote, which has at
 	// least one address. It returns ctx.Err() if ctx ends first, and then
 	// leaves nothing behind. It changes neither remote nor s.

@@ -104,7 +104,6 @@ const (
 	AssociationLost
 	AssociationRestarted
 	AssociationEnded
-	AssociationCannotStart
 )
 
 // A PathChange is an spc_state of RFC 6458 section 6.1.2, by the numbers of

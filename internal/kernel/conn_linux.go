@@ -30,6 +30,7 @@ type conn struct {
 
 	streams     atomic.Uint32 // how many: outgoing ones << 16, and incoming
 	reliability atomic.Uint64 // the default of messages, as packReliability has it
+	segmented   atomic.Bool   // SCTP_MAXSEG was set, or may have been by somebody else
 	interleaved bool          // pieces of messages can alternate
 
 	// ended says that the association may end, or has ended, without the
@@ -85,6 +86,7 @@ func newConn(sk *socket, from origin) (*conn, error) {
 			}
 		}
 		c.reliability.Store(packReliability(pr))
+		c.segmented.Store(o.MaxSegment != 0 || from.foreign)
 		if o.Interleaving || from.foreign {
 			v, err := optInterleaving.getValue(fd)
 			c.interleaved = err == nil && v != 0

@@ -52,7 +52,7 @@ func TestEventLayouts(t *testing.T) {
 	data := []byte("abcd")
 	want := map[string]engine.Event{
 		"assoc_change":   engine.AssociationEvent{Change: engine.AssociationLost, Cause: 12, Causes: data, Out: 7, In: 8},
-		"cannot_start":   engine.AssociationEvent{Change: engine.AssociationCannotStart, Out: 7, In: 8},
+		"cannot_start":   engine.AssociationEvent{Change: 4, Out: 7, In: 8},
 		"paddr_change_4": engine.PathEvent{Addr: netip.MustParseAddrPort("192.0.2.1:3868"), Change: engine.PathPotentiallyFailed},
 		"paddr_change_6": engine.PathEvent{Addr: netip.MustParseAddrPort("[2001:db8::1]:3868"), Change: engine.PathMadePrimary},
 		"send_failed": engine.SendFailedEvent{

@@ -575,11 +575,22 @@ func (c *conn) ReadBuffer() (int, error)  { return read(c, optReadBuffer.getInt)
 func (c *conn) WriteBuffer() (int, error) { return read(c, optWriteBuffer.getInt) }
 
 func (c *conn) SetMaxSegment(bytes int) error {
-	return c.control(func(fd int) error { return optMaxSegment.setValue(fd, uint32(bytes)) })
+	return c.control(func(fd int) error {
+		err := optMaxSegment.setValue(fd, uint32(bytes))
+		if err == nil {
+			c.segmented.Store(bytes != 0)
+		}
+		return err
+	})
 }
 
+// MaxSegment returns what was set. Where nothing was, the kernel gives what the
+// path allows.
 func (c *conn) MaxSegment() (int, error) {
 	v, err := read(c, optMaxSegment.getValue)
+	if !c.segmented.Load() {
+		v = 0
+	}
 	return int(v), err
 }
 

@@ -1,0 +1,500 @@
+package sctpnet_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/conformance"
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// A recorder is a handler of events.
+type recorder struct {
+	mu     sync.Mutex
+	events []sctpnet.Event
+	seen   int // by await
+	more   chan struct{}
+	conn   *sctpnet.Conn
+
+	network string // one of engines
+}
+
+func newRecorder(network string) *recorder {
+	return &recorder{more: make(chan struct{}, 1), network: network}
+}
+
+func (r *recorder) handle(c *sctpnet.Conn, e sctpnet.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
+	r.conn = c
+	sightings.add(r.network, e)
+	select {
+	case r.more <- struct{}{}:
+	default:
+	}
+}
+
+func (r *recorder) config() sctpnet.Config { return sctpnet.Config{OnEvent: r.handle} }
+
+// all returns the events so far.
+func (r *recorder) all() []sctpnet.Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.events)
+}
+
+// of returns the Conn that the last event was of.
+func (r *recorder) of() *sctpnet.Conn {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.conn
+}
+
+// await returns the next event of a type for which ok, nil for any, is true. It
+// passes over others.
+func await[E sctpnet.Event](t testing.TB, r *recorder, ok func(E) bool) E {
+	t.Helper()
+	timeout := time.After(20 * time.Second * conformance.Slowness)
+	for {
+		r.mu.Lock()
+		for r.seen < len(r.events) {
+			e, is := r.events[r.seen].(E)
+			r.seen++
+			if is && (ok == nil || ok(e)) {
+				r.mu.Unlock()
+				return e
+			}
+		}
+		r.mu.Unlock()
+		select {
+		case <-r.more:
+		case <-timeout:
+			var e E
+			t.Fatalf("no such %T in %v", e, r.all())
+		}
+	}
+}
+
+func awaitPath(t testing.TB, r *recorder, addr string, change sctpnet.PathChange) {
+	t.Helper()
+	await(t, r, func(e sctpnet.PathEvent) bool { return e.Addr.Addr().String() == addr && e.Change == change })
+}
+
+// sightings are the events that recorders have seen, of each of engines.
+var sightings = eventSightings{seen: make(map[string]map[string]bool)}
+
+type eventSightings struct {
+	mu   sync.Mutex
+	seen map[string]map[string]bool
+}
+
+func (s *eventSightings) add(network string, e sctpnet.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen[network] == nil {
+		s.seen[network] = make(map[string]bool)
+	}
+	s.seen[network][eventName(e)] = true
+}
+
+// check returns an error if an event has come that is in an engine's table, or
+// another one has not come.
+func (s *eventSightings) check(network string) (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, e, _ := engine.Lookup(network)
+	for _, name := range eventNames() {
+		lack, never := e.Lacks().Find(engine.LacksEvent, name)
+		switch seen := s.seen[network][name]; {
+		case never && seen:
+			err = errors.Join(err, fmt.Errorf("%s: %s has come, though there it is: %s", network, name, lack.Why))
+		case !never && !seen:
+			err = errors.Join(err, fmt.Errorf("%s: no test has seen a %s", network, name))
+		}
+	}
+	return err
+}
+
+// eventNames are the names of all events, as an engine's table has them.
+func eventNames() (names []string) {
+	for c := sctpnet.AssociationUp; c <= sctpnet.AssociationEnded; c++ {
+		names = append(names, eventName(sctpnet.AssociationEvent{Change: c}))
+	}
+	for c := sctpnet.PathReachable; c <= sctpnet.PathPotentiallyFailed; c++ {
+		names = append(names, eventName(sctpnet.PathEvent{Change: c}))
+	}
+	for c := sctpnet.AuthenticationNewKey; c <= sctpnet.AuthenticationNone; c++ {
+		names = append(names, eventName(sctpnet.AuthenticationEvent{Change: c}))
+	}
+	for _, e := range []sctpnet.Event{
+		sctpnet.SendFailedEvent{}, sctpnet.RemoteErrorEvent{}, sctpnet.ShutdownEvent{}, sctpnet.PartialDeliveryEvent{},
+		sctpnet.AdaptationEvent{}, sctpnet.SenderDryEvent{}, sctpnet.StreamResetEvent{}, sctpnet.StreamsAddedEvent{},
+		sctpnet.AssociationResetEvent{},
+	} {
+		names = append(names, eventName(e))
+	}
+	return names
+}
+
+// eventName is the name of an event in an engine's table.
+func eventName(e sctpnet.Event) string {
+	name := reflect.TypeOf(e).Name()
+	switch e := e.(type) {
+	case sctpnet.AssociationEvent:
+		return name + " " + e.Change.String()
+	case sctpnet.PathEvent:
+		return name + " " + e.Change.String()
+	case sctpnet.AuthenticationEvent:
+		return name + " " + e.Change.String()
+	}
+	return name
+}
+
+// TestEventNames checks that the tables have no event that there is not.
+func TestEventNames(t *testing.T) {
+	for _, network := range engines {
+		for _, lack := range lacksOf(t, network) {
+			if lack.Kind == engine.LacksEvent && !slices.Contains(eventNames(), lack.Name) {
+				t.Errorf("%s: there is no event %s", network, lack.Name)
+			}
+		}
+	}
+}
+
+func awaitAssociation(t testing.TB, r *recorder, change sctpnet.AssociationChange) sctpnet.AssociationEvent {
+	t.Helper()
+	return await(t, r, func(e sctpnet.AssociationEvent) bool { return e.Change == change })
+}
+
+// TestEvents goes through the life of an association on one host.
+func TestEvents(t *testing.T) { eachEngine(t, testEvents) }
+
+func testEvents(t *testing.T, network string) {
+	watchdog(t, func() {
+		ce, se := newRecorder(network), newRecorder(network)
+		const messages = 100
+		read := make(chan error, 1)
+		sc := sctpnet.Config{OnEvent: func(c *sctpnet.Conn, e sctpnet.Event) {
+			if e == (sctpnet.ShutdownEvent{}) {
+				// All that was sent before is there, and nobody else reads.
+				c.SetReadDeadline(time.Now().Add(20 * time.Second * conformance.Slowness))
+				for i := range messages {
+					var b [64]byte
+					if n, _, err := c.ReadStream(b[:]); err != nil || string(b[:n]) != fmt.Sprint(i) {
+						read <- fmt.Errorf("message %d: %q, %v", i, b[:n], err)
+						return
+					}
+				}
+				read <- nil
+			}
+			se.handle(c, e)
+		}}
+		ln, err := (&sctpnet.ListenConfig{Config: sc}).Listen(context.Background(), network, "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		cc := ce.config()
+		cc.SenderDry = true
+		client := dial(t, &sctpnet.Dialer{Config: cc}, network, ln.Addr().String())
+		server := accept(t, ln)
+
+		out, in := client.NumStreams()
+		for name, r := range map[string]*recorder{"client": ce, "server": se} {
+			up := awaitAssociation(t, r, sctpnet.AssociationUp)
+			if !reflect.DeepEqual(r.all()[0], sctpnet.Event(up)) {
+				t.Errorf("%s: the first event is not %v: %v", name, up, r.all())
+			}
+			if up.OutStreams != out || up.InStreams != in {
+				t.Errorf("%s: %v; want %d and %d streams", name, up, out, in)
+			}
+		}
+		if ce.of() != client || se.of() != server {
+			t.Error("the handlers were given another Conn")
+		}
+
+		for i := range messages {
+			if _, err := client.WriteStream([]byte(fmt.Sprint(i)), 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		await[sctpnet.SenderDryEvent](t, ce, nil)
+
+		// A stream's reset comes to both.
+		s, err := client.OpenStream()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for r, incoming := range map[*recorder]bool{ce: false, se: true} {
+			e := await[sctpnet.StreamResetEvent](t, r, nil)
+			if want := (sctpnet.StreamResetEvent{Incoming: incoming, Streams: []uint16{s.ID()}}); !reflect.DeepEqual(e, want) {
+				t.Errorf("%v; want %v", e, want)
+			}
+		}
+
+		if err := client.Shutdown(); err != nil {
+			t.Fatal(err)
+		}
+		await[sctpnet.ShutdownEvent](t, se, nil)
+		if err := <-read; err != nil {
+			t.Error(err)
+		}
+		awaitAssociation(t, ce, sctpnet.AssociationEnded)
+		awaitAssociation(t, se, sctpnet.AssociationEnded)
+		for _, c := range []*sctpnet.Conn{client, server} {
+			if n, err := c.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+				t.Errorf("read %d, %v; want EOF", n, err)
+			}
+		}
+	})
+}
+
+// eventData makes data to send.
+func eventData(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i ^ i>>8)
+	}
+	return b
+}
+
+// TestEventsSlowHandler blocks a handler while much happens that nobody reads
+// either: nothing is lost, and everything comes in order.
+func TestEventsSlowHandler(t *testing.T) { eachEngine(t, testEventsSlowHandler) }
+
+func testEventsSlowHandler(t *testing.T, network string) {
+	watchdog(t, func() {
+		se := newRecorder(network)
+		begun, proceed := make(chan bool), make(chan bool)
+		var once sync.Once
+		sc := sctpnet.Config{ReadBuffer: 128 << 10, OnEvent: func(c *sctpnet.Conn, e sctpnet.Event) {
+			once.Do(func() { close(begun); <-proceed })
+			se.handle(c, e)
+		}}
+		ln, err := (&sctpnet.ListenConfig{Config: sc}).Listen(context.Background(), network, "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		client := dial(t, nil, network, ln.Addr().String())
+		server := accept(t, ln)
+		<-begun
+		const rounds = 25
+		var want []uint16
+		for range rounds {
+			s, err := client.OpenStream()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Write([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, s.ID())
+		}
+		if n := len(se.all()); n != 0 {
+			t.Errorf("%d events while the handler was busy", n)
+		}
+		close(proceed)
+		var got []uint16
+		for len(got) < rounds {
+			got = append(got, await[sctpnet.StreamResetEvent](t, se, nil).Streams...)
+		}
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Errorf("resets of %v; want %v", got, want)
+		}
+		// What nobody reads holds back the events behind it, which come all
+		// the same when it is read. It is more than the Conn keeps and the
+		// buffers hold.
+		big := eventData(2 << 20)
+		full, err := client.Status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			client.Write(big)
+			client.Shutdown()
+		}()
+		eventually(t, "a full window", func() bool {
+			st, err := client.Status()
+			return err != nil || st.PeerWindow < full.PeerWindow/2
+		})
+		for _, e := range se.all() {
+			if e, ok := e.(sctpnet.AssociationEvent); ok && e.Change == sctpnet.AssociationEnded {
+				t.Errorf("%v, before the data in front of it was read", e)
+			}
+		}
+		if b, err := io.ReadAll(server); err != nil || len(b) < len(big) {
+			t.Errorf("read %d bytes, %v", len(b), err)
+		}
+		awaitAssociation(t, se, sctpnet.AssociationEnded)
+	})
+}
+
+// eventConns makes an association with handlers at both ends.
+func eventConns(t testing.TB, network string, client, server sctpnet.Config) (c, s *sctpnet.Conn, ce, se *recorder) {
+	t.Helper()
+	ce, se = newRecorder(network), newRecorder(network)
+	client.OnEvent, server.OnEvent = ce.handle, se.handle
+	c, s = configured(t, network, "127.0.0.1:0", client, server)
+	return c, s, ce, se
+}
+
+// TestEventsAborted has a peer abort.
+func TestEventsAborted(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		watchdog(t, func() {
+			client, server, ce, se := eventConns(t, network, sctpnet.Config{}, sctpnet.Config{})
+			exchange(t, client, server)
+			if err := client.Abort(); err != nil {
+				t.Fatal(err)
+			}
+			if e := awaitAssociation(t, se, sctpnet.AssociationLost); e.Cause != sctpnet.CauseUserAbort || len(e.Causes) != 4 {
+				t.Errorf("%#v; want an abort by the user", e)
+			}
+			if _, err := server.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("read %v; want ECONNRESET", err)
+			}
+			for _, e := range ce.all() {
+				if e, ok := e.(sctpnet.AssociationEvent); ok && e.Change != sctpnet.AssociationUp {
+					t.Errorf("%v after the Conn's own Abort", e)
+				}
+			}
+		})
+	})
+}
+
+// TestEventsAdaptation has the peers indicate layers.
+func TestEventsAdaptation(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		watchdog(t, func() {
+			_, _, ce, se := eventConns(t, network, sctpnet.Config{Adaptation: 0xcafe}, sctpnet.Config{Adaptation: 0x17})
+			if e := await[sctpnet.AdaptationEvent](t, ce, nil); e.Indication != 0x17 {
+				t.Errorf("%v; want 0x17", e)
+			}
+			if e := await[sctpnet.AdaptationEvent](t, se, nil); e.Indication != 0xcafe {
+				t.Errorf("%v; want 0xcafe", e)
+			}
+		})
+	})
+}
+
+// TestEventsStreams adds streams, of each direction.
+func TestEventsStreams(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		watchdog(t, func() {
+			client, server, ce, se := eventConns(t, network, sctpnet.Config{OutStreams: 10, MaxInStreams: 20}, sctpnet.Config{})
+			for _, add := range []struct{ out, in uint16 }{{2, 0}, {0, 3}} {
+				if err := client.AddStreams(int(add.out), int(add.in)); err != nil {
+					t.Fatal(err)
+				}
+				if e, want := await[sctpnet.StreamsAddedEvent](t, ce, nil), (sctpnet.StreamsAddedEvent{Out: add.out, In: add.in}); e != want {
+					t.Errorf("%v; want %v", e, want)
+				}
+				if e, want := await[sctpnet.StreamsAddedEvent](t, se, nil), (sctpnet.StreamsAddedEvent{Out: add.in, In: add.out}); e != want {
+					t.Errorf("the peer: %v; want %v", e, want)
+				}
+				exchange(t, client, server)
+			}
+		})
+	})
+}
+
+// TestEventsCallsFromHandler uses the Conn in its handler.
+func TestEventsCallsFromHandler(t *testing.T) { eachEngine(t, testEventsCallsFromHandler) }
+
+func testEventsCallsFromHandler(t *testing.T, network string) {
+	watchdog(t, func() {
+		ln := listen(t, network, "127.0.0.1:0")
+		errs := make(chan error, 1)
+		d := sctpnet.Dialer{Config: sctpnet.Config{OnEvent: func(c *sctpnet.Conn, e sctpnet.Event) {
+			if e, ok := e.(sctpnet.AssociationEvent); ok && e.Change == sctpnet.AssociationUp {
+				_, err := c.Write([]byte("up"))
+				errs <- errors.Join(err, c.Close())
+			}
+		}}}
+		client := dial(t, &d, network, ln.Addr().String())
+		server := accept(t, ln)
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+		if b, err := io.ReadAll(server); string(b) != "up" || err != nil {
+			t.Errorf("read %q, %v", b, err)
+		}
+		if _, err := client.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("read %v; want net.ErrClosed", err)
+		}
+	})
+}
+
+// TestEventStrings shows how events look in a log.
+func TestEventStrings(t *testing.T) {
+	addr := netip.MustParseAddrPort("[2001:db8::1]:3868")
+	for _, test := range []struct {
+		e         sctpnet.Event
+		str, slog string
+	}{
+		{sctpnet.AssociationEvent{Change: sctpnet.AssociationUp, OutStreams: 10, InStreams: 20},
+			"association up, 10 streams out, 20 in", "e.type=association e.change=up e.out=10 e.in=20"},
+		{sctpnet.AssociationEvent{Change: sctpnet.AssociationLost, Cause: sctpnet.CauseUserAbort, Causes: []byte{0, 12, 0, 7, 'b', 'y', 'e', 0}},
+			`association lost: abort by the user "bye"`, `e.type=association e.change=lost e.cause="abort by the user"`},
+		{sctpnet.AssociationEvent{Change: sctpnet.AssociationLost, Cause: sctpnet.CauseUserAbort, Causes: []byte{0, 12, 0, 70, 'b', 'y', 'e', 0}},
+			"association lost: abort by the user", `e.type=association e.change=lost e.cause="abort by the user"`},
+		{sctpnet.AssociationEvent{Change: sctpnet.AssociationEnded}, "association ended", "e.type=association e.change=ended"},
+		{sctpnet.AssociationEvent{Change: 9, Cause: 999}, "association 9: cause 999", `e.type=association e.change=9 e.cause="cause 999"`},
+		{sctpnet.PathEvent{Addr: addr, Change: sctpnet.PathPotentiallyFailed},
+			"path [2001:db8::1]:3868 potentially failed", `e.type=path e.addr=[2001:db8::1]:3868 e.change="potentially failed"`},
+		{sctpnet.SendFailedEvent{Info: sctpnet.MsgInfo{Stream: 3, PPID: 46, Context: 7}, Data: []byte("four"), Sent: true, Cause: sctpnet.CauseUserAbort},
+			"sending failed of 4 bytes on stream 3, PPID 46, context 7, which may have arrived: abort by the user",
+			`e.type="send failed" e.bytes=4 e.stream=3 e.ppid=46 e.context=7 e.sent=true e.cause="abort by the user"`},
+		{sctpnet.SendFailedEvent{Data: []byte("four")}, "sending failed of 4 bytes on stream 0",
+			`e.type="send failed" e.bytes=4 e.stream=0 e.ppid=0 e.context=0 e.sent=false`},
+		{sctpnet.RemoteErrorEvent{Cause: sctpnet.CauseUnrecognisedChunk, Data: []byte{0x7f, 1}},
+			"the peer reports: unrecognised chunk (7f01)", `e.type="remote error" e.data=7f01 e.cause="unrecognised chunk"`},
+		{sctpnet.RemoteErrorEvent{}, "the peer reports: no cause", `e.type="remote error" e.data=""`},
+		{sctpnet.ShutdownEvent{}, "the peer shuts down", "e.type=shutdown"},
+		{sctpnet.PartialDeliveryEvent{Stream: 2, Seq: 3}, "partial delivery aborted of message 3 on stream 2",
+			`e.type="partial delivery aborted" e.stream=2 e.seq=3`},
+		{sctpnet.AdaptationEvent{Indication: 0x17}, "adaptation layer 0x17", "e.type=adaptation e.indication=23"},
+		{sctpnet.AuthenticationEvent{Change: sctpnet.AuthenticationNewKey, Key: 2}, "authentication: new key 2", `e.type=authentication e.change="new key" e.key=2`},
+		{sctpnet.AuthenticationEvent{Change: sctpnet.AuthenticationNone}, "authentication: the peer has none", "e.type=authentication e.change=none e.key=0"},
+		{sctpnet.SenderDryEvent{}, "sender dry", `e.type="sender dry"`},
+		{sctpnet.StreamResetEvent{Incoming: true, Streams: []uint16{3, 4}}, "incoming streams 3 4 reset",
+			`e.type="stream reset" e.incoming=true e.streams="[3 4]" e.denied=false e.failed=false`},
+		{sctpnet.StreamResetEvent{Denied: true}, "all outgoing streams reset: denied",
+			`e.type="stream reset" e.incoming=false e.streams=[] e.denied=true e.failed=false`},
+		{sctpnet.StreamsAddedEvent{Out: 2, In: 3}, "streams added: 2 out, 3 in", `e.type="streams added" e.out=2 e.in=3 e.denied=false e.failed=false`},
+		{sctpnet.AssociationResetEvent{LocalTSN: 5, RemoteTSN: 6, Failed: true}, "association reset: next TSN 5, the peer's 6: failed",
+			`e.type="association reset" e.local=5 e.remote=6 e.denied=false e.failed=true`},
+	} {
+		if got := test.e.String(); got != test.str {
+			t.Errorf("%#v:\n got %s\nwant %s", test.e, got, test.str)
+		}
+		var out strings.Builder
+		slog.New(slog.NewTextHandler(&out, nil)).Info("", "e", test.e)
+		if _, got, _ := strings.Cut(out.String(), `msg="" `); strings.TrimSpace(got) != test.slog {
+			t.Errorf("%v for slog:\n got %s\nwant %s", test.e, got, test.slog)
+		}
+	}
+}

@@ -1,0 +1,10 @@
+package kernel
+
+import "github.com/sctpnet/sctpnet/internal/engine"
+
+var lacks = engine.Lacks{
+	{Kind: engine.LacksSetting, Name: "UDPPort", Why: "the system has one for all, sysctl net.sctp.udp_port"},
+}
+
+// Lacks returns what the engine does not have on any system.
+func (Engine) Lacks() engine.Lacks { return lacks }

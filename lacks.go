@@ -1,0 +1,86 @@
+package sctpnet
+
+import (
+	"reflect"
+	"strings"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// What the engine of a network does not have is one table, its Lacks: Dial,
+// Listen and the methods of Conn and Listener look there first.
+
+func lacksOf(network string) engine.Lacks {
+	_, e, _ := engine.Lookup(network)
+	if e == nil {
+		return nil
+	}
+	return e.Lacks()
+}
+
+// checkCall returns an error if the engine has no such call.
+func checkCall(network, name string) error {
+	if lack, ok := lacksOf(network).Find(engine.LacksCall, name); ok {
+		return lack.Error("")
+	}
+	return nil
+}
+
+// checkSetting returns an error if v, the value of a field of Config, or with no
+// name of all of Config, sets what the engine does not have.
+func checkSetting(network, prefix, name string, v any) error {
+	for _, lack := range lacksOf(network) {
+		if lack.Kind != engine.LacksSetting {
+			continue
+		}
+		if f, ok := fieldOf(v, name, lack.Name); ok && sets(f) {
+			return lack.Error(prefix)
+		}
+	}
+	return nil
+}
+
+// checkLater returns an error if v, the value of a field of Config, changes what
+// can be set before the handshake only. now returns the value that is in force.
+func checkLater[T any](network, name string, v T, now func() (T, error)) error {
+	for _, lack := range lacksOf(network) {
+		if lack.Kind != engine.LacksLater {
+			continue
+		}
+		f, ok := fieldOf(v, name, lack.Name)
+		if !ok || f.IsZero() {
+			continue
+		}
+		old, err := now()
+		if err != nil {
+			return err
+		}
+		if n, _ := fieldOf(old, name, lack.Name); !f.Equal(n) {
+			return lack.Error("")
+		}
+	}
+	return nil
+}
+
+// fieldOf returns the field of a path in v, which is itself at the path name.
+func fieldOf(v any, name, path string) (f reflect.Value, ok bool) {
+	f = reflect.ValueOf(v)
+	if path == name {
+		return f, true
+	}
+	if name != "" {
+		if path, ok = strings.CutPrefix(path, name+"."); !ok {
+			return f, false
+		}
+	}
+	for part := range strings.SplitSeq(path, ".") {
+		f = f.FieldByName(part)
+	}
+	return f, true
+}
+
+// sets reports whether a value is another than the one that is in force where
+// it cannot be set: negative numbers stand for zero.
+func sets(f reflect.Value) bool {
+	return !f.IsZero() && !(f.CanInt() && f.Int() < 0)
+}

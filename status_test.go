@@ -1,0 +1,277 @@
+package sctpnet_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// eventually waits for a condition.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(100 * atOnce); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("not in time:", what)
+		}
+	}
+}
+
+// send has one end send a message and the other receive it.
+func send(t testing.TB, from, to *sctpnet.Conn, info sctpnet.MsgInfo, n int) {
+	t.Helper()
+	watchdog(t, func() {
+		if _, err := from.WriteMsg(make([]byte, n), info); err != nil {
+			t.Error(err)
+			return
+		}
+		if k, _, err := to.ReadMsg(make([]byte, n+1)); k != n || err != nil {
+			t.Errorf("received %d, %v; want %d", k, err, n)
+		}
+	})
+}
+
+// fillWindow writes to a peer that does not read until it takes no more, and
+// some of what was written waits. It returns how much that is.
+func fillWindow(t testing.TB, c *sctpnet.Conn) (n int) {
+	t.Helper()
+	before, err := c.Status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	watchdog(t, func() {
+		p := make([]byte, 32<<10)
+		for {
+			c.SetWriteDeadline(time.Now().Add(20 * ms))
+			k, err := c.Write(p)
+			n += k
+			if err == nil {
+				continue
+			}
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Error(err)
+				return
+			}
+			if st, err := c.Status(); err != nil || st.PeerWindow < before.PeerWindow/2 {
+				if err != nil {
+					t.Error(err)
+				}
+				break
+			}
+		}
+		c.SetWriteDeadline(time.Time{})
+	})
+	return n
+}
+
+// TestStatusOfFullWindow checks what counts at an end that has much to send, and
+// at the other.
+func TestStatusOfFullWindow(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		c, s := configured(t, network, "127.0.0.1:0", sctpnet.Config{WriteBuffer: 256 << 10}, sctpnet.Config{ReadBuffer: 128 << 10})
+		fillWindow(t, c)
+		for end, conn := range map[string]*sctpnet.Conn{"client": c, "server": s} {
+			st, err := conn.Status()
+			if err != nil || st.State != sctpnet.StateEstablished || st.Pending != 0 {
+				t.Errorf("%s: %+v, %v; nothing is missing", end, st, err)
+			}
+		}
+		c.Abort()
+	})
+}
+
+// TestStatsBeginAnew checks that the greatest timeout is that of the time since
+// it was last asked for.
+func TestStatsBeginAnew(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		config := sctpnet.Config{RTO: sctpnet.RTO{Initial: 4 * time.Second, Min: 300 * ms}}
+		c, s := configured(t, network, "127.0.0.1:0", config, config)
+		works(t, c, s)
+		if st, err := c.Stats(); err != nil || st.MaxRTO < 300*ms {
+			t.Errorf("MaxRTO is %v, %v", st.MaxRTO, err)
+		}
+		// Now the round trip is known, which is a short one.
+		eventually(t, "a round trip was measured", func() bool {
+			st, err := c.Status()
+			return err != nil || st.Primary.RTO < time.Second
+		})
+		c.Stats()
+		if st, err := c.Stats(); err != nil || st.MaxRTO < 290*ms || st.MaxRTO > time.Second {
+			t.Errorf("MaxRTO of a new period is %v, %v; want RTO.Min, 300 ms", st.MaxRTO, err)
+		}
+	})
+}
+
+func TestStatusOfShutdown(t *testing.T) { eachEngine(t, testStatusOfShutdown) }
+
+func testStatusOfShutdown(t *testing.T, network string) {
+	c, s := configured(t, network, "127.0.0.1:0", sctpnet.Config{WriteBuffer: 256 << 10}, sctpnet.Config{ReadBuffer: 128 << 10})
+	big := fillWindow(t, c)
+	if err := c.Shutdown(); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := c.Status(); err != nil || st.State != sctpnet.StateShutdownPending {
+		t.Errorf("got %v, %v; want SHUTDOWN-PENDING", st.State, err)
+	}
+	watchdog(t, func() {
+		buf := make([]byte, 1<<20)
+		for n := 0; n < big; {
+			k, err := s.Read(buf)
+			if err != nil {
+				t.Errorf("after %d of %d: %v", n, big, err)
+				return
+			}
+			n += k
+		}
+	})
+	eventually(t, "the end", func() bool {
+		_, err := c.Status()
+		return errors.Is(err, syscall.ENOTCONN)
+	})
+	wantEnded(t, network, c)
+	c.Close()
+	wantClosed(t, c)
+}
+
+// inspections are the calls that tell something of an association, or change
+// its addresses.
+func inspections(c *sctpnet.Conn) map[string]func() error {
+	ip := netip.MustParseAddr("127.0.0.1")
+	return map[string]func() error{
+		"Status":         func() error { _, err := c.Status(); return err },
+		"Paths":          func() error { _, err := c.Paths(); return err },
+		"Stats":          func() error { _, err := c.Stats(); return err },
+		"BindAdd":        func() error { return c.BindAdd(ip) },
+		"BindRemove":     func() error { return c.BindRemove(ip) },
+		"SetPrimary":     func() error { return c.SetPrimary(ip) },
+		"SetPeerPrimary": func() error { return c.SetPeerPrimary(ip) },
+	}
+}
+
+// wantEnded checks the calls on an association that has ended.
+func wantEnded(t testing.TB, network string, c *sctpnet.Conn) {
+	t.Helper()
+	for name, f := range inspections(c) {
+		var operr *net.OpError
+		if _, ok := lacksOf(t, network).Find(engine.LacksCall, "Conn."+name); ok {
+			continue // TestEveryCall
+		}
+		if err := f(); !errors.As(err, &operr) || !errors.Is(err, syscall.ENOTCONN) || !strings.Contains(err.Error(), "ended") {
+			t.Errorf("%s after the end: %v", name, err)
+		}
+	}
+	if l, p := c.LocalAddrs(), c.PeerAddrs(); len(l) == 0 || len(p) == 0 {
+		t.Errorf("addresses after the end: %v, %v", l, p)
+	}
+}
+
+// wantClosed checks the calls on a Conn that was closed.
+func wantClosed(t testing.TB, c *sctpnet.Conn) {
+	t.Helper()
+	calls := inspections(c)
+	calls["File"] = func() error { _, err := c.File(); return err }
+	calls["BindAdd of nothing"] = func() error { return c.BindAdd(netip.Addr{}) }
+	for name, f := range calls {
+		var operr *net.OpError
+		if err := f(); !errors.As(err, &operr) || !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%s after Close: %v", name, err)
+		}
+	}
+	if l, p := c.LocalAddrs(), c.PeerAddrs(); len(l) == 0 || len(p) == 0 {
+		t.Errorf("addresses after Close: %v, %v", l, p)
+	}
+}
+
+func TestStatusAfterAbort(t *testing.T) { eachEngine(t, testStatusAfterAbort) }
+
+func testStatusAfterAbort(t *testing.T, network string) {
+	c, s := pipe(t, network, "127.0.0.1:0")
+	s.Abort()
+	wantClosed(t, s)
+	eventually(t, "the end", func() bool {
+		_, err := c.Status()
+		return err != nil
+	})
+	wantEnded(t, network, c)
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("Read: %v", err)
+	}
+}
+
+func TestStats(t *testing.T) { eachEngine(t, testStats) }
+
+func testStats(t *testing.T, network string) {
+	c, s := pipe(t, network, "127.0.0.1:0")
+	before, err := c.Stats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const count = 20
+	for i := range count {
+		send(t, c, s, sctpnet.MsgInfo{Unordered: i%2 == 0}, 100)
+	}
+	send(t, s, c, sctpnet.MsgInfo{}, 100)
+	var after, peer sctpnet.Stats
+	eventually(t, "all acknowledged", func() bool {
+		st, err := c.Status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st.Unacked == 0
+	})
+	if after, err = c.Stats(); err != nil {
+		t.Fatal(err)
+	}
+	if peer, err = s.Stats(); err != nil {
+		t.Fatal(err)
+	}
+	if n := after.OrderedSent - before.OrderedSent; n != count/2 || peer.OrderedReceived != count/2 {
+		t.Errorf("ordered: sent %d, received %d, want %d", n, peer.OrderedReceived, count/2)
+	}
+	if n := after.UnorderedSent - before.UnorderedSent; n != count/2 || peer.UnorderedReceived != count/2 {
+		t.Errorf("unordered: sent %d, received %d, want %d", n, peer.UnorderedReceived, count/2)
+	}
+	if after.OrderedReceived != 1 || peer.OrderedSent != 1 {
+		t.Errorf("back: %d sent, %d received; want 1", peer.OrderedSent, after.OrderedReceived)
+	}
+	if after.PacketsSent < count || after.PacketsReceived < 2 || after.SACKsReceived == 0 || peer.SACKsSent == 0 ||
+		after.ControlSent == 0 || after.ControlReceived == 0 {
+		t.Errorf("too few: %+v\nof the peer: %+v", after, peer)
+	}
+	if after.MaxRTO <= 0 || after.MaxRTOAddr != netip.MustParseAddr("127.0.0.1") {
+		t.Errorf("MaxRTO %v of %v", after.MaxRTO, after.MaxRTOAddr)
+	}
+}
+
+func TestStateStrings(t *testing.T) {
+	for s, want := range map[fmt.Stringer]string{
+		sctpnet.StateClosed:           "CLOSED",
+		sctpnet.StateCookieWait:       "COOKIE-WAIT",
+		sctpnet.StateCookieEchoed:     "COOKIE-ECHOED",
+		sctpnet.StateEstablished:      "ESTABLISHED",
+		sctpnet.StateShutdownPending:  "SHUTDOWN-PENDING",
+		sctpnet.StateShutdownSent:     "SHUTDOWN-SENT",
+		sctpnet.StateShutdownReceived: "SHUTDOWN-RECEIVED",
+		sctpnet.StateShutdownAckSent:  "SHUTDOWN-ACK-SENT",
+		sctpnet.State(0):              "State(0)",
+		sctpnet.State(200):            "State(200)",
+		sctpnet.ActivePath:            "active",
+		sctpnet.InactivePath:          "inactive",
+		sctpnet.PotentiallyFailedPath: "potentially failed",
+		sctpnet.UnconfirmedPath:       "unconfirmed",
+		sctpnet.UnknownPath:           "unknown",
+		sctpnet.PathState(9):          "PathState(9)",
+	} {
+		if got := s.String(); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}

@@ -1,0 +1,93 @@
+package udpencap
+
+import "github.com/sctpnet/sctpnet/internal/engine"
+
+// Why there is no more.
+const (
+	onePath          = "there is one path"
+	oneAddress       = "an endpoint has one address"
+	noAuthentication = "there is no authentication (RFC 4895)"
+	noInterleaving   = "there is no interleaving (RFC 8260)"
+	noGivingUp       = "only the peer may give messages up"
+	noHandingBack    = "what the peer has not acknowledged is not kept"
+	inOrder          = "messages are sent in the order in which they were written"
+	atOnce           = "small messages are sent at once"
+	wholeOnly        = "a message is handed over when all of it has arrived"
+	byMTU            = "PathParams.MTU alone limits a packet"
+	byWindow         = "the congestion window alone limits a burst"
+	noMarks          = "the system marks packets as those of UDP"
+	noDiscovery      = "the MTU of a path is not discovered"
+	settled          = "the first packets settle it"
+	learnt           = "it is learnt from the peer"
+	oneRequest       = "the peer takes one request at a time"
+	noReset          = "the numbering of chunks never begins anew"
+	shared           = "all associations share a socket"
+)
+
+// lacks is what this package does not have. doc.go shows it.
+var lacks = engine.Lacks{
+	{Kind: engine.LacksSetting, Name: "PathParams.PotentiallyFailed", Why: onePath},
+	{Kind: engine.LacksSetting, Name: "PathParams.PrimarySwitchover", Why: onePath},
+	{Kind: engine.LacksSetting, Name: "PathParams.DiscoverMTU", Why: noDiscovery},
+	{Kind: engine.LacksSetting, Name: "PathParams.DSCP", Why: noMarks},
+	{Kind: engine.LacksSetting, Name: "PathParams.FlowLabel", Why: noMarks},
+	{Kind: engine.LacksSetting, Name: "Nagle", Why: atOnce},
+	{Kind: engine.LacksSetting, Name: "MaxSegment", Why: byMTU},
+	{Kind: engine.LacksSetting, Name: "MaxBurst", Why: byWindow},
+	{Kind: engine.LacksSetting, Name: "PartialReliability", Why: noGivingUp},
+	{Kind: engine.LacksSetting, Name: "Scheduler", Why: inOrder},
+	{Kind: engine.LacksSetting, Name: "Interleaving", Why: noInterleaving},
+	{Kind: engine.LacksSetting, Name: "FragmentInterleave", Why: wholeOnly},
+	{Kind: engine.LacksSetting, Name: "PartialDeliveryPoint", Why: wholeOnly},
+	{Kind: engine.LacksSetting, Name: "Auth", Why: noAuthentication},
+	{Kind: engine.LacksSetting, Name: "AddressReconfig", Why: oneAddress},
+
+	{Kind: engine.LacksLater, Name: "PathParams.MTU", Why: settled},
+	{Kind: engine.LacksLater, Name: "PathParams.UDPPort", Why: learnt},
+
+	{Kind: engine.LacksCall, Name: severalAddresses, Why: oneAddress},
+	{Kind: engine.LacksCall, Name: "Conn.BindAdd", Why: oneAddress},
+	{Kind: engine.LacksCall, Name: "Conn.BindRemove", Why: oneAddress},
+	{Kind: engine.LacksCall, Name: "Conn.SetPrimary", Why: oneAddress},
+	{Kind: engine.LacksCall, Name: "Conn.SetPeerPrimary", Why: oneAddress},
+	{Kind: engine.LacksCall, Name: lifetime, Why: noGivingUp},
+	{Kind: engine.LacksCall, Name: "Conn.SetStreamValue", Why: inOrder},
+	{Kind: engine.LacksCall, Name: "Conn.StreamValue", Why: inOrder},
+	{Kind: engine.LacksCall, Name: "Conn.AddStreams of both directions at once", Why: oneRequest},
+	{Kind: engine.LacksCall, Name: "Conn.ResetAssociation", Why: noReset},
+	{Kind: engine.LacksCall, Name: "Conn.SetAuthKey", Why: noAuthentication},
+	{Kind: engine.LacksCall, Name: "Conn.ActivateAuthKey", Why: noAuthentication},
+	{Kind: engine.LacksCall, Name: "Conn.DeactivateAuthKey", Why: noAuthentication},
+	{Kind: engine.LacksCall, Name: "Conn.DeleteAuthKey", Why: noAuthentication},
+	{Kind: engine.LacksCall, Name: "Conn.AuthState", Why: noAuthentication},
+	{Kind: engine.LacksCall, Name: "Conn.SyscallConn", Why: shared},
+	{Kind: engine.LacksCall, Name: "Conn.File", Why: shared},
+	{Kind: engine.LacksCall, Name: "Listener.SyscallConn", Why: shared},
+	{Kind: engine.LacksCall, Name: "Listener.File", Why: shared},
+
+	{Kind: engine.LacksEvent, Name: "SendFailedEvent", Why: noHandingBack},
+	{Kind: engine.LacksEvent, Name: "PartialDeliveryEvent", Why: wholeOnly},
+	{Kind: engine.LacksEvent, Name: "PathEvent potentially failed", Why: onePath},
+	{Kind: engine.LacksEvent, Name: "PathEvent made primary", Why: onePath},
+	{Kind: engine.LacksEvent, Name: "PathEvent added", Why: onePath},
+	{Kind: engine.LacksEvent, Name: "PathEvent removed", Why: onePath},
+	{Kind: engine.LacksEvent, Name: "PathEvent confirmed", Why: onePath},
+	{Kind: engine.LacksEvent, Name: "AuthenticationEvent new key", Why: noAuthentication},
+	{Kind: engine.LacksEvent, Name: "AuthenticationEvent free key", Why: noAuthentication},
+	{Kind: engine.LacksEvent, Name: "AuthenticationEvent none", Why: noAuthentication},
+	{Kind: engine.LacksEvent, Name: "AssociationResetEvent", Why: noReset},
+}
+
+// What this package, and not package sctpnet, finds to be lacking.
+const (
+	severalAddresses = "Dial and Listen with several addresses of an endpoint"
+	lifetime         = "MsgInfo.TTL"
+)
+
+func unsupported(call string) error {
+	lack, _ := lacks.Find(engine.LacksCall, call)
+	return lack.Error("")
+}
+
+// Lacks returns what the engine does not have.
+func (udpEngine) Lacks() engine.Lacks { return lacks }
