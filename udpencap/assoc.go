@@ -51,6 +51,7 @@ type assoc struct {
 	retry retry
 
 	answers int // to the packet that is being handled
+	acks    int // SACKs of it
 
 	core core
 	rx   receiver
@@ -256,7 +257,7 @@ func (a *assoc) input(s *socket, h header, chunks []byte, from netip.AddrPort, t
 		// port now.
 		a.path = path{socket: s, to: from, oob: s.source(a.localIP)}
 	}
-	a.answers = 0
+	a.answers, a.acks = 0, 0
 	for first := true; ; first = false {
 		c, rest, ok := nextChunk(chunks)
 		if !ok {
@@ -301,7 +302,11 @@ func (a *assoc) handle(s *socket, c chunk, first bool, from netip.AddrPort, to n
 		in.add(a)
 		return a.onData(c)
 	case ctSACK:
-		a.onSACK(c.value)
+		// Each may go over all that is on its way, and a packet could have a
+		// hundred. A peer has no use for a second one.
+		if a.acks++; a.acks == 1 {
+			a.onSACK(c.value)
+		}
 	case ctInitAck:
 		a.onInitAck(s, c, from, to)
 		return false

@@ -251,6 +251,9 @@ func (a *assoc) recv(p []byte, how mode) (n int, msg engine.Message, err error) 
 	owner := how&owned != 0
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if len(p) == 0 { // which is never late, as in package net
+		return 0, msg, a.mayReceive(owner)
+	}
 	for a.receiving {
 		if err := a.canReceive(owner); err != nil {
 			return 0, msg, err
@@ -269,9 +272,6 @@ func (a *assoc) recv(p []byte, how mode) (n int, msg engine.Message, err error) 
 				return n, msg, nil
 			}
 			return 0, msg, err
-		}
-		if len(p) == 0 {
-			return 0, msg, nil
 		}
 		if r.isEmpty() {
 			if err := a.receiveError(); err != nil {
@@ -323,13 +323,20 @@ func (a *assoc) recv(p []byte, how mode) (n int, msg engine.Message, err error) 
 
 // canReceive returns why a Recv must not go on, if it must not.
 func (a *assoc) canReceive(owner bool) error {
+	err := a.mayReceive(owner)
+	if err == nil && a.readBy.isPast() {
+		err = os.ErrDeadlineExceeded
+	}
+	return err
+}
+
+// mayReceive is canReceive without regard to the deadline.
+func (a *assoc) mayReceive(owner bool) error {
 	switch {
 	case a.closed:
 		return net.ErrClosed
 	case a.taken && !owner:
 		return engine.ErrTaken
-	case a.readBy.isPast():
-		return os.ErrDeadlineExceeded
 	}
 	return nil
 }

@@ -258,6 +258,9 @@ func (a *assoc) onSACK(v []byte) {
 	if len(v) < 12+4*(gaps+dups) || before(cum, c.acked) || cum-c.acked > uint32(c.flight.len()) {
 		return
 	}
+	if !areGaps(v[12:12+4*gaps], c.flight.len()-int(cum-c.acked)) {
+		return
+	}
 	a.stats.SACKsReceived++
 	c.window = window
 	now := time.Now()
@@ -275,7 +278,7 @@ func (a *assoc) onSACK(v []byte) {
 		g := v[12+4*i:]
 		first, last := int(binary.BigEndian.Uint16(g)), int(binary.BigEndian.Uint16(g[2:]))
 		a.stats.GapAcks++
-		for k := max(first, 1); k <= last && k <= c.flight.len(); k++ {
+		for k := first; k <= last; k++ {
 			if f := c.flight.at(k - 1); !f.acked {
 				f.acked = true
 				progress = true
@@ -301,6 +304,21 @@ func (a *assoc) onSACK(v []byte) {
 	if progress && a.flushTimer.isRunning() {
 		a.flushTimer.start(flushLimit)
 	}
+}
+
+// areGaps reports whether the gap blocks of a SACK are such as a peer can send that
+// has counted well: in ascending order, disjoint, and of no more chunks than are on
+// their way. So a SACK costs no more than there is to acknowledge, and pion, which
+// ends without a word at a chunk that it has not sent, is never told of one.
+func areGaps(blocks []byte, flight int) bool {
+	for end := 0; len(blocks) > 0; blocks = blocks[4:] {
+		first, last := int(binary.BigEndian.Uint16(blocks)), int(binary.BigEndian.Uint16(blocks[2:]))
+		if first <= end || last < first || last > flight {
+			return false
+		}
+		end = last
+	}
+	return true
 }
 
 // onCumulativeAck is for the acknowledgement in a SHUTDOWN.

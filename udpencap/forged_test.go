@@ -191,7 +191,7 @@ func TestUnknownParameters(t *testing.T) {
 	extra = appendParam(extra, paramECN, nil)                   //
 	extra = appendParam(extra, 0x4123, []byte{7, 8})            // stop and report
 	extra = appendParam(extra, 0xc456, []byte{9})               // not seen any more
-	r.send(newPacket(header{r.src, r.dst, 0}).add(ctInit, 0, append(r.own.value(), extra...)))
+	r.send(newPacket(header{r.src, r.dst, 0}).add(ctInit, 0, append(pad(r.own.value()), extra...)))
 	_, c := r.await(ctInitAck)
 	var reported []uint16
 	for b := c.value[initSize:]; ; {

@@ -200,7 +200,7 @@ func FuzzInput(f *testing.F) {
 func FuzzInit(f *testing.F) {
 	i := initiation{tag: 1, window: 5000, out: 1, in: 2, tsn: 3, reconfig: true, partial: true, adapts: true, cookie: make([]byte, 50)}
 	f.Add(i.value())
-	f.Add(append(i.value(), appendParam(nil, paramHostName, []byte("host"))...))
+	f.Add(appendParam(i.value(), paramHostName, []byte("host")))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var i initiation
 		if _, ok := i.parse(b); !ok {

@@ -133,10 +133,14 @@ func nextParam(b []byte) (p param, rest []byte, ok bool) {
 // bits: go on or stop, and whether to report it.
 func unknownChunk(typ byte) (stop, report bool)   { return typ&0x80 == 0, typ&0x40 != 0 }
 func unknownParam(typ uint16) (stop, report bool) { return typ&0x8000 == 0, typ&0x4000 != 0 }
+
+// appendParam appends a parameter, and before it the padding of the one before.
+// What comes last is not padded here: a chunk's length does not count that (RFC
+// 9260 section 3.2).
 func appendParam(b []byte, typ uint16, v []byte) []byte {
-	b = binary.BigEndian.AppendUint16(b, typ)
+	b = binary.BigEndian.AppendUint16(pad(b), typ)
 	b = binary.BigEndian.AppendUint16(b, uint16(paramHeaderSize+len(v)))
-	return pad(append(b, v...))
+	return append(b, v...)
 }
 
 // pad appends what makes the length a multiple of four.
@@ -166,11 +170,8 @@ func (p packet) addCause(typ, flags byte, cause uint16, info []byte) packet {
 	return p.add(typ, flags, appendCause(nil, cause, info))
 }
 
-func appendCause(b []byte, cause uint16, info []byte) []byte {
-	b = binary.BigEndian.AppendUint16(b, cause)
-	b = binary.BigEndian.AppendUint16(b, uint16(causeHeaderSize+len(info)))
-	return append(b, info...)
-}
+// appendCause is appendParam for error causes.
+func appendCause(b []byte, cause uint16, info []byte) []byte { return appendParam(b, cause, info) }
 
 // seal sets the checksum.
 func (p packet) seal() packet {

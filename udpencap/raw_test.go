@@ -82,9 +82,33 @@ func (r *rawPeer) poll(d time.Duration) (h header, chunks []chunk, ok bool) {
 		if !ok {
 			return h, chunks, true
 		}
+		if !isWellMade(c) {
+			r.t.Errorf("received a chunk of type %d that is padded wrong: %x", c.typ, c.raw)
+		}
 		chunks = append(chunks, c)
 		rest = more
 	}
+}
+
+// isWellMade reports whether a chunk ends with its last parameter or error cause:
+// what pads that is outside its length (RFC 9260 section 3.2).
+func isWellMade(c chunk) bool {
+	b := c.value
+	switch c.typ {
+	case ctInit, ctInitAck:
+		b = b[initSize:]
+	case ctHeartbeat, ctAbort, ctError, ctReconfig:
+	default:
+		return true
+	}
+	for len(b) > 0 {
+		p, rest, ok := nextParam(b)
+		if !ok || len(rest) == 0 && len(b) != len(p.raw) {
+			return false
+		}
+		b = rest
+	}
+	return true
 }
 
 // await returns the next chunk of a type.
@@ -117,7 +141,7 @@ func (r *rawPeer) next(typ byte) chunk {
 // init sends INIT and returns the cookie of the answer.
 func (r *rawPeer) init(extra ...byte) []byte {
 	r.t.Helper()
-	r.send(newPacket(header{r.src, r.dst, 0}).add(ctInit, 0, append(r.own.value(), extra...)))
+	r.send(newPacket(header{r.src, r.dst, 0}).add(ctInit, 0, append(pad(r.own.value()), extra...)))
 	h, c := r.await(ctInitAck)
 	if h.tag != r.own.tag {
 		r.t.Fatalf("INIT ACK has the tag %x", h.tag)
