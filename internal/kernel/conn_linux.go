@@ -45,13 +45,19 @@ type conn struct {
 
 	roundRobin atomic.Bool // is wanted of the scheduler by default
 
-	informs  atomic.Bool        // messages come with their info
-	taken    atomic.Bool        // there is an owner, to whom Send and Recv are left
-	partial  atomic.Pointer[op] // a Send that has sent something and not all
-	cut      sync.Mutex         // held to decide whether it is to go on with an owner
-	note     []byte             // a notification so far; under the one for readers,
-	events   parser             // as is this
-	forecast                    // and this
+	informs atomic.Bool        // messages come with their info
+	taken   atomic.Bool        // there is an owner, to whom Send and Recv are left
+	partial atomic.Pointer[op] // a Send that has sent something and not all
+	cut     sync.Mutex         // held to decide whether it is to go on with an owner
+	watches bool               // the owner is told of messages that were cut off
+	holds   atomic.Bool        // there is something held
+
+	// Under the poller's lock for readers.
+	note   []byte // a notification so far
+	events parser
+	forecast
+	held []held
+	cuts cutWatch
 }
 
 // An origin is how an association came about.
@@ -78,6 +84,7 @@ func newConn(sk *socket, from origin) (*conn, error) {
 		}
 		c.setStreams(st.Ostreams, st.Instreams)
 		c.roundRobin.Store(o.RoundRobin)
+		c.watches = o.Events
 		pr := o.PartialReliability
 		if from.foreign {
 			if v, err := defaultReliability(fd); err == nil {
@@ -206,7 +213,13 @@ func (c *conn) Streams() (out, in uint16) {
 
 func (c *conn) setStreams(out, in uint16) { c.streams.Store(uint32(out)<<16 | uint32(in)) }
 
-func (c *conn) Close() error { return c.close() }
+func (c *conn) Close() error {
+	if c.holds.Load() {
+		return c.abort() // as the system does with what was not read
+	}
+	return c.close()
+}
+
 func (c *conn) Abort() error { return c.abort() }
 
 func (c *conn) Shutdown() error {
