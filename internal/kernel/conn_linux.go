@@ -32,10 +32,11 @@ type conn struct {
 	reliability atomic.Uint64 // the default of messages, as packReliability has it
 	interleaved bool          // pieces of messages can alternate
 
-	// ended says that the association may end, or has ended, without the
-	// socket becoming readable.
-	ended atomic.Bool
-	cause atomic.Uint32 // the errno that ended the association, or 0
+	// ended says that the association ends, or has ended, without the socket
+	// becoming readable. shared says that this may be so, because somebody
+	// else has the socket too.
+	ended, shared atomic.Bool
+	cause         atomic.Uint32 // the errno that ended the association, or 0
 
 	failed sync.Mutex // held while reading without the poller
 
@@ -81,6 +82,14 @@ func newConn(sk *socket, from origin) (*conn, error) {
 				c.ended.Store(true) // the peer is gone already
 			}
 			st = &s
+		}
+		if st.State > stateEstablished {
+			// The peer has begun to shut down before the socket was there, and
+			// will not be known to have done so.
+			c.ended.Store(true)
+			if err := ifKnown(setEvent(fd, eventAssocChange)); err != nil {
+				return err
+			}
 		}
 		c.setStreams(st.Ostreams, st.Instreams)
 		c.roundRobin.Store(o.RoundRobin)
@@ -258,6 +267,15 @@ func (c *conn) fail(fd int, errno unix.Errno) {
 	}
 	c.ended.Store(true)
 	unix.Shutdown(fd, unix.SHUT_RD)
+}
+
+// wasShutDown reports whether sending was shut down, of an association that has
+// ended. The kernel says so only when receiving is shut down too.
+func wasShutDown(fd int) bool {
+	unix.Shutdown(fd, unix.SHUT_RD)
+	p := []unix.PollFd{{Fd: int32(fd)}}
+	_, err := unix.Poll(p, 0)
+	return err == nil && p[0].Revents&unix.POLLHUP != 0
 }
 
 // isShut reports whether there is nothing more to receive because the peer has

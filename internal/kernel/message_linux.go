@@ -425,7 +425,7 @@ func (o *op) doRecv(fd uintptr) bool {
 			o.end(o.conn.end())
 			return true
 		case errno == unix.EAGAIN:
-			if !o.wait && !o.conn.ended.Load() {
+			if !o.wait && !o.conn.ended.Load() && !o.conn.shared.Load() {
 				o.wait = true
 				return false
 			}
@@ -435,8 +435,11 @@ func (o *op) doRecv(fd uintptr) bool {
 			}
 			if !o.conn.ended.Load() {
 				// Only a failure leaves a socket like this, and another call
-				// has been told of it and has not come to fail yet.
-				o.conn.cause.CompareAndSwap(0, uint32(unix.ECONNRESET))
+				// has been told of it and has not come to fail yet; or else
+				// a shutdown by somebody who has the socket too.
+				if !o.conn.shared.Load() || !wasShutDown(int(fd)) {
+					o.conn.cause.CompareAndSwap(0, uint32(unix.ECONNRESET))
+				}
 				o.conn.ended.Store(true)
 			}
 			gone = true // but something may have come before it went
