@@ -249,10 +249,11 @@ func (e ShutdownEvent) LogValue() slog.Value { return slog.GroupValue(group("shu
 
 // A PartialDeliveryEvent says that the rest of a message, whose beginning was
 // received, will not come (SCTP_PARTIAL_DELIVERY_EVENT with the indication
-// SCTP_PARTIAL_DELIVERY_ABORTED, the only one there is).
+// SCTP_PARTIAL_DELIVERY_ABORTED, the only one there is). Linux leaks a socket
+// that is subscribed to its event, so on Linux this one comes when the next
+// message or the end of the association shows that the rest is missing.
 type PartialDeliveryEvent struct {
-	// Stream and Seq are the message's stream and number, which Linux gives
-	// only of messages in I-DATA chunks (RFC 8260), and otherwise as zero.
+	// Stream and Seq are the message's stream and number.
 	Stream uint16
 	Seq    uint32
 }

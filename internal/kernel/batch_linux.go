@@ -19,7 +19,6 @@ type batch struct {
 	conn    *conn
 	msgs    []engine.Msg
 	n       int  // messages sent, or received
-	given   bool // the sender has given up the last message
 	eager   bool // Recv: look for more messages even after having waited
 	ops     [maxBatch]op
 	headers [maxBatch]mmsghdr
@@ -43,7 +42,7 @@ var batches = sync.Pool{New: func() any {
 
 func newBatch(c *conn, owner bool, msgs []engine.Msg) *batch {
 	b := batches.Get().(*batch)
-	b.conn, b.msgs, b.n, b.given = c, msgs[:min(len(msgs), maxBatch)], 0, false
+	b.conn, b.msgs, b.n = c, msgs[:min(len(msgs), maxBatch)], 0
 	for i := range b.msgs {
 		b.ops[i].conn, b.ops[i].owner = c, owner
 	}
@@ -151,33 +150,33 @@ func (c *conn) recvBatch(msgs []engine.Msg, whole, eager, owner bool) (int, erro
 
 func (b *batch) doRecv(fd uintptr) bool {
 	o := &b.ops[0]
-	if b.n > 0 {
-		return b.finish(fd)
-	}
 	if !o.doRecv(fd) {
 		return false
 	}
 	first := &b.msgs[0]
 	first.N, first.Message = o.n, o.msg
-	b.n, b.given = 1, o.given
-	if o.err == nil && (b.eager || !o.wait) {
+	b.n = 1
+	if o.err == nil && (b.eager || !o.wait) && len(b.conn.held) == 0 {
 		b.fill(fd)
-		return b.finish(fd)
+		b.finish(fd)
 	}
 	return true
 }
 
-// finish receives the rest of a last message that was begun: it is on its way,
-// and nobody else must have it. It reports whether that is done.
-func (b *batch) finish(fd uintptr) bool {
+// finish receives the rest of a last message that was begun. If that has not
+// arrived, it leaves the message to the next call.
+func (b *batch) finish(fd uintptr) {
 	o, last := &b.ops[0], &b.msgs[b.n-1]
-	if b.n == 1 || b.given || !o.whole || !last.More || last.N == len(last.Data) {
-		return true
+	if b.n == 1 || !o.whole || !last.More || last.N == len(last.Data) {
+		return
 	}
 	o.p, o.n, o.msg = last.Data, last.N, last.Message
 	done := o.doRecv(fd)
 	last.N, last.Message = o.n, o.msg
-	return done
+	if !done {
+		b.conn.hold(last.Data[:last.N], last.Message)
+		b.n--
+	}
 }
 
 // fill receives more messages, if there are any.
@@ -211,12 +210,9 @@ func (b *batch) fill(fd uintptr) {
 				b.msgs[b.n].N, b.msgs[b.n].Message = 0, o.msg
 				b.n++
 			}
-			b.given = b.given || o.given
 			continue
 		}
-		o.takeInfo()
-		o.msg.More = o.hdr.Flags&unix.MSG_EOR == 0
-		b.place(data, o.msg)
+		b.place(data, o.info())
 	}
 }
 
@@ -224,7 +220,7 @@ func (b *batch) fill(fd uintptr) {
 // if that is of the same message and has room, and else into the next of msgs,
 // which is the one where it is already or one before that.
 func (b *batch) place(data []byte, m engine.Message) {
-	if last := &b.msgs[b.n-1]; b.ops[0].whole && !b.given && last.More && last.Event == nil {
+	if last := &b.msgs[b.n-1]; b.ops[0].whole && last.Event == nil && continues(last.Message, m) {
 		n := copy(last.Data[last.N:], data)
 		data = data[n:]
 		last.N += n
@@ -237,6 +233,5 @@ func (b *batch) place(data []byte, m engine.Message) {
 		data = data[next.N:]
 		next.More = m.More || len(data) > 0
 		b.n++
-		b.given = false
 	}
 }

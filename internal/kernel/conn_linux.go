@@ -33,10 +33,11 @@ type conn struct {
 	segmented   atomic.Bool   // SCTP_MAXSEG was set, or may have been by somebody else
 	interleaved bool          // pieces of messages can alternate
 
-	// ended says that the association may end, or has ended, without the
-	// socket becoming readable.
-	ended atomic.Bool
-	cause atomic.Uint32 // the errno that ended the association, or 0
+	// ended says that the association ends, or has ended, without the socket
+	// becoming readable. shared says that this may be so, because somebody
+	// else has the socket too.
+	ended, shared atomic.Bool
+	cause         atomic.Uint32 // the errno that ended the association, or 0
 
 	failed sync.Mutex // held while reading without the poller
 
@@ -46,13 +47,19 @@ type conn struct {
 
 	roundRobin atomic.Bool // is wanted of the scheduler by default
 
-	informs  atomic.Bool        // messages come with their info
-	taken    atomic.Bool        // there is an owner, to whom Send and Recv are left
-	partial  atomic.Pointer[op] // a Send that has sent something and not all
-	cut      sync.Mutex         // held to decide whether it is to go on with an owner
-	note     []byte             // a notification so far; under the one for readers,
-	events   parser             // as is this
-	forecast                    // and this
+	informs atomic.Bool        // messages come with their info
+	taken   atomic.Bool        // there is an owner, to whom Send and Recv are left
+	partial atomic.Pointer[op] // a Send that has sent something and not all
+	cut     sync.Mutex         // held to decide whether it is to go on with an owner
+	watches bool               // the owner is told of messages that were cut off
+	holds   atomic.Bool        // there is something held
+
+	// Under the poller's lock for readers.
+	note   []byte // a notification so far
+	events parser
+	forecast
+	held []held
+	cuts cutWatch
 }
 
 // An origin is how an association came about.
@@ -77,8 +84,17 @@ func newConn(sk *socket, from origin) (*conn, error) {
 			}
 			st = &s
 		}
+		if st.State > stateEstablished {
+			// The peer has begun to shut down before the socket was there, and
+			// will not be known to have done so.
+			c.ended.Store(true)
+			if err := ifKnown(setEvent(fd, eventAssocChange)); err != nil {
+				return err
+			}
+		}
 		c.setStreams(st.Ostreams, st.Instreams)
 		c.roundRobin.Store(o.RoundRobin)
+		c.watches = o.Events
 		pr := o.PartialReliability
 		if from.foreign {
 			if v, err := defaultReliability(fd); err == nil {
@@ -208,7 +224,13 @@ func (c *conn) Streams() (out, in uint16) {
 
 func (c *conn) setStreams(out, in uint16) { c.streams.Store(uint32(out)<<16 | uint32(in)) }
 
-func (c *conn) Close() error { return c.close() }
+func (c *conn) Close() error {
+	if c.holds.Load() {
+		return c.abort() // as the system does with what was not read
+	}
+	return c.close()
+}
+
 func (c *conn) Abort() error { return c.abort() }
 
 func (c *conn) Shutdown() error {
@@ -247,6 +269,15 @@ func (c *conn) fail(fd int, errno unix.Errno) {
 	}
 	c.ended.Store(true)
 	unix.Shutdown(fd, unix.SHUT_RD)
+}
+
+// wasShutDown reports whether sending was shut down, of an association that has
+// ended. The kernel says so only when receiving is shut down too.
+func wasShutDown(fd int) bool {
+	unix.Shutdown(fd, unix.SHUT_RD)
+	p := []unix.PollFd{{Fd: int32(fd)}}
+	_, err := unix.Poll(p, 0)
+	return err == nil && p[0].Revents&unix.POLLHUP != 0
 }
 
 // isShut reports whether there is nothing more to receive because the peer has

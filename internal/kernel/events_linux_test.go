@@ -155,7 +155,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzControl gives takeInfo control messages as the kernel might never do.
+// FuzzControl gives info control messages as the kernel might never do.
 func FuzzControl(f *testing.F) {
 	var o op
 	full := make([]byte, unsafe.Sizeof(o.rctl))
@@ -171,15 +171,15 @@ func FuzzControl(f *testing.F) {
 		clear(room)
 		n := copy(room, b)
 		o.control(unsafe.Pointer(&o.rctl), uintptr(n))
-		o.takeInfo()
-		if n < unix.SizeofCmsghdr+28 && o.msg != (engine.Message{}) {
-			t.Errorf("a control message of %d bytes gives %+v", n, o.msg)
+		o.hdr.Flags = unix.MSG_EOR
+		if m := o.info(); n < unix.SizeofCmsghdr+28 && m != (engine.Message{}) {
+			t.Errorf("a control message of %d bytes gives %+v", n, m)
 		}
 	})
 }
 
-// owners makes an association and returns its two ends, with events.
-func owners(t *testing.T) (client, server engine.Owner, c, s engine.Conn) {
+// needSCTP fails a test that needs SCTP where the kernel has none.
+func needSCTP(t *testing.T) {
 	t.Helper()
 	if err := (Engine{}).Available(); err != nil {
 		if os.Getenv("SCTPNET_TEST_NOKERNEL") == "1" {
@@ -187,6 +187,12 @@ func owners(t *testing.T) (client, server engine.Owner, c, s engine.Conn) {
 		}
 		t.Fatal(err)
 	}
+}
+
+// owners makes an association and returns its two ends, with events.
+func owners(t *testing.T) (client, server engine.Owner, c, s engine.Conn) {
+	t.Helper()
+	needSCTP(t)
 	lo := func(port int) *engine.Addr {
 		return &engine.Addr{IPAddrs: []net.IPAddr{{IP: net.IP{127, 0, 0, 1}}}, Port: port}
 	}

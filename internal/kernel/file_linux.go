@@ -29,6 +29,13 @@ func (sk *socket) File() (*os.File, error) {
 	return f, err
 }
 
+// File returns a duplicate of the descriptor, by which somebody else may shut
+// the association down.
+func (c *conn) File() (*os.File, error) {
+	c.shared.Store(true)
+	return c.socket.File()
+}
+
 // FileConn returns the association of a file's socket, which it duplicates.
 func (Engine) FileConn(f *os.File) (engine.Conn, error) {
 	sk, err := fileSocket(f, false)
@@ -55,6 +62,7 @@ func (Engine) FileConn(f *os.File) (engine.Conn, error) {
 		sk.close()
 		return nil, err
 	}
+	c.shared.Store(true)
 	if c.remote == nil {
 		c.remote = name // it has ended, and there may be something to read
 	}

@@ -244,9 +244,6 @@ func setAlways(fd int) error {
 			return ifKnown(err)
 		}
 	}
-	if err := ifKnown(setEvent(fd, eventPartialDelivery)); err != nil {
-		return err
-	}
 	return ifKnown(setEvent(fd, eventStreamReset))
 }
 

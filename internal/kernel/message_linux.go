@@ -30,7 +30,6 @@ type op struct {
 	turn    bool // Send: has left the reader its turn
 	spare   bool // and leaves others room
 	resumes bool // Send: goes on with an owner
-	given   bool // Recv: the sender has given up the message that was begun
 	many    *gather
 
 	hdr  unix.Msghdr
@@ -89,7 +88,7 @@ func (o *op) done() {
 func (o *op) clear() {
 	o.conn, o.p, o.err, o.iov.Base = nil, nil, nil, nil
 	o.hdr.Name, o.hdr.Namelen = nil, 0
-	o.n, o.size, o.whole, o.wait, o.turn, o.spare, o.resumes, o.given = 0, 0, false, false, false, false, false, false
+	o.n, o.size, o.whole, o.wait, o.turn, o.spare, o.resumes = 0, 0, false, false, false, false, false
 	o.msg = engine.Message{}
 	if o.many != nil {
 		o.many.done()
@@ -406,6 +405,13 @@ func (o *op) doRecv(fd uintptr) bool {
 			o.end(engine.ErrTaken)
 			return true
 		}
+		if o.n == 0 && len(o.conn.held) > 0 {
+			o.takeHeld()
+			if o.msg.Event != nil || !o.whole || !o.msg.More || o.n == len(o.p) {
+				return true
+			}
+			continue
+		}
 		var n int
 		var errno unix.Errno
 		if o.many != nil {
@@ -419,7 +425,7 @@ func (o *op) doRecv(fd uintptr) bool {
 			o.end(o.conn.end())
 			return true
 		case errno == unix.EAGAIN:
-			if !o.wait && !o.conn.ended.Load() {
+			if !o.wait && !o.conn.ended.Load() && !o.conn.shared.Load() {
 				o.wait = true
 				return false
 			}
@@ -429,8 +435,11 @@ func (o *op) doRecv(fd uintptr) bool {
 			}
 			if !o.conn.ended.Load() {
 				// Only a failure leaves a socket like this, and another call
-				// has been told of it and has not come to fail yet.
-				o.conn.cause.CompareAndSwap(0, uint32(unix.ECONNRESET))
+				// has been told of it and has not come to fail yet; or else
+				// a shutdown by somebody who has the socket too.
+				if !o.conn.shared.Load() || !wasShutDown(int(fd)) {
+					o.conn.cause.CompareAndSwap(0, uint32(unix.ECONNRESET))
+				}
 				o.conn.ended.Store(true)
 			}
 			gone = true // but something may have come before it went
@@ -446,15 +455,20 @@ func (o *op) doRecv(fd uintptr) bool {
 			o.end(o.conn.end())
 			return true
 		case o.hdr.Flags&sctp.MSG_NOTIFICATION != 0:
-			if o.notification(o.p[o.n:o.n+n]) || o.given && o.n > 0 {
+			if o.notification(o.p[o.n : o.n+n]) {
 				return true
 			}
 		default:
+			m := o.info()
+			if o.n > 0 && !continues(o.msg, m) {
+				o.conn.hold(o.p[o.n:o.n+n], m)
+				return true // the sender has given up the message that was begun
+			}
 			if o.n == 0 {
-				o.takeInfo()
+				o.msg = m
 			}
 			o.n += n
-			o.msg.More = o.hdr.Flags&unix.MSG_EOR == 0
+			o.msg.More = m.More
 			if !o.whole || !o.msg.More || o.n == len(o.p) {
 				return true
 			}
@@ -477,19 +491,19 @@ func (o *op) end(err error) {
 	}
 }
 
-// takeInfo takes over the message info that the kernel has written.
-func (o *op) takeInfo() {
+// info returns the message info that the kernel has written.
+func (o *op) info() engine.Message {
+	m := engine.Message{More: o.hdr.Flags&unix.MSG_EOR == 0}
 	r := &o.rctl
 	if uintptr(o.hdr.Controllen) < unsafe.Offsetof(r.rcvInfo)+unsafe.Sizeof(r.rcvInfo) || r.hdr.Level != sctp.SOL_SCTP || r.hdr.Type != sctp.SCTP_CMSG_RCVINFO {
-		return
+		return m
 	}
-	o.msg = engine.Message{
-		Stream:    r.Stream,
-		PPID:      swapPPID(r.PPID),
-		Unordered: r.Flags&sctp.SCTP_UNORDERED != 0,
-		SSN:       r.SSN,
-		TSN:       r.TSN,
-	}
+	m.Stream = r.Stream
+	m.PPID = swapPPID(r.PPID)
+	m.Unordered = r.Flags&sctp.SCTP_UNORDERED != 0
+	m.SSN = r.SSN
+	m.TSN = r.TSN
+	return m
 }
 
 // notification takes the next piece of a notification. It reports whether that
@@ -502,7 +516,6 @@ func (o *op) notification(piece []byte) bool {
 	}
 	note := c.note
 	c.note = c.note[:0]
-	o.given = len(note) >= 2 && binary.NativeEndian.Uint16(note) == eventPartialDelivery
 	if !o.owner {
 		return false // nobody has asked for events
 	}

@@ -54,7 +54,13 @@ func (o owner) TrySend(p []byte, m engine.Message) (int, error) {
 
 // Recv looks for more than one message only where the first was waiting, not
 // waited for: else there is rarely another, and looking costs a system call.
-func (o owner) Recv(msgs []engine.Msg) (int, error) { return o.c.recvBatch(msgs, false, false, true) }
+func (o owner) Recv(msgs []engine.Msg) (int, error) {
+	n, err := o.c.recvBatch(msgs, false, false, true)
+	if o.c.watches {
+		n = o.c.watch(msgs, n)
+	}
+	return n, err
+}
 
 func (o owner) SetWriteDeadline(t time.Time) error { return o.c.SetWriteDeadline(t) }
 
