@@ -34,8 +34,12 @@ func TestCloseUnreadFreesSocket(t *testing.T) {
 					local := &sctpnet.Addr{IPAddrs: []net.IPAddr{{IP: net.IP{10, 77, 1, 1}}}, Port: port}
 					dialled := a.dial(t, sctpnet.Dialer{Config: tt.config, LocalAddr: local}, "10.77.1.2:4000")
 					accepted := accept(t, ln)
-					fillWindow(t, dialled)
-					fillWindow(t, accepted)
+					for _, c := range []*sctpnet.Conn{dialled, accepted} {
+						if err := c.SetWriteBuffer(200_000); err != nil {
+							t.Fatal(err)
+						}
+						fillWindow(t, c)
+					}
 					dialled.Close()
 					accepted.Close()
 					ln.Close()
@@ -47,31 +51,6 @@ func TestCloseUnreadFreesSocket(t *testing.T) {
 			}
 		})
 	}
-}
-
-// fillWindow sends large messages until the peer's window and the send buffer are
-// full.
-func fillWindow(t testing.TB, c *sctpnet.Conn) {
-	t.Helper()
-	if err := c.SetWriteBuffer(200_000); err != nil {
-		t.Fatal(err)
-	}
-	for {
-		c.SetWriteDeadline(time.Now().Add(50 * ms * conformance.Slowness))
-		_, err := c.Write(make([]byte, 32<<10))
-		if err == nil {
-			continue
-		}
-		if !isTimeout(err) {
-			t.Fatal(err)
-		}
-		return
-	}
-}
-
-func isTimeout(err error) bool {
-	var e net.Error
-	return errors.As(err, &e) && e.Timeout()
 }
 
 // awaitPort waits until no socket is left that has a port.
