@@ -116,3 +116,26 @@ func TestPlainConnCosts(t *testing.T) {
 		t.Errorf("a Write and a Read allocate %v times", n)
 	}
 }
+
+// TestStreamCosts checks that neither messages nor a stream's bytes cost an
+// allocation.
+func TestStreamCosts(t *testing.T) {
+	needSCTP(t)
+	if conformance.Slowness > 1 {
+		t.Skip("the race detector allocates")
+	}
+	for _, m := range messengers {
+		t.Run(m.name, func(t *testing.T) {
+			c1, c2 := pipe(t, "sctp4", "127.0.0.1:0")
+			m1, m2 := m.make(t, c1, c2)
+			for name, send := range map[string]func(){
+				"WriteMsg and ReadMsg": sendMsg(t, m1, m2),
+				"Write and Read":       sendBytes(t, m1, m2),
+			} {
+				if n := testing.AllocsPerRun(1000, send); n != 0 {
+					t.Errorf("%s allocate %v times", name, n)
+				}
+			}
+		})
+	}
+}

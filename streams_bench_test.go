@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/sctpnet/sctpnet"
-	"github.com/sctpnet/sctpnet/internal/conformance"
 )
 
 // BenchmarkMsg sends and receives one message in turn, with its info.
@@ -106,22 +105,4 @@ func sendBytes(t testing.TB, w io.Writer, r io.Reader) func() {
 			t.Fatal(err)
 		}
 	}
-}
-
-// TestStreamCosts checks that neither messages nor a stream's bytes cost an
-// allocation.
-func TestStreamCosts(t *testing.T) {
-	if conformance.Slowness > 1 {
-		t.Skip("the race detector allocates")
-	}
-	onMessengers(t, func(t *testing.T, _ string, _ *sctpnet.Conn, m1, m2 messenger) {
-		for name, send := range map[string]func(){
-			"WriteMsg and ReadMsg": sendMsg(t, m1, m2),
-			"Write and Read":       sendBytes(t, m1, m2),
-		} {
-			if n := testing.AllocsPerRun(1000, send); n != 0 {
-				t.Errorf("%s allocate %v times", name, n)
-			}
-		}
-	})
 }

@@ -3,6 +3,7 @@ package sctpnet_test
 import (
 	"bytes"
 	"io"
+	"runtime"
 	"testing"
 	"time"
 
@@ -68,8 +69,10 @@ func TestBulkLeavesRoom(t *testing.T) {
 }
 
 // TestFairSmall has several streams send small messages as fast as they can. With
-// one processor for both ends the reader must have its turn: if it has not, the
-// window overflows and everything waits for retransmissions.
+// one processor for both ends the kernel's reader must have its turn: if it has
+// not, the window overflows and everything waits for retransmissions. With more
+// processors a window fills and overflows now and then, as Linux sends a chunk
+// into a window of 0, and loses it.
 func TestFairSmall(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
 		for _, streams := range []int{4, 16} {
@@ -100,7 +103,8 @@ func TestFairSmall(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if st.Retransmitted > count/50 { // it was every eighth
+			takesTurns := !overUDP(network) && runtime.GOMAXPROCS(0) == 1
+			if takesTurns && st.Retransmitted > count/50 { // it was every eighth
 				t.Errorf("%d streams: %d of %d messages were retransmitted", streams, st.Retransmitted, count)
 			}
 		}

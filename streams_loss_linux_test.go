@@ -53,7 +53,7 @@ func TestLoss(t *testing.T) {
 		t.Run("churn", func(t *testing.T) {
 			client, server := pipe(t, network, "127.0.0.1:0")
 			conformance.Watchdog(t, lossLimit, func() {
-				churn(t, client, server, 400/min(conformance.Slowness, 4), churnClient, churnServer)
+				churn(t, client, server, 400/min(conformance.Slowness, 4), openInTheEnd, churnClient, churnServer)
 			})
 		})
 	})
@@ -83,6 +83,17 @@ func TestFarAway(t *testing.T) {
 			}
 		})
 	})
+}
+
+// openInTheEnd opens a stream however long it takes: where several packets of the
+// resets are lost one after the other, no number is free for longer than OpenStream
+// waits.
+func openInTheEnd(c *sctpnet.Conn) (*sctpnet.Stream, error) {
+	for {
+		if s, err := c.OpenStream(); !errors.Is(err, sctpnet.ErrNoFreeStream) {
+			return s, err
+		}
+	}
 }
 
 // netem makes a process's own loopback interface lose or delay packets. The tests

@@ -128,7 +128,7 @@ func TestStreamChurn(t *testing.T) {
 			t.Run(tt.name, func(t *testing.T) {
 				client, server := pipe(t, network, "127.0.0.1:0")
 				total := tt.total / conformance.Slowness / conformance.Slowness
-				churn := func(n int) { churn(t, client, server, n, tt.client, tt.server) }
+				churn := func(n int) { churn(t, client, server, n, (*sctpnet.Conn).OpenStream, tt.client, tt.server) }
 				heap := func() int {
 					var stats runtime.MemStats
 					runtime.GC()
@@ -149,14 +149,14 @@ func TestStreamChurn(t *testing.T) {
 }
 
 // churn opens n streams, has each used from both ends, and closes it.
-func churn(t *testing.T, client, server *sctpnet.Conn, n int, useClient func(s *sctpnet.Stream, i int) error, useServer func(s *sctpnet.Stream) error) {
+func churn(t *testing.T, client, server *sctpnet.Conn, n int, open func(*sctpnet.Conn) (*sctpnet.Stream, error), useClient func(s *sctpnet.Stream, i int) error, useServer func(s *sctpnet.Stream) error) {
 	t.Helper()
 	const workers = 8
 	var fs []func() error
 	for range workers {
 		fs = append(fs, func() error {
 			for i := range n / workers {
-				s, err := client.OpenStream()
+				s, err := open(client)
 				if err != nil {
 					return fmt.Errorf("after %d streams: %w", i, err)
 				}

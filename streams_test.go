@@ -38,6 +38,13 @@ func pipeWith(t testing.TB, network string, config sctpnet.Config) (client, serv
 	return client, accept(t, ln)
 }
 
+// smallPipe makes an association with itself that holds less than a megabyte on
+// the way, whatever the system's limits are.
+func smallPipe(t testing.TB, network string) (client, server *sctpnet.Conn) {
+	t.Helper()
+	return pipeWith(t, network, sctpnet.Config{ReadBuffer: 200_000, WriteBuffer: 200_000})
+}
+
 // openStream opens a stream on one side of an association and takes it on the
 // other, which needs a message to know of it.
 func openStream(from, to *sctpnet.Conn) (s1, s2 *sctpnet.Stream, err error) {
