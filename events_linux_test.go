@@ -144,17 +144,25 @@ func eventPair(t testing.TB, configure func(client, server *sctpnet.Config)) (cl
 // TestEventsLost has a peer abort with messages under way both ways.
 func TestEventsLost(t *testing.T) {
 	watchdog(t, func() {
-		client, server, ce, se, _, _ := eventPair(t, nil)
+		client, server, ce, se, _, _ := eventPair(t, func(client, server *sctpnet.Config) {
+			client.ReadBuffer, server.WriteBuffer = 128<<10, 256<<10
+		})
 		awaitAssociation(t, se, sctpnet.AssociationUp)
 		// Fill what the client, which does not read, takes.
 		info := sctpnet.MsgInfo{Stream: 3, PPID: 46, Context: 47}
 		message := eventData(40000)
-		server.SetWriteDeadline(time.Now().Add(500 * time.Millisecond * conformance.Slowness))
 		for {
-			if _, err := server.WriteMsg(message, info); errors.Is(err, os.ErrDeadlineExceeded) {
-				break
-			} else if err != nil {
+			server.SetWriteDeadline(time.Now().Add(20 * ms))
+			_, err := server.WriteMsg(message, info)
+			if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Fatal(err)
+			}
+			st, serr := server.Status()
+			if serr != nil {
+				t.Fatal(serr)
+			}
+			if err != nil && st.PeerWindow < len(message) && st.Unacked > 0 {
+				break
 			}
 		}
 		if err := client.Abort(); err != nil {
@@ -270,7 +278,9 @@ func TestEventsRestart(t *testing.T) {
 // read.
 func TestEventsExpired(t *testing.T) {
 	watchdog(t, func() {
-		client, server, ce, _, _, _ := eventPair(t, nil)
+		client, server, ce, _, _, _ := eventPair(t, func(client, server *sctpnet.Config) {
+			client.WriteBuffer, server.ReadBuffer = 512<<10, 128<<10
+		})
 		const ttl = 20 * time.Millisecond * conformance.Slowness
 		filler := eventData(16 << 10)
 		for more := 2; more > 0; { // two more than the window holds
