@@ -144,17 +144,23 @@ func eventPair(t testing.TB, configure func(client, server *sctpnet.Config)) (cl
 // TestEventsLost has a peer abort with messages under way both ways.
 func TestEventsLost(t *testing.T) {
 	watchdog(t, func() {
-		client, server, ce, se, _, _ := eventPair(t, nil)
+		client, server, ce, se, _, _ := eventPair(t, func(client, server *sctpnet.Config) {
+			client.ReadBuffer, server.WriteBuffer = 128<<10, 256<<10
+		})
 		awaitAssociation(t, se, sctpnet.AssociationUp)
 		// Fill what the client, which does not read, takes.
 		info := sctpnet.MsgInfo{Stream: 3, PPID: 46, Context: 47}
 		message := eventData(40000)
-		server.SetWriteDeadline(time.Now().Add(500 * time.Millisecond * conformance.Slowness))
-		for {
-			if _, err := server.WriteMsg(message, info); errors.Is(err, os.ErrDeadlineExceeded) {
-				break
-			} else if err != nil {
+		const most = 512 << 10 // that the Conn keeps, 256 KiB, and the window
+		for n := 0; ; {
+			server.SetWriteDeadline(time.Now().Add(20 * ms))
+			k, err := server.WriteMsg(message, info)
+			n += k
+			if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Fatal(err)
+			}
+			if err != nil && n > most {
+				break
 			}
 		}
 		if err := client.Abort(); err != nil {
@@ -270,22 +276,17 @@ func TestEventsRestart(t *testing.T) {
 // read.
 func TestEventsExpired(t *testing.T) {
 	watchdog(t, func() {
-		client, server, ce, _, _, _ := eventPair(t, nil)
+		client, server, ce, _, _, _ := eventPair(t, func(client, server *sctpnet.Config) {
+			client.WriteBuffer, server.ReadBuffer = 512<<10, 128<<10
+			server.OnEvent = nil // for which it would receive without being read
+		})
 		const ttl = 20 * time.Millisecond * conformance.Slowness
 		filler := eventData(16 << 10)
-		for more := 2; more > 0; { // two more than the window holds
-			st, err := client.Status()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if st.PeerWindow < len(filler) {
-				if more == 2 {
-					time.Sleep(ttl) // for the peer, which still takes some
-				}
-				if st, _ = client.Status(); st.PeerWindow < len(filler) {
-					more--
-				}
-			}
+		st, err := client.Status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := 0; n < st.PeerWindow+2*len(filler); n += len(filler) {
 			if _, err := client.Write(filler); err != nil {
 				t.Fatal(err)
 			}

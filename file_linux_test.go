@@ -239,7 +239,10 @@ func TestFileOfEnded(t *testing.T) {
 	c, s := pipe(t, "sctp", "127.0.0.1:0")
 	fmt.Fprint(c, "last words")
 	c.Close()
-	time.Sleep(atOnce / 4)
+	eventually(t, "the end", func() bool {
+		_, err := s.Status()
+		return err != nil
+	})
 	f, err := s.File()
 	if err != nil {
 		t.Fatal(err)
@@ -413,13 +416,14 @@ func TestFileOfOthers(t *testing.T) {
 // duplicate of it is enough for. Deadlines must hold even so: a call that
 // waited in the system would hold up all goroutines, if there is one processor.
 func TestBlockingDescriptor(t *testing.T) {
-	c, _ := pipe(t, "sctp4", "127.0.0.1:0")
+	small := sctpnet.Config{ReadBuffer: 64 << 10, WriteBuffer: 64 << 10} // so that each write waits
+	c, _ := configured(t, "sctp4", "127.0.0.1:0", small, small)
 	f, err := c.File()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	const wait = 3 // seconds, after which the system would let go
+	const wait = 25 // seconds, after which the system would let go
 	fd := int(f.Fd())
 	if err := unix.SetNonblock(fd, false); err != nil {
 		t.Fatal(err)

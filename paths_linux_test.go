@@ -20,26 +20,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var (
-	lo1 = netip.MustParseAddr("127.0.0.1")
-	lo2 = netip.MustParseAddr("127.0.0.2")
-	lo3 = netip.MustParseAddr("127.0.0.3")
-	lo6 = netip.MustParseAddr("::1")
-)
-
-// sorted returns a sorted copy.
-func sorted(ips []netip.Addr) []netip.Addr {
-	return slices.SortedFunc(slices.Values(ips), netip.Addr.Compare)
-}
-
-// wantAddrs checks a list, in any order.
-func wantAddrs(t testing.TB, what string, got []netip.Addr, want ...netip.Addr) {
-	t.Helper()
-	if !slices.Equal(sorted(got), sorted(want)) {
-		t.Errorf("%s: got %v, want %v", what, got, want)
-	}
-}
-
 // procAddrs returns both lists of addresses that /proc/thread-self/net/sctp/assocs has of
 // the end with a local port.
 func procAddrs(t testing.TB, port int) (local, peer []netip.Addr) {
@@ -358,40 +338,6 @@ func TestWriteMsgToAllocations(t *testing.T) {
 	}
 }
 
-// On an association that has ended the destination does not hide how.
-func TestWriteMsgToEnded(t *testing.T) {
-	for _, abort := range []bool{false, true} {
-		c, s := pipe(t, "sctp", "127.0.0.1/127.0.0.2:0")
-		if abort {
-			s.Abort()
-		} else {
-			s.Close()
-		}
-		eventually(t, "the end", func() bool {
-			_, err := c.Status()
-			return err != nil
-		})
-		want, wantRead := []error{syscall.EPIPE}, error(io.EOF)
-		if abort {
-			want, wantRead = []error{syscall.ECONNRESET, syscall.EPIPE}, syscall.ECONNRESET
-		}
-		for _, want := range want {
-			if _, err := c.WriteMsg([]byte("x"), sctpnet.MsgInfo{To: lo2}); !errors.Is(err, want) {
-				t.Errorf("abort %v: WriteMsg: %v, want %v", abort, err, want)
-			}
-		}
-		watchdog(t, func() {
-			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, wantRead) {
-				t.Errorf("abort %v: Read: %v, want %v", abort, err, wantRead)
-			}
-		})
-		c.Close()
-		if _, err := c.WriteMsg([]byte("x"), sctpnet.MsgInfo{To: lo2}); !errors.Is(err, net.ErrClosed) {
-			t.Errorf("WriteMsg after Close: %v", err)
-		}
-	}
-}
-
 // After a refusal everything is as it was.
 func TestAddrsRefused(t *testing.T) {
 	notOurs := netip.MustParseAddr("203.0.113.77")
@@ -508,25 +454,6 @@ func TestAddrsRefused(t *testing.T) {
 		s = accept(t, ln)
 		try(t, c, s, []call{{"BindAdd", add, lo3, errors.ErrUnsupported, "both"}})
 	})
-}
-
-func TestNilConnAddrs(t *testing.T) {
-	for _, c := range []*sctpnet.Conn{nil, {}} {
-		if c.LocalAddrs() != nil || c.PeerAddrs() != nil {
-			t.Error("addresses of no Conn")
-		}
-		for name, f := range inspections(c) {
-			if err := f(); err != syscall.EINVAL {
-				t.Errorf("%s: %v", name, err)
-			}
-		}
-		if _, err := c.File(); err != syscall.EINVAL {
-			t.Errorf("File: %v", err)
-		}
-	}
-	if _, err := (*sctpnet.Listener)(nil).File(); err != syscall.EINVAL {
-		t.Errorf("File of no Listener: %v", err)
-	}
 }
 
 // Addresses can change while others use the association.

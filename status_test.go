@@ -60,11 +60,8 @@ func fillWindow(t testing.TB, c *sctpnet.Conn) (n int) {
 				t.Error(err)
 				return
 			}
-			if st, err := c.Status(); err != nil || st.PeerWindow < before.PeerWindow/2 {
-				if err != nil {
-					t.Error(err)
-				}
-				break
+			if n > before.PeerWindow+2*len(p) {
+				break // a machine that is busy may have let the deadline pass before
 			}
 		}
 		c.SetWriteDeadline(time.Time{})

@@ -721,10 +721,11 @@ func (c *Conn) Features() (Features, error) {
 
 // AddStreams asks the peer for more streams (SCTP_ADD_STREAMS, RFC 6525
 // section 6.3.4), outgoing and incoming ones, up to 65535 of each direction. It
-// does not wait: NumStreams has the outgoing ones at once, unless the peer
-// denies them, and the incoming ones once the peer has made them, of which
-// there is an event. A message written to a new stream is kept back until the
-// peer has agreed, and so is what is written after it.
+// does not wait. NumStreams has the outgoing ones at once, unless the peer denies
+// them; over UDP it has them once the peer has agreed. It has the incoming ones
+// once the peer has made them. There is an event of both. A message written to a
+// new stream is kept back until the peer has agreed, and so is what is written
+// after it; over UDP there is no such stream before.
 //
 // While an earlier request, or the reset of a stream, is under way the error
 // wraps EINPROGRESS. If the peer has no stream reconfiguration it wraps

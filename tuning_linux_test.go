@@ -640,7 +640,7 @@ func TestResetAssociation(t *testing.T) {
 // TestDefaultReliability checks that the policy is that of all messages,
 // whatever else is said of them, on a path that loses all.
 func TestDefaultReliability(t *testing.T) {
-	c, s := pipe(t, "sctp", "127.0.0.1:0")
+	c, s := configured(t, "sctp", "127.0.0.1:0", sctpnet.Config{WriteBuffer: 256 << 10}, sctpnet.Config{ReadBuffer: 128 << 10})
 	// More retransmissions than there are, but as milliseconds too few.
 	err := c.SetPartialReliability(sctpnet.PartialReliability{Policy: sctpnet.LimitedRetransmissions, Retransmissions: 40})
 	if err != nil {
@@ -754,6 +754,10 @@ func TestInterleaving(t *testing.T) {
 	}
 	const size, each = 100 << 10, 10
 	message := func(stream uint16) []byte { return bytes.Repeat([]byte{byte(stream)}, size) }
+	before, err := c.Status()
+	if err != nil {
+		t.Fatal(err)
+	}
 	watchdog(t, func() {
 		for stream := range uint16(3) {
 			go func() {
@@ -764,7 +768,10 @@ func TestInterleaving(t *testing.T) {
 				}
 			}()
 		}
-		time.Sleep(300 * ms) // the window is full of pieces
+		eventually(t, "a window full of pieces", func() bool {
+			st, err := c.Status()
+			return err != nil || st.PeerWindow < before.PeerWindow/2
+		})
 		p := make([]byte, size)
 		var have [3]int
 		pieces := 0

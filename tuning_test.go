@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/conformance"
 )
 
 const ms = time.Millisecond
@@ -308,7 +309,7 @@ func testAddStreams(t *testing.T, network string) {
 func soon(t testing.TB, f func() error) {
 	t.Helper()
 	var err error
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * ms) {
+	for deadline := time.Now().Add(20 * time.Second * conformance.Slowness); time.Now().Before(deadline); time.Sleep(10 * ms) {
 		if err = f(); err == nil {
 			return
 		}

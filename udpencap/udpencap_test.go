@@ -25,52 +25,6 @@ import (
 	"golang.org/x/net/ipv6"
 )
 
-// TestUnsupported asks for all that there is not.
-func TestUnsupported(t *testing.T) {
-	c, _ := makeConns(t, sctpnet.Config{})
-	ip := netip.MustParseAddr("127.0.0.1")
-	dialWith := func(config sctpnet.Config) error {
-		d := sctpnet.Dialer{Config: config}
-		_, err := d.Dial("sctp+udp", "127.0.0.1:1")
-		return err
-	}
-	write := func(info sctpnet.MsgInfo) error {
-		_, err := c.WriteMsg([]byte("x"), info)
-		return err
-	}
-	first := func(_ any, err error) error { return err }
-	for name, err := range map[string]error{
-		"multi-homing":              first(sctpnet.Dial("sctp+udp", "127.0.0.1/127.0.0.2:1")),
-		"several addresses":         first(sctpnet.Listen("sctp+udp", "127.0.0.1/127.0.0.2:0")),
-		"BindAdd":                   c.BindAdd(ip),
-		"BindRemove":                c.BindRemove(ip),
-		"SetPrimary":                c.SetPrimary(ip),
-		"SetPeerPrimary":            c.SetPeerPrimary(ip),
-		"TTL":                       write(sctpnet.MsgInfo{TTL: time.Second}),
-		"Config.PartialReliability": dialWith(sctpnet.Config{PartialReliability: sctpnet.PartialReliability{Policy: sctpnet.LimitedRetransmissions}}),
-		"Config.Auth":               dialWith(sctpnet.Config{Auth: &sctpnet.Auth{}}),
-		"Config.AddressReconfig":    dialWith(sctpnet.Config{AddressReconfig: true}),
-		"Config.Interleaving":       dialWith(sctpnet.Config{Interleaving: true}),
-		"Config.Scheduler":          dialWith(sctpnet.Config{Scheduler: sctpnet.SchedulerPriority}),
-		"Config.MaxBurst":           dialWith(sctpnet.Config{MaxBurst: 4}),
-		"DSCP":                      dialWith(sctpnet.Config{PathParams: sctpnet.PathParams{DSCP: 10}}),
-		"FlowLabel":                 dialWith(sctpnet.Config{PathParams: sctpnet.PathParams{FlowLabel: 10}}),
-		"DiscoverMTU":               dialWith(sctpnet.Config{PathParams: sctpnet.PathParams{DiscoverMTU: true}}),
-		"NoDelay":                   c.SetNoDelay(false),
-		"SetMaxSegment":             c.SetMaxSegment(1000),
-		"SetMaxBurst":               c.SetMaxBurst(4),
-		"SetScheduler":              c.SetScheduler(sctpnet.SchedulerFair),
-		"SetStreamValue":            c.SetStreamValue(1, 2),
-		"ResetAssociation":          c.ResetAssociation(),
-		"File":                      first(c.File()),
-		"SyscallConn":               first(c.SyscallConn()),
-	} {
-		if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), name) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
 // TestUDPPortTaken listens where somebody is.
 func TestUDPPortTaken(t *testing.T) {
 	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: loopbackAddr[0].IP})
