@@ -24,6 +24,7 @@ import (
 type fake struct {
 	l    *link
 	peer *fake
+	mux  *Mux // that start has made
 
 	interrupted bool // what Take reports
 	reconfig    bool
@@ -100,7 +101,7 @@ func (f *fake) start(t testing.TB, config Config) *Mux {
 	if config.MessageSize == 0 {
 		config.MessageSize = 64 << 10
 	}
-	m := Start(f, config, func(*Mux) {})
+	m := Start(f, config, func(m *Mux) { f.mux = m })
 	t.Cleanup(func() {
 		f.do(func() { f.stuck = false })
 		m.Close(f.Close)
@@ -188,6 +189,15 @@ func (f *fake) send(a arrival) {
 	}
 }
 
+// take takes what has arrived in place of the Mux.
+func (f *fake) take() []arrival {
+	f.l.mu.Lock()
+	defer f.l.mu.Unlock()
+	a := f.arrived
+	f.arrived = nil
+	return a
+}
+
 // requested returns the requests that were made.
 func (f *fake) requested() []request {
 	f.l.mu.Lock()
@@ -250,11 +260,11 @@ func (f *fake) Send(p []byte, size int, m engine.Message, spare bool) (n int, er
 	if size == 0 {
 		size = len(p)
 	}
-	room := f.room
-	if spare {
-		room /= 2
-	}
 	for n < len(p) {
+		room := f.room
+		if spare {
+			room /= 2
+		}
 		k := min(size, len(p)-n)
 		switch err := f.push(p[n:n+k], m, room); {
 		case err == nil:
