@@ -105,7 +105,6 @@ func (f *fake) start(t testing.TB, config Config) *Mux {
 	t.Cleanup(func() {
 		f.do(func() { f.stuck = false })
 		m.Close(f.Close)
-		<-m.dead
 		f.l.mu.Lock()
 		defer f.l.mu.Unlock()
 		for _, fault := range f.faults {

@@ -249,7 +249,7 @@ func TestReaderLeavesStreamZero(t *testing.T) {
 		accepted <- s
 	}()
 	<-looks // there is nothing
-	m.read.mu.Lock()
+	m.reader.by.mu.Lock()
 	read := make(chan error)
 	go func() {
 		_, _, err := m.Recv(make([]byte, 100), 0, engine.Message{}, Whole)
@@ -262,8 +262,8 @@ func TestReaderLeavesStreamZero(t *testing.T) {
 	}
 	f.inject(message(0, "zero"))
 	<-looks // there is stream 0, and a reader
-	m.read.expire()
-	m.read.mu.Unlock()
+	m.reader.by.expire()
+	m.reader.by.mu.Unlock()
 	if err := <-read; err != os.ErrDeadlineExceeded {
 		t.Fatalf("Recv: %v", err)
 	}
@@ -286,8 +286,7 @@ func TestReaderLeavesStreamZero(t *testing.T) {
 func TestCloseEndsTheWaitForRoom(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m, _, f, _ := pair(t)
-		f.inject(message(3, strings.Repeat("x", 60<<10)), message(3, strings.Repeat("x", 60<<10)))
-		for range 8 {
+		for range 10 {
 			f.inject(message(3, strings.Repeat("x", 60<<10)))
 		}
 		synctest.Wait()
@@ -297,9 +296,11 @@ func TestCloseEndsTheWaitForRoom(t *testing.T) {
 		if !isFull {
 			t.Fatal("the queue is not full")
 		}
+		ended := make(chan bool)
+		m.WhenEnded(func() { close(ended) })
 		begin := time.Now()
 		m.Close(f.Close)
-		<-m.dead
+		<-ended
 		if took := time.Since(begin); took != 0 {
 			t.Errorf("the goroutine ended after %v", took)
 		}
