@@ -13,12 +13,28 @@ type deadline struct {
 	timer  *time.Timer
 	passed chan struct{} // closed when it has passed; nil until a goroutine waits
 	done   bool          // passed is closed
+	over   bool          // see stop
 }
 
 // set moves the deadline; the zero time means never.
 func (d *deadline) set(t time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.over {
+		return
+	}
+	d.reset(t)
+}
+
+// stop makes the deadline never pass, wherever set moves it.
+func (d *deadline) stop() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.reset(time.Time{})
+	d.over = true
+}
+
+func (d *deadline) reset(t time.Time) {
 	if d.timer != nil {
 		// If it is too late to stop the timer, its function finds that d.timer is
 		// another.

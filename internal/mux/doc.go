@@ -17,7 +17,7 @@
 //
 // A goroutine that holds a lock takes only locks to the right of it:
 //
-//	sctpnet.StreamDialer.mu → sctpnet.Conn.mu → Mux.rmu, Stream.rmu → sender.mu → Mux.mu → deadline.mu → the engine's
+//	sctpnet.StreamDialer.mu → sctpnet.Conn.mu → reader.mu → sender.mu → Mux.mu → deadline.mu → the engine's
 //
 // No goroutine holds two locks of one kind. The turn, which is a token in
 // Mux.turn, is taken under sender.mu and never under Mux.mu.

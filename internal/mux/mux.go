@@ -45,15 +45,12 @@ type Mux struct {
 	// sends much or there is no room.
 	turn chan struct{}
 
-	self sender   // sends for the Conn, on streams that nobody claimed
-	read deadline // of the Conn's receiving
-	rmu  sync.Mutex
-	cur  piece // what a Recv of the Conn has begun; under rmu
+	self   sender // sends for the Conn, on streams that nobody claimed
+	reader reader // reads for it what is unclaimed
 
-	arrived    chan struct{} // has a value when something unclaimed may be there
-	acceptable chan struct{} // the same for Accept
+	acceptable chan struct{} // has a value when something unclaimed may be there
 	freed      chan struct{} // has a value when a number has become free
-	dead       chan struct{} // closed when receiving has ended
+	dead       chan struct{} // closed when there is an err
 
 	mu           sync.Mutex
 	room         sync.Cond // for the receiver: a queue has got shorter
@@ -75,8 +72,9 @@ type Mux struct {
 	wait         time.Duration  // until the next retry
 	canReset     bool
 	ended        bool   // the association has ended, though not receiving
-	err          error  // why receiving has ended
-	onEnd        func() // called then, if not nil
+	err          error  // why nothing is received any more
+	hasEnded     bool   // the goroutine has ended,
+	onEnd        func() // and called this, if not nil
 }
 
 // A use is what the peer has done with a stream that nobody claimed.
@@ -112,7 +110,6 @@ func newMux(c Conn, config Config) *Mux {
 		conn:       c,
 		config:     config,
 		turn:       make(chan struct{}, 1),
-		arrived:    make(chan struct{}, 1),
 		acceptable: make(chan struct{}, 1),
 		freed:      make(chan struct{}, 1),
 		dead:       make(chan struct{}),
@@ -122,7 +119,8 @@ func newMux(c Conn, config Config) *Mux {
 	}
 	m.room.L = &m.mu
 	m.self.gone = make(chan struct{})
-	m.read.set(config.ReadDeadline)
+	m.reader.arrived = make(chan struct{}, 1)
+	m.reader.by.set(config.ReadDeadline)
 	m.self.by.set(config.WriteDeadline)
 	return m
 }
@@ -156,6 +154,7 @@ func (m *Mux) receive() {
 		if err != nil {
 			m.mu.Lock()
 			m.end(err)
+			m.hasEnded = true
 			f := m.onEnd
 			m.mu.Unlock()
 			if f != nil {
@@ -238,7 +237,7 @@ func (m *Mux) deliver(p piece) {
 		m.stop(s)
 	default:
 		s.queue.push(p)
-		signal(s.arrived)
+		signal(s.reader.arrived)
 		if s.queue.isFull() {
 			m.awaitRoom(&s.queue) // which dropping it ends, too
 		}
@@ -303,7 +302,7 @@ func (m *Mux) awaitRoom(q *queue) {
 }
 
 func (m *Mux) signalUnclaimed() {
-	signal(m.arrived)
+	signal(m.reader.arrived)
 	signal(m.acceptable)
 }
 
@@ -312,14 +311,14 @@ func (m *Mux) signalUnclaimed() {
 func (m *Mux) WhenEnded(f func()) {
 	m.mu.Lock()
 	m.onEnd = f
-	ended := m.err != nil
+	hasEnded := m.hasEnded
 	m.mu.Unlock()
-	if ended {
+	if hasEnded {
 		f()
 	}
 }
 
-// HasEnded reports whether receiving has ended.
+// HasEnded reports whether receiving has ended, or Close was called.
 func (m *Mux) HasEnded() bool {
 	select {
 	case <-m.dead:
@@ -329,12 +328,16 @@ func (m *Mux) HasEnded() bool {
 	}
 }
 
-// end notes why receiving has ended and wakes all waiters.
+// end notes why nothing is received any more, if that is news, and wakes all
+// waiters.
 func (m *Mux) end(err error) {
+	if m.err != nil {
+		return
+	}
 	m.err = err
 	close(m.dead)
 	for _, s := range m.streams {
-		signal(s.arrived)
+		signal(s.reader.arrived)
 	}
 	m.signalUnclaimed()
 	if m.retry != nil {
@@ -363,8 +366,9 @@ func (m *Mux) hasStream(id uint16) (out, in bool) {
 // claim makes the Stream of a number that has none, and moves what has arrived
 // for it.
 func (m *Mux) claim(id uint16) *Stream {
-	s := &Stream{m: m, id: id, arrived: make(chan struct{}, 1)}
+	s := &Stream{m: m, id: id}
 	s.gone = make(chan struct{})
+	s.reader.arrived = make(chan struct{}, 1)
 	m.streams[id] = s
 	for i := 0; i < len(m.unclaimed.rest()) && s.in != over; {
 		switch p := &m.unclaimed.rest()[i]; {
@@ -381,9 +385,9 @@ func (m *Mux) claim(id uint16) *Stream {
 		delete(m.used, id)
 	}
 	if s.queue.bytes > 0 || s.in == over {
-		signal(s.arrived)
+		signal(s.reader.arrived)
 	}
-	signal(m.arrived) // for a Recv that has begun a message of this stream
+	signal(m.reader.arrived) // for a Recv that has begun a message of this stream
 	m.room.Signal()
 	return s
 }
@@ -452,21 +456,21 @@ func (m *Mux) accept() *Stream {
 // and makes its Stream.
 func (m *Mux) Accept(ctx context.Context) (*Stream, error) {
 	for {
+		if m.closed.Load() {
+			return nil, net.ErrClosed
+		}
 		m.mu.Lock()
 		s := m.accept()
 		more, err := len(m.unclaimed.rest()) > 0, m.err
 		m.mu.Unlock()
-		if s != nil || err != nil || m.closed.Load() {
-			if more || err != nil {
+		if s != nil {
+			if more {
 				signal(m.acceptable) // for the next waiter
 			}
-			if s == nil && err == nil {
-				err = net.ErrClosed
-			}
-			if s != nil {
-				err = nil
-			}
-			return s, err
+			return s, nil
+		}
+		if err != nil {
+			return nil, err
 		}
 		select {
 		case <-m.acceptable:
@@ -481,11 +485,11 @@ func (m *Mux) Accept(ctx context.Context) (*Stream, error) {
 func (m *Mux) Unread() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.unclaimed.bytes > 0 || m.sorting > 0 {
+	if m.unclaimed.bytes > 0 || m.sorting > 0 || m.reader.begun.Load() {
 		return true
 	}
 	for _, s := range m.streams {
-		if s.queue.bytes > 0 {
+		if s.queue.bytes > 0 || s.reader.begun.Load() && !s.deaf {
 			return true
 		}
 	}
@@ -493,18 +497,20 @@ func (m *Mux) Unread() bool {
 }
 
 // Close closes the Mux. It calls end, which ends the association in one way or
-// another, and returns its error. Waiting calls then return net.ErrClosed.
+// another, and returns its error. Waiting calls then return net.ErrClosed, also
+// while OnEvent does not return.
 func (m *Mux) Close(end func() error) error {
 	m.closed.Store(true)
 	err := end()
-	m.wake()
-	return err
-}
-
-// wake wakes the goroutines that wait for room or for a turn, after Close.
-func (m *Mux) wake() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.end(net.ErrClosed)
 	m.kick(&m.self)
 	m.room.Broadcast()
+	m.reader.by.stop()
+	m.self.by.stop()
+	for _, s := range m.streams {
+		s.stopTimers()
+	}
+	return err
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
-// TestClaimWithinMessage has a stream claimed while ReadMsg waits for the rest of a
-// message of it: that goes to the Stream, and ReadMsg must not go on with another
-// stream's message.
+// TestClaimWithinMessage claims a stream while a Recv waits for the rest of a
+// message of it. The rest goes to the Stream. Recv must not go on with a message
+// of another stream.
 func TestClaimWithinMessage(t *testing.T) {
 	m := newMux(nil, Config{})
 	deliver := func(data string, stream uint16, more bool) {
@@ -33,7 +33,7 @@ func TestClaimWithinMessage(t *testing.T) {
 	}()
 	for begun := false; !begun; time.Sleep(time.Millisecond) {
 		m.mu.Lock()
-		begun = len(m.unclaimed.rest()) == 0 // and waits for the rest, or will
+		begun = len(m.unclaimed.rest()) == 0 // and Recv waits for the rest, or will
 		m.mu.Unlock()
 	}
 	m.mu.Lock()
@@ -47,12 +47,13 @@ func TestClaimWithinMessage(t *testing.T) {
 			t.Errorf("read %q, stream %d, more %v, %v; want \"three-\" with More", r.data, r.msg.Stream, r.msg.More, r.err)
 		}
 	case <-time.After(10 * time.Second):
-		t.Error("waits for what will not come")
+		t.Error("Recv waits for data that will not come")
 	}
 }
 
-// TestStopAfterTheEnd has the peer's word to stop come when the stream is closed at
-// both ends, and when it is used again: it is no end of that, which comes later.
+// TestStopAfterTheEnd has the peer's request to stop sending come when the stream
+// is closed at both ends, and when its number is in use again. It does not end
+// the next use, whose end comes later.
 func TestStopAfterTheEnd(t *testing.T) {
 	m := newMux(nil, Config{})
 	m.mu.Lock()
@@ -72,19 +73,19 @@ func TestStopAfterTheEnd(t *testing.T) {
 	s := m.claim(3)
 	incoming(4, 3, 3)
 	if s.in == over || s.isGone() {
-		t.Error("a word to stop has ended the next use of a stream")
+		t.Error("a request to stop has ended the next use of a stream")
 	}
 	incoming(3)
 	if s.in != over || s.isGone() {
-		t.Error("the end of a stream was not taken as that")
+		t.Error("the end of a stream was overlooked")
 	}
 	incoming(3, 3)
 	if !s.isGone() {
-		t.Error("told to stop, a stream goes on writing")
+		t.Error("a stream goes on writing after a request to stop")
 	}
 }
 
-// TestManyEnds has the peer reset a stream again and again that nobody claims.
+// TestManyEnds has the peer reset a stream that nobody claims, again and again.
 func TestManyEnds(t *testing.T) {
 	m := newMux(nil, Config{})
 	m.mu.Lock()
@@ -96,7 +97,7 @@ func TestManyEnds(t *testing.T) {
 	if n := len(m.unclaimed.rest()); n != 1 {
 		t.Errorf("%d ends are kept of a stream that was not used, want 1", n)
 	}
-	// What comes then is another use.
+	// Each message is another use.
 	for _, data := range []string{"a", "b"} {
 		b := newBuffer()
 		m.deliver(piece{b, b.bytes[:copy(b.bytes[:], data)], engine.Message{Stream: 3}})
@@ -114,8 +115,9 @@ func TestManyEnds(t *testing.T) {
 	}
 }
 
-// TestNextUseAfterCloseRead has both ends close a stream in both directions, but
-// here not altogether, and the peer use it again: that is not what is not read.
+// TestNextUseAfterCloseRead ends both directions of a stream at both ends, without
+// closing the Stream here. What then arrives belongs to the number's next use. It
+// must be kept, although this use is not read.
 func TestNextUseAfterCloseRead(t *testing.T) {
 	m := newMux(nil, Config{})
 	m.mu.Lock()
@@ -130,8 +132,8 @@ func TestNextUseAfterCloseRead(t *testing.T) {
 	}
 }
 
-// TestSecondUseEnds has the peer begin to use a stream again before the first use of
-// it is claimed, and end that after.
+// TestSecondUseEnds has the peer begin the next use of a number before the first one
+// is claimed, and end it before or after that.
 func TestSecondUseEnds(t *testing.T) {
 	for _, withEnd := range []bool{false, true} {
 		m := newMux(nil, Config{})
@@ -163,8 +165,8 @@ func TestSecondUseEnds(t *testing.T) {
 	}
 }
 
-// TestSmallPieces has a queue take small messages from buffers that hold much
-// else, as many of one or few as there may be. They must not keep the buffers.
+// TestSmallPieces fills a queue with small messages, few of each buffer or many.
+// The queue must not keep all the buffers.
 func TestSmallPieces(t *testing.T) {
 	for _, each := range []int{1, 2, 100} {
 		var q queue
@@ -200,8 +202,8 @@ func TestSmallPieces(t *testing.T) {
 	}
 }
 
-// TestResetOfAll has the peer reset all its streams: one that had ended before
-// does not end again.
+// TestResetOfAll has the peer reset all its streams. One that had ended before does
+// not end again.
 func TestResetOfAll(t *testing.T) {
 	m := newMux(nil, Config{})
 	m.mu.Lock()
@@ -217,7 +219,7 @@ func TestResetOfAll(t *testing.T) {
 	}
 }
 
-// A fakeOwner is an engine of which the test makes all events.
+// A fakeOwner is an engine that does nothing by itself.
 type fakeOwner struct {
 	engine.Owner
 	asked atomic.Int32 // requests for resets
@@ -236,8 +238,10 @@ func fakeMux() (*Mux, *fakeOwner) {
 }
 
 // TestAwaitRoomStopsLooking has the receiver wait for room for a while, again and
-// again: it must not look whether the association has ended when it does not wait.
-func TestAwaitRoomStopsLooking(t *testing.T) {
+// again. It must not look whether the association has ended when it does not wait.
+func TestAwaitRoomStopsLooking(t *testing.T) { bubble(t, testAwaitRoomStopsLooking) }
+
+func testAwaitRoomStopsLooking(t *testing.T) {
 	m, f := fakeMux()
 	for range 5 {
 		q := queue{bytes: queueSize}
@@ -257,14 +261,16 @@ func TestAwaitRoomStopsLooking(t *testing.T) {
 	}
 	before := f.looks.Load()
 	time.Sleep(500 * time.Millisecond) // two looks of each, if they went on
-	if n := f.looks.Load() - before; n > 1 {
+	if n := f.looks.Load() - before; n > 0 {
 		t.Errorf("%d looks while nobody waits", n)
 	}
 }
 
-// TestBackOff has requests fail: they are made again, though not at once, and so
-// are those of other streams even if the failed one is of no use any more.
-func TestBackOff(t *testing.T) {
+// TestBackOff has a request fail. It is made again, but not at once. Those for other
+// streams are made too, even if the failed one is needed no more.
+func TestBackOff(t *testing.T) { bubble(t, testBackOff) }
+
+func testBackOff(t *testing.T) {
 	m, f := fakeMux()
 	m.canReset = true
 	m.conn = streamsOf(10)
@@ -278,17 +284,17 @@ func TestBackOff(t *testing.T) {
 	if n := f.asked.Load(); n != 1 {
 		t.Fatalf("%d requests under way, want 1", n)
 	}
-	m.askedAt = m.askedAt.Add(-50 * time.Millisecond) // that long a way
+	m.askedAt = m.askedAt.Add(-50 * time.Millisecond) // the round trip
 	s3.isClosed, s3.in = true, over
 	m.free(s3) // the peer uses it again
 	m.onReset(engine.StreamResetEvent{Streams: []uint16{3}, Failed: true})
 	m.flushResets() // as the end of a Write does
 	if n := f.asked.Load(); n != 1 {
-		t.Error("it was asked again at once")
+		t.Error("the next request was made at once")
 	}
 	for deadline := time.Now().Add(5 * time.Second); f.asked.Load() == 1; {
 		if time.Now().After(deadline) {
-			t.Fatal("it was never asked again")
+			t.Fatal("no request was made again")
 		}
 		m.mu.Unlock()
 		time.Sleep(time.Millisecond)

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net"
 	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -35,13 +37,25 @@ func (m *Mux) Recv(p []byte, n int, msg engine.Message, how Mode) (int, engine.M
 		}
 		m.mu.Unlock()
 	}()
-	m.rmu.Lock()
-	defer m.rmu.Unlock()
-	return receive(p, n, msg, how, &m.cur, &m.read, m.arrived, m)
+	m.reader.mu.Lock()
+	defer m.reader.mu.Unlock()
+	if n == 0 && m.closed.Load() {
+		return 0, msg, net.ErrClosed
+	}
+	return m.reader.receive(p, n, msg, how, m)
 }
 
 // SetReadDeadline sets the deadline of Recv, the zero time meaning never.
-func (m *Mux) SetReadDeadline(t time.Time) { m.read.set(t) }
+func (m *Mux) SetReadDeadline(t time.Time) { m.reader.by.set(t) }
+
+// A reader reads pieces from a source, with a deadline of its own.
+type reader struct {
+	mu      sync.Mutex // held for the time of one Recv
+	by      deadline
+	arrived chan struct{} // has a value when the source may have a piece
+	cur     piece         // what a Recv has begun; under mu
+	begun   atomic.Bool   // cur holds data that was not read
+}
 
 // A source has pieces to read.
 type source interface {
@@ -73,17 +87,20 @@ func (m *Mux) next() (piece, bool, error) {
 	return piece{}, false, m.err
 }
 
-// receive fills p from *cur and then from a source. It waits when the source
-// has nothing. The first n bytes of p are there already; they belong to msg.
-func receive(p []byte, n int, msg engine.Message, how Mode, cur *piece, by *deadline, arrived <-chan struct{}, from source) (int, engine.Message, error) {
+// receive fills p from what was begun and then from a source. It waits when the
+// source has nothing. The first n bytes of p are there already; they belong to
+// msg.
+func (r *reader) receive(p []byte, n int, msg engine.Message, how Mode, from source) (int, engine.Message, error) {
+	if len(p) == 0 {
+		return 0, msg, nil // as package net, also after the deadline
+	}
+	cur := &r.cur
+	defer func() { r.begun.Store(len(cur.data) > 0) }()
 	var err error
 	for {
-		if by.isPast() {
+		if r.by.isPast() {
 			err = os.ErrDeadlineExceeded
 			break
-		}
-		if len(p) == 0 {
-			return 0, msg, nil
 		}
 		if len(cur.data) == 0 {
 			got, ok, err1 := from.next()
@@ -101,8 +118,8 @@ func receive(p []byte, n int, msg engine.Message, how Mode, cur *piece, by *dead
 				return 0, msg, errNothing
 			default:
 				select {
-				case <-arrived:
-				case <-by.wait():
+				case <-r.arrived:
+				case <-r.by.wait():
 				}
 				continue
 			}

@@ -114,7 +114,7 @@ func (m *Mux) onIncomingReset(id uint16) {
 		m.keep(piece{msg: engine.Message{Stream: id}})
 	case s.in == open:
 		s.in = over
-		signal(s.arrived)
+		signal(s.reader.arrived)
 		m.forget(s)
 	}
 }

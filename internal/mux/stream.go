@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
 	"syscall"
 	"time"
 
@@ -19,10 +18,7 @@ type Stream struct {
 	m  *Mux
 	id uint16
 
-	arrived chan struct{} // has a value when something may be there to read
-	read    deadline
-	rmu     sync.Mutex // held for the time of one Recv
-	cur     piece      // what a Recv has begun; under rmu
+	reader reader
 
 	// Under Mux.mu.
 	queue    queue
@@ -48,12 +44,12 @@ func (s *Stream) ID() uint16 { return s.id }
 
 // Recv reads into p what arrives on the stream.
 func (s *Stream) Recv(p []byte, how Mode) (n int, msg engine.Message, err error) {
-	s.rmu.Lock()
-	defer s.rmu.Unlock()
+	s.reader.mu.Lock()
+	defer s.reader.mu.Unlock()
 	if s.m.closed.Load() || s.isGone() && s.hasClosed() {
 		return 0, msg, net.ErrClosed
 	}
-	return receive(p, 0, msg, how, &s.cur, &s.read, s.arrived, s)
+	return s.reader.receive(p, 0, msg, how, s)
 }
 
 func (s *Stream) hasClosed() bool {
@@ -134,7 +130,7 @@ func (s *Stream) CloseRead() error {
 func (s *Stream) endRead() {
 	s.deaf = true
 	s.queue.drop()
-	signal(s.arrived)
+	signal(s.reader.arrived)
 	s.m.room.Signal()
 }
 
@@ -152,8 +148,16 @@ func (s *Stream) Close() error {
 	}
 	s.endRead()
 	s.endWrite()
+	s.stopTimers()
 	m.forget(s)
 	return nil
+}
+
+// stopTimers stops the timers of the deadlines, which would keep the Stream in
+// memory.
+func (s *Stream) stopTimers() {
+	s.reader.by.stop()
+	s.by.stop()
 }
 
 // SetReadDeadline sets the deadline of Recv, the zero time meaning never.
@@ -161,7 +165,7 @@ func (s *Stream) SetReadDeadline(t time.Time) error {
 	if s.hasClosed() {
 		return net.ErrClosed
 	}
-	s.read.set(t)
+	s.reader.by.set(t)
 	return nil
 }
 

@@ -1,0 +1,251 @@
+package mux
+
+import (
+	"net"
+	"os"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+	"weak"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// isCollected reports whether an object is garbage, and waits for a while until it
+// is.
+func isCollected[T any](p weak.Pointer[T]) bool {
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		runtime.GC()
+		if p.Value() == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// TestClosedStreamIsGarbage closes streams whose deadlines are far away. Their timers
+// must not keep them in memory, nor must deadlines that are set at the time of
+// Close.
+func TestClosedStreamIsGarbage(t *testing.T) {
+	m, _, f, _ := pair(t)
+	for name, set := range map[string]func(*Stream, time.Time){
+		"read":  func(s *Stream, at time.Time) { s.SetReadDeadline(at) },
+		"write": func(s *Stream, at time.Time) { s.SetWriteDeadline(at) },
+		"late read": func(s *Stream, at time.Time) {
+			s.Close()
+			s.reader.by.set(at) // as SetReadDeadline does that began before
+		},
+		"late write": func(s *Stream, at time.Time) {
+			s.Close()
+			m.setWriteDeadline(&s.sender, at)
+		},
+	} {
+		s := claim(t, m, 3)
+		p := weak.Make(s)
+		set(s, time.Now().Add(time.Hour))
+		s.Close()
+		s = nil
+		f.inject(incoming(3)) // so that the number is free
+		if !isCollected(p) {
+			t.Errorf("%s: the closed Stream stays in memory", name)
+		}
+	}
+}
+
+// TestClosedMuxIsGarbage closes a Mux with deadlines far away, its own and those of a
+// Stream that is not closed.
+func TestClosedMuxIsGarbage(t *testing.T) {
+	f, _ := newLink()
+	far := time.Now().Add(time.Hour)
+	m := Start(f, Config{ReadDeadline: far, WriteDeadline: far}, func(*Mux) {})
+	p := weak.Make(m)
+	s := claim(t, m, 3)
+	s.SetReadDeadline(far)
+	s.SetWriteDeadline(far)
+	m.Close(f.Close)
+	m.SetReadDeadline(far)
+	s.SetReadDeadline(far)
+	m, s = nil, nil
+	if !isCollected(p) {
+		t.Error("the closed Mux stays in memory")
+	}
+}
+
+// TestClosedIsNoTimeout closes a Mux and a Stream whose deadlines have passed. Calls
+// return net.ErrClosed, and not the deadline's error: a caller that tries again
+// after that would never end.
+func TestClosedIsNoTimeout(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, _, f, _ := pair(t)
+		s, other := claim(t, m, 3), claim(t, m, 5)
+		past := time.Now().Add(-time.Second)
+		m.SetReadDeadline(past)
+		m.SetWriteDeadline(past)
+		for _, s := range []*Stream{s, other} {
+			s.SetReadDeadline(past)
+			s.SetWriteDeadline(past)
+		}
+		p := make([]byte, 10)
+		calls := map[string]func() error{
+			"Recv of the Conn": func() error { _, _, err := m.Recv(p, 0, engine.Message{}, Filled); return err },
+			"Send of the Conn": func() error { _, err := m.Send(p, false, engine.Message{}, false); return err },
+			"Recv":             func() error { _, _, err := s.Recv(p, Filled); return err },
+			"Send":             func() error { _, err := s.Send(p, false, engine.Message{Stream: 3}); return err },
+			"Recv, not closed": func() error { _, _, err := other.Recv(p, Filled); return err },
+		}
+		for name, call := range calls {
+			if err := call(); err != os.ErrDeadlineExceeded {
+				t.Errorf("%s: %v, want the deadline's error", name, err)
+			}
+		}
+		s.Close()
+		m.Close(f.Close)
+		for name, call := range calls {
+			if err := call(); err != net.ErrClosed {
+				t.Errorf("%s after Close: %v, want net.ErrClosed", name, err)
+			}
+		}
+	})
+}
+
+// TestCloseBesideAStuckHandler closes a Mux while OnEvent does not return, and while
+// the engine's Recv does not. All waiting calls return.
+func TestCloseBesideAStuckHandler(t *testing.T) {
+	for _, name := range []string{"handler", "engine"} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				f, _ := newLink()
+				handling, handled := make(chan bool), make(chan bool)
+				m := f.start(t, Config{OnEvent: func(engine.Event) {
+					handling <- true
+					<-handled
+				}})
+				defer close(handled)
+				s := claim(t, m, 3)
+				errs := make(chan error)
+				calls := 0
+				call := func(f func() error) {
+					calls++
+					go func() { errs <- f() }()
+				}
+				call(func() error { _, _, err := m.Recv(make([]byte, 1), 0, engine.Message{}, Whole); return err })
+				for range 2 {
+					call(func() error { _, err := m.Accept(t.Context()); return err })
+				}
+				call(func() error { _, err := read(s); return err })
+				if name == "handler" {
+					f.inject(event(engine.SenderDryEvent{}))
+					<-handling
+				} else {
+					f.do(func() { f.stuck = true })
+				}
+				synctest.Wait()
+				begin := time.Now()
+				if err := m.Close(f.Close); err != nil {
+					t.Error(err)
+				}
+				for range calls {
+					if err := <-errs; err != net.ErrClosed {
+						t.Errorf("a waiting call returned %v, want net.ErrClosed", err)
+					}
+				}
+				if took := time.Since(begin); took != 0 {
+					t.Errorf("the calls returned after %v", took)
+				}
+			})
+		})
+	}
+}
+
+// TestWhenEndedOnce has the function of WhenEnded be called once, by the goroutine
+// that receives or, when that has ended, at once. Close alone does not call it.
+func TestWhenEndedOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, _, f, _ := pair(t)
+		f.do(func() { f.stuck = true })
+		m.Close(f.Close)
+		calls := 0
+		m.WhenEnded(func() { calls++ })
+		synctest.Wait()
+		if calls != 0 {
+			t.Error("the function was called while the goroutine receives")
+		}
+		f.do(func() { f.stuck = false })
+		synctest.Wait()
+		if calls != 1 {
+			t.Errorf("the function was called %d times, want once", calls)
+		}
+		m.WhenEnded(func() { calls++ })
+		if calls != 2 {
+			t.Error("the function was not called although the goroutine has ended")
+		}
+	})
+}
+
+// TestUnreadRest reads a part of a message. The rest is unread, on a Stream as on the
+// Conn, until it is read or the Stream is closed.
+func TestUnreadRest(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, _, f, _ := pair(t)
+		s := claim(t, m, 3)
+		recv := func(from string, n int) {
+			t.Helper()
+			var err error
+			if from == "Stream" {
+				n, _, err = s.Recv(make([]byte, n), Filled)
+			} else {
+				n, _, err = m.Recv(make([]byte, n), 0, engine.Message{}, Filled)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		unread := func(want bool, when string) {
+			t.Helper()
+			synctest.Wait()
+			if got := m.Unread(); got != want {
+				t.Errorf("something is unread %s: %v, want %v", when, got, want)
+			}
+		}
+		for from, id := range map[string]uint16{"Conn": 0, "Stream": 3} {
+			unread(false, "at first")
+			f.inject(message(id, "partly"))
+			unread(true, from+": at arrival")
+			recv(from, 4)
+			unread(true, from+": after a part was read")
+			recv(from, 100)
+			unread(false, from+": after all was read")
+		}
+		f.inject(message(3, "partly"))
+		recv("Stream", 1)
+		s.Close()
+		unread(false, "after Close of the Stream")
+	})
+}
+
+// TestReadOfNothing reads with an empty slice, after a deadline and before it.
+func TestReadOfNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, _, f, _ := pair(t)
+		s := claim(t, m, 3)
+		for _, at := range []time.Time{{}, time.Now().Add(-time.Second)} {
+			m.SetReadDeadline(at)
+			s.SetReadDeadline(at)
+			if n, _, err := m.Recv(nil, 0, engine.Message{}, Filled); n != 0 || err != nil {
+				t.Errorf("Recv of the Conn with deadline %v: %d, %v; want 0, nil", at, n, err)
+			}
+			if n, _, err := s.Recv(nil, Filled); n != 0 || err != nil {
+				t.Errorf("Recv with deadline %v: %d, %v; want 0, nil", at, n, err)
+			}
+		}
+		s.Close()
+		m.Close(f.Close)
+		if _, _, err := m.Recv(nil, 0, engine.Message{}, Filled); err != net.ErrClosed {
+			t.Errorf("Recv of the Conn after Close: %v, want net.ErrClosed", err)
+		}
+		if _, _, err := s.Recv(nil, Filled); err != net.ErrClosed {
+			t.Errorf("Recv after Close: %v, want net.ErrClosed", err)
+		}
+	})
+}

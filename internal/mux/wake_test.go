@@ -1,0 +1,383 @@
+package mux
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// The tests in this file are about calls that wait, and what wakes them. Most
+// run in a bubble of testing/synctest: a call that nobody wakes fails the test at
+// once, and one that a timer wakes takes time by the bubble's clock.
+
+// bubble runs a test in a bubble. A call that waits without end fails it.
+func bubble(t *testing.T, test func(*testing.T)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		watchdog := time.AfterFunc(time.Hour, func() { panic(t.Name() + " has waited for an hour") })
+		t.Cleanup(func() { watchdog.Stop() })
+		test(t)
+	})
+}
+
+// read reads from a stream what there is, or waits.
+func read(s *Stream) (string, error) {
+	p := make([]byte, 1000)
+	n, _, err := s.Recv(p, Filled)
+	return string(p[:n]), err
+}
+
+// readAll reads from a stream until its end.
+func readAll(t testing.TB, s *Stream) string {
+	t.Helper()
+	var all strings.Builder
+	for {
+		data, err := read(s)
+		all.WriteString(data)
+		if err == io.EOF {
+			return all.String()
+		}
+		if err != nil {
+			t.Errorf("read of stream %d after %d bytes: %v", s.ID(), all.Len(), err)
+			return all.String()
+		}
+	}
+}
+
+// claim claims a stream of a Mux.
+func claim(t testing.TB, m *Mux, id uint16) *Stream {
+	t.Helper()
+	s, err := m.Claim(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// write writes on a stream.
+func write(t testing.TB, s *Stream, data string) {
+	t.Helper()
+	if n, err := s.Send([]byte(data), false, engine.Message{Stream: s.ID()}); n != len(data) || err != nil {
+		t.Fatalf("write of %d bytes on stream %d: %d, %v", len(data), s.ID(), n, err)
+	}
+}
+
+// gather makes a context for n goroutines that all are about to wait for it when
+// meet returns, and go on to wait when the test calls the function that meet
+// returns.
+func gather(t testing.TB, n int) (ctx context.Context, meet func() (goOn func())) {
+	arrived, gate := make(chan struct{}), make(chan struct{})
+	hook := func() {
+		select {
+		case <-gate:
+		case arrived <- struct{}{}:
+			<-gate
+		}
+	}
+	meet = func() func() {
+		for range n {
+			<-arrived
+		}
+		return func() { close(gate) }
+	}
+	return hookedContext{t.Context(), hook}, meet
+}
+
+// TestAcceptersWakeEachOther has two streams begin while two Accepts have found
+// none and do not wait yet. There is one signal for both streams.
+func TestAcceptersWakeEachOther(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, _, f, _ := pair(t)
+		ctx, meet := gather(t, 2)
+		accepted := make(chan uint16)
+		for range 2 {
+			go func() {
+				if s, err := m.Accept(ctx); err != nil {
+					t.Error(err)
+				} else {
+					accepted <- s.ID()
+				}
+			}()
+		}
+		goOn := meet()
+		f.inject(message(1, "a"), message(3, "b"))
+		synctest.Wait()
+		goOn()
+		if sum := <-accepted + <-accepted; sum != 4 {
+			t.Errorf("the sum of the accepted streams is %d, want 1 + 3", sum)
+		}
+	})
+}
+
+// TestOpenersWakeEachOther has two numbers become free while two Opens have
+// found none and do not wait yet. There is one signal for both numbers.
+func TestOpenersWakeEachOther(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, _ := newLink()
+		f.out, f.in = 6, 6 // 2 and 4 are for this side to open
+		m := f.start(t, Config{})
+		for range 2 {
+			s, err := m.Open(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Close()
+		}
+		ctx, meet := gather(t, 2)
+		opened := make(chan uint16)
+		for range 2 {
+			go func() {
+				if s, err := m.Open(ctx); err != nil {
+					t.Error(err)
+				} else {
+					opened <- s.ID()
+				}
+			}()
+		}
+		goOn := meet()
+		begin := time.Now()
+		f.inject(incoming(2, 4))
+		synctest.Wait()
+		goOn()
+		if sum := <-opened + <-opened; sum != 6 {
+			t.Errorf("the sum of the opened streams is %d, want 2 + 4", sum)
+		}
+		if took := time.Since(begin); took != 0 {
+			t.Errorf("took %v: the second number was found by looking again", took)
+		}
+	})
+}
+
+// TestClaimMakesRoom has the queue of the unclaimed be full, with data of one
+// stream. When that is claimed, there is room for what comes on others.
+func TestClaimMakesRoom(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, _, f, _ := pair(t)
+		big := strings.Repeat("x", 32<<10)
+		for range queueSize / len(big) {
+			f.inject(message(3, big))
+		}
+		f.inject(message(5, "five"))
+		synctest.Wait()
+		m.mu.Lock()
+		isFull, isUsed := m.unclaimed.isFull(), m.isUsed(5)
+		m.mu.Unlock()
+		if !isFull || isUsed {
+			t.Fatalf("the queue is full: %v; stream 5 has arrived: %v", isFull, isUsed)
+		}
+		claim(t, m, 3)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		s, err := m.Accept(ctx)
+		if err != nil || s.ID() != 5 {
+			t.Fatalf("accepted %v, %v; want stream 5", s, err)
+		}
+	})
+}
+
+// TestClaimEndsAMessage has a stream be claimed while a Recv of the Conn waits for
+// the rest of a message of it. The rest goes to the Stream, so Recv must return,
+// though nothing else arrives.
+func TestClaimEndsAMessage(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, _, f, _ := pair(t)
+		f.inject(arrival{[]byte("three-"), engine.Message{Stream: 3, More: true}})
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			p := make([]byte, 100)
+			n, msg, err := m.Recv(p, 0, engine.Message{}, Whole)
+			if string(p[:n]) != "three-" || msg.Stream != 3 || !msg.More || err != nil {
+				t.Errorf("read %q, %+v, %v; want \"three-\" with More", p[:n], msg, err)
+			}
+		}()
+		synctest.Wait()
+		claim(t, m, 3)
+		<-done
+	})
+}
+
+// TestUnreadBehindAnEvent has a message lie behind an event that the handler is
+// busy with. It has arrived, and is in no queue yet.
+func TestUnreadBehindAnEvent(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, _ := newLink()
+		handling, handled := make(chan struct{}), make(chan struct{})
+		m := f.start(t, Config{OnEvent: func(engine.Event) {
+			close(handling)
+			<-handled
+		}})
+		defer close(handled)
+		// After one message several are received at once.
+		f.inject(message(0, "first"))
+		p := make([]byte, 100)
+		if _, _, err := m.Recv(p, 0, engine.Message{}, Whole); err != nil {
+			t.Fatal(err)
+		}
+		if m.Unread() {
+			t.Fatal("something is unread before it was sent")
+		}
+		f.inject(event(engine.SenderDryEvent{}), message(0, "second"))
+		<-handling
+		if !m.Unread() {
+			t.Error("nothing counts as unread; want the message behind the event")
+		}
+	})
+}
+
+// TestReaderLeavesStreamZero has a message of stream 0 arrive while a Recv of the
+// Conn is there, so that Accept leaves it alone. The Recv then ends by its
+// deadline. Nobody else wants the message, so Accept must get it.
+func TestReaderLeavesStreamZero(t *testing.T) {
+	m, _, f, _ := pair(t)
+	looks := make(chan struct{})
+	accepted := make(chan *Stream, 1)
+	ctx := hookedContext{t.Context(), func() { looks <- struct{}{} }}
+	go func() {
+		s, err := m.Accept(ctx)
+		if err != nil {
+			t.Error(err)
+		}
+		accepted <- s
+	}()
+	<-looks // there is nothing
+	m.reader.by.mu.Lock()
+	read := make(chan error)
+	go func() {
+		_, _, err := m.Recv(make([]byte, 100), 0, engine.Message{}, Whole)
+		read <- err
+	}()
+	for isReading := false; !isReading; time.Sleep(time.Millisecond) {
+		m.mu.Lock()
+		isReading = m.reading > 0 // and waits for the lock of the deadline
+		m.mu.Unlock()
+	}
+	f.inject(message(0, "zero"))
+	<-looks // there is stream 0, and a reader
+	m.reader.by.expire()
+	m.reader.by.mu.Unlock()
+	if err := <-read; err != os.ErrDeadlineExceeded {
+		t.Fatalf("Recv: %v", err)
+	}
+	for {
+		select {
+		case s := <-accepted:
+			if s.ID() != 0 {
+				t.Errorf("accepted stream %d, want 0", s.ID())
+			}
+			return
+		case <-looks:
+		case <-time.After(10 * time.Second):
+			t.Fatal("Accept waits for what is there")
+		}
+	}
+}
+
+// TestCloseEndsTheWaitForRoom closes the Mux while its goroutine waits for room
+// in a queue. It must not learn of that by looking at the association.
+func TestCloseEndsTheWaitForRoom(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, _, f, _ := pair(t)
+		for range 10 {
+			f.inject(message(3, strings.Repeat("x", 60<<10)))
+		}
+		synctest.Wait()
+		m.mu.Lock()
+		isFull := m.unclaimed.isFull()
+		m.mu.Unlock()
+		if !isFull {
+			t.Fatal("the queue is not full")
+		}
+		ended := make(chan bool)
+		m.WhenEnded(func() { close(ended) })
+		begin := time.Now()
+		m.Close(f.Close)
+		<-ended
+		if took := time.Since(begin); took != 0 {
+			t.Errorf("the goroutine ended after %v", took)
+		}
+	})
+}
+
+// TestCloseWakesAll closes the Mux while calls of all kinds wait.
+func TestCloseWakesAll(t *testing.T) {
+	for _, abort := range []bool{false, true} {
+		bubble(t, func(t *testing.T) {
+			m, _, f, af := pair(t)
+			af.do(func() { af.stuck = true })
+			s3, s5 := claim(t, m, 3), claim(t, m, 5)
+			errs := make(chan error)
+			calls := 0
+			call := func(f func() error) {
+				calls++
+				go func() { errs <- f() }()
+			}
+			big := make([]byte, 4<<20)
+			call(func() error { _, _, err := m.Recv(make([]byte, 1), 0, engine.Message{}, Whole); return err })
+			call(func() error { _, err := m.Send(big, false, engine.Message{}, false); return err })
+			call(func() error { _, err := m.Accept(t.Context()); return err })
+			for _, s := range []*Stream{s3, s5} {
+				call(func() error { _, err := read(s); return err })
+				call(func() error { _, err := s.Send(big, false, engine.Message{Stream: s.ID()}); return err })
+			}
+			synctest.Wait()
+			end := f.Close
+			if abort {
+				end = f.Abort
+			}
+			begin := time.Now()
+			if err := m.Close(end); err != nil {
+				t.Error(err)
+			}
+			for range calls {
+				if err := <-errs; !errors.Is(err, net.ErrClosed) {
+					t.Errorf("a waiting call returned %v, want net.ErrClosed", err)
+				}
+			}
+			if took := time.Since(begin); took != 0 {
+				t.Errorf("the calls returned after %v", took)
+			}
+		})
+	}
+}
+
+// TestEndWakesAll has the association end while calls of all kinds wait.
+func TestEndWakesAll(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, _, f, af := pair(t)
+		af.do(func() { af.stuck = true })
+		s := claim(t, m, 3)
+		lost := errors.New("lost")
+		errs := make(chan error)
+		calls := 0
+		call := func(f func() error) {
+			calls++
+			go func() { errs <- f() }()
+		}
+		call(func() error { _, _, err := m.Recv(make([]byte, 1), 0, engine.Message{}, Whole); return err })
+		call(func() error { _, err := m.Accept(t.Context()); return err })
+		call(func() error { _, err := m.Accept(t.Context()); return err })
+		call(func() error { _, err := read(s); return err })
+		var whenEnded bool
+		m.WhenEnded(func() { whenEnded = true })
+		synctest.Wait()
+		f.end(lost)
+		for range calls {
+			if err := <-errs; err != lost {
+				t.Errorf("a waiting call returned %v, want %v", err, lost)
+			}
+		}
+		synctest.Wait()
+		if !m.HasEnded() || !whenEnded {
+			t.Errorf("HasEnded: %v; the function of WhenEnded was called: %v", m.HasEnded(), whenEnded)
+		}
+	})
+}
