@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -49,6 +50,18 @@ func checkOptions(o *engine.Options) error {
 
 // Dial makes an association with remote.
 func (udpEngine) Dial(ctx context.Context, s *engine.Socket, remote *engine.Addr) (engine.Conn, error) {
+	ports := []uint16{uint16(s.Options.Path.UDPPort)}
+	if ports[0] == 0 {
+		// The UDP port of the SCTP port's number, as the caller has named it, and
+		// that of RFC 6951, which may be somebody else's.
+		ports = slices.Compact([]uint16{uint16(remote.Port), UDPPort})
+	}
+	return dialAt(ctx, s, remote, ports)
+}
+
+// dialAt is Dial of a peer that is at one of several UDP ports, to be asked in this
+// order.
+func dialAt(ctx context.Context, s *engine.Socket, remote *engine.Addr, ports []uint16) (engine.Conn, error) {
 	if err := checkOptions(&s.Options); err != nil {
 		return nil, err
 	}
@@ -66,7 +79,7 @@ func (udpEngine) Dial(ctx context.Context, s *engine.Socket, remote *engine.Addr
 			from = toIP(s.Local.IPAddrs[0])
 		}
 	}
-	p, err := dialPort(ctx, from, num, s.Options.UDPPort, controlOf(ctx, s))
+	p, err := dialPort(ctx, from, num, uint16(remote.Port), s.Options.UDPPort, controlOf(ctx, s))
 	if err != nil {
 		return nil, err
 	}
@@ -88,23 +101,10 @@ func (udpEngine) Dial(ctx context.Context, s *engine.Socket, remote *engine.Addr
 		p.release()
 		return nil, os.NewSyscallError("connect", syscall.EADDRINUSE)
 	}
-	if err := a.connect(ctx, candidates(ip, key.port, s.Options.Path.UDPPort)); err != nil {
+	if err := a.connect(ctx, ports); err != nil {
 		return nil, err
 	}
 	return a, nil
-}
-
-// candidates are where a peer may be that listens at an SCTP port: as RFC 6951
-// says, and as this package does.
-func candidates(ip netip.Addr, num uint16, udp int) []netip.AddrPort {
-	if udp > 0 {
-		return []netip.AddrPort{netip.AddrPortFrom(ip, uint16(udp))}
-	}
-	c := []netip.AddrPort{netip.AddrPortFrom(ip, num)}
-	if num != UDPPort {
-		c = append(c, netip.AddrPortFrom(ip, UDPPort))
-	}
-	return c
 }
 
 // localTo returns the address that packets to an address are sent from.
