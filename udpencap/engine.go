@@ -188,9 +188,11 @@ func (udpEngine) Listen(ctx context.Context, s *engine.Socket) (engine.Listener,
 	if err != nil {
 		return nil, err
 	}
+	options := s.Options
+	options.MaxInStreams = grants(&options)
 	l := &listener{
 		port:    p,
-		options: s.Options,
+		options: options,
 		addr:    &engine.Addr{IPAddrs: []net.IPAddr{shown}, Port: int(p.num)},
 		bound:   !isWildcard(local),
 	}
@@ -210,6 +212,13 @@ func (udpEngine) Listen(ctx context.Context, s *engine.Socket) (engine.Listener,
 		return nil, os.NewSyscallError("bind", syscall.EADDRINUSE)
 	}
 	return l, nil
+}
+
+// grants is how many incoming streams a listener grants: no more than it has outgoing
+// ones, so that what came on a stream can be answered on it.
+func grants(o *engine.Options) uint16 {
+	mine := localInitiation(o)
+	return min(mine.in, mine.out)
 }
 
 // maxBacklog is how many associations wait to be accepted at most. The peer

@@ -347,6 +347,41 @@ func TestStreamLimit(t *testing.T) {
 	wantRead(t, c, "y")
 }
 
+// TestGrantedStreams has peers ask for more streams than a listener has. Each message
+// can be answered on the stream that it came on, so far as the peer lets it.
+func TestGrantedStreams(t *testing.T) {
+	for _, tt := range []struct {
+		config  sctpnet.Config
+		out, in uint16 // that the peer asks for and grants
+		want    uint16 // that it is granted
+	}{
+		{sctpnet.Config{}, 65535, 65535, 0},
+		{sctpnet.Config{OutStreams: 7}, 65535, 65535, 7},
+		{sctpnet.Config{OutStreams: 7}, 5, 65535, 7},
+		{sctpnet.Config{MaxInStreams: 5}, 65535, 65535, 5},
+		{sctpnet.Config{OutStreams: 7, MaxInStreams: 9}, 65535, 65535, 7},
+		{sctpnet.Config{OutStreams: 9, MaxInStreams: 7}, 65535, 65535, 7},
+		{sctpnet.Config{KernelDefaults: true}, 65535, 65535, defaultStreams},
+	} {
+		lc := sctpnet.ListenConfig{Config: tt.config}
+		ln, err := lc.Listen(t.Context(), "sctp4+udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		r := newRawPeer(t, ln.Addr())
+		r.own.out, r.own.in = tt.out, tt.in
+		r.handshake()
+		if r.theirs.in > r.theirs.out || tt.want != 0 && r.theirs.in != tt.want {
+			t.Errorf("%+v: INIT ACK grants %d streams and has %d, want %d", tt.config, r.theirs.in, r.theirs.out, tt.want)
+		}
+		c := accept(t, ln)
+		if out, in := c.NumStreams(); in > out || in != min(r.theirs.in, tt.out) {
+			t.Errorf("%+v: the association has %d streams out and %d in", tt.config, out, in)
+		}
+	}
+}
+
 // TestNoUserData sends DATA without any.
 func TestNoUserData(t *testing.T) {
 	r, c, _ := rawPair(t, sctpnet.Config{})
@@ -540,9 +575,7 @@ func TestResetTwice(t *testing.T) {
 
 // TestManyNewStreams uses more streams at once than anybody accepts.
 func TestManyNewStreams(t *testing.T) {
-	ln := listen(t, "sctp+udp", "127.0.0.1:0")
-	c := dial(t, &sctpnet.Dialer{Config: sctpnet.Config{OutStreams: 1000, MaxInStreams: 1000}}, ln.Addr().String())
-	s := accept(t, ln)
+	c, s := makeConns(t, sctpnet.Config{OutStreams: 1000, MaxInStreams: 1000})
 	watchdog(t, func() {
 		for i := range 1000 {
 			if _, err := c.WriteStream([]byte{byte(i)}, uint16(i)); err != nil {
