@@ -69,10 +69,7 @@ func dialAt(ctx context.Context, s *engine.Socket, remote *engine.Addr, ports []
 		return nil, unsupported("an endpoint of several addresses (multi-homing)")
 	}
 	ip := toIP(remote.IPAddrs[0])
-	from, num := netip.IPv6Unspecified(), uint16(0)
-	if ip.Is4() {
-		from = netip.IPv4Unspecified()
-	}
+	from, num := anyOf(ip), uint16(0)
 	if s.Local != nil {
 		num = uint16(s.Local.Port)
 		if !isWildcard(s.Local) {
@@ -85,18 +82,15 @@ func dialAt(ctx context.Context, s *engine.Socket, remote *engine.Addr, ports []
 	}
 	key := peer{ip, uint16(remote.Port)}
 	a := newAssoc(p, key, s.Options)
-	a.remote = remote
+	a.remote = &engine.Addr{IPAddrs: []net.IPAddr{ipAddr(ip)}, Port: remote.Port}
 	a.localIP = from
-	if from.IsUnspecified() {
-		if a.localIP, err = localTo(netip.AddrPortFrom(ip, key.port)); err != nil {
+	if from.IsUnspecified() || s.Control == nil { // which may see to the route
+		if a.localIP, err = localTo(from, netip.AddrPortFrom(ip, key.port)); err != nil {
 			p.release()
 			return nil, err
 		}
 	}
 	a.local = &engine.Addr{IPAddrs: []net.IPAddr{ipAddr(a.localIP)}, Port: int(p.num)}
-	if s.Local != nil && !isWildcard(s.Local) {
-		a.local.IPAddrs = s.Local.IPAddrs
-	}
 	if !p.add(a) {
 		p.release()
 		return nil, os.NewSyscallError("connect", syscall.EADDRINUSE)
@@ -107,9 +101,10 @@ func dialAt(ctx context.Context, s *engine.Socket, remote *engine.Addr, ports []
 	return a, nil
 }
 
-// localTo returns the address that packets to an address are sent from.
-func localTo(to netip.AddrPort) (netip.Addr, error) {
-	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
+// localTo returns the address that packets to an address are sent from, by a socket
+// that is bound to an address or to any, and an error if none can be sent.
+func localTo(from netip.Addr, to netip.AddrPort) (netip.Addr, error) {
+	c, err := net.DialUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), net.UDPAddrFromAddrPort(to))
 	if err != nil {
 		return netip.Addr{}, err.(*net.OpError).Err
 	}
@@ -133,10 +128,16 @@ func controlOf(ctx context.Context, s *engine.Socket) control {
 func toIP(a net.IPAddr) netip.Addr {
 	ip, _ := netip.AddrFromSlice(a.IP)
 	ip = ip.Unmap()
-	if ip.Is6() {
+	if hasZone(ip) {
 		ip = ip.WithZone(zoneName(a.Zone))
 	}
 	return ip
+}
+
+// hasZone reports whether an address means something only together with a zone. Any
+// other has none, whatever its user has written, and none comes with a packet.
+func hasZone(ip netip.Addr) bool {
+	return ip.Is6() && (ip.IsLinkLocalUnicast() || ip.IsLinkLocalMulticast())
 }
 
 // zoneName is a zone as package net has it in what it receives: the name of an
@@ -176,7 +177,8 @@ func (udpEngine) Listen(ctx context.Context, s *engine.Socket) (engine.Listener,
 	shown := net.IPAddr{IP: net.IPv6unspecified}
 	switch {
 	case !isWildcard(local):
-		ips, shown = []netip.Addr{toIP(local.IPAddrs[0])}, local.IPAddrs[0]
+		ips = []netip.Addr{toIP(local.IPAddrs[0])}
+		shown = ipAddr(ips[0])
 	case s.Network == "sctp4":
 		ips, shown = []netip.Addr{v4}, ipAddr(v4)
 	case s.Network == "sctp6":

@@ -224,7 +224,7 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 		return nil
 	}
 	if !to.IsValid() {
-		to, _ = localTo(from) // the likeliest, as the system does not tell
+		to, _ = localTo(anyOf(from.Addr()), from) // the likeliest, as the system does not tell
 	}
 	reply := header{p.num, h.src, ck.peerTag}
 	back := path{socket: s, to: from, oob: s.source(to)}

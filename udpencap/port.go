@@ -299,10 +299,7 @@ func dialSocket(ctx context.Context, ip netip.Addr) (*socket, error) {
 // borrowSocket returns a socket from which packets can be sent to an address,
 // until giveBack.
 func borrowSocket(to netip.Addr) (*socket, error) {
-	ip := netip.IPv6Unspecified()
-	if to.Is4() {
-		ip = netip.IPv4Unspecified()
-	}
+	ip := anyOf(to)
 	registry.mu.Lock()
 	defer registry.mu.Unlock()
 	s, err := dialSocket(context.Background(), ip)
@@ -310,6 +307,14 @@ func borrowSocket(to netip.Addr) (*socket, error) {
 		s.refs++
 	}
 	return s, err
+}
+
+// anyOf is the unspecified address of an address's family.
+func anyOf(ip netip.Addr) netip.Addr {
+	if ip.Is4() {
+		return netip.IPv4Unspecified()
+	}
+	return netip.IPv6Unspecified()
 }
 
 func (s *socket) giveBack() {
