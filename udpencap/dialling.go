@@ -16,7 +16,7 @@ import (
 // A dialling is the active side of a handshake.
 type dialling struct {
 	ctx        context.Context // ends with the handshake
-	candidates []candidate     // were asked, and may answer
+	candidates []candidate     // that were asked, and may answer
 	rest       []uint16        // UDP ports that were not
 	asked      int             // candidates so far
 	socket     *socket
@@ -29,8 +29,7 @@ type dialling struct {
 }
 
 // A candidate is one of the UDP ports where the peer may be. Each is asked with a tag
-// of its own: one that turns out to be somebody else's must not know the tag of the
-// association.
+// of its own. One that is somebody else's never learns the association's tag.
 type candidate struct {
 	to   netip.AddrPort
 	tag  uint32
@@ -41,9 +40,9 @@ type candidate struct {
 // next one is asked, too.
 const askPause = 300 * time.Millisecond
 
-// connect makes an association with a peer that is at one of several UDP ports. The
-// next of them is asked only when the one before has refused, or has not answered
-// twice: whoever has it may have nothing to do with the peer.
+// connect makes an association with a peer that is at one of several UDP ports. Each
+// is asked only when the one before has refused, or has not answered twice: it may be
+// somebody else's.
 func (a *assoc) connect(ctx context.Context, ports []uint16) error {
 	var stop context.CancelFunc
 	a.mu.Lock()

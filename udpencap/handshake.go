@@ -235,9 +235,9 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 		if late <= 0 && from.Port() == ck.peerUDP {
 			return false
 		}
-		// From another UDP port than INIT a cookie shows nobody to be there. The
-		// peer gets a new one, by which an address translator's change of mind
-		// costs it a round trip.
+		// A cookie proves the UDP port that its INIT came from, and no other. A
+		// peer whose address translator has chosen another one meanwhile begins
+		// again from there.
 		us := binary.BigEndian.AppendUint32(nil, uint32(min(max(0, late.Microseconds()), 1<<32-1)))
 		back.sendPacket(newPacket(reply).addCause(ctError, 0, causeStaleCookie, us))
 		return true

@@ -6,11 +6,10 @@ import (
 	"time"
 )
 
-// A move is a peer's change to another UDP port, as far as it has come: packets of
+// A move is a peer's change to another UDP port that is not yet certain. Packets of
 // the association have come from there, and a HEARTBEAT has gone there. When that is
-// answered the port is the peer's. Until then everything goes to the old one: the
-// packets may be of somebody who knows the tag, and would have what the peer is to
-// get sent to the port of another.
+// answered from there, the port is the peer's. Until then everything else goes to the
+// old port: a forger that knows the tag must not choose where the traffic goes.
 type move struct {
 	path  path
 	nonce uint64
@@ -40,8 +39,8 @@ func (m *move) isAnswer(s *socket, from netip.AddrPort, nonce uint64) bool {
 	return !m.sent.IsZero() && nonce == m.nonce && from == m.path.to && s == m.path.socket
 }
 
-// moved has packets go to the peer's new port. What went to the old one lately is
-// lost, perhaps.
+// moved has packets go to the peer's new port. What went to the old one of late may be
+// lost, and is sent again.
 func (a *assoc) moved() {
 	a.path = a.move.path
 	a.move = move{}

@@ -154,8 +154,8 @@ func TestOtherIPAddress(t *testing.T) {
 }
 
 // TestHandshakeFromTwoPorts has INIT and COOKIE ECHO come from different UDP ports, as
-// they do when an address translator has forgotten the peer in between. Whoever has
-// the cookie must not have data sent to a port that is another's.
+// they do when an address translator has forgotten the peer in between. A cookie
+// must not have data sent to a port that nobody has shown to be the peer's.
 func TestHandshakeFromTwoPorts(t *testing.T) {
 	ln := listen(t, "sctp4+udp", "127.0.0.1:0")
 	r := newRawPeer(t, ln.Addr())
