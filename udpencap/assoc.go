@@ -39,6 +39,7 @@ type assoc struct {
 	err   error // why it has ended
 
 	path     path
+	move     move
 	localIP  netip.Addr // that the peer knows
 	peerTag  uint32
 	out, in  atomic.Uint32 // streams
@@ -198,6 +199,7 @@ func (a *assoc) establish(i *initiation) error {
 		return err
 	}
 	a.state = engine.StateEstablished
+	a.endDialling()
 	a.ctrlTimer.stop()
 	a.ctrlCount = 0
 	a.scheduleHeartbeat()
@@ -248,17 +250,16 @@ func (a *assoc) input(s *socket, h header, chunks []byte, from netip.AddrPort, t
 	}
 	a.stats.PacketsReceived++
 	established := a.state >= engine.StateEstablished
-	if established && from != a.path.to && a.isLateReply(chunks[0], from) {
-		s.counters.ignored.Add(1)
-		return
-	}
-	if established && !reflected && from.Addr() == a.peer.ip && (from != a.path.to || s != a.path.socket) {
-		// The peer, or an address translator between, sends from another UDP
-		// port now.
-		a.path = path{socket: s, to: from, oob: s.source(a.localIP)}
-	}
 	a.answers, a.acks = 0, 0
-	for first := true; ; first = false {
+	a.handleChunks(s, h, chunks, from, to, reflected, in)
+	if established && !reflected && a.state != engine.StateClosed {
+		a.noteSource(s, from)
+	}
+}
+
+func (a *assoc) handleChunks(s *socket, h header, chunks []byte, from netip.AddrPort, to netip.Addr, reflected bool, in *intake) {
+	established := a.state >= engine.StateEstablished
+	for {
 		c, rest, ok := nextChunk(chunks)
 		if !ok {
 			break
@@ -280,7 +281,7 @@ func (a *assoc) input(s *socket, h header, chunks []byte, from netip.AddrPort, t
 		case !established && !inHandshake(c.typ):
 			return // nothing else can be meant before
 		}
-		if !a.handle(s, c, first, from, to, in) || a.state == engine.StateClosed {
+		if !a.handle(s, h, c, from, to, in) || a.state == engine.StateClosed {
 			return
 		}
 		established = a.state >= engine.StateEstablished
@@ -293,7 +294,7 @@ func inHandshake(typ byte) bool {
 
 // handle handles a chunk. It reports whether the rest of the packet is to be
 // handled too.
-func (a *assoc) handle(s *socket, c chunk, first bool, from netip.AddrPort, to netip.Addr, in *intake) bool {
+func (a *assoc) handle(s *socket, h header, c chunk, from netip.AddrPort, to netip.Addr, in *intake) bool {
 	if a.state == engine.StateShutdownSent {
 		a.noteLife(c.typ)
 	}
@@ -308,16 +309,16 @@ func (a *assoc) handle(s *socket, c chunk, first bool, from netip.AddrPort, to n
 			a.onSACK(c.value)
 		}
 	case ctInitAck:
-		a.onInitAck(s, c, from, to)
+		a.onInitAck(s, h, c, from, to)
 		return false
 	case ctCookieAck:
 		a.onCookieAck()
 	case ctHeartbeat:
 		a.answer(newPacket(a.header()).add(ctHeartbeatAck, 0, c.value))
 	case ctHeartbeatAck:
-		a.onHeartbeatAck(c.value)
+		a.onHeartbeatAck(s, c.value, from)
 	case ctAbort:
-		a.onAbort(from, c.value)
+		a.onAbort(h.tag, c.value)
 		return false
 	case ctError:
 		a.onError(c.value)
@@ -351,9 +352,9 @@ func (a *assoc) handle(s *socket, c chunk, first bool, from netip.AddrPort, to n
 }
 
 // onAbort ends the association by the peer's wish.
-func (a *assoc) onAbort(from netip.AddrPort, causes []byte) {
+func (a *assoc) onAbort(tag uint32, causes []byte) {
 	if a.state < engine.StateEstablished {
-		a.onRefused(from)
+		a.onRefused(tag)
 		return
 	}
 	if a.state == engine.StateShutdownAckSent {
@@ -443,6 +444,7 @@ func (a *assoc) finish(err error) {
 	}
 	a.stopCore()
 	if before < engine.StateEstablished {
+		a.endDialling()
 		close(a.done)
 	}
 	a.port.remove(a)

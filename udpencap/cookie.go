@@ -16,6 +16,7 @@ type cookie struct {
 	made              int64 // Unix nanoseconds
 	life              int64
 	peerIP            [16]byte
+	peerUDP           uint16    // port that INIT came from
 	src, dst          uint16    // SCTP ports, the peer's first
 	tieTags           [2]uint32 // of an association that there was already
 	localTag, peerTag uint32
@@ -27,7 +28,7 @@ type cookie struct {
 	adapts, batches   bool
 }
 
-const cookieSize = 8 + 8 + 16 + 2*2 + 4*7 + 2*2 + 4 + 1
+const cookieSize = 8 + 8 + 16 + 2 + 2*2 + 4*7 + 2*2 + 4 + 1
 
 // cookieKey is this process's, and known to nobody.
 var cookieKey = func() (key [32]byte) {
@@ -40,7 +41,7 @@ func (c *cookie) seal() []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(c.made))
 	b = binary.BigEndian.AppendUint64(b, uint64(c.life))
 	b = append(b, c.peerIP[:]...)
-	for _, v := range []uint16{c.src, c.dst, c.peerOut, c.peerIn} {
+	for _, v := range []uint16{c.peerUDP, c.src, c.dst, c.peerOut, c.peerIn} {
 		b = binary.BigEndian.AppendUint16(b, v)
 	}
 	for _, v := range []uint32{c.tieTags[0], c.tieTags[1], c.localTag, c.peerTag, c.localTSN, c.peerTSN, c.peerWindow, c.adaptation} {
@@ -71,7 +72,7 @@ func (c *cookie) open(b []byte) bool {
 	c.life = int64(binary.BigEndian.Uint64(b[8:]))
 	copy(c.peerIP[:], b[16:])
 	b = b[32:]
-	for _, v := range []*uint16{&c.src, &c.dst, &c.peerOut, &c.peerIn} {
+	for _, v := range []*uint16{&c.peerUDP, &c.src, &c.dst, &c.peerOut, &c.peerIn} {
 		*v = binary.BigEndian.Uint16(b)
 		b = b[2:]
 	}

@@ -164,7 +164,7 @@ func TestFragmentWithoutBeginning(t *testing.T) {
 // which a message waits that is the last to be reached.
 func TestForwardTSNPastWaiting(t *testing.T) {
 	const streams, rounds = 2000, 10
-	ln, err := (&sctpnet.ListenConfig{Config: sctpnet.Config{MaxInStreams: streams, ReadBuffer: 16 << 20}}).Listen(t.Context(), "sctp+udp", "127.0.0.1:0")
+	ln, err := (&sctpnet.ListenConfig{Config: sctpnet.Config{OutStreams: streams, MaxInStreams: streams, ReadBuffer: 16 << 20}}).Listen(t.Context(), "sctp+udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,22 +21,28 @@
 //     too if it is free. It fails if both are taken. All listeners of a process
 //     share 9899. Port 0 chooses a UDP port that is free, and the SCTP port of
 //     the same number.
-//   - Dial tries both ports at the same time, and uses the one that answers. It
-//     is refused when both are.
+//   - Dial asks at the UDP port 3868 for the SCTP port 3868. It asks at 9899 too,
+//     but only when the first is refused, or has not answered two INITs: with the
+//     default timers 1.3 seconds later. Another user of the host may have 9899, and
+//     must not get what is meant for 3868. Dial is refused when both are.
 //
 // Dialling takes no port in particular; all associations that a process dials
 // share one UDP socket for each address family. A local address with a port,
 // in Dialer.LocalAddr, means the UDP port of that number.
 //
 // To have it otherwise, Config.UDPPort is the local UDP port, the only one then,
-// and Config.PathParams.UDPPort the one that is dialled. If a port is taken the
+// and Config.PathParams.UDPPort the only one that is dialled: 9899 saves the time
+// where a firewall drops packets to all others. If a port is taken the
 // error says so: 9899 may be the kernel's own, by sysctl net.sctp.udp_port.
 //
-// Where the peer sends from is where it is sent to: an address translator (NAT)
-// between the two may choose any port, and another one later. But while an
-// association lives, a new one of the same IP address and SCTP port is refused
-// if it comes from another UDP port: it may be of another host behind the same
-// translator.
+// An association has one IP address of the peer. What comes from another is not
+// its own, whatever tag it has. The peer's UDP port is where it has sent from: an
+// address translator (NAT) between the two may choose any port, and another one
+// later. From then on packets from the new port count, but nothing is sent there
+// until a HEARTBEAT that went there has been answered from there: somebody may
+// only pretend that the peer has moved. While an association lives, a new one of
+// the same IP address and SCTP port is refused if it comes from another UDP port:
+// it may be of another host behind the same translator.
 //
 // # Peers that vanish
 //

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -34,6 +35,18 @@ func checkOptions(o *engine.Options) error {
 
 // Dial makes an association with remote.
 func (udpEngine) Dial(ctx context.Context, s *engine.Socket, remote *engine.Addr) (engine.Conn, error) {
+	ports := []uint16{uint16(s.Options.Path.UDPPort)}
+	if ports[0] == 0 {
+		// The UDP port of the SCTP port's number, as the caller has named it, and
+		// that of RFC 6951, which may be somebody else's.
+		ports = slices.Compact([]uint16{uint16(remote.Port), UDPPort})
+	}
+	return dialAt(ctx, s, remote, ports)
+}
+
+// dialAt is Dial of a peer that is at one of several UDP ports, to be asked in this
+// order.
+func dialAt(ctx context.Context, s *engine.Socket, remote *engine.Addr, ports []uint16) (engine.Conn, error) {
 	if err := checkOptions(&s.Options); err != nil {
 		return nil, err
 	}
@@ -41,60 +54,42 @@ func (udpEngine) Dial(ctx context.Context, s *engine.Socket, remote *engine.Addr
 		return nil, unsupported(severalAddresses)
 	}
 	ip := toIP(remote.IPAddrs[0])
-	from, num := netip.IPv6Unspecified(), uint16(0)
-	if ip.Is4() {
-		from = netip.IPv4Unspecified()
-	}
+	from, num := anyOf(ip), uint16(0)
 	if s.Local != nil {
 		num = uint16(s.Local.Port)
 		if !isWildcard(s.Local) {
 			from = toIP(s.Local.IPAddrs[0])
 		}
 	}
-	p, err := dialPort(ctx, from, num, s.Options.UDPPort, controlOf(ctx, s))
+	p, err := dialPort(ctx, from, num, uint16(remote.Port), s.Options.UDPPort, controlOf(ctx, s))
 	if err != nil {
 		return nil, err
 	}
 	key := peer{ip, uint16(remote.Port)}
 	a := newAssoc(p, key, s.Options)
-	a.remote = remote
+	a.remote = &engine.Addr{IPAddrs: []net.IPAddr{ipAddr(ip)}, Port: remote.Port}
 	a.localIP = from
-	if from.IsUnspecified() {
-		if a.localIP, err = localTo(netip.AddrPortFrom(ip, key.port)); err != nil {
+	if from.IsUnspecified() || s.Control == nil { // which may see to the route
+		if a.localIP, err = localTo(from, netip.AddrPortFrom(ip, key.port)); err != nil {
 			p.release()
 			return nil, err
 		}
 	}
 	a.local = &engine.Addr{IPAddrs: []net.IPAddr{ipAddr(a.localIP)}, Port: int(p.num)}
-	if s.Local != nil && !isWildcard(s.Local) {
-		a.local.IPAddrs = s.Local.IPAddrs
-	}
 	if !p.add(a) {
 		p.release()
 		return nil, os.NewSyscallError("connect", syscall.EADDRINUSE)
 	}
-	if err := a.connect(ctx, candidates(ip, key.port, s.Options.Path.UDPPort)); err != nil {
+	if err := a.connect(ctx, ports); err != nil {
 		return nil, err
 	}
 	return a, nil
 }
 
-// candidates are where a peer may be that listens at an SCTP port: as RFC 6951
-// says, and as this package does.
-func candidates(ip netip.Addr, num uint16, udp int) []netip.AddrPort {
-	if udp > 0 {
-		return []netip.AddrPort{netip.AddrPortFrom(ip, uint16(udp))}
-	}
-	c := []netip.AddrPort{netip.AddrPortFrom(ip, num)}
-	if num != UDPPort {
-		c = append(c, netip.AddrPortFrom(ip, UDPPort))
-	}
-	return c
-}
-
-// localTo returns the address that packets to an address are sent from.
-func localTo(to netip.AddrPort) (netip.Addr, error) {
-	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
+// localTo returns the address that packets to an address are sent from, by a socket
+// that is bound to an address or to any, and an error if none can be sent.
+func localTo(from netip.Addr, to netip.AddrPort) (netip.Addr, error) {
+	c, err := net.DialUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), net.UDPAddrFromAddrPort(to))
 	if err != nil {
 		return netip.Addr{}, err.(*net.OpError).Err
 	}
@@ -118,10 +113,16 @@ func controlOf(ctx context.Context, s *engine.Socket) control {
 func toIP(a net.IPAddr) netip.Addr {
 	ip, _ := netip.AddrFromSlice(a.IP)
 	ip = ip.Unmap()
-	if ip.Is6() {
+	if hasZone(ip) {
 		ip = ip.WithZone(zoneName(a.Zone))
 	}
 	return ip
+}
+
+// hasZone reports whether an address means something only together with a zone. Any
+// other has none, whatever its user has written, and none comes with a packet.
+func hasZone(ip netip.Addr) bool {
+	return ip.Is6() && (ip.IsLinkLocalUnicast() || ip.IsLinkLocalMulticast())
 }
 
 // zoneName is a zone as package net has it in what it receives: the name of an
@@ -161,7 +162,8 @@ func (udpEngine) Listen(ctx context.Context, s *engine.Socket) (engine.Listener,
 	shown := net.IPAddr{IP: net.IPv6unspecified}
 	switch {
 	case !isWildcard(local):
-		ips, shown = []netip.Addr{toIP(local.IPAddrs[0])}, local.IPAddrs[0]
+		ips = []netip.Addr{toIP(local.IPAddrs[0])}
+		shown = ipAddr(ips[0])
 	case s.Network == "sctp4":
 		ips, shown = []netip.Addr{v4}, ipAddr(v4)
 	case s.Network == "sctp6":
@@ -173,9 +175,11 @@ func (udpEngine) Listen(ctx context.Context, s *engine.Socket) (engine.Listener,
 	if err != nil {
 		return nil, err
 	}
+	options := s.Options
+	options.MaxInStreams = grants(&options)
 	l := &listener{
 		port:    p,
-		options: s.Options,
+		options: options,
 		addr:    &engine.Addr{IPAddrs: []net.IPAddr{shown}, Port: int(p.num)},
 		bound:   !isWildcard(local),
 	}
@@ -195,6 +199,13 @@ func (udpEngine) Listen(ctx context.Context, s *engine.Socket) (engine.Listener,
 		return nil, os.NewSyscallError("bind", syscall.EADDRINUSE)
 	}
 	return l, nil
+}
+
+// grants is how many incoming streams a listener grants: no more than it has outgoing
+// ones, so that what came on a stream can be answered on it.
+func grants(o *engine.Options) uint16 {
+	mine := localInitiation(o)
+	return min(mine.in, mine.out)
 }
 
 // maxBacklog is how many associations wait to be accepted at most. The peer

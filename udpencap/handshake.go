@@ -1,15 +1,8 @@
 package udpencap
 
 import (
-	"context"
 	"encoding/binary"
-	"errors"
-	"net"
 	"net/netip"
-	"os"
-	"slices"
-	"sync"
-	"syscall"
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -52,7 +45,7 @@ func (s *socket) input(b []byte, from netip.AddrPort, to netip.Addr, in *intake)
 		s.counters.wrongTag.Add(1)
 		return
 	}
-	if a := p.find(h.tag); a != nil && a.peer.port == h.src {
+	if a := p.find(h.tag); a != nil && a.peer == key {
 		a.input(s, h, chunks, from, to, false, in)
 		return
 	}
@@ -139,6 +132,7 @@ func (p *port) onInit(s *socket, h header, c chunk, from netip.AddrPort, to neti
 	ck := cookie{
 		made:       time.Now().UnixNano(),
 		peerIP:     key.ip.As16(),
+		peerUDP:    from.Port(),
 		src:        h.src,
 		dst:        h.dst,
 		peerTag:    i.tag,
@@ -230,7 +224,7 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 		return nil
 	}
 	if !to.IsValid() {
-		to, _ = localTo(from) // the likeliest, as the system does not tell
+		to, _ = localTo(anyOf(from.Addr()), from) // the likeliest, as the system does not tell
 	}
 	reply := header{p.num, h.src, ck.peerTag}
 	back := path{socket: s, to: from, oob: s.source(to)}
@@ -238,10 +232,13 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 	i := ck.initiation()
 	stale := func() bool {
 		late := ck.staleness(time.Now())
-		if late <= 0 {
+		if late <= 0 && from.Port() == ck.peerUDP {
 			return false
 		}
-		us := binary.BigEndian.AppendUint32(nil, uint32(min(late.Microseconds(), 1<<32-1)))
+		// A cookie proves the UDP port that its INIT came from, and no other. A
+		// peer whose address translator has chosen another one meanwhile begins
+		// again from there.
+		us := binary.BigEndian.AppendUint32(nil, uint32(min(max(0, late.Microseconds()), 1<<32-1)))
 		back.sendPacket(newPacket(reply).addCause(ctError, 0, causeStaleCookie, us))
 		return true
 	}
@@ -268,11 +265,11 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 			a.sendChunk(ctCookieAck, 0, nil) // the one before was lost
 			return a
 		case !local && !remote && ck.tieTags == a.tieTags:
-			if stale() {
-				return nil
-			}
 			if from != a.path.to {
 				a.refuseRestart(back, reply)
+				return nil
+			}
+			if stale() {
 				return nil
 			}
 			if a.state == engine.StateShutdownAckSent {
@@ -284,6 +281,12 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 			// so is everything that was on its way.
 			if a.options.Events {
 				a.rx.pushEvent(engine.AssociationEvent{Change: engine.AssociationRestarted})
+			}
+			if p.listening() == nil {
+				// While there is a socket: the association may be its last.
+				s.outOfTheBlue(h, c.raw, from, to)
+				a.finish(errReset)
+				return nil
 			}
 			a.finish(errReset)
 		default:
@@ -310,233 +313,4 @@ func (a *assoc) refuseRestart(back path, reply header) {
 	ports := binary.BigEndian.AppendUint16(nil, a.path.to.Port())
 	ports = binary.BigEndian.AppendUint16(ports, back.to.Port())
 	back.sendPacket(newPacket(reply).addCause(ctAbort, 0, causeNewUDPPort, ports))
-}
-
-// A dialling is the active side of a handshake.
-type dialling struct {
-	asked      []netip.AddrPort // where the peer may have been, by UDP port,
-	candidates []netip.AddrPort // and may be still
-	socket     *socket
-	sent       time.Time // of the last INIT
-	attempts   int       // to send the same
-	stale      int       // cookies
-	most       int       // of either
-	longest    time.Duration
-	cookie     []byte // being echoed
-	report     []byte // parameters of INIT ACK that were not recognized
-}
-
-// connect makes an association with one of several UDP ports of the peer, of
-// which the first counts that answers.
-func (a *assoc) connect(ctx context.Context, candidates []netip.AddrPort) error {
-	a.mu.Lock()
-	a.dial.asked, a.dial.candidates = candidates, slices.Clone(candidates)
-	a.dial.socket = a.port.sockets[0]
-	a.dial.most = int(a.options.InitAttempts)
-	if a.dial.most == 0 {
-		a.dial.most = 8 // RFC 9260 section 16
-	}
-	a.dial.longest = a.options.InitTimeout
-	if a.dial.longest == 0 {
-		a.dial.longest = a.retry.longest
-	}
-	a.state = engine.StateCookieWait
-	a.sendHandshake()
-	a.mu.Unlock()
-
-	probing, stop := context.WithCancel(context.Background())
-	defer stop()
-	probe := time.AfterFunc(probeDelay, func() { a.probe(probing, candidates) })
-	defer probe.Stop()
-	select {
-	case <-a.done:
-	case <-ctx.Done():
-		a.mu.Lock()
-		if a.state < engine.StateEstablished {
-			a.abandon(ctx.Err())
-		} else {
-			a.abort()
-		}
-		a.mu.Unlock()
-		return ctx.Err()
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.state == engine.StateClosed && !a.wasEstablished() {
-		return a.err
-	}
-	return nil
-}
-
-// wasEstablished reports whether the handshake was completed.
-func (a *assoc) wasEstablished() bool { return a.mtu != 0 }
-
-// sendHandshake sends INIT or COOKIE ECHO, for the first time or again.
-func (a *assoc) sendHandshake() {
-	first := a.retry.initial
-	if a.state == engine.StateCookieEchoed {
-		first = a.retry.rto // there has been a round trip
-	}
-	a.ctrlTimer.start(min(first<<min(a.dial.attempts, 16), a.dial.longest))
-	if a.state == engine.StateCookieEchoed {
-		p := newPacket(a.header()).add(ctCookieEcho, 0, a.dial.cookie)
-		for rest := a.dial.report; len(rest) > 0; {
-			u, r, ok := nextParam(rest)
-			if !ok {
-				break
-			}
-			p, rest = p.addCause(ctError, 0, causeUnrecognizedParam, u.raw), r
-		}
-		a.stats.ControlSent++
-		a.sendPacket(p)
-		return
-	}
-	a.dial.sent = time.Now()
-	i := a.initiation()
-	init := newPacket(header{a.port.num, a.peer.port, 0}).add(ctInit, 0, i.value())
-	for _, to := range a.dial.candidates {
-		a.stats.PacketsSent++
-		a.stats.ControlSent++
-		path{socket: a.dial.socket, to: to, oob: a.dial.socket.source(a.localIP)}.sendPacket(init)
-	}
-}
-
-func (a *assoc) onHandshakeTimeout() {
-	if a.dial.attempts++; a.dial.attempts > a.dial.most {
-		a.abandon(os.NewSyscallError("connect", syscall.ETIMEDOUT))
-		return
-	}
-	a.sendHandshake()
-}
-
-// onInitAck goes on with the handshake.
-func (a *assoc) onInitAck(s *socket, c chunk, from netip.AddrPort, to netip.Addr) {
-	if a.state != engine.StateCookieWait || from.Addr() != a.peer.ip {
-		return
-	}
-	var i initiation
-	cause, ok := i.parse(c.value)
-	if ok && i.cookie == nil {
-		cause, ok = causeMissingParameter, false
-	}
-	if !ok {
-		s.counters.malformed.Add(1)
-		if i.tag != 0 {
-			path{socket: s, to: from, oob: s.source(to)}.sendPacket(newPacket(header{a.port.num, a.peer.port, i.tag}).addCause(ctAbort, 0, cause, i.badHost))
-		}
-		a.onRefused(from)
-		return
-	}
-	a.path = path{socket: s, to: from, oob: s.source(a.localIP)}
-	a.peerTag = i.tag
-	a.peerInit = i
-	a.dial.cookie = slices.Clone(i.cookie)
-	a.dial.report = slices.Clone(i.unrecognized)
-	if a.dial.attempts == 0 && a.dial.stale == 0 {
-		a.retry.measured(time.Since(a.dial.sent))
-	}
-	a.dial.attempts = 0
-	a.state = engine.StateCookieEchoed
-	a.sendHandshake()
-}
-
-func (a *assoc) onCookieAck() {
-	if a.state == engine.StateCookieEchoed {
-		a.dial.cookie, a.dial.report = nil, nil
-		a.establish(&a.peerInit)
-	}
-}
-
-// onStaleCookie begins the handshake again, as it has taken too long, but not for
-// ever.
-func (a *assoc) onStaleCookie() {
-	if a.dial.stale++; a.dial.stale > a.dial.most {
-		a.abandon(os.NewSyscallError("connect", syscall.ETIMEDOUT))
-		return
-	}
-	a.state = engine.StateCookieWait
-	a.peerTag = 0
-	a.dial.attempts = 0
-	a.sendHandshake()
-}
-
-// onRefused takes note that nobody listens at one of the peer's UDP ports.
-func (a *assoc) onRefused(from netip.AddrPort) {
-	if a.state == engine.StateCookieEchoed && from != a.path.to {
-		return
-	}
-	if a.state == engine.StateCookieWait {
-		a.dial.candidates = slices.DeleteFunc(a.dial.candidates, func(c netip.AddrPort) bool { return c == from })
-		if len(a.dial.candidates) > 0 {
-			return
-		}
-	}
-	a.abandon(os.NewSyscallError("connect", syscall.ECONNREFUSED))
-}
-
-// isLateReply reports whether a packet is what became of an INIT at one of
-// several UDP ports, after the association was made with another. All have had
-// the same tag, and who answers may be somebody else altogether.
-func (a *assoc) isLateReply(first byte, from netip.AddrPort) bool {
-	return (first == ctInitAck || first == ctAbort) && slices.Contains(a.dial.asked, from)
-}
-
-// abandon ends a handshake.
-func (a *assoc) abandon(err error) {
-	if a.state == engine.StateCookieEchoed {
-		a.sendAbort(causeUserAbort, nil)
-	}
-	a.finish(err)
-}
-
-// probeDelay is how long a dial waits before it looks for a peer that cannot
-// answer, because nothing has the UDP port.
-const probeDelay = 30 * time.Millisecond
-
-// probe sends an INIT to each UDP port from a connected UDP socket, which the
-// system tells of a port that is closed. That costs the peer nothing, and an
-// answer goes nowhere.
-func (a *assoc) probe(ctx context.Context, candidates []netip.AddrPort) {
-	var wg sync.WaitGroup
-	for _, to := range candidates {
-		wg.Go(func() {
-			if a.isClosed(ctx, to) {
-				a.mu.Lock()
-				if a.state == engine.StateCookieWait {
-					a.onRefused(to)
-				}
-				a.mu.Unlock()
-			}
-		})
-	}
-	wg.Wait()
-}
-
-// isClosed reports whether a UDP port of the peer is closed, when it has found
-// out, or false when ctx ends.
-func (a *assoc) isClosed(ctx context.Context, to netip.AddrPort) bool {
-	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
-	if err != nil {
-		return false
-	}
-	defer c.Close()
-	tellOfRefusal(c)
-	stop := context.AfterFunc(ctx, func() { c.Close() })
-	defer stop()
-	a.mu.Lock() // the dial may be over, and calls change the settings
-	i := a.initiation()
-	a.mu.Unlock()
-	i.tag = a.localTag ^ 1<<31
-	b := newPacket(header{a.port.num, a.peer.port, 0}).add(ctInit, 0, i.value()).seal()
-	// What tells gets lost too, and a port that is open now may be closed soon.
-	for wait := time.Second; ; wait *= 2 {
-		if transport.Load() == nil {
-			c.Write(b)
-		}
-		c.SetReadDeadline(time.Now().Add(wait))
-		if _, err = c.Read(make([]byte, 2048)); !os.IsTimeout(err) {
-			break
-		}
-	}
-	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, wsaReset)
 }

@@ -3,6 +3,7 @@ package udpencap
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"net/netip"
 	"time"
 )
 
@@ -53,15 +54,26 @@ func (a *assoc) onHeartbeatTimer() {
 func (a *assoc) sendHeartbeat() {
 	a.hb.sent = time.Now()
 	a.hb.nonce = rand.Uint64()
-	info := binary.BigEndian.AppendUint64(nil, a.hb.nonce)
-	a.sendChunk(ctHeartbeat, 0, appendParam(nil, paramHeartbeatInfo, info))
+	a.sendChunk(ctHeartbeat, 0, heartbeatInfo(a.hb.nonce))
 	a.hb.timer.start(a.retry.rto)
 }
 
-func (a *assoc) onHeartbeatAck(v []byte) {
+// heartbeatInfo is the value of a HEARTBEAT.
+func heartbeatInfo(nonce uint64) []byte {
+	return appendParam(nil, paramHeartbeatInfo, binary.BigEndian.AppendUint64(nil, nonce))
+}
+
+func (a *assoc) onHeartbeatAck(s *socket, v []byte, from netip.AddrPort) {
 	info, _, ok := nextParam(v)
-	if !ok || info.typ != paramHeartbeatInfo || len(info.value) != 8 || a.hb.sent.IsZero() ||
-		binary.BigEndian.Uint64(info.value) != a.hb.nonce {
+	if !ok || info.typ != paramHeartbeatInfo || len(info.value) != 8 {
+		return
+	}
+	nonce := binary.BigEndian.Uint64(info.value)
+	if a.move.isAnswer(s, from, nonce) {
+		a.moved()
+		return
+	}
+	if a.hb.sent.IsZero() || nonce != a.hb.nonce {
 		return
 	}
 	a.answered()

@@ -22,8 +22,9 @@ const (
 	paramForwardTSN     = 0xc000
 	paramAdaptation     = 0xc006
 
-	// paramBatches is this package's own, of a kind that others pass over in
-	// silence. It says that packets may come from the system as batches. One
+	// paramBatches is this package's own and not registered: see docs/wire.md.
+	// Its two highest bits have others pass it over in silence. It says that
+	// the peer's system may be handed packets for this side as a batch. One
 	// batch within a host that gets to the kernel's own SCTP stops Linux 6.1
 	// with a panic.
 	paramBatches = 0xbe9b

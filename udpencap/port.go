@@ -245,8 +245,9 @@ func lacksFamily(err error) bool {
 
 // dialPort opens a port to dial from, for which it becomes a user. ip is the
 // address to dial from, or the family's unspecified one. Without a number a
-// free one is taken, on a socket that all such dials share.
-func dialPort(ctx context.Context, ip netip.Addr, num, udp uint16, ctrl control) (*port, error) {
+// free one is taken, on a socket that all such dials share, but not the one that
+// is dialled: where that is this socket's, the association would be with itself.
+func dialPort(ctx context.Context, ip netip.Addr, num, dialled, udp uint16, ctrl control) (*port, error) {
 	registry.mu.Lock()
 	defer registry.mu.Unlock()
 	if udp == 0 {
@@ -263,7 +264,7 @@ func dialPort(ctx context.Context, ip netip.Addr, num, udp uint16, ctrl control)
 		return nil, taken(err, udp)
 	}
 	if num == 0 {
-		num = freePort([]*socket{s}, 0)
+		num = freePort([]*socket{s}, dialled)
 	}
 	sockets := []*socket{s}
 	if p := s.port(num); p != nil {
@@ -298,10 +299,7 @@ func dialSocket(ctx context.Context, ip netip.Addr) (*socket, error) {
 // borrowSocket returns a socket from which packets can be sent to an address,
 // until giveBack.
 func borrowSocket(to netip.Addr) (*socket, error) {
-	ip := netip.IPv6Unspecified()
-	if to.Is4() {
-		ip = netip.IPv4Unspecified()
-	}
+	ip := anyOf(to)
 	registry.mu.Lock()
 	defer registry.mu.Unlock()
 	s, err := dialSocket(context.Background(), ip)
@@ -309,6 +307,14 @@ func borrowSocket(to netip.Addr) (*socket, error) {
 		s.refs++
 	}
 	return s, err
+}
+
+// anyOf is the unspecified address of an address's family.
+func anyOf(ip netip.Addr) netip.Addr {
+	if ip.Is4() {
+		return netip.IPv4Unspecified()
+	}
+	return netip.IPv6Unspecified()
 }
 
 func (s *socket) giveBack() {
@@ -368,6 +374,31 @@ func (p *port) newTag() uint32 {
 		if tag := rand.Uint32(); tag != 0 && p.byTag[tag] == nil {
 			return tag
 		}
+	}
+}
+
+// addTag makes an association known by another tag.
+func (p *port) addTag(a *assoc) uint32 {
+	for {
+		tag := p.newTag()
+		p.mu.Lock()
+		free := p.byTag[tag] == nil
+		if free {
+			p.byTag[tag] = a
+		}
+		p.mu.Unlock()
+		if free {
+			return tag
+		}
+	}
+}
+
+// dropTag forgets one of an association's tags.
+func (p *port) dropTag(a *assoc, tag uint32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.byTag[tag] == a {
+		delete(p.byTag, tag)
 	}
 }
 

@@ -191,6 +191,49 @@ func rawPair(t *testing.T, config sctpnet.Config) (*rawPeer, *sctpnet.Conn, *sct
 	return r, accept(t, ln), ln.(*sctpnet.Listener)
 }
 
+// dialRaw makes an association that a raw peer was dialled for.
+func dialRaw(t *testing.T, config sctpnet.Config) (*rawPeer, *sctpnet.Conn) {
+	t.Helper()
+	own, theirs := freeUDPPort(t), freeUDPPort(t)
+	conn, err := net.DialUDP("udp4", &net.UDPAddr{IP: loopbackAddr[0].IP, Port: own}, &net.UDPAddr{IP: loopbackAddr[0].IP, Port: theirs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	r := &rawPeer{t: t, conn: conn, src: uint16(own), dst: uint16(theirs), own: initiation{
+		tag: 0x01020304, window: 1 << 20, out: 10, in: 10, tsn: 1000, reconfig: true, partial: true, cookie: []byte("biscuit"),
+	}}
+	d := &sctpnet.Dialer{LocalAddr: &sctpnet.Addr{IPAddrs: loopbackAddr, Port: theirs}, Config: config}
+	dialled := make(chan *sctpnet.Conn, 1)
+	go func() {
+		defer close(dialled)
+		c, err := d.Dial("sctp+udp", conn.LocalAddr().String())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		dialled <- c.(*sctpnet.Conn)
+	}()
+	_, c := r.await(ctInit)
+	r.theirs.parse(c.value)
+	r.tag = r.theirs.tag
+	r.sendChunk(ctInitAck, 0, r.own.value())
+	r.await(ctCookieEcho)
+	r.sendChunk(ctCookieAck, 0, nil)
+	r.own.cookie = nil
+	select {
+	case c := <-dialled:
+		if c == nil {
+			t.FailNow()
+		}
+		t.Cleanup(func() { c.Abort() })
+		return r, c
+	case <-time.After(30 * time.Second):
+		t.Fatal("Dial does not return")
+		return nil, nil
+	}
+}
+
 // socketOf is the socket that a listener has for itself.
 func socketOf(ln net.Listener) *socket {
 	addr := ln.Addr().(*sctpnet.Addr)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -193,6 +194,7 @@ func (d *destination) parse(oob []byte, is4 bool) netip.Addr {
 		return d.ip
 	}
 	var ip net.IP
+	var zone int
 	if is4 {
 		var cm ipv4.ControlMessage
 		if cm.Parse(oob) == nil {
@@ -201,12 +203,14 @@ func (d *destination) parse(oob []byte, is4 bool) netip.Addr {
 	} else {
 		var cm ipv6.ControlMessage
 		if cm.Parse(oob) == nil {
-			ip = cm.Dst
+			ip, zone = cm.Dst, cm.IfIndex
 		}
 	}
 	d.oob = append(d.oob[:0], oob...)
 	d.ip, _ = netip.AddrFromSlice(ip)
-	d.ip = d.ip.Unmap()
+	if d.ip = d.ip.Unmap(); hasZone(d.ip) {
+		d.ip = d.ip.WithZone(zoneName(strconv.Itoa(zone)))
+	}
 	return d.ip
 }
 

@@ -12,7 +12,6 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -302,6 +301,41 @@ func TestStreamLimit(t *testing.T) {
 	wantRead(t, c, "y")
 }
 
+// TestGrantedStreams has peers ask for more streams than a listener has. Each message
+// can be answered on the stream that it came on, so far as the peer lets it.
+func TestGrantedStreams(t *testing.T) {
+	for _, tt := range []struct {
+		config  sctpnet.Config
+		out, in uint16 // that the peer asks for and grants
+		want    uint16 // that it is granted
+	}{
+		{sctpnet.Config{}, 65535, 65535, 0},
+		{sctpnet.Config{OutStreams: 7}, 65535, 65535, 7},
+		{sctpnet.Config{OutStreams: 7}, 5, 65535, 7},
+		{sctpnet.Config{MaxInStreams: 5}, 65535, 65535, 5},
+		{sctpnet.Config{OutStreams: 7, MaxInStreams: 9}, 65535, 65535, 7},
+		{sctpnet.Config{OutStreams: 9, MaxInStreams: 7}, 65535, 65535, 7},
+		{sctpnet.Config{KernelDefaults: true}, 65535, 65535, defaultStreams},
+	} {
+		lc := sctpnet.ListenConfig{Config: tt.config}
+		ln, err := lc.Listen(t.Context(), "sctp4+udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		r := newRawPeer(t, ln.Addr())
+		r.own.out, r.own.in = tt.out, tt.in
+		r.handshake()
+		if r.theirs.in > r.theirs.out || tt.want != 0 && r.theirs.in != tt.want {
+			t.Errorf("%+v: INIT ACK grants %d streams and has %d, want %d", tt.config, r.theirs.in, r.theirs.out, tt.want)
+		}
+		c := accept(t, ln)
+		if out, in := c.NumStreams(); in > out || in != min(r.theirs.in, tt.out) {
+			t.Errorf("%+v: the association has %d streams out and %d in", tt.config, out, in)
+		}
+	}
+}
+
 // TestNoUserData sends DATA without any.
 func TestNoUserData(t *testing.T) {
 	r, c, _ := rawPair(t, sctpnet.Config{})
@@ -495,9 +529,7 @@ func TestResetTwice(t *testing.T) {
 
 // TestManyNewStreams uses more streams at once than anybody accepts.
 func TestManyNewStreams(t *testing.T) {
-	ln := listen(t, "sctp+udp", "127.0.0.1:0")
-	c := dial(t, &sctpnet.Dialer{Config: sctpnet.Config{OutStreams: 1000, MaxInStreams: 1000}}, ln.Addr().String())
-	s := accept(t, ln)
+	c, s := makeConns(t, sctpnet.Config{OutStreams: 1000, MaxInStreams: 1000})
 	watchdog(t, func() {
 		for i := range 1000 {
 			if _, err := c.WriteStream([]byte{byte(i)}, uint16(i)); err != nil {
@@ -594,28 +626,6 @@ func TestTinyMessages(t *testing.T) {
 	if s, err := c.Status(); err != nil || s.Pending > 1 {
 		t.Errorf("%d chunks are pending of %d bytes, %v", s.Pending, accepted, err)
 	}
-}
-
-// TestNewUDPPort has a peer whose address translator has forgotten it.
-func TestNewUDPPort(t *testing.T) {
-	r, c, ln := rawPair(t, sctpnet.Config{})
-	r.write(0, "from one port")
-	wantRead(t, c, "from one port")
-	other := newRawPeer(t, ln.Addr())
-	other.tag, other.own, other.theirs = r.tag, r.own, r.theirs
-	other.write(1, "from another")
-	wantRead(t, c, "from another")
-	if _, err := c.Write([]byte("answer")); err != nil {
-		t.Fatal(err)
-	}
-	if _, d := other.await(ctData); !strings.HasSuffix(string(d.value), "answer") {
-		t.Errorf("got %q", d.value)
-	}
-	// But nobody else can move it.
-	other.tag++
-	other.write(2, "forged")
-	r.write(2, "and back")
-	wantRead(t, c, "and back")
 }
 
 // TestSACKs looks at when and how data is acknowledged.
@@ -768,72 +778,6 @@ func TestAssociations(t *testing.T) {
 	t.Logf("each end: %d bytes, %.2f goroutines; dialled in %v", bytes, each, took/n)
 	if bytes > 100<<10 || each > 4 {
 		t.Error("that is too much")
-	}
-}
-
-// TestLateRefusal has a dial tried at two UDP ports, of which the second
-// refuses when the association with the first is there already.
-func TestLateRefusal(t *testing.T) {
-	ip := net.IPv4(127, 0, 0, 2) // where nobody else has UDPPort, with luck
-	other, err := net.ListenUDP("udp4", &net.UDPAddr{IP: ip, Port: UDPPort})
-	if err != nil {
-		t.Skip(err)
-	}
-	defer other.Close()
-	server, err := net.ListenUDP("udp4", &net.UDPAddr{IP: ip})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
-	num := uint16(server.LocalAddr().(*net.UDPAddr).Port)
-	// next returns the next packet and its first chunk.
-	next := func(c *net.UDPConn, typ byte) (header, chunk, netip.AddrPort) {
-		buf := make([]byte, 1500)
-		for {
-			c.SetReadDeadline(time.Now().Add(10 * time.Second))
-			n, from, err := c.ReadFromUDPAddrPort(buf)
-			if err != nil {
-				t.Error(err)
-				return header{}, chunk{}, from
-			}
-			if h, b, ok := parseHeader(buf[:n]); ok {
-				if c, _, _ := nextChunk(b); c.typ == typ {
-					return h, c, from
-				}
-			}
-		}
-	}
-	ack := initiation{tag: 77, window: 1 << 20, out: 10, in: 10, tsn: 1, cookie: []byte("biscuit")}
-	var tag uint32 // the client's
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		h, c, from := next(server, ctInit)
-		tag = binary.BigEndian.Uint32(c.value)
-		for _, typ := range []byte{ctInitAck, ctCookieAck} {
-			p := newPacket(header{num, h.src, tag}).add(typ, 0, map[byte][]byte{ctInitAck: ack.value()}[typ])
-			server.WriteToUDPAddrPort(p.seal(), from)
-			if typ == ctInitAck {
-				next(server, ctCookieEcho)
-			}
-		}
-	}()
-	c := dial(t, nil, server.LocalAddr().String())
-	<-done
-	h, _, from := next(other, ctInit)
-	reply := newPacket(header{num, h.src, tag})
-	other.WriteToUDPAddrPort(slices.Clone(reply).add(ctAbort, 0, nil).seal(), from)
-	other.WriteToUDPAddrPort(slices.Clone(reply).add(ctInitAck, 0, ack.value()).seal(), from)
-	// Whose packets these are the socket finds out in the order they come in.
-	server.WriteToUDPAddrPort(slices.Clone(reply).add(ctData, flagBegin|flagEnd, data(1, 0, 0, "x")).seal(), from)
-	wantRead(t, c, "x")
-	for _, typ := range []byte{ctSACK, ctData} {
-		if typ == ctData {
-			if _, err := c.Write([]byte("y")); err != nil {
-				t.Fatal(err)
-			}
-		}
-		next(server, typ)
 	}
 }
 

@@ -29,12 +29,18 @@ func (s *socket) onPortUnreachable(b []byte, to netip.AddrPort) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case a.state == engine.StateClosed, a.state == engine.StateCookieWait: // probe is for that
+	case a.state == engine.StateClosed:
+	case a.state == engine.StateCookieWait:
+		// INIT has no tag but the one that it offers, if it is quoted so far.
+		const offered = headerSize + chunkHeaderSize
+		if len(b) >= offered+4 && b[headerSize] == ctInit {
+			a.onClosed(candidate{to: to, tag: binary.BigEndian.Uint32(b[offered:])})
+		}
 	case tag != a.peerTag || to != a.path.to:
 	case a.state == engine.StateCookieEchoed:
-		a.onRefused(to)
+		a.onRefused(a.localTag)
 	case max(a.retry.errors, a.ctrlCount) >= enoughSilence:
-		a.onAbort(to, nil)
+		a.onAbort(tag, nil)
 	}
 }
 

@@ -1,0 +1,349 @@
+package udpencap
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/conformance"
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// A dialledPort is a UDP port where a peer may be, of which the test makes every
+// packet.
+type dialledPort struct {
+	t    *testing.T
+	conn *net.UDPConn
+	port uint16
+	own  initiation
+}
+
+func newDialledPort(t *testing.T, tag uint32) *dialledPort {
+	t.Helper()
+	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: loopbackAddr[0].IP})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return &dialledPort{t, c, uint16(c.LocalAddr().(*net.UDPAddr).Port),
+		initiation{tag: tag, window: 1 << 20, out: 10, in: 10, tsn: 1, cookie: []byte("biscuit")}}
+}
+
+// next returns the next packet's first chunk, from where it comes and to answer whom.
+// It reports false if none comes in time.
+func (p *dialledPort) next(wait time.Duration) (h header, c chunk, from netip.AddrPort, ok bool) {
+	p.t.Helper()
+	buf := make([]byte, 1500)
+	p.conn.SetReadDeadline(time.Now().Add(wait))
+	n, from, err := p.conn.ReadFromUDPAddrPort(buf)
+	if err != nil {
+		return h, c, from, false
+	}
+	h, b, ok := parseHeader(buf[:n])
+	if !ok {
+		p.t.Fatalf("received a malformed packet: %x", buf[:n])
+	}
+	c, _, _ = nextChunk(b)
+	return h, c, from, true
+}
+
+// A question is an INIT that has come.
+type question struct {
+	tag  uint32
+	src  uint16
+	from netip.AddrPort
+}
+
+// init returns the INIT that the dial sends here, which no probe for a closed port is:
+// that comes from another UDP port.
+func (p *dialledPort) init(from uint16) question {
+	p.t.Helper()
+	for {
+		h, c, at, ok := p.next(10 * time.Second)
+		switch {
+		case !ok:
+			p.t.Fatal("no INIT has come")
+		case c.typ == ctInit && at.Port() == from:
+			return question{binary.BigEndian.Uint32(c.value), h.src, at}
+		}
+	}
+}
+
+// answer sends a chunk with the tag of an INIT.
+func (p *dialledPort) answer(dst uint16, q question, typ, flags byte, value []byte) {
+	p.t.Helper()
+	b := newPacket(header{dst, q.src, q.tag}).add(typ, flags, value).seal()
+	if _, err := p.conn.WriteToUDPAddrPort(b, q.from); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// accept answers an INIT, and what follows until there is an association.
+func (p *dialledPort) accept(dst uint16, q question) {
+	p.t.Helper()
+	p.answer(dst, q, ctInitAck, 0, p.own.value())
+	for {
+		_, c, _, ok := p.next(10 * time.Second)
+		if !ok {
+			p.t.Fatal("no COOKIE ECHO has come")
+		}
+		if c.typ == ctCookieEcho {
+			break
+		}
+	}
+	p.answer(dst, q, ctCookieAck, 0, nil)
+}
+
+const dialledSCTP = 3868
+
+// startDial dials a peer that is at one of several UDP ports, from a UDP port that it
+// returns.
+func startDial(t *testing.T, o engine.Options, ports ...uint16) (from uint16, result <-chan dialResult) {
+	t.Helper()
+	from = uint16(freeUDPPort(t))
+	o.UDPPort = from
+	s := &engine.Socket{Network: "sctp4", Options: o}
+	done := make(chan dialResult, 1)
+	start := time.Now()
+	go func() {
+		c, err := dialAt(t.Context(), s, &engine.Addr{IPAddrs: loopbackAddr, Port: dialledSCTP}, ports)
+		if err == nil {
+			t.Cleanup(func() { c.Abort() })
+		}
+		done <- dialResult{c, err, time.Since(start)}
+	}()
+	return from, done
+}
+
+type dialResult struct {
+	conn engine.Conn
+	err  error
+	took time.Duration
+}
+
+func wantDialled(t *testing.T, result <-chan dialResult, want error) dialResult {
+	t.Helper()
+	select {
+	case r := <-result:
+		if !errors.Is(r.err, want) {
+			t.Fatalf("Dial: %v, want %v", r.err, want)
+		}
+		return r
+	case <-time.After(30 * time.Second * conformance.Slowness):
+		t.Fatal("Dial does not return")
+		return dialResult{}
+	}
+}
+
+// TestNamedPortFirst dials a UDP port where a peer is, with somebody at the other one
+// who would answer sooner. That is not asked.
+func TestNamedPortFirst(t *testing.T) {
+	named, other := newDialledPort(t, 7), newDialledPort(t, 9)
+	for range 20 {
+		from, result := startDial(t, engine.Options{}, named.port, other.port)
+		q := named.init(from)
+		if _, _, _, ok := other.next(2 * time.Millisecond); ok {
+			t.Fatal("the other port was asked too")
+		}
+		named.accept(dialledSCTP, q)
+		r := wantDialled(t, result, nil)
+		r.conn.Abort()
+		if _, _, _, ok := other.next(time.Millisecond); ok {
+			t.Fatal("the other port was asked too, in the end")
+		}
+	}
+}
+
+// TestOtherPortAfterRefusal dials where nobody is but at the other UDP port.
+func TestOtherPortAfterRefusal(t *testing.T) {
+	t.Run("Aborted", func(t *testing.T) {
+		named, other := newDialledPort(t, 7), newDialledPort(t, 9)
+		from, result := startDial(t, engine.Options{}, named.port, other.port)
+		first := named.init(from)
+		named.answer(dialledSCTP, first, ctAbort, 0, nil)
+		q := other.init(from)
+		if q.tag == first.tag {
+			t.Error("both are asked with the same tag")
+		}
+		named.answer(dialledSCTP, first, ctAbort, 0, nil) // which is a late copy
+		other.accept(dialledSCTP, q)
+		if r := wantDialled(t, result, nil); r.took > rtoInitial {
+			t.Errorf("that took %v", r.took)
+		}
+	})
+	t.Run("Closed", func(t *testing.T) {
+		other := newDialledPort(t, 9)
+		from, result := startDial(t, engine.Options{}, uint16(freeUDPPort(t)), other.port)
+		other.accept(dialledSCTP, other.init(from))
+		if r := wantDialled(t, result, nil); r.took > rtoInitial {
+			t.Errorf("that took %v", r.took)
+		}
+	})
+	t.Run("Both", func(t *testing.T) {
+		_, result := startDial(t, engine.Options{}, uint16(freeUDPPort(t)), uint16(freeUDPPort(t)))
+		wantDialled(t, result, syscall.ECONNREFUSED)
+	})
+	t.Run("BothAborted", func(t *testing.T) {
+		named, other := newDialledPort(t, 7), newDialledPort(t, 9)
+		from, result := startDial(t, engine.Options{}, named.port, other.port)
+		named.answer(dialledSCTP, named.init(from), ctAbort, 0, nil)
+		other.answer(dialledSCTP, other.init(from), ctAbort, 0, nil)
+		wantDialled(t, result, syscall.ECONNREFUSED)
+	})
+}
+
+// TestOtherPortAfterSilence dials a UDP port that is silent for long. The other one is
+// asked then, and whichever answers is the peer; the one that is not has no say.
+func TestOtherPortAfterSilence(t *testing.T) {
+	const rto = 20 * time.Millisecond
+	o := engine.Options{RTO: engine.RTO{Initial: rto, Min: rto}, InitAttempts: 20, InitTimeout: 100 * time.Millisecond}
+	for _, namedAnswers := range []bool{true, false} {
+		t.Run(strconv.FormatBool(namedAnswers), func(t *testing.T) {
+			peer, stranger := newDialledPort(t, 7), newDialledPort(t, 9)
+			named, other := peer, stranger
+			if !namedAnswers {
+				named, other = stranger, peer
+			}
+			from, result := startDial(t, o, named.port, other.port)
+			first := named.init(from)
+			if again := named.init(from); again != first {
+				t.Errorf("INIT comes again as %+v, was %+v", again, first)
+			}
+			second := other.init(from)
+			if second.tag == first.tag {
+				t.Error("both are asked with the same tag")
+			}
+			q, strange := first, second
+			if !namedAnswers {
+				q, strange = second, first
+			}
+			peer.accept(dialledSCTP, q)
+			c := wantDialled(t, result, nil).conn
+			for {
+				if _, c, _, ok := stranger.next(time.Millisecond); !ok {
+					break
+				} else if c.typ != ctInit {
+					t.Errorf("the stranger gets a chunk of type %d", c.typ)
+				}
+			}
+			for _, k := range []chunk{
+				{typ: ctInitAck, value: stranger.own.value()},
+				{typ: ctAbort},
+				{typ: ctData, flags: flagBegin | flagEnd, value: data(1, 0, 0, "forged")},
+				{typ: ctHeartbeat, value: heartbeatInfo(1)},
+			} {
+				stranger.answer(dialledSCTP, strange, k.typ, k.flags, k.value)
+			}
+			peer.answer(dialledSCTP, q, ctData, flagBegin|flagEnd, data(1, 0, 0, "true"))
+			b := make([]byte, 10)
+			if n, _, err := c.Recv(b, false); string(b[:n]) != "true" || err != nil {
+				t.Errorf("read %q, %v", b[:n], err)
+			}
+			if _, c, _, ok := stranger.next(10 * time.Millisecond); ok {
+				t.Errorf("the stranger is answered by a chunk of type %d", c.typ)
+			}
+			// Of the tags only the association's is left.
+			c.Abort()
+			registry.mu.Lock()
+			defer registry.mu.Unlock()
+			for _, s := range registry.sockets {
+				if s.local.Port() == from && len(s.ports) > 0 {
+					t.Errorf("the socket still has %d ports", len(s.ports))
+				}
+			}
+		})
+	}
+}
+
+// TestTagsOfDial checks that all tags of a dial are forgotten, however it ends.
+func TestTagsOfDial(t *testing.T) {
+	p := &port{byTag: make(map[uint32]*assoc), byPeer: make(map[peer]*assoc), users: 100}
+	mute := netip.MustParseAddrPort(muteUDP(t))
+	s, err := borrowSocket(mute.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.giveBack()
+	p.sockets = []*socket{s}
+	for _, asked := range []int{1, 2} {
+		for _, end := range []string{"timeout", "chosen", "refused"} {
+			a := newAssoc(p, peer{mute.Addr(), 3868}, engine.Options{})
+			p.add(a)
+			ctx, cancel := context.WithCancel(t.Context())
+			a.mu.Lock()
+			a.state = engine.StateCookieWait
+			a.dial.ctx, a.dial.socket, a.dial.rest = ctx, s, []uint16{mute.Port(), mute.Port()}
+			for range asked {
+				a.ask()
+			}
+			tags := len(p.byTag)
+			switch end {
+			case "chosen":
+				a.choose(asked - 1)
+				if p.byTag[a.localTag] != a || len(p.byTag) != 1 {
+					t.Errorf("of %d tags %d are left", tags, len(p.byTag))
+				}
+			case "refused":
+				for _, c := range slices.Clone(a.dial.candidates) {
+					a.onRefused(c.tag)
+				}
+				a.dial.rest = nil
+			}
+			a.finish(errTimeout)
+			a.mu.Unlock()
+			cancel()
+			if tags != asked || len(p.byTag) != 0 {
+				t.Errorf("%s: of %d tags for %d ports %d are left", end, tags, asked, len(p.byTag))
+			}
+		}
+	}
+}
+
+// TestDialOwnPort dials the UDP port of the socket that dials, where nobody listens. The
+// association must not be with itself.
+func TestDialOwnPort(t *testing.T) {
+	ln := listen(t, "sctp4+udp", "127.0.0.1:0")
+	c := dial(t, nil, ln.Addr().String())
+	accept(t, ln)
+	shared := c.LocalAddr().(*sctpnet.Addr).Port
+	for _, d := range []*sctpnet.Dialer{
+		{},
+		{Config: sctpnet.Config{UDPPort: freeUDPPort(t)}},
+		{LocalAddr: &sctpnet.Addr{IPAddrs: loopbackAddr}, Config: sctpnet.Config{UDPPort: freeUDPPort(t)}},
+	} {
+		to := d.Config.UDPPort
+		if to == 0 {
+			to = shared
+		}
+		d.Config.PathParams.UDPPort = to
+		for range 3 {
+			watchdog(t, func() {
+				address := net.JoinHostPort("127.0.0.1", strconv.Itoa(to))
+				if c, err := d.Dial("sctp+udp", address); !errors.Is(err, syscall.ECONNREFUSED) {
+					t.Errorf("Dial %s: %v, %v; want ECONNREFUSED", address, c, err)
+				}
+			})
+		}
+	}
+	// Where there is a listener it is reached, at the same socket.
+	lc := sctpnet.ListenConfig{Config: sctpnet.Config{UDPPort: freeUDPPort(t)}}
+	own, err := lc.Listen(t.Context(), "sctp4+udp", "127.0.0.1:3868")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	d := &sctpnet.Dialer{LocalAddr: &sctpnet.Addr{IPAddrs: loopbackAddr}, Config: lc.Config}
+	d.Config.PathParams.UDPPort = lc.Config.UDPPort
+	watchdog(t, func() {
+		c := dial(t, d, own.Addr().String())
+		exchange(t, c, accept(t, own))
+	})
+}
