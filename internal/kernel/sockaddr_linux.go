@@ -13,6 +13,8 @@ import (
 func is4(ip net.IP) bool { return ip.To4() != nil }
 func is6(ip net.IP) bool { return ip.To4() == nil && ip.To16() != nil }
 
+func isNotUnicast(ip net.IPAddr) bool { return ip.IP.IsMulticast() || ip.IP.Equal(net.IPv4bcast) }
+
 func hasFamily(a *engine.Addr, is func(net.IP) bool) bool {
 	if a != nil {
 		for _, ip := range a.IPAddrs {
