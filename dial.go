@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -137,7 +139,29 @@ func dialOne(ctx context.Context, e engine.Engine, s *engine.Socket, addr *Addr)
 		// The kernel would say EINVAL of nothing in particular.
 		return nil, &net.AddrError{Err: "port 0 cannot be dialled", Addr: addr.String()}
 	}
-	return e.Dial(ctx, s, addr)
+	for range dialsOfSelf {
+		c, err := e.Dial(ctx, s, addr)
+		if err != nil || s.Local != nil && s.Local.Port != 0 || !isSelf(c) {
+			return c, err
+		}
+		c.Abort()
+	}
+	return nil, os.NewSyscallError("connect", syscall.ECONNREFUSED)
+}
+
+// dialsOfSelf is how often a dial may meet itself. The system may choose the very
+// port that is dialled, and an endpoint that meets itself makes an association
+// (RFC 9260 section 5.2.1), where TCP has the same. As in package net, the dial
+// then begins anew.
+const dialsOfSelf = 3
+
+// isSelf reports whether both ends of an association are the same.
+func isSelf(c engine.Conn) bool {
+	if c.LocalAddr().Port != c.RemoteAddr().Port {
+		return false
+	}
+	peer := c.PeerAddrs()
+	return slices.ContainsFunc(c.LocalAddrs(), func(ip netip.Addr) bool { return slices.Contains(peer, ip) })
 }
 
 // deadline returns the earlier of Deadline and that of Timeout, or zero.

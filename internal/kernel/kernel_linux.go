@@ -340,7 +340,10 @@ func (sk *socket) connect(ctx context.Context, local, remote *engine.Addr, patie
 	err = sk.control(func(fd int) error {
 		return unix.SetsockoptString(fd, sctp.SOL_SCTP, sctp.SCTP_SOCKOPT_CONNECTX, string(list))
 	})
-	if err == unix.EINVAL && slices.ContainsFunc(remote.IPAddrs, isNotUnicast) {
+	switch {
+	case err == unix.EAGAIN:
+		err = unix.EADDRNOTAVAIL // there is no local port left
+	case err == unix.EINVAL && slices.ContainsFunc(remote.IPAddrs, isNotUnicast):
 		err = unix.ENETUNREACH // as TCP says
 	}
 	if err != nil && err != unix.EINPROGRESS {
