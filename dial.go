@@ -192,6 +192,9 @@ func (d *Dialer) socket(network string) (*engine.Socket, error) {
 		if !ok {
 			return nil, &net.AddrError{Err: "mismatched local address type", Addr: d.LocalAddr.String()}
 		}
+		if local != nil && isWildcard(local) && s.Network == "sctp6" {
+			local = &Addr{Port: local.Port} // 0.0.0.0 too, as package net
+		}
 		if local != nil {
 			for _, ip := range local.IPAddrs {
 				if err := fits(network, ip); len(ip.IP) > 0 && err != nil {
@@ -213,10 +216,13 @@ func (d *Dialer) resolve(ctx context.Context, network, address string) ([]*Addr,
 	if err != nil {
 		return nil, err
 	}
+	local, _ := d.LocalAddr.(*Addr)
 	if len(addrs) == 1 && isWildcard(addrs[0]) {
+		if local != nil && family(network) == "sctp" && slices.ContainsFunc(local.IPAddrs, isIPv6) {
+			network = "sctp6" // this host, from an IPv6 address
+		}
 		addrs = loopback(network, addrs[0])
 	}
-	local, _ := d.LocalAddr.(*Addr)
 	if local == nil || isWildcard(local) {
 		return addrs, nil
 	}
