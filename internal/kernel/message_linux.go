@@ -184,6 +184,10 @@ func (o *op) doSend(fd uintptr) bool {
 			return false // an acknowledgement makes room, and wakes
 		}
 		turn := c.turns.isDue(turnCost(len(p)))
+		if turn && !hasWindow(int(fd)) {
+			turn = false
+			c.turns.sent.Store(0)
+		}
 		if err := o.putTo(int(fd)); err != nil {
 			o.err = err
 			o.cuts(false)
