@@ -161,6 +161,9 @@ func splitAddress(address string) (hosts []string, port string, err error) {
 func lookup(ctx context.Context, r *net.Resolver, network, host string) ([]net.IPAddr, error) {
 	var ips []net.IPAddr
 	if lit, err := netip.ParseAddr(host); err == nil {
+		if lit == netip.IPv6Unspecified() && family(network) == "sctp4" {
+			lit = netip.IPv4Unspecified() // as package net
+		}
 		ips = []net.IPAddr{{IP: lit.Unmap().AsSlice(), Zone: lit.Zone()}}
 		return ips, fits(network, ips[0])
 	}
@@ -183,6 +186,7 @@ func lookup(ctx context.Context, r *net.Resolver, network, host string) ([]net.I
 }
 
 func isIPv4(ip net.IPAddr) bool { return ip.IP.To4() != nil }
+func isIPv6(ip net.IPAddr) bool { return ip.IP.To4() == nil && len(ip.IP) == net.IPv6len }
 
 // fits returns an error if an address is not of the network's family.
 func fits(network string, ip net.IPAddr) error {

@@ -49,7 +49,7 @@ func (c *Conn) opError(op string, err error) error {
 		return err
 	}
 	e := &net.OpError{Op: op, Net: c.network, Source: c.e.LocalAddr(), Addr: c.e.RemoteAddr(), Err: err}
-	if op == "set" {
+	if op == "set" || op == "raw-control" {
 		e.Source, e.Addr = nil, e.Source
 	}
 	return e

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -137,7 +139,29 @@ func dialOne(ctx context.Context, e engine.Engine, s *engine.Socket, addr *Addr)
 		// The kernel would say EINVAL of nothing in particular.
 		return nil, &net.AddrError{Err: "port 0 cannot be dialled", Addr: addr.String()}
 	}
-	return e.Dial(ctx, s, addr)
+	for range dialsOfSelf {
+		c, err := e.Dial(ctx, s, addr)
+		if err != nil || s.Local != nil && s.Local.Port != 0 || !isSelf(c) {
+			return c, err
+		}
+		c.Abort()
+	}
+	return nil, os.NewSyscallError("connect", syscall.ECONNREFUSED)
+}
+
+// dialsOfSelf is how often a dial may meet itself. The system may choose the very
+// port that is dialled, and an endpoint that meets itself makes an association
+// (RFC 9260 section 5.2.1), where TCP has the same. As in package net, the dial
+// then begins anew.
+const dialsOfSelf = 3
+
+// isSelf reports whether both ends of an association are the same.
+func isSelf(c engine.Conn) bool {
+	if c.LocalAddr().Port != c.RemoteAddr().Port {
+		return false
+	}
+	peer := c.PeerAddrs()
+	return slices.ContainsFunc(c.LocalAddrs(), func(ip netip.Addr) bool { return slices.Contains(peer, ip) })
 }
 
 // deadline returns the earlier of Deadline and that of Timeout, or zero.
@@ -168,6 +192,9 @@ func (d *Dialer) socket(network string) (*engine.Socket, error) {
 		if !ok {
 			return nil, &net.AddrError{Err: "mismatched local address type", Addr: d.LocalAddr.String()}
 		}
+		if local != nil && isWildcard(local) && s.Network == "sctp6" {
+			local = &Addr{Port: local.Port} // 0.0.0.0 too, as package net
+		}
 		if local != nil {
 			for _, ip := range local.IPAddrs {
 				if err := fits(network, ip); len(ip.IP) > 0 && err != nil {
@@ -189,10 +216,13 @@ func (d *Dialer) resolve(ctx context.Context, network, address string) ([]*Addr,
 	if err != nil {
 		return nil, err
 	}
+	local, _ := d.LocalAddr.(*Addr)
 	if len(addrs) == 1 && isWildcard(addrs[0]) {
+		if local != nil && family(network) == "sctp" && slices.ContainsFunc(local.IPAddrs, isIPv6) {
+			network = "sctp6" // this host, from an IPv6 address
+		}
 		addrs = loopback(network, addrs[0])
 	}
-	local, _ := d.LocalAddr.(*Addr)
 	if local == nil || isWildcard(local) {
 		return addrs, nil
 	}

@@ -163,7 +163,7 @@ func (l *Listener) SetDeadline(t time.Time) error {
 }
 
 // SyscallConn returns the socket below, for options that this package does not
-// have. Its Read waits as Accept does; its Write never succeeds.
+// have. It has Control only: Read and Write return an error.
 func (l *Listener) SyscallConn() (syscall.RawConn, error) {
 	if !l.ok() {
 		return nil, syscall.EINVAL
@@ -175,5 +175,11 @@ func (l *Listener) SyscallConn() (syscall.RawConn, error) {
 	if err != nil {
 		return nil, l.opError("syscall", err)
 	}
-	return &rawConn{raw, l.opError}, nil
+	return &rawListener{rawConn{raw, l.opError}}, nil
 }
+
+// rawListener is a rawConn without Read and Write, as package net's.
+type rawListener struct{ rawConn }
+
+func (*rawListener) Read(func(fd uintptr) bool) error  { return syscall.EINVAL }
+func (*rawListener) Write(func(fd uintptr) bool) error { return syscall.EINVAL }

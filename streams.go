@@ -86,7 +86,7 @@ func (i *MsgInfo) message() (engine.Message, error) {
 		return engine.Message{}, fmt.Errorf("sctpnet: TTL %v of a message; allowed are 0 (none) to %v", i.TTL, most)
 	}
 	if i.To != (netip.Addr{}) {
-		if err := errors.Join(checkIP(i.To), checkZone(i.To)); err != nil {
+		if err := firstError(checkIP(i.To), checkZone(i.To)); err != nil {
 			return engine.Message{}, err
 		}
 	}

@@ -178,6 +178,22 @@ func peerAddr(fd int, primary net.IPAddr) *engine.Addr {
 // localAddr is the socket's own address: what it was bound to, or where that
 // is nothing in particular, one address of the host.
 func localAddr(fd int, bound, remote *engine.Addr) (*engine.Addr, error) {
+	a, err := anyLocalAddr(fd, bound, remote)
+	if err != nil || !slices.ContainsFunc(a.IPAddrs, lacksZone) {
+		return a, err
+	}
+	zoned := &engine.Addr{Port: a.Port}
+	for _, ip := range a.IPAddrs {
+		if lacksZone(ip) {
+			ip.Zone = localZone(ip.IP, remote)
+		}
+		zoned.IPAddrs = append(zoned.IPAddrs, ip)
+	}
+	return zoned, nil
+}
+
+// anyLocalAddr is localAddr with zones missing that the kernel does not give.
+func anyLocalAddr(fd int, bound, remote *engine.Addr) (*engine.Addr, error) {
 	if bound != nil && bound.Port != 0 && !isWildcard(bound) {
 		return bound, nil
 	}

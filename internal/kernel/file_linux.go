@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -148,7 +147,10 @@ func fileSocket(f *os.File, listening bool) (*socket, error) {
 			err = os.NewSyscallError("fcntl", err)
 		}
 	})
-	if err = errors.Join(cerr, err); err != nil {
+	if cerr != nil {
+		err = os.NewSyscallError("fcntl", unix.EBADF) // the file is closed
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := unix.SetNonblock(fd, true); err != nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -84,7 +85,7 @@ func (Engine) dial(ctx context.Context, s *engine.Socket, remote *engine.Addr, p
 	}
 	err = sk.bind(s.Local, family)
 	if err == nil {
-		from.status, err = sk.connect(ctx, remote, patience)
+		from.status, err = sk.connect(ctx, s.Local, remote, patience)
 	}
 	var c *conn
 	if err == nil {
@@ -328,10 +329,10 @@ func (sk *socket) bind(local *engine.Addr, family int) error {
 
 var aLongTimeAgo = time.Unix(1, 0)
 
-// connect waits for the handshake with remote, or for the end of ctx. It
-// returns the status of the association, nil if that has ended again. If the
+// connect waits for the handshake with remote from a socket bound to local, or
+// for the end of ctx. It returns the status of the association, nil if that has ended again. If the
 // patience for a cookie is not zero and ends, the error is errCookieIgnored.
-func (sk *socket) connect(ctx context.Context, remote *engine.Addr, patience time.Duration) (st *sctp.Status, err error) {
+func (sk *socket) connect(ctx context.Context, local, remote *engine.Addr, patience time.Duration) (st *sctp.Status, err error) {
 	list, err := appendSockaddrs(nil, remote)
 	if err != nil {
 		return nil, err
@@ -339,6 +340,12 @@ func (sk *socket) connect(ctx context.Context, remote *engine.Addr, patience tim
 	err = sk.control(func(fd int) error {
 		return unix.SetsockoptString(fd, sctp.SOL_SCTP, sctp.SCTP_SOCKOPT_CONNECTX, string(list))
 	})
+	switch {
+	case err == unix.EAGAIN:
+		err = unix.EADDRNOTAVAIL // there is no local port left
+	case err == unix.EINVAL && slices.ContainsFunc(remote.IPAddrs, isNotUnicast):
+		err = unix.ENETUNREACH // as TCP says
+	}
 	if err != nil && err != unix.EINPROGRESS {
 		return nil, os.NewSyscallError("connect", err)
 	}
@@ -349,10 +356,15 @@ func (sk *socket) connect(ctx context.Context, remote *engine.Addr, patience tim
 		sk.file.SetWriteDeadline(aLongTimeAgo)
 		close(interrupted)
 	})
+	hasRoute := false
 	wait := func() error {
 		return sk.raw.Write(func(fd uintptr) bool {
 			var done bool
-			done, st, err = connected(int(fd))
+			if done, st, err = connected(int(fd)); !done && !hasRoute {
+				err = routeError(int(fd), local, remote)
+				hasRoute = err == nil
+				done = !hasRoute
+			}
 			return done
 		})
 	}

@@ -184,6 +184,10 @@ func (o *op) doSend(fd uintptr) bool {
 			return false // an acknowledgement makes room, and wakes
 		}
 		turn := c.turns.isDue(turnCost(len(p)))
+		if turn && !hasWindow(int(fd)) {
+			turn = false
+			c.turns.sent.Store(0)
+		}
 		if err := o.putTo(int(fd)); err != nil {
 			o.err = err
 			o.cuts(false)
@@ -359,6 +363,9 @@ func (c *conn) inform() error {
 // until it returns true, with the lock for readers held.
 func (c *conn) receive(o *op, recv func(fd uintptr) bool) (int, engine.Message, error) {
 	err := c.raw.Read(recv)
+	if len(o.p) == 0 && errors.Is(err, os.ErrDeadlineExceeded) && !o.taken() {
+		return 0, o.msg, nil // as package net
+	}
 	if err != nil && o.n == 0 && !o.taken() && c.pollerGaveUp(err) {
 		err = c.recvFailed(o)
 	}

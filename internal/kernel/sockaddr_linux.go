@@ -3,6 +3,7 @@ package kernel
 import (
 	"encoding/binary"
 	"net"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -12,6 +13,8 @@ import (
 
 func is4(ip net.IP) bool { return ip.To4() != nil }
 func is6(ip net.IP) bool { return ip.To4() == nil && ip.To16() != nil }
+
+func isNotUnicast(ip net.IPAddr) bool { return ip.IP.IsMulticast() || ip.IP.Equal(net.IPv4bcast) }
 
 func hasFamily(a *engine.Addr, is func(net.IP) bool) bool {
 	if a != nil {
@@ -79,6 +82,35 @@ func zoneName(ip net.IP, index uint32) string {
 		return ifi.Name
 	}
 	return strconv.FormatUint(uint64(index), 10)
+}
+
+func lacksZone(ip net.IPAddr) bool { return ip.Zone == "" && ip.IP.IsLinkLocalUnicast() && is6(ip.IP) }
+
+// localZone returns the zone of a link-local address of this host: the peer's if
+// that has one, as both are on one link, and otherwise that of the interface
+// that has the address.
+func localZone(ip net.IP, peer *engine.Addr) string {
+	if peer != nil {
+		for _, p := range peer.IPAddrs {
+			if p.Zone != "" {
+				return p.Zone
+			}
+		}
+	}
+	list, err := net.Interfaces()
+	if err != nil {
+		return ""
+	}
+	for _, ifi := range list {
+		addrs, err := ifi.Addrs()
+		if err == nil && slices.ContainsFunc(addrs, func(a net.Addr) bool {
+			n, ok := a.(*net.IPNet)
+			return ok && n.IP.Equal(ip)
+		}) {
+			return ifi.Name
+		}
+	}
+	return ""
 }
 
 // parseSockaddr reads one sockaddr_in or sockaddr_in6 and returns the bytes

@@ -195,12 +195,10 @@ func fromMilliseconds(ms uint32) time.Duration { return time.Duration(ms) * time
 // tune applies to a socket before its handshake what a conn's setters apply to
 // an association after it.
 func tune(fd int, o engine.Options) error {
-	var errs []error // the first counts
+	var err error // the first one
 	do := func(wanted bool, set func() error) {
-		if wanted && len(errs) == 0 {
-			if err := set(); err != nil {
-				errs = append(errs, err)
-			}
+		if wanted && err == nil {
+			err = set()
 		}
 	}
 	do(o.RTO != engine.RTO{}, func() error { return setRTO(fd, o.RTO) })
@@ -222,7 +220,7 @@ func tune(fd int, o engine.Options) error {
 	do(o.Interleaving, func() error { return setInterleaving(fd) })
 	do(o.AddressReconfig, func() error { return optASCONF.setValue(fd, 1) })
 	do(o.Auth != nil, func() error { return setAuth(fd, o.Auth) })
-	return errors.Join(errs...)
+	return err
 }
 
 func setRTO(fd int, r engine.RTO) error {

@@ -114,6 +114,14 @@ func (t *turns) judge(slow bool) {
 	}
 }
 
+// hasWindow reports whether the peer's window has room for a chunk. Otherwise
+// everything may be kept back until the peer reads, and the acknowledgement that a
+// turn waits for does not come.
+func hasWindow(fd int) bool {
+	st, err := assocStatus(fd)
+	return err == nil && int(st.RWND) >= int(st.FragmentationPoint)
+}
+
 // isFar reports whether the time that a turn took is the network's: on a busy
 // processor others take it. What the kernel has measured tells, if it is more than
 // the tick of a slow clock, which it takes for the least.
