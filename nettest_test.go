@@ -19,8 +19,6 @@ var kinds = []struct {
 	{name: "sctp6", network: "sctp6", server: "[::1]:0"},
 	{name: "multihomed", network: "sctp", server: "127.0.0.1/127.0.0.2:0", client: addr(0, "127.0.0.1", "127.0.0.2")},
 	{name: "sctp4+udp", network: "sctp4+udp", server: "127.0.0.1:0"},
-	{name: "sctp6+udp", network: "sctp6+udp", server: "[::1]:0"},
-	{name: "sctp+udp", network: "sctp+udp", server: ":0"},
 }
 
 // makePipe returns a function that makes pairs of one kind.
