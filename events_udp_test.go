@@ -115,8 +115,10 @@ func TestEventsOverUDPRemoteError(t *testing.T) {
 func TestPendingOverUDP(t *testing.T) {
 	const data = 0
 	watchdog(t, func() {
-		slow := sctpnet.Config{RTO: sctpnet.RTO{Initial: time.Hour, Min: time.Hour, Max: time.Hour}}
-		c, s, _, _, w := eventWire(t, slow, sctpnet.Config{})
+		c, s, _, _, w := eventWire(t, sctpnet.Config{}, sctpnet.Config{})
+		if err := c.SetRTO(sctpnet.RTO{Initial: time.Hour, Min: time.Hour, Max: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
 		lost := make(map[uint32]bool) // by TSN
 		w.setLoss(func(p []byte, toServer bool) bool {
 			if !toServer || chunkType(p) != data || len(p) < 20 {
