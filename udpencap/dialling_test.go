@@ -276,6 +276,7 @@ func diallingAssoc(t *testing.T) *assoc {
 	a.state = engine.StateCookieWait
 	over, cancel := context.WithCancel(t.Context())
 	cancel() // nobody looks for closed ports
+	a.dial.most, a.dial.longest = 8, time.Minute
 	a.dial.ctx, a.dial.socket, a.dial.rest = over, p.sockets[0], []uint16{mute.Port(), second.Port()}
 	return a
 }
