@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -263,43 +262,89 @@ func TestOtherPortAfterSilence(t *testing.T) {
 	}
 }
 
-// TestTagsOfDial checks that all tags of a dial are forgotten, however it ends.
-func TestTagsOfDial(t *testing.T) {
-	p := &port{byTag: make(map[uint32]*assoc), byPeer: make(map[peer]*assoc), users: 100}
+// diallingAssoc returns an association that is dialling: nobody answers.
+func diallingAssoc(t *testing.T) *assoc {
+	t.Helper()
 	mute := netip.MustParseAddrPort(muteUDP(t))
-	s, err := borrowSocket(mute.Addr())
+	second := netip.MustParseAddrPort(muteUDP(t))
+	p, err := dialPort(t.Context(), mute.Addr(), uint16(freeUDPPort(t)), dialledSCTP, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.giveBack()
-	p.sockets = []*socket{s}
+	a := newAssoc(p, peer{mute.Addr(), dialledSCTP}, engine.Options{})
+	p.add(a)
+	a.state = engine.StateCookieWait
+	over, cancel := context.WithCancel(t.Context())
+	cancel() // nobody looks for closed ports
+	a.dial.most, a.dial.longest = 8, time.Minute
+	a.dial.ctx, a.dial.socket, a.dial.rest = over, p.sockets[0], []uint16{mute.Port(), second.Port()}
+	return a
+}
+
+// TestQuotedINIT tells a dial that INIT has come to a closed port, and of what was not
+// its INIT.
+func TestQuotedINIT(t *testing.T) {
+	a := diallingAssoc(t)
+	defer a.Abort()
+	a.mu.Lock()
+	a.ask()
+	c, h := a.dial.candidates[0], header{a.port.num, a.peer.port, 0}
+	a.mu.Unlock()
+	asked := func() int {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return a.dial.asked
+	}
+	quote := func(h header, typ byte, tag uint32) packet {
+		return newPacket(h).add(typ, 0, (&initiation{tag: tag}).value()).seal()
+	}
+	s := a.dial.socket
+	s.onPortUnreachable(quote(h, ctInit, c.tag+1), c.to)
+	s.onPortUnreachable(quote(h, ctInitAck, c.tag), c.to)
+	s.onPortUnreachable(quote(h, ctInit, c.tag)[:headerSize+chunkHeaderSize+3], c.to)
+	s.onPortUnreachable(quote(h, ctInit, c.tag), netip.AddrPortFrom(c.to.Addr(), c.to.Port()+1))
+	if n := asked(); n != 1 {
+		t.Errorf("%d ports are asked because of what is not its own", n)
+	}
+	s.onPortUnreachable(quote(h, ctInit, c.tag)[:64], c.to)
+	if n := asked(); n != 2 {
+		t.Errorf("%d ports are asked after a refusal", n)
+	}
+}
+
+// TestTagsOfDial checks that all tags of a dial are forgotten, however it ends.
+func TestTagsOfDial(t *testing.T) {
 	for _, asked := range []int{1, 2} {
-		for _, end := range []string{"timeout", "chosen", "refused"} {
-			a := newAssoc(p, peer{mute.Addr(), 3868}, engine.Options{})
-			p.add(a)
-			ctx, cancel := context.WithCancel(t.Context())
+		for _, end := range []string{"timeout", "chosen", "refused", "chosen after a refusal"} {
+			a := diallingAssoc(t)
+			p := a.port
 			a.mu.Lock()
-			a.state = engine.StateCookieWait
-			a.dial.ctx, a.dial.socket, a.dial.rest = ctx, s, []uint16{mute.Port(), mute.Port()}
 			for range asked {
 				a.ask()
 			}
 			tags := len(p.byTag)
 			switch end {
+			case "chosen after a refusal":
+				a.onRefused(a.localTag)
+				if len(a.dial.candidates) != 1 {
+					t.Fatalf("%d candidates are left of %d", len(a.dial.candidates), asked)
+				}
+				a.choose(0)
+				if p.byTag[a.localTag] != a || len(p.byTag) != 1 {
+					t.Errorf("after a refusal %d tags are left", len(p.byTag))
+				}
 			case "chosen":
 				a.choose(asked - 1)
 				if p.byTag[a.localTag] != a || len(p.byTag) != 1 {
 					t.Errorf("of %d tags %d are left", tags, len(p.byTag))
 				}
 			case "refused":
-				for _, c := range slices.Clone(a.dial.candidates) {
-					a.onRefused(c.tag)
+				for a.state == engine.StateCookieWait {
+					a.onRefused(a.dial.candidates[0].tag)
 				}
-				a.dial.rest = nil
 			}
 			a.finish(errTimeout)
 			a.mu.Unlock()
-			cancel()
 			if tags != asked || len(p.byTag) != 0 {
 				t.Errorf("%s: of %d tags for %d ports %d are left", end, tags, asked, len(p.byTag))
 			}

@@ -26,7 +26,12 @@ func TestHTTP(t *testing.T) {
 				testHTTP(t, ln, 10, new(sctpnet.Dialer).DialContext)
 			})
 			t.Run("Stream", func(t *testing.T) {
-				ln := listen(t, "sctp+udp", "127.0.0.1:0")
+				// Each exchange has a stream of this side's half.
+				lc := sctpnet.ListenConfig{Config: sctpnet.Config{OutStreams: 256}}
+				ln, err := lc.Listen(t.Context(), "sctp+udp", "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
 				var d sctpnet.StreamDialer
 				defer d.CloseIdleConnections()
 				testHTTP(t, sctpnet.NewStreamListener(ln), 100, d.DialContext)
