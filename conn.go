@@ -99,6 +99,9 @@ func (c *Conn) startMux() *mux.Mux {
 // recv receives where the Conn's messages are: from the engine or, once streams
 // are in use, from the Mux.
 func (c *Conn) recv(p []byte, how mux.Mode) (n int, msg engine.Message, err error) {
+	if len(p) == 0 && !c.closed.Load() {
+		return 0, msg, nil // as in package net, also after the deadline
+	}
 	if how == mux.Whole {
 		how = c.whole()
 	}

@@ -116,6 +116,8 @@ func TestCloseBesideAStuckHandler(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				f, _ := newLink()
+				f.out, f.in = 4, 4 // 2 is for this side to open
+				f.answer = answers(later)
 				handling, handled := make(chan bool), make(chan bool)
 				m := f.start(t, Config{OnEvent: func(engine.Event) {
 					handling <- true
@@ -123,6 +125,7 @@ func TestCloseBesideAStuckHandler(t *testing.T) {
 				}})
 				defer close(handled)
 				s := claim(t, m, 3)
+				claim(t, m, 2).Close()
 				errs := make(chan error)
 				calls := 0
 				call := func(f func() error) {
@@ -133,6 +136,7 @@ func TestCloseBesideAStuckHandler(t *testing.T) {
 				for range 2 {
 					call(func() error { _, err := m.Accept(t.Context()); return err })
 				}
+				call(func() error { _, err := m.Open(t.Context()); return err }) // waits for 2
 				call(func() error { _, err := read(s); return err })
 				if name == "handler" {
 					f.inject(event(engine.SenderDryEvent{}))

@@ -19,8 +19,12 @@
 //
 //	sctpnet.StreamDialer.mu → sctpnet.Conn.mu → reader.mu → sender.mu → Mux.mu → deadline.mu → the engine's
 //
-// No goroutine holds two locks of one kind. The turn, which is a token in
+// No goroutine holds two locks of one kind, or reader.mu and sender.mu together.
+// The engine does not call back. [Config].OnEvent and the function of
+// [Mux.WhenEnded] are called with no lock held. The turn, which is a token in
 // Mux.turn, is taken under sender.mu and never under Mux.mu.
+//
+// Start takes Mux.mu before sender.mu. No other goroutine knows the Mux then.
 //
 // # What holds
 //
@@ -40,6 +44,14 @@
 // [Mux.Unread] does not overlook them.
 //
 // A piece without data is the end of a stream.
+//
+// The first error of Mux.end stays. Either the receiving goroutine or Close calls
+// it; the function of WhenEnded is the goroutine's alone to call.
+//
+// Mux.streams holds a Stream until it is closed and its number is free. A number
+// is free when both directions are reset, or when the peer uses it again, as it
+// must have seen both resets then. With a peer that cannot reset streams it is
+// free at once.
 //
 // The values of direction are in order: each state includes those before it,
 // and code compares them by order. Only out has all four; in is open or over.

@@ -204,11 +204,11 @@ func (f *fake) requested() []request {
 	return slices.Clone(f.requests)
 }
 
-// isAsked reports whether a request waits for its answer.
-func (f *fake) isAsked() bool {
+// looked returns how often the Mux has looked whether the association has ended.
+func (f *fake) looked() int {
 	f.l.mu.Lock()
 	defer f.l.mu.Unlock()
-	return f.asked != nil
+	return f.looks
 }
 
 // isSending reports whether a Send of a stream is under way.

@@ -1,7 +1,7 @@
 package mux
 
 import (
-	"sync/atomic"
+	"slices"
 	"testing"
 	"time"
 
@@ -219,92 +219,72 @@ func TestResetOfAll(t *testing.T) {
 	}
 }
 
-// A fakeOwner is an engine that does nothing by itself.
-type fakeOwner struct {
-	engine.Owner
-	asked atomic.Int32 // requests for resets
-	looks atomic.Int32
-}
-
-func (f *fakeOwner) ResetStreams([]uint16) error { f.asked.Add(1); return nil }
-func (f *fakeOwner) Ended() bool                 { f.looks.Add(1); return false }
-
-// fakeMux makes a mux that has a fakeOwner.
-func fakeMux() (*Mux, *fakeOwner) {
-	f := new(fakeOwner)
-	m := newMux(nil, Config{})
-	m.e = f
+// idleMux makes a Mux that receives nothing by itself.
+func idleMux() (*Mux, *fake) {
+	f, _ := newLink()
+	m := newMux(f, Config{})
+	m.e, m.canReset = f, true
 	return m, f
 }
 
 // TestAwaitRoomStopsLooking has the receiver wait for room for a while, again and
 // again. It must not look whether the association has ended when it does not wait.
-func TestAwaitRoomStopsLooking(t *testing.T) { bubble(t, testAwaitRoomStopsLooking) }
-
-func testAwaitRoomStopsLooking(t *testing.T) {
-	m, f := fakeMux()
-	for range 5 {
-		q := queue{bytes: queueSize}
-		before := f.looks.Load()
-		go func() {
-			for f.looks.Load() == before {
-				time.Sleep(time.Millisecond)
-			}
+func TestAwaitRoomStopsLooking(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, f := idleMux()
+		for n := range 5 {
+			q := queue{bytes: queueSize}
+			go func() {
+				for f.looked() <= n {
+					time.Sleep(time.Millisecond)
+				}
+				m.mu.Lock()
+				q.bytes = 0
+				m.room.Signal()
+				m.mu.Unlock()
+			}()
 			m.mu.Lock()
-			q.bytes = 0
-			m.room.Signal()
+			m.awaitRoom(&q)
 			m.mu.Unlock()
-		}()
-		m.mu.Lock()
-		m.awaitRoom(&q)
-		m.mu.Unlock()
-	}
-	before := f.looks.Load()
-	time.Sleep(500 * time.Millisecond) // two looks of each, if they went on
-	if n := f.looks.Load() - before; n > 0 {
-		t.Errorf("%d looks while nobody waits", n)
-	}
+		}
+		before := f.looked()
+		time.Sleep(time.Second)
+		if n := f.looked() - before; n > 0 {
+			t.Errorf("%d looks while nobody waits", n)
+		}
+	})
 }
 
 // TestBackOff has a request fail. It is made again, but not at once. Those for other
 // streams are made too, even if the failed one is needed no more.
-func TestBackOff(t *testing.T) { bubble(t, testBackOff) }
-
-func testBackOff(t *testing.T) {
-	m, f := fakeMux()
-	m.canReset = true
-	m.conn = streamsOf(10)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s3 := m.claim(3)
-	m.ask(s3)
-	m.flushResets()
-	m.ask(m.claim(4))
-	m.flushResets()
-	if n := f.asked.Load(); n != 1 {
-		t.Fatalf("%d requests under way, want 1", n)
-	}
-	m.askedAt = m.askedAt.Add(-50 * time.Millisecond) // the round trip
-	s3.isClosed, s3.in = true, over
-	m.free(s3) // the peer uses it again
-	m.onReset(engine.StreamResetEvent{Streams: []uint16{3}, Failed: true})
-	m.flushResets() // as the end of a Write does
-	if n := f.asked.Load(); n != 1 {
-		t.Error("the next request was made at once")
-	}
-	for deadline := time.Now().Add(5 * time.Second); f.asked.Load() == 1; {
-		if time.Now().After(deadline) {
-			t.Fatal("no request was made again")
+func TestBackOff(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, f := idleMux()
+		f.answer = answers(later)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		s3 := m.claim(3)
+		m.ask(s3)
+		m.flushResets()
+		m.ask(m.claim(4))
+		m.flushResets()
+		if n := len(f.requested()); n != 1 {
+			t.Fatalf("%d requests under way, want 1", n)
+		}
+		time.Sleep(50 * time.Millisecond) // the round trip
+		s3.isClosed, s3.in = true, over
+		m.free(s3) // the peer uses it again
+		f.do(func() { f.asked = nil })
+		m.onReset(engine.StreamResetEvent{Streams: []uint16{3}, Failed: true})
+		m.flushResets() // as the end of a Send does
+		if n := len(f.requested()); n != 1 {
+			t.Error("the next request was made at once")
 		}
 		m.mu.Unlock()
-		time.Sleep(time.Millisecond)
+		time.Sleep(5 * time.Second)
 		m.mu.Lock()
-	}
+		if r := f.requested(); len(r) != 2 || !slices.Equal(r[1].ids, []uint16{4}) {
+			t.Errorf("the requests are %v; want that for stream 4 after that for stream 3", r)
+		}
+	})
 }
-
-// streamsOf is an association that has that many streams each way.
-type streamsOf uint16
-
-func (n streamsOf) Take() (engine.Owner, bool)   { return nil, false }
-func (n streamsOf) Streams() (out, in uint16)    { return uint16(n), uint16(n) }
-func (n streamsOf) NumStreams() (out, in uint16) { return uint16(n), uint16(n) }

@@ -62,18 +62,18 @@ func TestTransfer(t *testing.T) {
 	for _, pieces := range []int{0, 1000} {
 		f1, f2 := newLink()
 		f1.pieces, f2.pieces = pieces, pieces
-		f1.room, f2.room = 100_000, 100_000
+		f1.room, f2.room = 100_000, 100_000 // less than what is sent
 		m1, m2 := f1.start(t, Config{}), f2.start(t, Config{Accepted: true})
 		var all sync.WaitGroup
 		transfer := func(from, to *Stream) {
 			r := rand.New(rand.NewPCG(1, uint64(from.ID())))
-			data := make([]byte, 400_000)
+			data := make([]byte, 150_000)
 			for i := range data {
 				data[i] = byte(r.Uint32())
 			}
 			all.Go(func() {
 				for rest := data; len(rest) > 0; {
-					n := min(len(rest), 1+rand.N(100_000))
+					n := min(len(rest), 1+rand.N(50_000))
 					write(t, from, string(rest[:n]))
 					rest = rest[n:]
 				}

@@ -215,7 +215,6 @@ func TestUnreadBehindAnEvent(t *testing.T) {
 			close(handling)
 			<-handled
 		}})
-		defer close(handled)
 		// After one message several are received at once.
 		f.inject(message(0, "first"))
 		p := make([]byte, 100)
@@ -229,6 +228,13 @@ func TestUnreadBehindAnEvent(t *testing.T) {
 		<-handling
 		if !m.Unread() {
 			t.Error("nothing counts as unread; want the message behind the event")
+		}
+		close(handled)
+		if _, _, err := m.Recv(p, 0, engine.Message{}, Whole); err != nil {
+			t.Fatal(err)
+		}
+		if m.Unread() {
+			t.Error("something counts as unread when all has been read")
 		}
 	})
 }
