@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
+	"github.com/sctpnet/sctpnet/internal/mux"
 )
 
 // A Message is one message of a batch: see [Conn.WriteMsgs] and
@@ -113,15 +114,15 @@ func (c *Conn) ReadMsgs(msgs []Message) (n int, err error) {
 // recvBatch receives messages where the Conn's are.
 func (c *Conn) recvBatch(msgs []engine.Msg) (n int, err error) {
 	if c.mux.Load() == nil {
-		if n, err = c.e.RecvBatch(msgs, c.whole() == whole); err != engine.ErrTaken {
+		if n, err = c.e.RecvBatch(msgs, c.whole() == mux.Whole); err != engine.ErrTaken {
 			return n, err
 		}
 	}
 	m, how := c.mux.Load(), c.whole()
 	for ; n < len(msgs); n++ {
 		next := &msgs[n]
-		next.N, next.Message, err = m.recv(next.Data, how)
-		how |= noWait
+		next.N, next.Message, err = m.Recv(next.Data, 0, engine.Message{}, how)
+		how |= mux.NoWait
 		if err != nil {
 			if n > 0 {
 				err = nil // there is none yet, or the next call will meet it again

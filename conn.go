@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
+	"github.com/sctpnet/sctpnet/internal/mux"
 )
 
 // Conn is an SCTP association. It implements [net.Conn] as TCP's does: a
@@ -23,12 +24,12 @@ type Conn struct {
 	accepted bool // by a Listener
 
 	closed atomic.Bool
-	mux    atomic.Pointer[mux] // nil until a stream is claimed, if nobody handles events
+	mux    atomic.Pointer[mux.Mux] // nil until a stream is claimed, or OnEvent is set
 
-	onEvent func(*Conn, Event) // nil if nobody does; set before there is a mux
+	onEvent func(*Conn, Event) // or nil; set before there is a Mux
 
 	mu              sync.Mutex
-	readBy, writeBy time.Time // the deadlines while there is no mux
+	readBy, writeBy time.Time // the deadlines while there is no Mux
 }
 
 var (
@@ -68,39 +69,62 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if !c.ok() {
 		return 0, syscall.EINVAL
 	}
-	n, _, err := c.recv(p, filled)
+	n, _, err := c.recv(p, mux.Filled)
 	return n, c.opError("read", err)
 }
 
-// recv receives where the Conn's messages are: below, or once streams are in
-// use, at the mux.
-func (c *Conn) recv(p []byte, how mode) (n int, msg engine.Message, err error) {
-	if how == whole {
+// startMux returns the association's Mux. It makes one if there is none.
+func (c *Conn) startMux() *mux.Mux {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m := c.mux.Load(); m != nil {
+		return m
+	}
+	config := mux.Config{
+		Accepted:      c.accepted,
+		MessageSize:   messageSize,
+		ReadDeadline:  c.readBy,
+		WriteDeadline: c.writeBy,
+	}
+	if c.onEvent != nil {
+		config.OnEvent = func(e engine.Event) { c.onEvent(c, newEvent(e)) }
+	}
+	m := mux.Start(c.e, config, c.mux.Store)
+	if c.closed.Load() { // before the Mux could be seen
+		m.Close(func() error { return nil })
+	}
+	return m
+}
+
+// recv receives where the Conn's messages are: from the engine or, once streams
+// are in use, from the Mux.
+func (c *Conn) recv(p []byte, how mux.Mode) (n int, msg engine.Message, err error) {
+	if how == mux.Whole {
 		how = c.whole()
 	}
 	if c.mux.Load() == nil {
-		if how == filled {
+		if how == mux.Filled {
 			n, err = c.e.Read(p)
 		} else {
-			n, msg, err = c.e.Recv(p, how == whole)
+			n, msg, err = c.e.Recv(p, how == mux.Whole)
 		}
-		if m := c.mux.Load(); err == nil && how == whole && msg.More && n < len(p) && m != nil {
-			return m.resume(p, n, msg, how) // streams have come into use in the middle of it
+		if m := c.mux.Load(); err == nil && how == mux.Whole && msg.More && n < len(p) && m != nil {
+			return m.Recv(p, n, msg, how) // streams have come into use in mid-message
 		}
 		if err != engine.ErrTaken {
 			return n, msg, err
 		}
 	}
-	return c.mux.Load().recv(p, how)
+	return c.mux.Load().Recv(p, 0, engine.Message{}, how)
 }
 
 // whole is the mode of reading messages: in pieces, if the next piece may be
 // another message's.
-func (c *Conn) whole() mode {
+func (c *Conn) whole() mux.Mode {
 	if c.e.Interleaved() {
 		return 0
 	}
-	return whole
+	return mux.Whole
 }
 
 // send sends where the Conn's messages go, as one message if single is set.
@@ -114,8 +138,7 @@ func (c *Conn) send(p []byte, single bool, msg engine.Message) (n int, err error
 			return n, err
 		}
 	}
-	m := c.mux.Load()
-	k, err := m.send(&m.self, p[n:], single, msg, n > 0)
+	k, err := c.mux.Load().Send(p[n:], single, msg, n > 0)
 	return n + k, err
 }
 
@@ -144,7 +167,7 @@ func (c *Conn) Close() error {
 		return syscall.EINVAL
 	}
 	end := c.e.Close
-	if m := c.mux.Load(); m != nil && m.unread() {
+	if m := c.mux.Load(); m != nil && m.Unread() {
 		end = c.e.Abort // as the system does with what it has not handed over
 	}
 	return c.opError("close", c.end(end))
@@ -153,11 +176,10 @@ func (c *Conn) Close() error {
 // end closes the Conn, one way or the other.
 func (c *Conn) end(end func() error) error {
 	c.closed.Store(true)
-	err := end()
 	if m := c.mux.Load(); m != nil {
-		m.wake()
+		return m.Close(end)
 	}
-	return err
+	return end()
 }
 
 // Abort closes the association by SCTP's ABORT (RFC 9260 section 9.1):
@@ -230,14 +252,14 @@ func (c *Conn) setDeadlines(read, write *time.Time) error {
 	m := c.mux.Load()
 	if read != nil {
 		if c.readBy = *read; m != nil {
-			m.read.set(*read)
+			m.SetReadDeadline(*read)
 		} else {
 			err = c.e.SetReadDeadline(*read)
 		}
 	}
 	if write != nil && err == nil {
 		if c.writeBy = *write; m != nil {
-			m.setWriteDeadline(&m.self, *write)
+			m.SetWriteDeadline(*write)
 		} else {
 			err = c.e.SetWriteDeadline(*write)
 		}

@@ -46,7 +46,7 @@ func (c *Conn) File() (f *os.File, err error) {
 	if !c.ok() {
 		return nil, syscall.EINVAL
 	}
-	c.mu.Lock() // no mux may start meanwhile
+	c.mu.Lock() // no Mux may start meanwhile
 	defer c.mu.Unlock()
 	if c.mux.Load() != nil && !c.closed.Load() {
 		return nil, c.opError("file", errFileInUse)

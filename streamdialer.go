@@ -113,7 +113,7 @@ func (sc *sharedConn) open(ctx context.Context, network string) (*Stream, error)
 		case err != nil && err == ctx.Err():
 			return nil, cancelled()
 		case !errors.Is(err, ErrNoFreeStream) || !grows:
-			return s, sc.conn.opError("open", err)
+			return sc.conn.newStream(s, err)
 		}
 		select {
 		case <-time.After(growthTick):
@@ -181,7 +181,7 @@ func (d *StreamDialer) dial(ctx context.Context, key streamKey, sc *sharedConn) 
 		d.forget(key, sc)
 	} else {
 		sc.conn, sc.since = c.(*Conn), time.Now()
-		sc.conn.startMux().whenEnded(func() { d.ended(key, sc) })
+		sc.conn.startMux().WhenEnded(func() { d.ended(key, sc) })
 	}
 	close(sc.ready)
 	d.mu.Lock()
@@ -279,10 +279,5 @@ func (c *Conn) hasEnded() bool {
 	if m == nil {
 		return c.closed.Load()
 	}
-	select {
-	case <-m.dead:
-		return true
-	default:
-		return false
-	}
+	return m.HasEnded()
 }

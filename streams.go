@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net"
 	"net/netip"
-	"sync"
 	"syscall"
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
+	"github.com/sctpnet/sctpnet/internal/mux"
 )
 
 // StreamConn is what an SCTP association has beyond a [net.Conn]: messages,
@@ -213,7 +212,7 @@ func (c *Conn) ReadMsg(p []byte) (n int, info MsgInfo, err error) {
 	if !c.ok() {
 		return 0, info, syscall.EINVAL
 	}
-	n, msg, err := c.recv(p, whole)
+	n, msg, err := c.recv(p, mux.Whole)
 	return n, msgInfo(msg), c.opError("read", err)
 }
 
@@ -228,36 +227,12 @@ func (c *Conn) ReadMsg(p []byte) (n int, info MsgInfo, err error) {
 //
 // Multiple goroutines may invoke methods on a Stream simultaneously.
 type Stream struct {
-	sender
-	m       *mux
-	id      uint16
-	onClose func()
-
-	arrived chan struct{} // has a value when something may be there to read
-	read    deadline
-	rmu     sync.Mutex // held for the time of one Read
-	cur     piece      // what a Read has begun; under rmu
-
-	// Under m.mu.
-	queue    queue
-	in, out  direction
-	deaf     bool      // what arrives is dropped,
-	dropped  time.Time // since when,
-	stopping bool      // and the peer is told
-	isClosed bool
+	c       *Conn
+	s       *mux.Stream
+	onClose func() // called by Close, or nil; set before the Stream is handed out
 }
 
 var _ net.Conn = (*Stream)(nil)
-
-// A direction is the state of one direction of a stream.
-type direction uint8
-
-const (
-	open   direction = iota
-	wanted           // its reset is on the list
-	asked            // we asked for its reset
-	over             // it was reset
-)
 
 // Stream claims the stream with a number below NumStreams of either direction:
 // from now on its messages go to the [Stream] and not to the Conn. Of those
@@ -275,21 +250,20 @@ func (c *Conn) Stream(id uint16) (*Stream, error) {
 	if c.closed.Load() {
 		return nil, c.opError("open", net.ErrClosed)
 	}
-	m := c.startMux()
-	s, err := m.awaitFree(context.Background(), func() (*Stream, error) {
-		switch s := m.streams[id]; {
-		case s == nil:
-			return m.claim(id), nil
-		case s.isClosed:
-			return nil, nil
-		}
-		return nil, fmt.Errorf("stream %d is in use already", id)
-	}, fmt.Errorf("stream %d is still being closed", id))
-	return s, c.opError("open", err)
+	s, err := c.startMux().Claim(id)
+	return c.newStream(s, err)
+}
+
+// newStream makes a Stream of one of the Mux, or wraps the error.
+func (c *Conn) newStream(s *mux.Stream, err error) (*Stream, error) {
+	if err != nil {
+		return nil, c.opError("open", err)
+	}
+	return &Stream{c: c, s: s}, nil
 }
 
 // ErrNoFreeStream is returned by OpenStream when all streams are in use.
-var ErrNoFreeStream = errors.New("all streams are in use")
+var ErrNoFreeStream = mux.ErrNoFreeStream
 
 // OpenStream claims a stream that is not in use: an even number, but not 0, on
 // the side that dialled, an odd one on the side that accepted (RFC 8832
@@ -302,42 +276,15 @@ func (c *Conn) OpenStream() (*Stream, error) {
 	if !c.ok() {
 		return nil, syscall.EINVAL
 	}
-	s, err := c.openStream(context.Background())
-	return s, c.opError("open", err)
+	return c.newStream(c.openStream(context.Background()))
 }
 
 // openStream is OpenStream with a context for the wait.
-func (c *Conn) openStream(ctx context.Context) (*Stream, error) {
+func (c *Conn) openStream(ctx context.Context) (*mux.Stream, error) {
 	if c.closed.Load() {
 		return nil, net.ErrClosed
 	}
-	first := 2
-	if c.accepted {
-		first = 1
-	}
-	out, in := c.NumStreams()
-	count := max(0, (int(min(out, in))-first+1)/2)
-	none := fmt.Errorf("%w: of %d outgoing and %d incoming, %d are for this side to open", ErrNoFreeStream, out, in, count)
-	m := c.startMux()
-	return m.awaitFree(ctx, func() (*Stream, error) {
-		if m.err != nil {
-			return nil, m.err
-		}
-		closing := false
-		for range count {
-			id := uint16(first + 2*(m.opened%count))
-			m.opened++
-			s := m.streams[id]
-			if s == nil && !m.isUsed(id) {
-				return m.claim(id), nil
-			}
-			closing = closing || s != nil && s.isClosed
-		}
-		if !closing {
-			return nil, none
-		}
-		return nil, nil
-	}, none)
+	return c.startMux().Open(ctx)
 }
 
 // AcceptStream waits for a stream that the peer begins to use, or has used
@@ -353,21 +300,21 @@ func (c *Conn) AcceptStream(ctx context.Context) (*Stream, error) {
 	if c.closed.Load() {
 		return nil, c.opError("accept", net.ErrClosed)
 	}
-	s, err := c.startMux().acceptStream(ctx)
+	s, err := c.startMux().Accept(ctx)
 	if err != nil {
 		return nil, c.opError("accept", err)
 	}
-	return s, nil
+	return &Stream{c: c, s: s}, nil
 }
 
-func (s *Stream) ok() bool { return s != nil && s.m != nil }
+func (s *Stream) ok() bool { return s != nil && s.s != nil }
 
 // ID returns the stream's number.
 func (s *Stream) ID() uint16 {
 	if !s.ok() {
 		return 0
 	}
-	return s.id
+	return s.s.ID()
 }
 
 // Read reads bytes that the peer wrote on the stream, as [Conn.Read] does.
@@ -378,8 +325,8 @@ func (s *Stream) Read(p []byte) (int, error) {
 	if !s.ok() {
 		return 0, syscall.EINVAL
 	}
-	n, _, err := s.recv(p, filled)
-	return n, s.m.c.opError("read", err)
+	n, _, err := s.s.Recv(p, mux.Filled)
+	return n, s.c.opError("read", err)
 }
 
 // ReadMsg reads the next message of the stream, as [Conn.ReadMsg] does.
@@ -387,43 +334,9 @@ func (s *Stream) ReadMsg(p []byte) (int, MsgInfo, error) {
 	if !s.ok() {
 		return 0, MsgInfo{}, syscall.EINVAL
 	}
-	n, msg, err := s.recv(p, whole)
-	return n, msgInfo(msg), s.m.c.opError("read", err)
+	n, msg, err := s.s.Recv(p, mux.Whole)
+	return n, msgInfo(msg), s.c.opError("read", err)
 }
-
-func (s *Stream) recv(p []byte, how mode) (n int, msg engine.Message, err error) {
-	s.rmu.Lock()
-	defer s.rmu.Unlock()
-	if s.m.c.closed.Load() || s.isGone() && s.hasClosed() {
-		return 0, msg, net.ErrClosed
-	}
-	return receive(p, 0, msg, how, &s.cur, &s.read, s.arrived, s)
-}
-
-func (s *Stream) hasClosed() bool {
-	s.m.mu.Lock()
-	defer s.m.mu.Unlock()
-	return s.isClosed
-}
-
-// next takes the next piece out of the queue.
-func (s *Stream) next() (piece, bool, error) {
-	m := s.m
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	switch {
-	case s.isClosed, m.c.closed.Load():
-		return piece{}, false, net.ErrClosed
-	case len(s.queue.rest()) > 0:
-		m.room.Signal()
-		return s.queue.remove(0), true, nil
-	case s.in == over, s.deaf:
-		return piece{}, false, io.EOF
-	}
-	return piece{}, false, m.err
-}
-
-func (s *Stream) isElsewhere(uint16) bool { return false }
 
 // Write writes p on the stream, as [Conn.Write] does. Other streams have their
 // turn after each message. Once the peer has reset this direction, or
@@ -432,8 +345,8 @@ func (s *Stream) Write(p []byte) (int, error) {
 	if !s.ok() {
 		return 0, syscall.EINVAL
 	}
-	n, err := s.send(p, false, engine.Message{Stream: s.id})
-	return n, s.m.c.opError("write", err)
+	n, err := s.s.Send(p, false, engine.Message{Stream: s.s.ID()})
+	return n, s.c.opError("write", err)
 }
 
 // WriteMsg sends p as exactly one message on the stream, as [Conn.WriteMsg]
@@ -442,17 +355,9 @@ func (s *Stream) WriteMsg(p []byte, info MsgInfo) (int, error) {
 	if !s.ok() {
 		return 0, syscall.EINVAL
 	}
-	info.Stream = s.id
-	n, err := s.m.c.writeMsg(p, info, func(msg engine.Message) (int, error) { return s.send(p, true, msg) })
-	return n, s.m.c.opError("write", err)
-}
-
-func (s *Stream) send(p []byte, single bool, msg engine.Message) (int, error) {
-	n, err := s.m.send(&s.sender, p, single, msg, false)
-	if err == net.ErrClosed && !s.hasClosed() && !s.m.c.closed.Load() {
-		err = syscall.EPIPE // only writing has ended
-	}
-	return n, err
+	info.Stream = s.s.ID()
+	n, err := s.c.writeMsg(p, info, func(msg engine.Message) (int, error) { return s.s.Send(p, true, msg) })
+	return n, s.c.opError("write", err)
 }
 
 // CloseWrite ends the writing direction: when all that was written has gone,
@@ -465,26 +370,7 @@ func (s *Stream) CloseWrite() error {
 	if !s.ok() {
 		return syscall.EINVAL
 	}
-	m := s.m
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	switch {
-	case s.isClosed:
-		return m.c.opError("close", net.ErrClosed)
-	case !m.canReset:
-		return m.c.opError("close", fmt.Errorf("the peer has no stream reconfiguration: %w", errors.ErrUnsupported))
-	}
-	s.endWrite()
-	return nil
-}
-
-// endWrite ends the writing direction.
-func (s *Stream) endWrite() {
-	s.m.kick(&s.sender)
-	if s.m.err == nil && s.out == open {
-		s.m.ask(s)
-		s.m.flushResets()
-	}
+	return s.c.opError("close", s.s.CloseWrite())
 }
 
 // CloseRead ends the reading direction: Read gives io.EOF, and what arrives is
@@ -493,22 +379,7 @@ func (s *Stream) CloseRead() error {
 	if !s.ok() {
 		return syscall.EINVAL
 	}
-	m := s.m
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if s.isClosed {
-		return m.c.opError("close", net.ErrClosed)
-	}
-	s.endRead()
-	return nil
-}
-
-// endRead ends the reading direction.
-func (s *Stream) endRead() {
-	s.deaf = true
-	s.queue.drop()
-	signal(s.arrived)
-	s.m.room.Signal()
+	return s.c.opError("close", s.s.CloseRead())
 }
 
 // Close closes the stream, both directions of it, and not the association.
@@ -523,24 +394,11 @@ func (s *Stream) Close() error {
 	if !s.ok() {
 		return syscall.EINVAL
 	}
-	m := s.m
-	m.mu.Lock()
-	if s.isClosed {
-		m.mu.Unlock()
-		return m.c.opError("close", net.ErrClosed)
-	}
-	s.isClosed = true
-	if _, in := m.c.hasStream(s.id); !in {
-		s.in = over
-	}
-	s.endRead()
-	s.endWrite()
-	m.forget(s)
-	m.mu.Unlock()
-	if s.onClose != nil {
+	err := s.s.Close()
+	if err == nil && s.onClose != nil {
 		s.onClose()
 	}
-	return nil
+	return s.c.opError("close", err)
 }
 
 // LocalAddr returns the association's local address.
@@ -548,7 +406,7 @@ func (s *Stream) LocalAddr() net.Addr {
 	if !s.ok() {
 		return nil
 	}
-	return s.m.c.LocalAddr()
+	return s.c.LocalAddr()
 }
 
 // RemoteAddr returns the association's remote address.
@@ -556,7 +414,7 @@ func (s *Stream) RemoteAddr() net.Addr {
 	if !s.ok() {
 		return nil
 	}
-	return s.m.c.RemoteAddr()
+	return s.c.RemoteAddr()
 }
 
 // SetDeadline sets the stream's read and write deadline, as [net.Conn] says.
@@ -573,14 +431,12 @@ func (s *Stream) setDeadlines(read, write bool, t time.Time) error {
 	if !s.ok() {
 		return syscall.EINVAL
 	}
-	if s.hasClosed() {
-		return s.m.c.opError("set", net.ErrClosed)
-	}
+	var err error
 	if read {
-		s.read.set(t)
+		err = s.s.SetReadDeadline(t)
 	}
-	if write {
-		s.m.setWriteDeadline(&s.sender, t)
+	if write && err == nil {
+		err = s.s.SetWriteDeadline(t)
 	}
-	return nil
+	return s.c.opError("set", err)
 }

@@ -643,15 +643,6 @@ func (c *Conn) checkStream(id uint16) error {
 	return nil
 }
 
-// hasStream reports whether there is a stream of a number in each direction.
-func (c *Conn) hasStream(id uint16) (out, in bool) {
-	o, i := c.e.Streams()
-	if id >= min(o, i) {
-		o, i = c.e.NumStreams() // some may have been added
-	}
-	return id < o, id < i
-}
-
 // SetFragmentInterleave sets whether pieces of a message may come between those
 // of another (SCTP_FRAGMENT_INTERLEAVE, RFC 6458 section 8.1.20): level 0, the
 // default, 1 or 2. A one-to-one socket has one association, whose messages do

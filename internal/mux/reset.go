@@ -1,4 +1,4 @@
-package sctpnet
+package mux
 
 import (
 	"context"
@@ -9,21 +9,21 @@ import (
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
-// How streams end. Each direction of a stream ends by its reset (RFC 6525): the
-// side that sends asks for it when all its data has gone, and the event at the
-// other side, in order with the data, is the end of it. When both directions
-// are reset and the Stream is closed, its number is free.
+// How streams end. Each direction of a stream ends by its reset (RFC 6525). The
+// side that sends asks for the reset when all its data has gone. The other side
+// gets an event, in order with the data, which is the end of the direction. A
+// number is free when both directions are reset and the Stream is closed.
 
-// stop tells the peer of a stream that was closed, and on which it goes on
-// sending, that nobody reads it: the stream is reset once more, by a request that
-// names it twice. So it cannot be taken for the end of the stream's next use, if
-// it comes when the peer has closed the stream and begun that. RFC 6525 has a
-// request for it, but the peer's system cannot grant that while it has data to
-// send, and keeps all other requests waiting.
+// stop tells the peer that nobody reads a stream, as it goes on sending on one
+// that was closed. The stream is reset once more, by a request that names it
+// twice. The peer may have closed the stream and begun its next use when the
+// request arrives; naming it twice keeps the peer from taking this for the end
+// of that use. RFC 6525 has a request to stop, but Linux cannot grant it while
+// it has data to send, and keeps all other requests waiting.
 //
-// Most often the peer is about to close the stream too, so it is not told at
-// once.
-func (m *mux) stop(s *Stream) {
+// Most often the peer is about to close the stream too. So stop does not tell
+// it at once.
+func (m *Mux) stop(s *Stream) {
 	const patience = 100 * time.Millisecond
 	switch now := time.Now(); {
 	case s.dropped.IsZero():
@@ -35,11 +35,11 @@ func (m *mux) stop(s *Stream) {
 	}
 }
 
-// onReset takes note of a reset.
-func (m *mux) onReset(r engine.StreamResetEvent) {
+// onReset handles an event of a reset.
+func (m *Mux) onReset(r engine.StreamResetEvent) {
 	switch {
 	case r.Incoming && (r.Failed || r.Denied):
-		return // somebody else has asked for it: we do not
+		return // not our request: we never ask for incoming resets
 	case r.Failed:
 		m.backOff()
 	case r.Incoming:
@@ -78,8 +78,9 @@ func (m *mux) onReset(r engine.StreamResetEvent) {
 	}
 }
 
-// onOutgoingReset takes note that our request was granted, or has failed.
-func (m *mux) onOutgoingReset(id uint16, failed bool) {
+// onOutgoingReset handles the answer to a request of ours: the outgoing stream
+// was reset, or the request has failed.
+func (m *Mux) onOutgoingReset(id uint16, failed bool) {
 	s := m.streams[id]
 	switch {
 	case m.late[id] > 0:
@@ -95,20 +96,20 @@ func (m *mux) onOutgoingReset(id uint16, failed bool) {
 		s.out = over
 		m.forget(s)
 	default:
-		m.kick(&s.sender) // the peer has asked for it
+		m.kick(&s.sender) // the peer has asked for the reset
 	}
 }
 
-// onIncomingReset takes note that the peer's direction of a stream has ended.
-func (m *mux) onIncomingReset(id uint16) {
+// onIncomingReset handles the reset of an incoming stream by the peer.
+func (m *Mux) onIncomingReset(id uint16) {
 	s := m.streams[id]
 	if s != nil && s.isReset() {
-		m.free(s) // it is of the next use, of which nothing else has come
+		m.free(s) // this ends the next use, which was empty
 		s = nil
 	}
 	switch {
 	case m.used[id].hasEnded:
-		// Nothing has come since, and many ends would take memory.
+		// Nothing has come since. Many ends would take memory.
 	case s == nil || s.in == over && (m.isUsed(id) || s.out >= asked):
 		m.keep(piece{msg: engine.Message{Stream: id}})
 	case s.in == open:
@@ -118,23 +119,23 @@ func (m *mux) onIncomingReset(id uint16) {
 	}
 }
 
-// onStop has the sending on a stream end, which the peer has closed. It may come
-// late, when the number is in use again, or free: the end of that use comes after
-// it.
-func (m *mux) onStop(id uint16) {
+// onStop ends the sending on a stream, as the peer has closed it. It may come
+// late, when the number is free or in use again. A next use is not meant: that
+// has not ended yet.
+func (m *Mux) onStop(id uint16) {
 	if s := m.streams[id]; s != nil && s.in == over {
 		m.kick(&s.sender)
 	}
 }
 
-// isReset reports whether a stream was closed and both directions are reset, as
-// far as the peer is concerned.
+// isReset reports whether a stream was closed and both its directions may be
+// reset for the peer.
 func (s *Stream) isReset() bool {
 	return s.isClosed && s.in == over && (s.out >= asked || s.stopping)
 }
 
 // forget makes a stream's number free once nothing of the stream is left.
-func (m *mux) forget(s *Stream) {
+func (m *Mux) forget(s *Stream) {
 	if s.isClosed && m.streams[s.id] == s && (s.isReset() && s.out == over || !m.canReset) {
 		m.free(s)
 		if len(m.unclaimed.rest()) > 0 {
@@ -144,8 +145,8 @@ func (m *mux) forget(s *Stream) {
 }
 
 // free makes a stream's number free. If the answer to its reset is still to
-// come, it will be no news of the next use.
-func (m *mux) free(s *Stream) {
+// come, late keeps it from being taken for the next use's.
+func (m *Mux) free(s *Stream) {
 	delete(m.streams, s.id)
 	if s.out == asked {
 		m.late[s.id]++
@@ -153,11 +154,11 @@ func (m *mux) free(s *Stream) {
 	signal(m.freed)
 }
 
-// awaitFree waits for claim to return a stream or an error, as long as it returns
-// neither, but not for ever. It is called again when a number has become free:
-// closing takes a round trip or two, and a few timeouts where packets are
-// lost.
-func (m *mux) awaitFree(ctx context.Context, claim func() (*Stream, error), otherwise error) (*Stream, error) {
+// awaitFree calls claim until that returns a stream or an error: first at once
+// and then whenever a number has become free. It returns the error otherwise
+// after 5 s. Closing a stream takes a round trip or two, and a few timeouts
+// where packets are lost.
+func (m *Mux) awaitFree(ctx context.Context, claim func() (*Stream, error), otherwise error) (*Stream, error) {
 	const lookEvery = 200 * time.Millisecond
 	timeout := time.NewTimer(5 * time.Second)
 	defer timeout.Stop()
@@ -169,7 +170,7 @@ func (m *mux) awaitFree(ctx context.Context, claim func() (*Stream, error), othe
 		}
 		m.mu.Unlock()
 		if s != nil {
-			signal(m.freed) // for another who waits
+			signal(m.freed) // for the next waiter
 		}
 		if s != nil || err != nil {
 			return s, err
@@ -177,7 +178,7 @@ func (m *mux) awaitFree(ctx context.Context, claim func() (*Stream, error), othe
 		select {
 		case <-m.freed:
 		case <-m.dead:
-		case <-time.After(lookEvery): // somebody who waits for another number has taken the signal
+		case <-time.After(lookEvery): // a waiter for another number may have taken the signal
 		case <-timeout.C:
 			return nil, otherwise
 		case <-ctx.Done():
@@ -187,20 +188,21 @@ func (m *mux) awaitFree(ctx context.Context, claim func() (*Stream, error), othe
 }
 
 // ask puts a stream on the list of those to be reset, for flushResets.
-func (m *mux) ask(s *Stream) {
-	switch out, _ := m.c.hasStream(s.id); {
+func (m *Mux) ask(s *Stream) {
+	switch out, _ := m.hasStream(s.id); {
 	case !m.canReset:
 	case !out:
-		s.out = over // a request would fail, and all others in it
+		s.out = over // a request that names it would fail as a whole
 	default:
 		s.out = wanted
 		m.resets = append(m.resets, s)
 	}
 }
 
-// flushResets asks for the resets on the list as far as it can now: a request
-// must wait for the data of its stream, and for the answer to the one before.
-func (m *mux) flushResets() {
+// flushResets asks for the resets on the list, as far as it can now. A request
+// must wait until the data of its streams has gone, and for the answer to the
+// request before.
+func (m *Mux) flushResets() {
 	if m.asking || len(m.resets) == 0 {
 		return
 	}
@@ -208,7 +210,7 @@ func (m *mux) flushResets() {
 		if !s.stopping || s.in != over {
 			return false
 		}
-		s.out = over // the peer has closed it, too
+		s.out = over // the peer has closed it too, and need not be told
 		m.forget(s)
 		return true
 	})
@@ -219,7 +221,7 @@ func (m *mux) flushResets() {
 		}
 	}
 	if len(some) == 0 {
-		return // the sender will come here when he is done
+		return // endSend comes back
 	}
 	err := m.request(some)
 	for i := 0; err == engine.ErrUnsent && len(some) > 1 && i < len(some); i++ {
@@ -236,7 +238,7 @@ func (m *mux) flushResets() {
 		m.askedAt = time.Now()
 		m.wait = 0
 	}
-	// Asked for, or they never will be.
+	// They were asked for. After any other error they never will be.
 	m.resets = slices.DeleteFunc(m.resets, func(s *Stream) bool {
 		if !slices.Contains(some, s) {
 			return false
@@ -246,12 +248,12 @@ func (m *mux) flushResets() {
 	})
 }
 
-// maxResets is how many streams one request names, some of them twice: it must
-// fit in a packet.
+// maxResets is how many streams one request names at most. It must fit in a
+// packet, even if it names all of them twice.
 const maxResets = 128
 
 // request asks for the reset of streams.
-func (m *mux) request(streams []*Stream) error {
+func (m *Mux) request(streams []*Stream) error {
 	var ids []uint16
 	for _, s := range streams {
 		ids = append(ids, s.id)
@@ -262,21 +264,21 @@ func (m *mux) request(streams []*Stream) error {
 	return m.e.ResetStreams(ids)
 }
 
-// retryResets comes back to the list later. Most often an event does before:
-// the answer to the request under way. But no event says that a stream's data
-// has gone.
-func (m *mux) retryResets() {
+// retryResets comes back to the list later. Most often an event comes first, the
+// answer to the request under way. But no event says that a stream's data has
+// gone.
+func (m *Mux) retryResets() {
 	const most = 50 * time.Millisecond
 	m.wait = min(max(2*m.wait, time.Millisecond), most)
 	m.retryIn(m.wait/2 + rand.N(m.wait))
 }
 
-// backOff has nothing be asked for a while, as a request has failed: most likely
-// the peer was asking at the same time, and so its request failed too. The answer
-// took a round trip, and the two must not ask again within half of one.
-func (m *mux) backOff() {
+// backOff holds all requests back for a while, as one has failed. Most likely
+// the peer asked at the same time, and its request failed too. The answer took a
+// round trip; the two sides must not ask again within half of one.
+func (m *Mux) backOff() {
 	const most = 2 * time.Second
-	if !m.asking { // somebody else has asked, or for us
+	if !m.asking { // not the answer to a request of ours
 		m.retryResets()
 		return
 	}
@@ -284,7 +286,7 @@ func (m *mux) backOff() {
 	m.retryIn(rand.N(min(2*time.Since(m.askedAt), most) + time.Millisecond))
 }
 
-func (m *mux) retryIn(wait time.Duration) {
+func (m *Mux) retryIn(wait time.Duration) {
 	if m.retry == nil {
 		m.retry = time.AfterFunc(wait, func() {
 			m.mu.Lock()

@@ -1,4 +1,4 @@
-package sctpnet
+package mux
 
 import (
 	"slices"
@@ -8,17 +8,17 @@ import (
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
-// queueSize is how many bytes a queue takes before it is full, of which every
-// piece costs pieceSize beside its own. One that is not full takes another
-// piece, whatever its size.
+// queueSize is how many bytes a queue takes before it is full. Each piece counts
+// with its data and pieceSize. A queue that is not full takes another piece of
+// any size.
 const (
 	queueSize = 256 << 10
 	pieceSize = 128
 )
 
-// A buffer is memory that the system receives into.
+// A buffer is memory that the engine receives into.
 type buffer struct {
-	refs  atomic.Int32 // pieces, and the receiver
+	refs  atomic.Int32 // by pieces, and by the receiver
 	used  int
 	bytes [64 << 10]byte
 }
@@ -58,13 +58,14 @@ func (p *piece) cost() int {
 	return len(p.data) + pieceSize
 }
 
-// A queue is a queue of pieces, those from head on.
+// A queue holds pieces in order of arrival, from head on. It uses its array
+// again.
 type queue struct {
 	pieces []piece
 	head   int
 	bytes  int
 
-	last  *buffer // of which the last piece is, or was copied
+	last  *buffer // the one that the last piece arrived in
 	share int     // how many bytes of it were pushed
 }
 
@@ -84,8 +85,9 @@ func (q *queue) push(p piece) {
 	q.bytes += p.cost()
 }
 
-// own gives a piece memory of its own if it would keep a whole buffer from being
-// used again for little, behind others that nobody reads.
+// own copies a small piece behind many others to memory of its own. There it
+// would otherwise keep a whole buffer from being used again, for as long as
+// nobody reads.
 func (q *queue) own(p *piece) {
 	const many = 16
 	if p.buf == nil {
@@ -101,7 +103,7 @@ func (q *queue) own(p *piece) {
 	}
 }
 
-// remove takes the piece i of rest out.
+// remove removes piece i of rest and returns it.
 func (q *queue) remove(i int) piece {
 	i += q.head
 	p := q.pieces[i]

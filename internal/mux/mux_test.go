@@ -1,4 +1,4 @@
-package sctpnet
+package mux
 
 import (
 	"sync/atomic"
@@ -12,7 +12,7 @@ import (
 // message of it: that goes to the Stream, and ReadMsg must not go on with another
 // stream's message.
 func TestClaimWithinMessage(t *testing.T) {
-	m := newMux(&Conn{})
+	m := newMux(nil, Config{})
 	deliver := func(data string, stream uint16, more bool) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -28,7 +28,7 @@ func TestClaimWithinMessage(t *testing.T) {
 	deliver("three-", 3, true)
 	go func() {
 		p := make([]byte, 100)
-		n, msg, err := m.recv(p, whole)
+		n, msg, err := m.Recv(p, 0, engine.Message{}, Whole)
 		got <- result{string(p[:n]), msg, err}
 	}()
 	for begun := false; !begun; time.Sleep(time.Millisecond) {
@@ -54,7 +54,7 @@ func TestClaimWithinMessage(t *testing.T) {
 // TestStopAfterTheEnd has the peer's word to stop come when the stream is closed at
 // both ends, and when it is used again: it is no end of that, which comes later.
 func TestStopAfterTheEnd(t *testing.T) {
-	m := newMux(&Conn{})
+	m := newMux(nil, Config{})
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	incoming := func(ids ...uint16) { m.onReset(engine.StreamResetEvent{Incoming: true, Streams: ids}) }
@@ -86,7 +86,7 @@ func TestStopAfterTheEnd(t *testing.T) {
 
 // TestManyEnds has the peer reset a stream again and again that nobody claims.
 func TestManyEnds(t *testing.T) {
-	m := newMux(&Conn{})
+	m := newMux(nil, Config{})
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	incoming := func() { m.onReset(engine.StreamResetEvent{Incoming: true, Streams: []uint16{3}}) }
@@ -117,7 +117,7 @@ func TestManyEnds(t *testing.T) {
 // TestNextUseAfterCloseRead has both ends close a stream in both directions, but
 // here not altogether, and the peer use it again: that is not what is not read.
 func TestNextUseAfterCloseRead(t *testing.T) {
-	m := newMux(&Conn{})
+	m := newMux(nil, Config{})
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.claim(3)
@@ -134,7 +134,7 @@ func TestNextUseAfterCloseRead(t *testing.T) {
 // it is claimed, and end that after.
 func TestSecondUseEnds(t *testing.T) {
 	for _, withEnd := range []bool{false, true} {
-		m := newMux(&Conn{})
+		m := newMux(nil, Config{})
 		deliver := func() {
 			b := newBuffer()
 			m.deliver(piece{b, b.bytes[:1], engine.Message{Stream: 3}})
@@ -203,7 +203,7 @@ func TestSmallPieces(t *testing.T) {
 // TestResetOfAll has the peer reset all its streams: one that had ended before
 // does not end again.
 func TestResetOfAll(t *testing.T) {
-	m := newMux(&Conn{})
+	m := newMux(nil, Config{})
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s3, s4 := m.claim(3), m.claim(4)
@@ -228,9 +228,9 @@ func (f *fakeOwner) ResetStreams([]uint16) error { f.asked.Add(1); return nil }
 func (f *fakeOwner) Ended() bool                 { f.looks.Add(1); return false }
 
 // fakeMux makes a mux that has a fakeOwner.
-func fakeMux() (*mux, *fakeOwner) {
+func fakeMux() (*Mux, *fakeOwner) {
 	f := new(fakeOwner)
-	m := newMux(&Conn{})
+	m := newMux(nil, Config{})
 	m.e = f
 	return m, f
 }
@@ -267,7 +267,7 @@ func TestAwaitRoomStopsLooking(t *testing.T) {
 func TestBackOff(t *testing.T) {
 	m, f := fakeMux()
 	m.canReset = true
-	m.c.e = streamsOf{n: 10}
+	m.conn = streamsOf(10)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s3 := m.claim(3)
@@ -296,10 +296,9 @@ func TestBackOff(t *testing.T) {
 	}
 }
 
-// streamsOf is an engine.Conn that has that many streams and nothing else.
-type streamsOf struct {
-	engine.Conn
-	n uint16
-}
+// streamsOf is an association that has that many streams each way.
+type streamsOf uint16
 
-func (s streamsOf) Streams() (out, in uint16) { return s.n, s.n }
+func (n streamsOf) Take() (engine.Owner, bool)   { return nil, false }
+func (n streamsOf) Streams() (out, in uint16)    { return uint16(n), uint16(n) }
+func (n streamsOf) NumStreams() (out, in uint16) { return uint16(n), uint16(n) }

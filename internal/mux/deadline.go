@@ -1,16 +1,17 @@
-package sctpnet
+package mux
 
 import (
 	"sync"
 	"time"
 )
 
-// A deadline is a deadline that goroutines wait for. The zero value is never.
+// A deadline is a time that goroutines can wait for. The zero value never
+// passes.
 type deadline struct {
 	mu     sync.Mutex
 	at     time.Time
 	timer  *time.Timer
-	passed chan struct{} // closed when it has passed; nil until somebody waits
+	passed chan struct{} // closed when it has passed; nil until a goroutine waits
 	done   bool          // passed is closed
 }
 
@@ -19,7 +20,8 @@ func (d *deadline) set(t time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.timer != nil {
-		// If it is too late to stop it, its function sees another timer.
+		// If it is too late to stop the timer, its function finds that d.timer is
+		// another.
 		d.timer.Stop()
 		d.timer = nil
 	}
@@ -55,8 +57,8 @@ func (d *deadline) expire() {
 	d.done = true
 }
 
-// wait returns a channel that is closed when the deadline passes. Moving the
-// deadline while it has not passed moves it for the channel too.
+// wait returns a channel that is closed when the deadline passes. A deadline
+// that is moved before it has passed moves for the channel, too.
 func (d *deadline) wait() <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -66,7 +68,7 @@ func (d *deadline) wait() <-chan struct{} {
 	return d.passed
 }
 
-// time returns when it is.
+// time returns the deadline; the zero time means never.
 func (d *deadline) time() time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()

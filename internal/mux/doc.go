@@ -1,0 +1,58 @@
+// Package mux shares one association among its streams.
+//
+// A [Mux] owns the sending and the receiving of an association, by an
+// [engine.Owner]. One goroutine receives. It sorts what arrives into queues:
+// one for each [Stream], and one for all streams that nobody has claimed.
+// Senders take turns.
+//
+// What is received lies in buffers that the pieces in the queues point into. A
+// Read copies it out. A full queue stops the receiving goroutine, and so the
+// whole association; the receive window then holds the peer back.
+//
+// Package sctpnet makes a net.Conn of a Stream. Errors are bare here: io.EOF,
+// net.ErrClosed, os.ErrDeadlineExceeded, syscall.EPIPE, or what the engine
+// returned.
+//
+// # Order of locks
+//
+// A goroutine that holds a lock takes only locks to the right of it:
+//
+//	sctpnet.StreamDialer.mu → sctpnet.Conn.mu → Mux.rmu, Stream.rmu → sender.mu → Mux.mu → deadline.mu → the engine's
+//
+// No goroutine holds two locks of one kind. The turn, which is a token in
+// Mux.turn, is taken under sender.mu and never under Mux.mu.
+//
+// # What holds
+//
+// Unexported functions of Mux and Stream expect Mux.mu to be held, unless they
+// take it themselves or wait.
+//
+// [Start] publishes the Mux before it is ready, with Mux.mu and the sender.mu
+// of the Conn held. Calls that the engine turns away find it and wait for
+// these.
+//
+// A Write of the Conn that was cut short by Start goes on by [Mux.Send] with
+// resume set. It then holds that sender.mu and the turn already; Start took
+// both for it.
+//
+// Mux.sort releases Mux.mu while it calls [Config].OnEvent. Mux.sorting counts
+// the messages that were received and that no queue has yet, so that
+// [Mux.Unread] does not overlook them.
+//
+// A piece without data is the end of a stream.
+//
+// The values of direction are in order: each state includes those before it,
+// and code compares them by order. Only out has all four; in is open or over.
+// Telling the peer to stop moves out back from over to wanted.
+//
+// Mux.freed and Mux.acceptable hold one value for any number of waiters. A
+// waiter that takes the value and leaves something for the next one must put
+// the value back. For freed that is not enough, as the waiters want different
+// numbers: they also look every 200 ms.
+//
+// # On the wire
+//
+// One convention is the package's own: a request that names a stream twice
+// tells the peer to stop sending on it. See Mux.stop. RFC 6525 allows the list,
+// and other implementations reset the stream once more.
+package mux

@@ -1,0 +1,510 @@
+package mux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// A Conn is what a Mux needs of an association beside its Owner. Every
+// [engine.Conn] is one.
+type Conn interface {
+	Take() (o engine.Owner, interrupted bool)
+	Streams() (out, in uint16)
+	NumStreams() (out, in uint16)
+}
+
+// Config is what a Mux is told at its start.
+type Config struct {
+	// Accepted says that the peer dialed. It decides which numbers Open uses.
+	Accepted bool
+	// MessageSize is how long the messages are that Send makes of its data
+	// while no more than one stream is claimed.
+	MessageSize int
+	// OnEvent is called with each event, in order with the messages, if it is
+	// not nil. Nothing is received until it returns.
+	OnEvent func(engine.Event)
+	// ReadDeadline and WriteDeadline are those of the Conn.
+	ReadDeadline, WriteDeadline time.Time
+}
+
+// A Mux shares one association among its streams.
+type Mux struct {
+	conn   Conn
+	e      engine.Owner
+	config Config
+	closed atomic.Bool
+
+	// turn holds a token. A sender takes it for the time of one message, if it
+	// sends much or there is no room.
+	turn chan struct{}
+
+	self sender   // sends for the Conn, on streams that nobody claimed
+	read deadline // of the Conn's receiving
+	rmu  sync.Mutex
+	cur  piece // what a Recv of the Conn has begun; under rmu
+
+	arrived    chan struct{} // has a value when something unclaimed may be there
+	acceptable chan struct{} // the same for Accept
+	freed      chan struct{} // has a value when a number has become free
+	dead       chan struct{} // closed when receiving has ended
+
+	mu           sync.Mutex
+	room         sync.Cond // for the receiver: a queue has got shorter
+	streams      map[uint16]*Stream
+	unclaimed    queue          // in order of arrival
+	late         map[uint16]int // answers to resets to come, of numbers in use again
+	used         map[uint16]use // streams that nobody claimed and the peer uses
+	sorting      int            // messages that were received and not delivered
+	opened       int            // how often Open has looked for a number
+	reading      int            // goroutines in a Recv of the Conn
+	turns        int            // how many there were
+	sending      *sender        // the one that has the turn
+	sendBy       time.Time      // the write deadline that the engine has
+	resets       []*Stream      // to be reset, in order
+	asking       bool           // a request for resets is under way,
+	askedAt      time.Time      // since then,
+	isBackingOff bool           // or rather has failed
+	retry        *time.Timer    // of resets
+	wait         time.Duration  // until the next retry
+	canReset     bool
+	ended        bool   // the association has ended, though not receiving
+	err          error  // why receiving has ended
+	onEnd        func() // called then, if not nil
+}
+
+// A use is what the peer has done with a stream that nobody claimed.
+type use struct {
+	pieces   int  // that are unclaimed
+	hasEnded bool // the peer has reset the stream, and not sent since
+}
+
+// Start makes the Mux of an association, which is not taken yet, and gives it
+// to publish before it interrupts the calls under way. These look for it there
+// and go on with it; its methods wait until it is ready.
+func Start(c Conn, config Config, publish func(*Mux)) *Mux {
+	m := newMux(c, config)
+	// An interrupted Send comes first: it has the turn and the lock.
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.self.mu.Lock()
+	publish(m)
+	var interrupted bool
+	m.e, interrupted = c.Take()
+	m.canReset = m.e.CanReset()
+	if !interrupted {
+		m.self.mu.Unlock()
+		m.turn <- struct{}{}
+	}
+	go m.receive()
+	return m
+}
+
+// newMux makes a Mux that has no Owner yet, and no turn.
+func newMux(c Conn, config Config) *Mux {
+	m := &Mux{
+		conn:       c,
+		config:     config,
+		turn:       make(chan struct{}, 1),
+		arrived:    make(chan struct{}, 1),
+		acceptable: make(chan struct{}, 1),
+		freed:      make(chan struct{}, 1),
+		dead:       make(chan struct{}),
+		streams:    make(map[uint16]*Stream),
+		used:       make(map[uint16]use),
+		late:       make(map[uint16]int),
+	}
+	m.room.L = &m.mu
+	m.self.gone = make(chan struct{})
+	m.read.set(config.ReadDeadline)
+	m.self.by.set(config.WriteDeadline)
+	return m
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// receive is the goroutine of the Mux. It ends when receiving does.
+func (m *Mux) receive() {
+	b := newBuffer()
+	defer func() { b.release() }()
+	var batch [receiveBatch]engine.Msg
+	slots := 1 // in use: many if messages are small and many
+	for {
+		if len(b.bytes)-b.used < minReceive {
+			b.release()
+			b = newBuffer()
+		}
+		rest := len(b.bytes) - b.used
+		msgs := batch[:min(slots, rest/minReceive)]
+		size := rest / len(msgs)
+		for i := range msgs {
+			start := b.used + i*size
+			msgs[i].Data = b.bytes[start : start+size]
+		}
+		n, err := m.e.Recv(msgs)
+		if err != nil {
+			m.mu.Lock()
+			m.end(err)
+			f := m.onEnd
+			m.mu.Unlock()
+			if f != nil {
+				f()
+			}
+			return
+		}
+		slots = nextSlots(msgs[:n], len(msgs))
+		m.sort(b, msgs[:n])
+	}
+}
+
+// receiveBatch is how many messages are received at once at most.
+const receiveBatch = 16
+
+// nextSlots returns how many messages to receive next. That is twice as many,
+// if all slots were filled now. It is one, if a message would have taken more
+// room than one of several has.
+func nextSlots(msgs []engine.Msg, slots int) int {
+	for i := range msgs {
+		if m := &msgs[i]; m.More || m.N > minReceive {
+			return 1
+		}
+	}
+	if len(msgs) == slots {
+		slots = min(2*slots, receiveBatch)
+	}
+	return slots
+}
+
+// sort delivers what has arrived. It moves the messages together in their
+// buffer.
+func (m *Mux) sort(b *buffer, msgs []engine.Msg) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range msgs {
+		if msgs[i].Event == nil {
+			m.sorting++
+		}
+	}
+	for i := range msgs {
+		if r, ok := msgs[i].Event.(engine.StreamResetEvent); ok {
+			m.onReset(r)
+		}
+		if e := msgs[i].Event; e != nil {
+			if m.config.OnEvent != nil {
+				m.mu.Unlock()
+				m.config.OnEvent(e)
+				m.mu.Lock()
+			}
+		} else {
+			n := copy(b.bytes[b.used:], msgs[i].Data[:msgs[i].N])
+			b.refs.Add(1)
+			p := piece{b, b.bytes[b.used : b.used+n], msgs[i].Message}
+			b.used += n
+			m.sorting--
+			m.deliver(p)
+		}
+	}
+}
+
+// deliver puts a piece where it belongs and waits until there is room for
+// more.
+func (m *Mux) deliver(p piece) {
+	id := p.msg.Stream
+	s := m.streams[id]
+	if s != nil && s.isReset() {
+		// The peer has seen both resets. This begins the number's next use.
+		m.free(s)
+		s = nil
+	}
+	switch {
+	case s == nil || s.in == over && !s.isClosed: // belongs to the next use
+		m.keep(p)
+		if m.unclaimed.isFull() {
+			m.awaitRoom(&m.unclaimed)
+		}
+	case s.deaf:
+		p.buf.release()
+		m.stop(s)
+	default:
+		s.queue.push(p)
+		signal(s.arrived)
+		if s.queue.isFull() {
+			m.awaitRoom(&s.queue) // which dropping it ends, too
+		}
+	}
+}
+
+// keep puts a piece among the unclaimed.
+func (m *Mux) keep(p piece) {
+	id := p.msg.Stream
+	m.used[id] = use{m.used[id].pieces + 1, p.isEnd()}
+	m.unclaimed.push(p)
+	m.signalUnclaimed()
+}
+
+// take removes the unclaimed piece i and returns it.
+func (m *Mux) take(i int) piece {
+	p := m.unclaimed.remove(i)
+	id := p.msg.Stream
+	u := m.used[id]
+	if u.pieces--; u.pieces == 0 && u.hasEnded {
+		delete(m.used, id)
+	} else {
+		m.used[id] = u
+	}
+	return p
+}
+
+// isUsed reports whether the peer uses a stream that nobody claimed.
+func (m *Mux) isUsed(id uint16) bool {
+	_, ok := m.used[id]
+	return ok
+}
+
+// awaitRoom waits until there is room in a queue. Meanwhile it looks whether
+// the association has ended, as others may be waiting for the end. If it has,
+// little is left to receive. That is received without regard to room.
+func (m *Mux) awaitRoom(q *queue) {
+	const lookEvery = 200 * time.Millisecond
+	var look *time.Timer
+	isDone := false
+	for q.isFull() && !m.ended && !m.closed.Load() {
+		if look == nil {
+			look = time.AfterFunc(lookEvery, func() {
+				ended := m.e.Ended()
+				m.mu.Lock()
+				defer m.mu.Unlock()
+				switch {
+				case ended:
+					m.ended = true
+					m.room.Broadcast()
+				case !isDone:
+					look.Reset(lookEvery)
+				}
+			})
+		}
+		m.room.Wait()
+	}
+	isDone = true
+	if look != nil {
+		look.Stop()
+	}
+}
+
+func (m *Mux) signalUnclaimed() {
+	signal(m.arrived)
+	signal(m.acceptable)
+}
+
+// WhenEnded calls f when receiving has ended, at once if it has already. There
+// is one f.
+func (m *Mux) WhenEnded(f func()) {
+	m.mu.Lock()
+	m.onEnd = f
+	ended := m.err != nil
+	m.mu.Unlock()
+	if ended {
+		f()
+	}
+}
+
+// HasEnded reports whether receiving has ended.
+func (m *Mux) HasEnded() bool {
+	select {
+	case <-m.dead:
+		return true
+	default:
+		return false
+	}
+}
+
+// end notes why receiving has ended and wakes all waiters.
+func (m *Mux) end(err error) {
+	m.err = err
+	close(m.dead)
+	for _, s := range m.streams {
+		signal(s.arrived)
+	}
+	m.signalUnclaimed()
+	if m.retry != nil {
+		m.retry.Stop()
+	}
+	m.resets = nil
+}
+
+// isElsewhere reports whether what arrives on a stream does not belong to the
+// Conn.
+func (m *Mux) isElsewhere(id uint16) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.streams[id] != nil
+}
+
+// hasStream reports whether there is a stream of a number in each direction.
+func (m *Mux) hasStream(id uint16) (out, in bool) {
+	o, i := m.conn.Streams()
+	if id >= min(o, i) {
+		o, i = m.conn.NumStreams() // some may have been added
+	}
+	return id < o, id < i
+}
+
+// claim makes the Stream of a number that has none, and moves what has arrived
+// for it.
+func (m *Mux) claim(id uint16) *Stream {
+	s := &Stream{m: m, id: id, arrived: make(chan struct{}, 1)}
+	s.gone = make(chan struct{})
+	m.streams[id] = s
+	for i := 0; i < len(m.unclaimed.rest()) && s.in != over; {
+		switch p := &m.unclaimed.rest()[i]; {
+		case p.msg.Stream != id:
+			i++
+		case p.isEnd():
+			m.take(i)
+			s.in = over
+		default:
+			s.queue.push(m.take(i))
+		}
+	}
+	if m.used[id].pieces == 0 {
+		delete(m.used, id)
+	}
+	if s.queue.bytes > 0 || s.in == over {
+		signal(s.arrived)
+	}
+	signal(m.arrived) // for a Recv that has begun a message of this stream
+	m.room.Signal()
+	return s
+}
+
+// Claim makes the Stream of a number, which must be that of a stream. It waits
+// up to 5 s for one that is being closed.
+func (m *Mux) Claim(id uint16) (*Stream, error) {
+	return m.awaitFree(context.Background(), func() (*Stream, error) {
+		switch s := m.streams[id]; {
+		case s == nil:
+			return m.claim(id), nil
+		case s.isClosed:
+			return nil, nil
+		}
+		return nil, fmt.Errorf("stream %d is in use already", id)
+	}, fmt.Errorf("stream %d is still being closed", id))
+}
+
+// ErrNoFreeStream is returned by Open when all streams are in use.
+var ErrNoFreeStream = errors.New("all streams are in use")
+
+// Open makes the Stream of a number that is not in use: an even one, but not 0,
+// on the side that dialed, an odd one on the side that accepted (RFC 8832
+// section 6). It waits up to 5 s for one that is being closed.
+func (m *Mux) Open(ctx context.Context) (*Stream, error) {
+	first := 2
+	if m.config.Accepted {
+		first = 1
+	}
+	out, in := m.conn.NumStreams()
+	count := max(0, (int(min(out, in))-first+1)/2)
+	none := fmt.Errorf("%w: of %d outgoing and %d incoming, %d are for this side to open", ErrNoFreeStream, out, in, count)
+	return m.awaitFree(ctx, func() (*Stream, error) {
+		if m.err != nil {
+			return nil, m.err
+		}
+		closing := false
+		for range count {
+			id := uint16(first + 2*(m.opened%count))
+			m.opened++
+			s := m.streams[id]
+			if s == nil && !m.isUsed(id) {
+				return m.claim(id), nil
+			}
+			closing = closing || s != nil && s.isClosed
+		}
+		if !closing {
+			return nil, none
+		}
+		return nil, nil
+	}, none)
+}
+
+// accept claims the first stream that the peer has begun to use. It returns nil
+// if there is none. Stream 0 is left to a Recv of the Conn that is waiting.
+func (m *Mux) accept() *Stream {
+	for _, p := range m.unclaimed.rest() {
+		if id := p.msg.Stream; m.streams[id] == nil && (id != 0 || m.reading == 0) {
+			return m.claim(id)
+		}
+	}
+	return nil
+}
+
+// Accept waits for a stream that the peer begins to use, or has used before,
+// and makes its Stream.
+func (m *Mux) Accept(ctx context.Context) (*Stream, error) {
+	for {
+		m.mu.Lock()
+		s := m.accept()
+		more, err := len(m.unclaimed.rest()) > 0, m.err
+		m.mu.Unlock()
+		if s != nil || err != nil || m.closed.Load() {
+			if more || err != nil {
+				signal(m.acceptable) // for the next waiter
+			}
+			if s == nil && err == nil {
+				err = net.ErrClosed
+			}
+			if s != nil {
+				err = nil
+			}
+			return s, err
+		}
+		select {
+		case <-m.acceptable:
+		case <-m.dead:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// Unread reports whether something has arrived that was not read.
+func (m *Mux) Unread() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.unclaimed.bytes > 0 || m.sorting > 0 {
+		return true
+	}
+	for _, s := range m.streams {
+		if s.queue.bytes > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Close closes the Mux. It calls end, which ends the association in one way or
+// another, and returns its error. Waiting calls then return net.ErrClosed.
+func (m *Mux) Close(end func() error) error {
+	m.closed.Store(true)
+	err := end()
+	m.wake()
+	return err
+}
+
+// wake wakes the goroutines that wait for room or for a turn, after Close.
+func (m *Mux) wake() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.kick(&m.self)
+	m.room.Broadcast()
+}

@@ -1,0 +1,133 @@
+package mux
+
+import (
+	"errors"
+	"net"
+	"os"
+	"time"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// A Mode is how to read. Zero reads one piece of a message.
+type Mode uint8
+
+const (
+	Whole  Mode = 1 << iota // wait for all of a message, as far as there is room for it
+	Filled                  // go on with more messages, as far as they have arrived
+	NoWait                  // do not wait for the first one
+)
+
+// errNothing says that there is nothing to read without waiting.
+var errNothing = errors.New("nothing has arrived")
+
+// Recv reads into p what arrives on streams that nobody has claimed. The first n
+// bytes of p are there already, and belong to a message msg that goes on.
+func (m *Mux) Recv(p []byte, n int, msg engine.Message, how Mode) (int, engine.Message, error) {
+	m.mu.Lock()
+	m.reading++
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		m.reading--
+		if len(m.unclaimed.rest()) > 0 {
+			m.signalUnclaimed()
+		}
+		m.mu.Unlock()
+	}()
+	m.rmu.Lock()
+	defer m.rmu.Unlock()
+	return receive(p, n, msg, how, &m.cur, &m.read, m.arrived, m)
+}
+
+// SetReadDeadline sets the deadline of Recv, the zero time meaning never.
+func (m *Mux) SetReadDeadline(t time.Time) { m.read.set(t) }
+
+// A source has pieces to read.
+type source interface {
+	// next returns the next piece. If there is none yet, ok is false.
+	next() (p piece, ok bool, err error)
+	// isElsewhere reports whether what arrives on a stream goes to another
+	// source.
+	isElsewhere(stream uint16) bool
+}
+
+// next takes the next unclaimed piece.
+func (m *Mux) next() (piece, bool, error) {
+	if m.closed.Load() {
+		return piece{}, false, net.ErrClosed
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := 0; i < len(m.unclaimed.rest()); {
+		switch p := &m.unclaimed.rest()[i]; {
+		case m.streams[p.msg.Stream] != nil: // of its next use
+			i++
+		case p.isEnd():
+			m.take(i)
+		default:
+			m.room.Signal()
+			return m.take(i), true, nil
+		}
+	}
+	return piece{}, false, m.err
+}
+
+// receive fills p from *cur and then from a source. It waits when the source
+// has nothing. The first n bytes of p are there already; they belong to msg.
+func receive(p []byte, n int, msg engine.Message, how Mode, cur *piece, by *deadline, arrived <-chan struct{}, from source) (int, engine.Message, error) {
+	var err error
+	for {
+		if by.isPast() {
+			err = os.ErrDeadlineExceeded
+			break
+		}
+		if len(p) == 0 {
+			return 0, msg, nil
+		}
+		if len(cur.data) == 0 {
+			got, ok, err1 := from.next()
+			if err1 != nil {
+				err = err1
+				break
+			}
+			switch {
+			case ok:
+			case how&Filled != 0 && n > 0:
+				return n, msg, nil
+			case n > 0 && from.isElsewhere(msg.Stream):
+				return n, msg, nil
+			case how&NoWait != 0 && n == 0:
+				return 0, msg, errNothing
+			default:
+				select {
+				case <-arrived:
+				case <-by.wait():
+				}
+				continue
+			}
+			*cur = got
+		}
+		if n == 0 {
+			msg = cur.msg
+		} else if how&Filled == 0 && (cur.msg.Stream != msg.Stream || cur.msg.SSN != msg.SSN || cur.msg.Unordered != msg.Unordered) {
+			return n, msg, nil // this piece belongs to another message
+		}
+		k := copy(p[n:], cur.data)
+		n += k
+		cur.data = cur.data[k:]
+		rest := len(cur.data) > 0
+		msg.More = cur.msg.More || rest
+		if !rest {
+			cur.buf.release()
+			*cur = piece{}
+		}
+		if n == len(p) || how&Filled == 0 && (how&Whole == 0 || !msg.More) {
+			return n, msg, nil
+		}
+	}
+	if n > 0 {
+		err = nil // the next call will meet it again
+	}
+	return n, msg, err
+}
