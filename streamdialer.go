@@ -3,15 +3,18 @@ package sctpnet
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
 
 // A StreamDialer dials streams: each DialContext opens a stream on an
-// association that all dials to the same network and address share. The
-// association is made when it is first needed, made anew when it has ended,
-// and closed when it has had no open stream for a while.
+// association that dials to the same network and address share. An association
+// is made when it is first needed, and another one when all streams of those
+// that there are are in use. One that has ended is replaced. One that has had no
+// open stream for a while is closed.
 //
 // Its zero value is ready for use, and its DialContext fits
 // [net/http.Transport]'s, for a peer that serves a [NewStreamListener]. A
@@ -19,9 +22,8 @@ import (
 // it simultaneously.
 type StreamDialer struct {
 	// Dialer makes the associations. If OutStreams or MaxInStreams of its
-	// Config are zero they are 1024; half of the lesser number are for this
-	// side to open. A [Listener] with a zero Config has fewer at first, and adds
-	// the others within a round trip.
+	// Config are zero they are 256; half of the lesser number are for this
+	// side to open.
 	Dialer Dialer
 
 	// IdleTimeout is how long an association without open streams is kept.
@@ -30,33 +32,46 @@ type StreamDialer struct {
 	IdleTimeout time.Duration
 
 	mu     sync.Mutex
-	shared map[streamKey]*sharedConn
+	closed bool
+	shared map[streamKey][]*sharedConn // all that live, the newest last
 }
 
 const (
-	streamDialerStreams = 1024
+	streamDialerStreams = 256
 	defaultIdleTimeout  = 90 * time.Second
-
-	// growth is how long a young association's peer may take to add streams,
-	// which it is then seen to have done within growthTick.
-	growth     = 5 * time.Second
-	growthTick = 5 * time.Millisecond
 )
 
 type streamKey struct{ network, address string }
 
-// A sharedConn is an association that streams share, or the dial for it.
+// A sharedConn is an association that streams share, or the dial for it. All
+// but ready, and what is set before it is closed, is under StreamDialer.mu.
 type sharedConn struct {
-	ready  chan struct{} // closed when the dial is over, and conn or err set
-	cancel context.CancelFunc
+	key    streamKey
+	state  sharedState
+	users  int                // open streams, and dials that wait for the handshake or have a stream to come
+	ready  chan struct{}      // closed when the handshake is over: conn or err is set then
+	cancel context.CancelFunc // of the handshake
 	conn   *Conn
-	since  time.Time // when conn was made
 	err    error
-
-	// Under StreamDialer.mu.
-	users int         // open streams, and dials for one
-	idle  *time.Timer // while there are none
+	idle   *time.Timer // of the state idle only
 }
+
+// A sharedState is the state of a sharedConn. Only StreamDialer.move changes it.
+//
+//	dialing ──> used <──> idle
+//	   │          │         │
+//	   v          v         v
+//	failed     draining ─> ended
+type sharedState uint8
+
+const (
+	dialing  sharedState = iota // the handshake is under way, and dials wait for it
+	used                        // there are users
+	idle                        // there are none, and a timer runs
+	draining                    // there are users, and no more are taken
+	failed                      // the handshake has failed, or nobody waits for it any more
+	ended                       // the association is closed
+)
 
 // Dial opens a stream without a context; see [StreamDialer.DialContext].
 func (d *StreamDialer) Dial(network, address string) (net.Conn, error) {
@@ -66,108 +81,151 @@ func (d *StreamDialer) Dial(network, address string) (net.Conn, error) {
 // DialContext opens a stream, a [*Stream], to the address on the named
 // network. Networks and addresses are those of [Dial]. All who wait for an
 // association to be made wait for the same handshake, which is given up when
-// none of them is left. The peer is not told of a stream before something is
-// written.
+// none of them is left. It has the values of the context of the first of them.
 //
-// The error wraps [ErrNoFreeStream] when all streams of the association are in
-// use.
+// The error wraps [ErrNoFreeStream] when a new association has no stream for
+// this side to open, and [net.ErrClosed] after Close.
 func (d *StreamDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	key := streamKey{network, address}
-	for again := false; ; again = true {
-		sc := d.join(key)
-		s, err := sc.open(ctx, network)
-		if err == nil {
-			s.onClose = func() { d.leave(key, sc) }
+	for again := false; ; {
+		s, sc, err := d.join(ctx, key)
+		if err != nil || s != nil {
+			return asConn(s), err
+		}
+		select {
+		case <-sc.ready:
+			s, err = d.open(ctx, sc)
+		case <-ctx.Done():
+			err = dialError("dial", network, nil, nil, contextError(ctx.Err()))
+		}
+		d.leave(sc)
+		switch {
+		case err == nil:
 			return s, nil
-		}
-		ended := sc.hasEnded()
-		if ended {
-			d.forget(key, sc)
-		}
-		d.leave(key, sc)
-		// One that has ended in the meantime is replaced, but not for ever.
-		if !ended || again {
+		case errors.Is(err, ErrNoFreeStream) && sc.err == nil: // others have them: join another association
+		case errors.Is(err, errReplace) && !again:
+			again = true
+		default:
 			return nil, err
 		}
 	}
 }
 
-// open opens a stream when the association is there.
-func (sc *sharedConn) open(ctx context.Context, network string) (*Stream, error) {
-	cancelled := func() error { return dialError("dial", network, nil, nil, contextError(ctx.Err())) }
-	select {
-	case <-sc.ready:
-	case <-ctx.Done():
-		return nil, cancelled()
+// errReplace says that an association ended before a stream of it was opened. It
+// is replaced, but not for ever.
+var errReplace = errors.New("the association ended as soon as it was made")
+
+// asConn is a stream, if there is one, as a net.Conn.
+func asConn(s *Stream) net.Conn {
+	if s == nil {
+		return nil
 	}
-	if sc.err != nil {
-		return nil, sc.err
-	}
-	if ctx.Err() != nil {
-		return nil, cancelled()
-	}
-	for {
-		grows := sc.grows()
-		s, err := sc.conn.openStream(ctx)
-		switch {
-		case err != nil && err == ctx.Err():
-			return nil, cancelled()
-		case !errors.Is(err, ErrNoFreeStream) || !grows:
-			return sc.conn.newStream(s, err)
-		}
-		select {
-		case <-time.After(growthTick):
-		case <-ctx.Done():
-			return nil, cancelled()
-		}
-	}
+	return s
 }
 
-// grows reports whether the peer may be adding streams.
-func (sc *sharedConn) grows() bool {
-	if time.Since(sc.since) > growth {
-		return false
-	}
-	out, in := sc.conn.NumStreams()
-	return in < out
-}
-
-// hasEnded reports whether an association was made and has ended.
-func (sc *sharedConn) hasEnded() bool {
-	select {
-	case <-sc.ready:
-		return sc.conn != nil && sc.conn.hasEnded()
-	default:
-		return false
-	}
-}
-
-// join makes the caller a user of the shared association, of which there is one
-// being dialled at least.
-func (d *StreamDialer) join(key streamKey) *sharedConn {
+// join opens a stream on the newest association that has room. Otherwise it
+// returns one that is being made, and the caller is a user of that.
+func (d *StreamDialer) join(ctx context.Context, key streamKey) (*Stream, *sharedConn, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	sc := d.shared[key]
-	if sc == nil {
-		ctx, cancel := context.WithCancel(context.Background())
-		sc = &sharedConn{ready: make(chan struct{}), cancel: cancel}
-		if d.shared == nil {
-			d.shared = make(map[streamKey]*sharedConn)
+	failure := func(err error) error { return dialError("dial", key.network, nil, nil, err) }
+	switch {
+	case d.closed:
+		return nil, nil, failure(net.ErrClosed)
+	case ctx.Err() != nil:
+		return nil, nil, failure(contextError(ctx.Err()))
+	}
+	for _, sc := range slices.Backward(slices.Clone(d.shared[key])) {
+		if s, _ := d.tryOpen(sc); s != nil {
+			return s, nil, nil
 		}
-		d.shared[key] = sc
-		go d.dial(ctx, key, sc)
 	}
-	sc.users++
-	if sc.idle != nil {
-		sc.idle.Stop()
-		sc.idle = nil
+	for _, sc := range d.shared[key] {
+		if sc.state == dialing {
+			sc.users++
+			return nil, sc, nil
+		}
 	}
-	return sc
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	sc := &sharedConn{key: key, ready: make(chan struct{}), cancel: cancel, users: 1}
+	if d.shared == nil {
+		d.shared = make(map[streamKey][]*sharedConn)
+	}
+	d.shared[key] = append(d.shared[key], sc)
+	go d.dial(ctx, sc)
+	return nil, sc, nil
+}
+
+// tryOpen opens a stream on an association, if that has room. d.mu is held.
+func (d *StreamDialer) tryOpen(sc *sharedConn) (*Stream, error) {
+	if sc.state != used && sc.state != idle {
+		return nil, errReplace
+	}
+	ms, err := sc.conn.startMux().TryOpen()
+	switch {
+	case err == nil:
+		sc.users++
+		d.move(sc, used)
+		return &Stream{c: sc.conn, s: ms, onClose: func() { d.leave(sc) }}, nil
+	case errors.Is(err, ErrNoFreeStream):
+		return nil, err
+	}
+	d.drain(sc)
+	return nil, fmt.Errorf("%w: %w", errReplace, err)
+}
+
+// open is tryOpen for a user of an association, when its handshake is over.
+func (d *StreamDialer) open(ctx context.Context, sc *sharedConn) (*Stream, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case sc.err != nil:
+		return nil, sc.err
+	case d.closed:
+		return nil, dialError("dial", sc.key.network, nil, nil, net.ErrClosed)
+	case ctx.Err() != nil:
+		return nil, dialError("dial", sc.key.network, nil, nil, contextError(ctx.Err()))
+	}
+	s, err := d.tryOpen(sc)
+	return s, sc.conn.opError("open", err)
 }
 
 // dial makes the association of a sharedConn.
-func (d *StreamDialer) dial(ctx context.Context, key streamKey, sc *sharedConn) {
+func (d *StreamDialer) dial(ctx context.Context, sc *sharedConn) {
 	defer sc.cancel()
+	c, err := d.handshake(ctx, sc.key)
+	if d.dialed(sc, c, err) {
+		c.startMux().WhenEnded(func() {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.drain(sc)
+		})
+	}
+}
+
+// dialed takes note of a handshake that is over. It reports whether there is an
+// association.
+func (d *StreamDialer) dialed(sc *sharedConn, c *Conn, err error) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case sc.state == failed: // nobody waits for it, or the StreamDialer is closed
+		if err == nil {
+			c.Abort()
+		}
+		return false
+	case err != nil:
+		sc.err = err
+		d.move(sc, failed)
+		return false
+	}
+	sc.conn = c
+	d.move(sc, used)
+	return true
+}
+
+// handshake makes an association that has a stream for this side to open.
+func (d *StreamDialer) handshake(ctx context.Context, key streamKey) (*Conn, error) {
 	dialer := d.Dialer
 	if dialer.Config.OutStreams == 0 {
 		dialer.Config.OutStreams = streamDialerStreams
@@ -175,89 +233,106 @@ func (d *StreamDialer) dial(ctx context.Context, key streamKey, sc *sharedConn) 
 	if dialer.Config.MaxInStreams == 0 {
 		dialer.Config.MaxInStreams = streamDialerStreams
 	}
-	c, err := dialer.DialContext(ctx, key.network, key.address)
+	nc, err := dialer.DialContext(ctx, key.network, key.address)
 	if err != nil {
-		sc.err = err
-		d.forget(key, sc)
-	} else {
-		sc.conn, sc.since = c.(*Conn), time.Now()
-		sc.conn.startMux().WhenEnded(func() { d.ended(key, sc) })
+		return nil, err
 	}
-	close(sc.ready)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if sc.users == 0 {
-		d.rest(key, sc) // they left before it was ready
+	c := nc.(*Conn)
+	if err := c.startMux().CanOpen(); err != nil && !c.hasEnded() {
+		c.Close()
+		return nil, c.opError("open", err)
 	}
-}
-
-// forget makes the next dial make another association.
-func (d *StreamDialer) forget(key streamKey, sc *sharedConn) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.shared[key] == sc {
-		delete(d.shared, key)
-	}
+	return c, nil
 }
 
 // leave ends the use of a shared association by a stream or a dial.
-func (d *StreamDialer) leave(key streamKey, sc *sharedConn) {
+func (d *StreamDialer) leave(sc *sharedConn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if sc.users--; sc.users > 0 {
 		return
 	}
-	select {
-	case <-sc.ready:
-		d.rest(key, sc)
-	default:
-		// Nobody waits for it any more. Who comes now dials again.
-		sc.cancel()
-		if d.shared[key] == sc {
-			delete(d.shared, key)
+	switch sc.state {
+	case dialing:
+		d.move(sc, failed)
+	case used:
+		d.move(sc, idle)
+	case draining:
+		d.move(sc, ended)
+	}
+}
+
+// drain keeps new users from an association. d.mu is held.
+func (d *StreamDialer) drain(sc *sharedConn) {
+	switch sc.state {
+	case used:
+		d.move(sc, draining)
+	case idle:
+		d.move(sc, ended)
+	}
+}
+
+// move is the one place where an association's state changes. d.mu is held.
+func (d *StreamDialer) move(sc *sharedConn, to sharedState) {
+	from := sc.state
+	if from == idle && sc.idle != nil {
+		sc.idle.Stop() // if that is too late, its function sees another timer
+		sc.idle = nil
+	}
+	if to == idle && d.IdleTimeout < 0 {
+		to = ended
+	}
+	sc.state = to
+	if from == dialing {
+		if to == failed {
+			sc.cancel()
 		}
+		close(sc.ready)
+	}
+	switch to {
+	case idle:
+		sc.idle = d.idleTimer(sc)
+	case ended:
+		sc.conn.Close()
+		fallthrough
+	case failed:
+		d.forget(sc)
 	}
 }
 
-// rest lets an association without users be, for a while if another dial may
-// still come for it. It is called with d.mu held, after the dial.
-func (d *StreamDialer) rest(key streamKey, sc *sharedConn) {
-	switch {
-	case sc.conn == nil, sc.idle != nil:
-	case d.shared[key] != sc || d.IdleTimeout < 0 || sc.conn.hasEnded():
-		d.end(key, sc)
-	default:
-		timeout := d.IdleTimeout
-		if timeout == 0 {
-			timeout = defaultIdleTimeout
+// idleTimer ends an association that is idle for long.
+func (d *StreamDialer) idleTimer(sc *sharedConn) (t *time.Timer) {
+	timeout := d.IdleTimeout
+	if timeout == 0 {
+		timeout = defaultIdleTimeout
+	}
+	t = time.AfterFunc(timeout, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if sc.idle == t {
+			d.move(sc, ended)
 		}
-		sc.idle = time.AfterFunc(timeout, func() {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			if sc.users == 0 {
-				d.end(key, sc)
-			}
-		})
-	}
+	})
+	return t
 }
 
-// ended closes an association that has ended while it had no users. If it has
-// some, the last one to leave does.
-func (d *StreamDialer) ended(key streamKey, sc *sharedConn) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if sc.idle != nil {
-		sc.idle.Stop()
-		d.end(key, sc)
+// forget takes an association from the list. d.mu is held.
+func (d *StreamDialer) forget(sc *sharedConn) {
+	list := slices.DeleteFunc(d.shared[sc.key], func(other *sharedConn) bool { return other == sc })
+	if len(list) == 0 {
+		delete(d.shared, sc.key)
+		return
 	}
+	d.shared[sc.key] = list
 }
 
-// end closes an association, with d.mu held.
-func (d *StreamDialer) end(key streamKey, sc *sharedConn) {
-	if d.shared[key] == sc {
-		delete(d.shared, key)
+// all returns the associations. d.mu is held.
+func (d *StreamDialer) all() []*sharedConn {
+	var all []*sharedConn
+	for _, list := range d.shared {
+		all = append(all, list...)
 	}
-	sc.conn.Close()
+	return all
 }
 
 // CloseIdleConnections closes the associations that have no open stream now.
@@ -265,12 +340,33 @@ func (d *StreamDialer) end(key streamKey, sc *sharedConn) {
 func (d *StreamDialer) CloseIdleConnections() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for key, sc := range d.shared {
-		if sc.idle != nil {
-			sc.idle.Stop()
-			d.end(key, sc)
+	for _, sc := range d.all() {
+		if sc.state == idle {
+			d.move(sc, ended)
 		}
 	}
+}
+
+// Close closes all associations, as [Conn.Close] does, and with them all
+// streams. Dials that wait, and later ones, fail with [net.ErrClosed], as does a
+// second Close.
+func (d *StreamDialer) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return &net.OpError{Op: "close", Net: "sctp", Err: net.ErrClosed}
+	}
+	d.closed = true
+	for _, sc := range d.all() {
+		switch sc.state {
+		case dialing:
+			sc.err = dialError("dial", sc.key.network, nil, nil, net.ErrClosed)
+			d.move(sc, failed)
+		default:
+			d.move(sc, ended)
+		}
+	}
+	return nil
 }
 
 // hasEnded reports whether the association is known to have ended.

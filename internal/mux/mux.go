@@ -409,32 +409,70 @@ var ErrNoFreeStream = errors.New("all streams are in use")
 // on the side that dialed, an odd one on the side that accepted (RFC 8832
 // section 6). It waits up to 5 s for one that is being closed.
 func (m *Mux) Open(ctx context.Context) (*Stream, error) {
-	first := 2
+	return m.awaitFree(ctx, m.claimUnused, m.noFreeStream())
+}
+
+// TryOpen is Open without the wait. A stream that is being closed is in use.
+func (m *Mux) TryOpen() (*Stream, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed.Load() {
+		return nil, net.ErrClosed
+	}
+	s, err := m.claimUnused()
+	if s == nil && err == nil {
+		err = m.noFreeStream()
+	}
+	return s, err
+}
+
+// own returns the first number that is for this side to open, and how many
+// there are. They are every second one.
+func (m *Mux) own() (first, count int) {
+	first = 2
 	if m.config.Accepted {
 		first = 1
 	}
 	out, in := m.conn.NumStreams()
-	count := max(0, (int(min(out, in))-first+1)/2)
-	none := fmt.Errorf("%w: of %d outgoing and %d incoming, %d are for this side to open", ErrNoFreeStream, out, in, count)
-	return m.awaitFree(ctx, func() (*Stream, error) {
-		if m.err != nil {
-			return nil, m.err
+	return first, max(0, (int(min(out, in))-first+1)/2)
+}
+
+// CanOpen returns an error if no number is for this side to open.
+func (m *Mux) CanOpen() error {
+	if _, count := m.own(); count == 0 {
+		return m.noFreeStream()
+	}
+	return nil
+}
+
+func (m *Mux) noFreeStream() error {
+	out, in := m.conn.NumStreams()
+	_, count := m.own()
+	return fmt.Errorf("%w: of %d outgoing and %d incoming, %d are for this side to open", ErrNoFreeStream, out, in, count)
+}
+
+// claimUnused makes the Stream of a number for this side that is not in use. It
+// returns neither a Stream nor an error if some are being closed and all others
+// are in use.
+func (m *Mux) claimUnused() (*Stream, error) {
+	if m.err != nil {
+		return nil, m.err
+	}
+	first, count := m.own()
+	closing := false
+	for range count {
+		id := uint16(first + 2*(m.opened%count))
+		m.opened++
+		s := m.streams[id]
+		if s == nil && !m.isUsed(id) {
+			return m.claim(id), nil
 		}
-		closing := false
-		for range count {
-			id := uint16(first + 2*(m.opened%count))
-			m.opened++
-			s := m.streams[id]
-			if s == nil && !m.isUsed(id) {
-				return m.claim(id), nil
-			}
-			closing = closing || s != nil && s.isClosed
-		}
-		if !closing {
-			return nil, none
-		}
-		return nil, nil
-	}, none)
+		closing = closing || s != nil && s.isClosed
+	}
+	if !closing {
+		return nil, m.noFreeStream()
+	}
+	return nil, nil
 }
 
 // accept claims the first stream that the peer has begun to use. It returns nil
