@@ -502,7 +502,11 @@ func (o *op) notification(piece []byte) bool {
 	}
 	note := c.note
 	c.note = c.note[:0]
-	o.given = len(note) >= 2 && binary.NativeEndian.Uint16(note) == eventPartialDelivery
+	typ := noteType(note)
+	o.given = typ == eventPartialDelivery
+	if typ == eventAdaptation {
+		c.parse(note)
+	}
 	if !o.owner {
 		return false // nobody has asked for events
 	}
