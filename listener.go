@@ -122,7 +122,7 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 	if err != nil {
 		return nil, l.opError("accept", err)
 	}
-	conn := newConn(c, l.network, true)
+	conn := newConn(c, l.network, true, l.e.Adaptation())
 	conn.handle(l.onEvent)
 	return conn, nil
 }

@@ -89,8 +89,9 @@ type Config struct {
 
 	// Adaptation is a number that the peer is sent in the handshake, as the
 	// adaptation layer indication (SCTP_ADAPTATION_LAYER, RFC 6458 section
-	// 8.1.10, RFC 5061 section 4.2.6), of which it gets an event. Zero means
-	// none.
+	// 8.1.10, RFC 5061 section 4.2.6). The peer gets an [AdaptationEvent] with
+	// it. Zero means none, but [AdaptationStreams] for a [StreamDialer] and a
+	// [NewStreamListener].
 	Adaptation uint32
 
 	// PartialReliability is what messages are given up by that do not say so
@@ -142,6 +143,11 @@ type Config struct {
 	// are chosen to be fast. It is for operators who have tuned the system.
 	KernelDefaults bool
 }
+
+// AdaptationStreams is the adaptation layer indication (RFC 5061 section 4.2.6)
+// by which a [StreamDialer] and a [NewStreamListener] tell each other that they
+// speak of streams: each stream is a connection. In ASCII it is "STRM".
+const AdaptationStreams = 0x5354524d
 
 // The defaults. The reasons are measured ones: see BenchmarkThroughput.
 const (

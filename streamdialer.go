@@ -5,16 +5,32 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/sctpnet/sctpnet/internal/mux"
 )
 
 // A StreamDialer dials streams: each DialContext opens a stream on an
 // association that dials to the same network and address share. An association
 // is made when it is first needed, and another one when all streams of those
-// that there are are in use. One that has ended is replaced. One that has had no
+// that there are are in use. Those that are being closed are waited for, up to a
+// second. One that has ended is replaced. One that has had no
 // open stream for a while is closed.
+//
+// The two ends tell each other in the handshake that they serve streams, by the
+// adaptation layer indication [AdaptationStreams]; if Config.Adaptation of the
+// Dialer is set, it is used instead, and expected from the peer. Each stream is
+// announced to the peer, so that its Accept returns even if the server speaks
+// first. Streams that the peer opens are closed at once.
+//
+// An association on which nothing arrives is not used for ever: when a Read or
+// Write of a Stream has waited until its deadline, or a Stream is closed whose
+// Read has waited for an answer for a second or more, and nothing has arrived
+// on the association meanwhile, it takes no new dials. It is closed with its
+// last Stream.
 //
 // Its zero value is ready for use, and its DialContext fits
 // [net/http.Transport]'s, for a peer that serves a [NewStreamListener]. A
@@ -30,6 +46,15 @@ type StreamDialer struct {
 	// Zero means 90 s, as long as [net/http.DefaultTransport] keeps
 	// connections; negative means not at all.
 	IdleTimeout time.Duration
+
+	// AnyPeer has the StreamDialer use associations with peers that do not
+	// send its adaptation layer indication, so that it is not known whether
+	// they serve streams, and with peers that cannot reset streams (RFC
+	// 6525). The first are not told of a stream before something is written.
+	// With the others each number of a stream is used once, and Close of a
+	// Stream tells the peer nothing. Without AnyPeer a dial to such a peer
+	// fails.
+	AnyPeer bool
 
 	mu     sync.Mutex
 	closed bool
@@ -87,21 +112,29 @@ func (d *StreamDialer) Dial(network, address string) (net.Conn, error) {
 // this side to open, and [net.ErrClosed] after Close.
 func (d *StreamDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	key := streamKey{network, address}
-	for again := false; ; {
-		s, sc, err := d.join(ctx, key)
-		if err != nil || s != nil {
-			return asConn(s), err
+	for waits, again := true, false; ; {
+		s, sc, err := d.join(ctx, key, waits)
+		if err != nil {
+			return nil, err
+		}
+		if s != nil {
+			return d.announced(ctx, s)
 		}
 		select {
 		case <-sc.ready:
 			s, err = d.open(ctx, sc)
+			if waits && errors.Is(err, mux.ErrClosing) {
+				s, err = d.openClosing(ctx, sc)
+				waits = false
+			}
 		case <-ctx.Done():
 			err = dialError("dial", network, nil, nil, contextError(ctx.Err()))
 		}
 		d.leave(sc)
+		if err == nil {
+			return d.announced(ctx, s)
+		}
 		switch {
-		case err == nil:
-			return s, nil
 		case errors.Is(err, ErrNoFreeStream) && sc.err == nil: // others have them: join another association
 		case errors.Is(err, errReplace) && !again:
 			again = true
@@ -115,17 +148,38 @@ func (d *StreamDialer) DialContext(ctx context.Context, network, address string)
 // is replaced, but not for ever.
 var errReplace = errors.New("the association ended as soon as it was made")
 
-// asConn is a stream, if there is one, as a net.Conn.
-func asConn(s *Stream) net.Conn {
-	if s == nil {
-		return nil
+// announced announces a stream, if the peer knows what that is.
+func (d *StreamDialer) announced(ctx context.Context, s *Stream) (net.Conn, error) {
+	if !s.c.knows.Load() {
+		return s, nil
 	}
-	return s
+	// The end of ctx is a write deadline in the past, which ends the wait for
+	// room.
+	call := s.watch.beginWrite()
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		s.s.SetWriteDeadline(time.Unix(1, 0))
+		close(interrupted)
+	})
+	err := s.s.Announce()
+	if !stop() {
+		<-interrupted
+		if s.watch.m.Arrivals() == call.arrivals && errors.Is(err, os.ErrDeadlineExceeded) {
+			s.watch.stuck()
+		}
+		err = ctx.Err()
+	}
+	if err != nil {
+		s.Close()
+		return nil, dialError("dial", s.c.network, nil, s.c.e.RemoteAddr(), contextError(err))
+	}
+	return s, nil
 }
 
 // join opens a stream on the newest association that has room. Otherwise it
-// returns one that is being made, and the caller is a user of that.
-func (d *StreamDialer) join(ctx context.Context, key streamKey) (*Stream, *sharedConn, error) {
+// returns one that is being made, or if waits is set one that has streams being
+// closed. The caller is a user of that.
+func (d *StreamDialer) join(ctx context.Context, key streamKey, waits bool) (*Stream, *sharedConn, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	failure := func(err error) error { return dialError("dial", key.network, nil, nil, err) }
@@ -135,9 +189,13 @@ func (d *StreamDialer) join(ctx context.Context, key streamKey) (*Stream, *share
 	case ctx.Err() != nil:
 		return nil, nil, failure(contextError(ctx.Err()))
 	}
+	var closing *sharedConn
 	for _, sc := range slices.Backward(slices.Clone(d.shared[key])) {
-		if s, _ := d.tryOpen(sc); s != nil {
+		switch s, err := d.tryOpen(sc); {
+		case err == nil:
 			return s, nil, nil
+		case closing == nil && errors.Is(err, mux.ErrClosing):
+			closing = sc
 		}
 	}
 	for _, sc := range d.shared[key] {
@@ -145,6 +203,10 @@ func (d *StreamDialer) join(ctx context.Context, key streamKey) (*Stream, *share
 			sc.users++
 			return nil, sc, nil
 		}
+	}
+	if waits && closing != nil {
+		d.use(closing)
+		return nil, closing, nil
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	sc := &sharedConn{key: key, ready: make(chan struct{}), cancel: cancel, users: 1}
@@ -164,15 +226,58 @@ func (d *StreamDialer) tryOpen(sc *sharedConn) (*Stream, error) {
 	ms, err := sc.conn.startMux().TryOpen()
 	switch {
 	case err == nil:
-		sc.users++
-		d.move(sc, used)
-		return &Stream{c: sc.conn, s: ms, onClose: func() { d.leave(sc) }}, nil
+		return d.newStream(sc, ms), nil
 	case errors.Is(err, ErrNoFreeStream):
+		if !sc.conn.startMux().CanReset() {
+			d.drain(sc) // its numbers are used up
+		}
 		return nil, err
 	}
 	d.drain(sc)
 	return nil, fmt.Errorf("%w: %w", errReplace, err)
 }
+
+// use makes the caller a user of an association. d.mu is held.
+func (d *StreamDialer) use(sc *sharedConn) {
+	sc.users++
+	if sc.state == idle {
+		d.move(sc, used)
+	}
+}
+
+// newStream makes a Stream a user of its association. d.mu is held.
+func (d *StreamDialer) newStream(sc *sharedConn, s *mux.Stream) *Stream {
+	d.use(sc)
+	watch := &streamWatch{m: sc.conn.startMux(), stuck: func() { d.stuck(sc) }}
+	return &Stream{c: sc.conn, s: s, onClose: func() { d.leave(sc) }, watch: watch}
+}
+
+// openClosing is open of one of the streams that are being closed, which takes a
+// round trip or two. That is less than making another association, unless the
+// peer does not close them.
+func (d *StreamDialer) openClosing(ctx context.Context, sc *sharedConn) (*Stream, error) {
+	limited, cancel := context.WithTimeout(ctx, closingPatience)
+	defer cancel()
+	s, err := sc.conn.startMux().Open(limited)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case err == nil && sc.state == used:
+		return d.newStream(sc, s), nil
+	case err == nil:
+		s.Close()
+		return nil, errReplace
+	case ctx.Err() != nil:
+		return nil, dialError("dial", sc.key.network, nil, nil, contextError(ctx.Err()))
+	case limited.Err() != nil, errors.Is(err, ErrNoFreeStream):
+		return nil, ErrNoFreeStream
+	}
+	return nil, errReplace // it has ended
+}
+
+// closingPatience is how long a dial waits for streams that are being closed
+// before it makes another association.
+const closingPatience = time.Second
 
 // open is tryOpen for a user of an association, when its handshake is over.
 func (d *StreamDialer) open(ctx context.Context, sc *sharedConn) (*Stream, error) {
@@ -190,17 +295,20 @@ func (d *StreamDialer) open(ctx context.Context, sc *sharedConn) (*Stream, error
 	return s, sc.conn.opError("open", err)
 }
 
-// dial makes the association of a sharedConn.
+// dial makes the association of a sharedConn, and refuses what the peer opens on
+// it until it ends.
 func (d *StreamDialer) dial(ctx context.Context, sc *sharedConn) {
-	defer sc.cancel()
 	c, err := d.handshake(ctx, sc.key)
-	if d.dialed(sc, c, err) {
-		c.startMux().WhenEnded(func() {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			d.drain(sc)
-		})
+	sc.cancel()
+	if !d.dialed(sc, c, err) {
+		return
 	}
+	m := c.startMux()
+	m.ServeStreams()
+	m.RefuseStreams(context.Background())
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.drain(sc)
 }
 
 // dialed takes note of a handshake that is over. It reports whether there is an
@@ -224,25 +332,67 @@ func (d *StreamDialer) dialed(sc *sharedConn, c *Conn, err error) bool {
 	return true
 }
 
-// handshake makes an association that has a stream for this side to open.
+// handshake makes an association that serves streams. A peer that does not say
+// so may be just about to: see NewStreamListener. It is asked once more.
 func (d *StreamDialer) handshake(ctx context.Context, key streamKey) (*Conn, error) {
 	dialer := d.Dialer
-	if dialer.Config.OutStreams == 0 {
-		dialer.Config.OutStreams = streamDialerStreams
+	config := &dialer.Config
+	if config.OutStreams == 0 {
+		config.OutStreams = streamDialerStreams
 	}
-	if dialer.Config.MaxInStreams == 0 {
-		dialer.Config.MaxInStreams = streamDialerStreams
+	if config.MaxInStreams == 0 {
+		config.MaxInStreams = streamDialerStreams
 	}
-	nc, err := dialer.DialContext(ctx, key.network, key.address)
-	if err != nil {
-		return nil, err
+	if config.Adaptation == 0 {
+		config.Adaptation = AdaptationStreams
 	}
-	c := nc.(*Conn)
-	if err := c.startMux().CanOpen(); err != nil && !c.hasEnded() {
+	for again := false; ; again = true {
+		nc, err := dialer.DialContext(ctx, key.network, key.address)
+		if err != nil {
+			return nil, err
+		}
+		c := nc.(*Conn)
+		c.meet(config.Adaptation)
+		err = d.suits(c, config.Adaptation)
+		if err == nil {
+			err = c.startMux().CanOpen()
+			if err == nil || c.hasEnded() {
+				return c, nil
+			}
+			again = true // it would be the same
+		}
 		c.Close()
-		return nil, c.opError("open", err)
+		if again {
+			return nil, dialError("dial", c.network, nil, c.e.RemoteAddr(), err)
+		}
+		select {
+		case <-time.After(lateListener):
+		case <-ctx.Done():
+			return nil, dialError("dial", c.network, nil, c.e.RemoteAddr(), contextError(ctx.Err()))
+		}
 	}
-	return c, nil
+}
+
+// lateListener is how long a server may take from Listen to NewStreamListener.
+const lateListener = 100 * time.Millisecond
+
+// suits returns an error for a peer that does not serve streams, or cannot reset
+// them.
+func (d *StreamDialer) suits(c *Conn, adaptation uint32) error {
+	switch got := c.e.PeerAdaptation(); {
+	case d.AnyPeer:
+	case !c.knows.Load():
+		sent := "no adaptation layer indication"
+		if got != 0 {
+			sent = fmt.Sprintf("the adaptation layer indication %#x", got)
+		}
+		return fmt.Errorf("the peer does not serve streams: it sends %s and not %#x, which a NewStreamListener does, or Config.Adaptation of its Listen (StreamDialer.AnyPeer waives this): %w",
+			sent, adaptation, errors.ErrUnsupported)
+	case !c.startMux().CanReset():
+		return fmt.Errorf("the peer cannot reset streams: stream reconfiguration (RFC 6525) must be enabled at both ends (StreamDialer.AnyPeer waives this): %w",
+			errors.ErrUnsupported)
+	}
+	return nil
 }
 
 // leave ends the use of a shared association by a stream or a dial.
@@ -270,6 +420,13 @@ func (d *StreamDialer) drain(sc *sharedConn) {
 	case idle:
 		d.move(sc, ended)
 	}
+}
+
+// stuck is drain for the watch of a Stream.
+func (d *StreamDialer) stuck(sc *sharedConn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.drain(sc)
 }
 
 // move is the one place where an association's state changes. d.mu is held.

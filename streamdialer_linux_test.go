@@ -53,6 +53,20 @@ func streamsOf(t testing.TB, network string, c sctpnet.Config, handle func(s *sc
 	return ln.Addr().String(), made
 }
 
+// listenStreams listens for peers that dial streams, until the test ends, also
+// where NewStreamListener cannot tell the listener.
+func listenStreams(t testing.TB, network, address string) *sctpnet.Listener {
+	t.Helper()
+	needNetwork(t, network)
+	lc := sctpnet.ListenConfig{Config: sctpnet.Config{Adaptation: sctpnet.AdaptationStreams}}
+	ln, err := lc.Listen(context.Background(), network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	return ln.(*sctpnet.Listener)
+}
+
 // echoAll answers with what it reads, until the peer ends the stream.
 func echoAll(s *sctpnet.Stream) { io.Copy(s, s) }
 
@@ -281,12 +295,7 @@ func TestStreamDialerContextValues(t *testing.T) {
 // as it is made.
 func TestStreamDialerEndsAtOnce(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
-		lc := sctpnet.ListenConfig{}
-		ln, err := lc.Listen(t.Context(), network, "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close()
+		ln := listenStreams(t, network, "127.0.0.1:0")
 		go func() {
 			for {
 				c, err := ln.Accept()
@@ -306,6 +315,71 @@ func TestStreamDialerEndsAtOnce(t *testing.T) {
 					}
 					c.Close()
 				}
+			}
+		})
+	})
+}
+
+// TestStreamDialerWaitsForClosing dials again and again where one stream is all
+// there is, and each is closed before the next dial.
+func TestStreamDialerWaitsForClosing(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		address, made := streamsOf(t, network, sctpnet.Config{}, echoAll)
+		d := closing(t, &sctpnet.StreamDialer{})
+		d.Dialer.Config = sctpnet.Config{OutStreams: 3}
+		watchdog(t, func() {
+			start := time.Now()
+			for range 5 {
+				c, err := d.Dial(network, address)
+				if err != nil {
+					t.Fatal(err)
+				}
+				echoed(t, c)
+				c.Close()
+			}
+			// A machine that is too busy may take its time to close one.
+			if n := made.Load(); n != 1 && time.Since(start) < time.Second {
+				t.Errorf("%d associations were made", n)
+			}
+		})
+	})
+}
+
+// TestStreamDialerNeverClosed dials where one stream is all there is, and the
+// peer does not close that: another association is made. A dial that has no time
+// for it fails.
+func TestStreamDialerNeverClosed(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		hold := make(chan struct{})
+		address, made := streamsOf(t, network, sctpnet.Config{}, func(s *sctpnet.Stream) {
+			io.WriteString(s, "hello")
+			<-hold
+		})
+		defer close(hold)
+		d := closing(t, &sctpnet.StreamDialer{})
+		d.Dialer.Config = sctpnet.Config{OutStreams: 3}
+		dial := func(ctx context.Context) error {
+			c, err := d.DialContext(ctx, network, address)
+			if err == nil {
+				wantBytes(t, c, []byte("hello"))
+				c.Close()
+			}
+			return err
+		}
+		watchdog(t, func() {
+			if err := dial(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			for range 2 { // the second time with a context that has ended
+				wantError(t, "DialContext", dial(ctx), context.DeadlineExceeded)
+			}
+			if err := dial(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if n := made.Load(); n != 2 {
+				t.Errorf("%d associations were made, want 2", n)
 			}
 		})
 	})

@@ -56,7 +56,7 @@ func (l *countingListener) Accept() (net.Conn, error) {
 // same, until the test ends.
 func streamServer(t testing.TB) (*countingListener, string) {
 	t.Helper()
-	ln := &countingListener{Listener: listen(t, "sctp4", "127.0.0.1:0"), conns: make(chan *sctpnet.Conn, 100)}
+	ln := &countingListener{Listener: listenStreams(t, "sctp4", "127.0.0.1:0"), conns: make(chan *sctpnet.Conn, 100)}
 	sl := sctpnet.NewStreamListener(ln)
 	go func() {
 		for {
@@ -320,7 +320,7 @@ func TestStreamDialerIdle(t *testing.T) {
 		})
 	})
 	t.Run("delivers", func(t *testing.T) {
-		ln := listen(t, "sctp4", "127.0.0.1:0")
+		ln := listenStreams(t, "sctp4", "127.0.0.1:0")
 		d := streamDialer(t)
 		d.IdleTimeout = -1
 		watchdog(t, func() {
@@ -355,7 +355,7 @@ func TestStreamDialerFails(t *testing.T) {
 			})
 		}
 		together(t, nil, fs...)
-		ln := listen(t, "sctp4", address)
+		ln := listenStreams(t, "sctp4", address)
 		c, err := d.Dial("sctp4", address)
 		if err != nil {
 			t.Fatal(err)

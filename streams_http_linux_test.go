@@ -30,7 +30,7 @@ type streamHTTP struct {
 func newStreamHTTP(t *testing.T, begun chan<- string, release <-chan struct{}, canceled chan<- struct{}) *streamHTTP {
 	t.Helper()
 	h := &streamHTTP{
-		ln:     &countingListener{Listener: listen(t, "sctp", "127.0.0.1:0"), conns: make(chan *sctpnet.Conn, 100)},
+		ln:     &countingListener{Listener: listenStreams(t, "sctp", "127.0.0.1:0"), conns: make(chan *sctpnet.Conn, 100)},
 		dialer: &sctpnet.StreamDialer{},
 	}
 	mux := http.NewServeMux()

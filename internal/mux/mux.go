@@ -30,6 +30,9 @@ type Config struct {
 	// OnEvent is called with each event, in order with the messages, if it is
 	// not nil. Nothing is received until it returns.
 	OnEvent func(engine.Event)
+	// Announces reports whether both sides announce the streams that they
+	// open, if it is not nil.
+	Announces func() bool
 	// ReadDeadline and WriteDeadline are those of the Conn.
 	ReadDeadline, WriteDeadline time.Time
 }
@@ -40,6 +43,8 @@ type Mux struct {
 	e      engine.Owner
 	config Config
 	closed atomic.Bool
+
+	arrivals atomic.Uint64 // how often Recv of the engine has returned something
 
 	// turn holds a token. A sender takes it for the time of one message, if it
 	// sends much or there is no room.
@@ -74,9 +79,9 @@ type Mux struct {
 	retry        *time.Timer    // of resets
 	wait         time.Duration  // until the next retry
 	canReset     bool
-	ended        bool   // the association has ended, though not receiving
-	err          error  // why receiving has ended
-	onEnd        func() // called then, if not nil
+	serves       bool  // the association has nothing but streams
+	ended        bool  // the association has ended, though not receiving
+	err          error // why receiving has ended
 }
 
 // A use is what the peer has done with a stream that nobody claimed.
@@ -156,13 +161,10 @@ func (m *Mux) receive() {
 		if err != nil {
 			m.mu.Lock()
 			m.end(err)
-			f := m.onEnd
 			m.mu.Unlock()
-			if f != nil {
-				f()
-			}
 			return
 		}
+		m.arrivals.Add(1)
 		slots = nextSlots(msgs[:n], len(msgs))
 		m.sort(b, msgs[:n])
 	}
@@ -230,14 +232,17 @@ func (m *Mux) deliver(p piece) {
 	switch {
 	case s == nil || s.in == over && !s.isClosed: // belongs to the next use
 		m.keep(p)
-		if m.unclaimed.isFull() {
+		switch {
+		case s == nil && m.serves:
+			m.awaitAccept(id)
+		case m.unclaimed.isFull():
 			m.awaitRoom(&m.unclaimed)
 		}
 	case s.deaf:
 		p.buf.release()
 		m.stop(s)
 	default:
-		s.queue.push(p)
+		s.push(p)
 		signal(s.arrived)
 		if s.queue.isFull() {
 			m.awaitRoom(&s.queue) // which dropping it ends, too
@@ -307,18 +312,6 @@ func (m *Mux) signalUnclaimed() {
 	signal(m.acceptable)
 }
 
-// WhenEnded calls f when receiving has ended, at once if it has already. There
-// is one f.
-func (m *Mux) WhenEnded(f func()) {
-	m.mu.Lock()
-	m.onEnd = f
-	ended := m.err != nil
-	m.mu.Unlock()
-	if ended {
-		f()
-	}
-}
-
 // HasEnded reports whether receiving has ended.
 func (m *Mux) HasEnded() bool {
 	select {
@@ -374,7 +367,7 @@ func (m *Mux) claim(id uint16) *Stream {
 			m.take(i)
 			s.in = over
 		default:
-			s.queue.push(m.take(i))
+			s.push(m.take(i))
 		}
 	}
 	if m.used[id].pieces == 0 {
@@ -409,19 +402,26 @@ var ErrNoFreeStream = errors.New("all streams are in use")
 // on the side that dialed, an odd one on the side that accepted (RFC 8832
 // section 6). It waits up to 5 s for one that is being closed.
 func (m *Mux) Open(ctx context.Context) (*Stream, error) {
-	return m.awaitFree(ctx, m.claimUnused, m.noFreeStream())
+	first, count := m.own()
+	none := m.noFreeStream()
+	return m.awaitFree(ctx, func() (*Stream, error) { return m.claimUnused(first, count, none) }, none)
 }
 
-// TryOpen is Open without the wait. A stream that is being closed is in use.
+// ErrClosing is an ErrNoFreeStream that may be over soon: some of the streams are
+// being closed.
+var ErrClosing = fmt.Errorf("%w: some are being closed", ErrNoFreeStream)
+
+// TryOpen is Open without the wait.
 func (m *Mux) TryOpen() (*Stream, error) {
+	first, count := m.own()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed.Load() {
 		return nil, net.ErrClosed
 	}
-	s, err := m.claimUnused()
+	s, err := m.claimUnused(first, count, ErrNoFreeStream)
 	if s == nil && err == nil {
-		err = m.noFreeStream()
+		err = ErrClosing
 	}
 	return s, err
 }
@@ -452,13 +452,11 @@ func (m *Mux) noFreeStream() error {
 }
 
 // claimUnused makes the Stream of a number for this side that is not in use. It
-// returns neither a Stream nor an error if some are being closed and all others
-// are in use.
-func (m *Mux) claimUnused() (*Stream, error) {
+// returns none if all are in use, but no error if some of them are being closed.
+func (m *Mux) claimUnused(first, count int, none error) (*Stream, error) {
 	if m.err != nil {
 		return nil, m.err
 	}
-	first, count := m.own()
 	closing := false
 	for range count {
 		id := uint16(first + 2*(m.opened%count))
@@ -470,18 +468,17 @@ func (m *Mux) claimUnused() (*Stream, error) {
 		closing = closing || s != nil && s.isClosed
 	}
 	if !closing {
-		return nil, m.noFreeStream()
+		return nil, none
 	}
 	return nil, nil
 }
 
 // accept claims the first stream that the peer has begun to use. It returns nil
-// if there is none. Stream 0 is left to a Recv of the Conn that is waiting.
+// if there is none. Stream 0 is left to a Recv of the Conn that is waiting,
+// unless the association has nothing but streams.
 func (m *Mux) accept() *Stream {
-	for _, p := range m.unclaimed.rest() {
-		if id := p.msg.Stream; m.streams[id] == nil && (id != 0 || m.reading == 0) {
-			return m.claim(id)
-		}
+	if id := m.begunStream(); id >= 0 {
+		return m.claim(uint16(id))
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -16,8 +17,9 @@ import (
 // number.
 type Stream struct {
 	sender
-	m  *Mux
-	id uint16
+	m       *Mux
+	id      uint16
+	written atomic.Bool // something was, or is about to be
 
 	arrived chan struct{} // has a value when something may be there to read
 	read    deadline
@@ -26,6 +28,7 @@ type Stream struct {
 
 	// Under Mux.mu.
 	queue    queue
+	begun    bool // something has arrived, or the announcement
 	in, out  direction
 	deaf     bool      // what arrives is dropped,
 	dropped  time.Time // since when,
@@ -85,6 +88,9 @@ func (s *Stream) isElsewhere(uint16) bool { return false }
 // one. Other streams have their turn after each message. It returns EPIPE when
 // only the writing has ended.
 func (s *Stream) Send(p []byte, single bool, msg engine.Message) (int, error) {
+	if !s.written.Load() {
+		s.written.Store(true)
+	}
 	n, err := s.m.send(&s.sender, p, single, msg, false)
 	if err == net.ErrClosed && !s.hasClosed() && !s.m.closed.Load() {
 		err = syscall.EPIPE
@@ -146,6 +152,13 @@ func (s *Stream) Close() error {
 	if s.isClosed {
 		return net.ErrClosed
 	}
+	s.close()
+	return nil
+}
+
+// close is Close of a Stream that is open.
+func (s *Stream) close() {
+	m := s.m
 	s.isClosed = true
 	if _, in := m.hasStream(s.id); !in {
 		s.in = over
@@ -153,7 +166,6 @@ func (s *Stream) Close() error {
 	s.endRead()
 	s.endWrite()
 	m.forget(s)
-	return nil
 }
 
 // SetReadDeadline sets the deadline of Recv, the zero time meaning never.
