@@ -15,25 +15,24 @@ import (
 
 // A StreamDialer dials streams: each DialContext opens a stream on an
 // association that dials to the same network and address share. An association
-// is made when it is first needed, and another one when all streams of those
-// that there are are in use. Those that are being closed are waited for, up to a
-// second. One that has ended is replaced. One that has had no
-// open stream for a while is closed.
+// is made when it is first needed. Another one is made when all streams are in
+// use; DialContext waits up to a second for streams that are being closed. An
+// association that has ended is replaced, and one that has had no open stream
+// for a while is closed.
 //
-// The two ends tell each other in the handshake that they serve streams, by the
-// adaptation layer indication [AdaptationStreams]; if Config.Adaptation of the
-// Dialer is set, it is used instead, and expected from the peer. Each stream is
-// announced to the peer, so that its Accept returns even if the server speaks
-// first. Streams that the peer opens are closed at once.
+// The peer must serve a [NewStreamListener], or the like: the two ends tell each
+// other in the handshake that they serve streams, by the adaptation layer
+// indication [AdaptationStreams]. Config.Adaptation of the Dialer replaces that
+// number, at both ends. Each stream is announced to the peer, so its Accept
+// returns even if the server speaks first. Streams that the peer opens are
+// closed at once.
 //
-// An association on which nothing arrives is not used for ever: when a Read or
-// Write of a Stream has waited until its deadline, or a Stream is closed whose
-// Read has waited for an answer for a second or more, and nothing has arrived
-// on the association meanwhile, it takes no new dials. It is closed with its
-// last Stream.
+// An association may be stuck. That is assumed when nothing arrives on it while
+// a Read or Write of one of its Streams waits until its deadline, or while a Read
+// waits for an answer for a second or more and its Stream is then closed. Such
+// an association takes no new dials and is closed with its last Stream.
 //
-// Its zero value is ready for use, and its DialContext fits
-// [net/http.Transport]'s, for a peer that serves a [NewStreamListener]. A
+// The zero value is ready for use, and DialContext fits [net/http.Transport]. A
 // StreamDialer must not be copied after first use. Multiple goroutines may use
 // it simultaneously.
 type StreamDialer struct {
@@ -47,18 +46,19 @@ type StreamDialer struct {
 	// connections; negative means not at all.
 	IdleTimeout time.Duration
 
-	// AnyPeer has the StreamDialer use associations with peers that do not
-	// send its adaptation layer indication, so that it is not known whether
-	// they serve streams, and with peers that cannot reset streams (RFC
-	// 6525). The first are not told of a stream before something is written.
-	// With the others each number of a stream is used once, and Close of a
-	// Stream tells the peer nothing. Without AnyPeer a dial to such a peer
-	// fails.
+	// AnyPeer allows peers that the StreamDialer otherwise refuses. A dial to
+	// them fails without AnyPeer.
+	//
+	// A peer that does not send the adaptation layer indication may not serve
+	// streams. It is told of a stream only when something is written.
+	//
+	// A peer that cannot reset streams (RFC 6525) does not learn of the Close
+	// of a Stream, and each number is used once.
 	AnyPeer bool
 
 	mu     sync.Mutex
 	closed bool
-	shared map[streamKey][]*sharedConn // all that live, the newest last
+	shared map[streamKey][]*sharedConn // neither failed nor ended; the newest is last
 }
 
 const (
@@ -73,7 +73,7 @@ type streamKey struct{ network, address string }
 type sharedConn struct {
 	key    streamKey
 	state  sharedState
-	users  int                // open streams, and dials that wait for the handshake or have a stream to come
+	users  int                // open streams, and dials that wait for one
 	ready  chan struct{}      // closed when the handshake is over: conn or err is set then
 	cancel context.CancelFunc // of the handshake
 	conn   *Conn
@@ -104,12 +104,16 @@ func (d *StreamDialer) Dial(network, address string) (net.Conn, error) {
 }
 
 // DialContext opens a stream, a [*Stream], to the address on the named
-// network. Networks and addresses are those of [Dial]. All who wait for an
-// association to be made wait for the same handshake, which is given up when
-// none of them is left. It has the values of the context of the first of them.
+// network. Networks and addresses are those of [Dial].
 //
-// The error wraps [ErrNoFreeStream] when a new association has no stream for
-// this side to open, and [net.ErrClosed] after Close.
+// Dials that need a new association wait for the same handshake. It has the
+// values of the first dial's context, and is given up when no dial waits for it
+// any more. A dial to a peer that says nothing of streams, or cannot reset them,
+// is tried once more after 100 ms; see AnyPeer.
+//
+// The error wraps [errors.ErrUnsupported] when the peer is not one for streams,
+// [ErrNoFreeStream] when a new association has no stream for this side to open,
+// and [net.ErrClosed] after Close.
 func (d *StreamDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	key := streamKey{network, address}
 	for waits, again := true, false; ; {

@@ -19,25 +19,24 @@ import (
 // What ln accepts that is no [*Conn] is passed on as it is.
 //
 // If ln is a [*Listener] whose Config.Adaptation is zero, it sends
-// [AdaptationStreams] from now on, which a StreamDialer asks for. A listener
-// that wraps a Listener cannot be changed so: set Config.Adaptation to
-// AdaptationStreams when it is made. That also serves those that dial between
-// Listen and NewStreamListener, which otherwise have to dial again.
+// [AdaptationStreams] from now on, which a StreamDialer expects. For other
+// listeners, such as one that wraps a Listener, set Config.Adaptation to
+// AdaptationStreams when the Listener is made. Do so too if peers may dial
+// between Listen and NewStreamListener; otherwise they dial twice.
 //
 // Stream 0 is accepted like the others, when its first bytes arrive. So a peer
-// that knows nothing of streams, and uses the association as one connection, is
-// served as well. When that Stream is closed, and no other is open, the
-// association is shut down, unless the peer uses other streams and can reset
-// them: then only stream 0 ends.
+// that uses the association as one connection is served too. Closing its Stream
+// shuts the association down, so that the peer reads io.EOF, if no other stream
+// is open and the peer cannot reset streams or has used none but stream 0.
 //
-// A stream that waits to be accepted does not hold up those that were. If those
-// of one association that wait hold more than 4 MiB, nothing more is received
-// for it. If this lasts for a second, the stream that sends is reset.
+// A stream that waits to be accepted does not hold up accepted ones, until those
+// that wait hold 4 MiB on one association. It then receives nothing. After a
+// second of that, the stream that has sent last is reset.
 //
 // Accept returns the errors of ln, which the StreamListener owns from now on.
-// Closing it closes ln and lets the open streams be, while those that peers open
-// from then on are closed at once; each association is shut down when the last of
-// its streams is closed.
+// Closing it closes ln and leaves the open streams alone. Streams that peers open
+// after that are closed at once, and each association is shut down when the last
+// of its streams is closed.
 func NewStreamListener(ln net.Listener) net.Listener {
 	if l, ok := ln.(*Listener); ok && l.ok() && l.e.Adaptation() == 0 {
 		l.e.SetAdaptation(AdaptationStreams) // fails only if Accept does, too

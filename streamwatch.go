@@ -27,7 +27,7 @@ type streamWatch struct {
 }
 
 // answerPatience is how long a Read must have waited for an answer when its
-// Stream is closed: whoever gives up earlier says nothing of the association.
+// Stream is closed. A shorter wait says nothing of the association.
 const answerPatience = time.Second
 
 // A watchedCall is a call that a streamWatch has seen begin.

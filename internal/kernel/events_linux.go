@@ -98,7 +98,15 @@ func (c *conn) readEarly(fd int) {
 	buf := make([]byte, 512) // more than any of these
 	for c.peerAdaptation.Load() == 0 {
 		n, _, flags, _, err := unix.Recvmsg(fd, buf, nil, unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		if err != nil || flags&sctp.MSG_NOTIFICATION == 0 || flags&unix.MSG_EOR == 0 {
+		switch errno, _ := err.(unix.Errno); {
+		case errno == unix.EINTR:
+			continue
+		case errno == unix.EAGAIN:
+			return
+		case err != nil:
+			c.fail(fd, errno) // which the kernel tells once
+			return
+		case flags&sctp.MSG_NOTIFICATION == 0 || flags&unix.MSG_EOR == 0:
 			return
 		}
 		switch noteType(buf[:n]) {
