@@ -338,7 +338,8 @@ func TestPlainPeerOfStreamListener(t *testing.T) {
 			}
 			server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })}
 			served := make(chan error, 1)
-			go func() { served <- server.Serve(sctpnet.NewStreamListener(ln)) }()
+			sl := sctpnet.NewStreamListener(ln)
+			go func() { served <- server.Serve(sl) }()
 			watchdog(t, func() {
 				var plain sctpnet.Dialer
 				var streams sctpnet.StreamDialer

@@ -106,8 +106,10 @@ func TestStuckAssociation(t *testing.T) {
 		watchdog(t, func() {
 			first, second := dial(), dial()
 			write(t, first, "question")
+			read := conformance.Start(t, func() (int, error) { return first.Read(make([]byte, 1)) })
+			read.Waits()
 			first.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-			_, err := first.Read(make([]byte, 1))
+			_, err := read.Result()
 			wantError(t, "Read", err, os.ErrDeadlineExceeded)
 			v.wantMade(t, 1, "before the next dial")
 
@@ -215,7 +217,8 @@ func TestStuckHTTP(t *testing.T) {
 			io.WriteString(w, "ok")
 		})}
 		served := make(chan error, 1)
-		go func() { served <- server.Serve(sctpnet.NewStreamListener(ln)) }()
+		sl := sctpnet.NewStreamListener(ln)
+		go func() { served <- server.Serve(sl) }()
 		var d sctpnet.StreamDialer
 		tr := &http.Transport{DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
 			return d.DialContext(ctx, network, address)

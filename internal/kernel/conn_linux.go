@@ -93,7 +93,7 @@ func newConn(sk *socket, from origin) (*conn, error) {
 			c.interleaved = err == nil && v != 0
 		}
 		if o.Adaptation != 0 {
-			c.readEarly(fd)
+			c.readEarly(fd, o.Events)
 		}
 		primary, _, _ := parseSockaddr(st.PrimaryPeerAddr.Address[:])
 		if c.remote == nil {

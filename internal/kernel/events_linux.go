@@ -93,8 +93,9 @@ func (c *conn) parse(note []byte) engine.Event {
 
 // readEarly reads the notifications that a handshake leaves in front of all
 // messages, up to the peer's adaptation layer indication. That is there when
-// connect or accept returns, if the peer has sent one.
-func (c *conn) readEarly(fd int) {
+// connect or accept returns, if the peer has sent one. If somebody wants events,
+// they are kept.
+func (c *conn) readEarly(fd int, events bool) {
 	buf := make([]byte, 512) // more than any of these
 	for c.peerAdaptation.Load() == 0 {
 		n, _, flags, _, err := unix.Recvmsg(fd, buf, nil, unix.MSG_PEEK|unix.MSG_DONTWAIT)
@@ -118,7 +119,7 @@ func (c *conn) readEarly(fd int) {
 		if err != nil {
 			return
 		}
-		if e := c.parse(buf[:n]); e != nil {
+		if e := c.parse(buf[:n]); e != nil && events {
 			c.early = append(c.early, e)
 		}
 	}

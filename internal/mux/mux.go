@@ -44,7 +44,7 @@ type Mux struct {
 	config Config
 	closed atomic.Bool
 
-	arrivals atomic.Uint64 // how often Recv of the engine has returned something
+	arrivals atomic.Uint64 // messages of the peer, and ends of its streams
 
 	// turn holds a token. A sender takes it for the time of one message, if it
 	// sends much or there is no room.
@@ -164,7 +164,6 @@ func (m *Mux) receive() {
 			m.mu.Unlock()
 			return
 		}
-		m.arrivals.Add(1)
 		slots = nextSlots(msgs[:n], len(msgs))
 		m.sort(b, msgs[:n])
 	}
@@ -194,8 +193,14 @@ func (m *Mux) sort(b *buffer, msgs []engine.Msg) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i := range msgs {
-		if msgs[i].Event == nil {
+		switch e := msgs[i].Event.(type) {
+		case nil:
 			m.sorting++
+			m.arrivals.Add(1)
+		case engine.StreamResetEvent:
+			if e.Incoming {
+				m.arrivals.Add(1)
+			}
 		}
 	}
 	for i := range msgs {

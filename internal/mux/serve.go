@@ -103,7 +103,8 @@ func (m *Mux) awaitAccept(id uint16) {
 	}
 }
 
-// Arrivals returns how often something has arrived.
+// Arrivals counts the messages of the peer and the ends of its streams. It does
+// not count what the peer's system answers by itself, even if nobody reads there.
 func (m *Mux) Arrivals() uint64 { return m.arrivals.Load() }
 
 // CanReset reports whether both sides have stream reconfiguration.
