@@ -38,9 +38,15 @@ func testConfigStreams(t *testing.T, network string) {
 		{want: streams{64, 64}},
 		{client: sctpnet.Config{OutStreams: 1}, want: streams{1, 64}},
 		{client: sctpnet.Config{MaxInStreams: 1}, want: streams{64, 1}},
-		{client: sctpnet.Config{OutStreams: 3000, MaxInStreams: 2000}, want: streams{3000, 1024}},
-		{server: sctpnet.Config{OutStreams: 5}, want: streams{64, 5}},
+		{client: sctpnet.Config{OutStreams: 3000, MaxInStreams: 2000}, want: streams{256, 256}},
+		{client: sctpnet.Config{OutStreams: 65535, MaxInStreams: 65535}, want: streams{256, 256}},
+		{server: sctpnet.Config{OutStreams: 5}, want: streams{5, 5}},
 		{server: sctpnet.Config{MaxInStreams: 5}, want: streams{5, 64}},
+		{
+			client: sctpnet.Config{OutStreams: 1000, MaxInStreams: 1000},
+			server: sctpnet.Config{MaxInStreams: 500},
+			want:   streams{500, 500},
+		},
 		{
 			client: sctpnet.Config{OutStreams: 20, MaxInStreams: 30},
 			server: sctpnet.Config{OutStreams: 25, MaxInStreams: 15},
@@ -48,17 +54,14 @@ func testConfigStreams(t *testing.T, network string) {
 		},
 	} {
 		c, s := configured(t, network, "127.0.0.1:0", tt.client, tt.server)
-		soon(t, func() error { // the last ones of many are added later
-			out, in := c.NumStreams()
-			if got := (streams{int(out), int(in)}); got != tt.want {
-				return fmt.Errorf("client %+v, server %+v: %+v, want %+v", tt.client, tt.server, got, tt.want)
-			}
-			out, in = s.NumStreams()
-			if got := (streams{int(in), int(out)}); got != tt.want {
-				return fmt.Errorf("client %+v, server %+v: the server's are %+v, want %+v", tt.client, tt.server, got, tt.want)
-			}
-			return nil
-		})
+		out, in := c.NumStreams()
+		if got := (streams{int(out), int(in)}); got != tt.want {
+			t.Errorf("client %+v, server %+v: %+v, want %+v", tt.client, tt.server, got, tt.want)
+		}
+		out, in = s.NumStreams()
+		if got := (streams{int(in), int(out)}); got != tt.want {
+			t.Errorf("client %+v, server %+v: the server's are %+v, want %+v", tt.client, tt.server, got, tt.want)
+		}
 	}
 }
 

@@ -24,7 +24,10 @@ type Conn struct {
 	accepted bool // by a Listener
 
 	closed atomic.Bool
-	mux    atomic.Pointer[mux.Mux] // nil until a stream is claimed, or OnEvent is set
+	// knows says that both ends sent the same indication, and by it that they
+	// serve streams: see AdaptationStreams.
+	knows atomic.Bool
+	mux   atomic.Pointer[mux.Mux] // nil until a stream is claimed, or OnEvent is set
 
 	onEvent func(*Conn, Event) // or nil; set before there is a Mux
 
@@ -37,8 +40,19 @@ var (
 	_ StreamConn = (*Conn)(nil)
 )
 
-func newConn(e engine.Conn, network string, accepted bool) *Conn {
-	return &Conn{e: e, network: network, accepted: accepted}
+// newConn makes a Conn of an association, of which adaptation is this end's
+// indication, as far as that is known.
+func newConn(e engine.Conn, network string, accepted bool, adaptation uint32) *Conn {
+	c := &Conn{e: e, network: network, accepted: accepted}
+	if adaptation == AdaptationStreams {
+		c.meet(adaptation)
+	}
+	return c
+}
+
+// meet finds out whether the peer has sent this end's indication.
+func (c *Conn) meet(adaptation uint32) {
+	c.knows.Store(adaptation != 0 && c.e.PeerAdaptation() == adaptation)
 }
 
 func (c *Conn) ok() bool { return c != nil && c.e != nil }
@@ -83,6 +97,7 @@ func (c *Conn) startMux() *mux.Mux {
 	config := mux.Config{
 		Accepted:      c.accepted,
 		MessageSize:   messageSize,
+		Announces:     c.knows.Load,
 		ReadDeadline:  c.readBy,
 		WriteDeadline: c.writeBy,
 	}

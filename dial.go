@@ -122,7 +122,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 		if err != nil {
 			return nil, dialError("dial", name, s.Local, addr, contextError(err))
 		}
-		return newConn(c, name, false), nil
+		return newConn(c, name, false, d.Config.Adaptation), nil
 	})
 	if err != nil {
 		return nil, err

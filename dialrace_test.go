@@ -104,7 +104,7 @@ func TestRace(t *testing.T) {
 					if end.err != nil {
 						return nil, end.err
 					}
-					return newConn(raceConn{abort: func() { aborted = append(aborted, a.Port) }}, fmt.Sprint(a.Port), false), nil
+					return newConn(raceConn{abort: func() { aborted = append(aborted, a.Port) }}, fmt.Sprint(a.Port), false, 0), nil
 				}
 				var addrs []*Addr
 				for i := range tt.attempts {

@@ -56,6 +56,9 @@
 //	transport := &http.Transport{DialContext: d.DialContext}
 //	http.Serve(sctpnet.NewStreamListener(ln), handler)
 //
+// The two tell each other in the handshake that they serve streams, and each
+// stream is announced, so a server may speak first.
+//
 // # What is different from TCP
 //
 // There is no half-close. A TCP program may say that it will write no more and

@@ -148,7 +148,7 @@ func ExampleStreamDialer() {
 	}
 
 	client.CloseIdleConnections()
-	d.CloseIdleConnections()
+	d.Close()
 	if err := server.Shutdown(context.Background()); err != nil {
 		log.Fatal(err)
 	}

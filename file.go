@@ -81,7 +81,7 @@ func FileConn(f *os.File) (c net.Conn, err error) {
 	if err != nil {
 		return nil, fileError(f, err)
 	}
-	return newConn(e, "sctp", false), nil
+	return newConn(e, "sctp", false, 0), nil
 }
 
 // FileListener returns a copy of the listening endpoint of the open file f, as

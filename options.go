@@ -11,16 +11,15 @@ import (
 // a [Dialer] or a [ListenConfig]. Its zero value is good and fast.
 type Config struct {
 	// OutStreams is how many outgoing streams to ask for, 1 to 65535. The
-	// peer may grant fewer. Zero means 64 for a Dialer, and for a
-	// ListenConfig as many as the peer will take, up to 128; a peer that has
-	// more itself is given as many as it has, up to 1024, just after Accept
-	// (RFC 6525), if it has stream reconfiguration.
-	// Each stream costs kernel memory at both ends.
+	// peer may grant fewer. Zero means 64 for a Dialer and 256 for a
+	// [StreamDialer]. For a ListenConfig it means 256, or MaxInStreams if that
+	// is more. Each stream costs kernel memory at both ends.
 	OutStreams int
 
 	// MaxInStreams is how many incoming streams to grant at most, 1 to
-	// 65535. Zero means 64 for a Dialer, and for a ListenConfig whatever
-	// the peer asks for.
+	// 65535. Zero means 64 for a Dialer and 256 for a [StreamDialer]. For a
+	// ListenConfig it means as many as OutStreams, so that each message can be
+	// answered on the stream that it came on.
 	MaxInStreams int
 
 	// InitAttempts is how often an INIT that is not answered is sent again
@@ -90,8 +89,9 @@ type Config struct {
 
 	// Adaptation is a number that the peer is sent in the handshake, as the
 	// adaptation layer indication (SCTP_ADAPTATION_LAYER, RFC 6458 section
-	// 8.1.10, RFC 5061 section 4.2.6), of which it gets an event. Zero means
-	// none.
+	// 8.1.10, RFC 5061 section 4.2.6). The peer gets an [AdaptationEvent] with
+	// it. Zero means none, but [AdaptationStreams] for a [StreamDialer] and a
+	// [NewStreamListener].
 	Adaptation uint32
 
 	// PartialReliability is what messages are given up by that do not say so
@@ -145,15 +145,19 @@ type Config struct {
 	KernelDefaults bool
 }
 
+// AdaptationStreams is the adaptation layer indication (RFC 5061 section 4.2.6)
+// by which a [StreamDialer] and a [NewStreamListener] tell each other that they
+// speak of streams: each stream is a connection. In ASCII it is "STRM".
+const AdaptationStreams = 0x5354524d
+
 // The defaults. The reasons are measured ones: see BenchmarkThroughput.
 const (
 	// An association has memory for all the outgoing streams that its end
-	// would like, however few are granted: 10,000 idle ones between these two,
-	// in one kernel, cost 370 MB, and 650 MB with 1024 for the listener. So
-	// that has a few, and adds more for a peer that has.
-	dialStreams       = 64 // each way
-	listenStreams     = 128
-	mostListenStreams = 1024
+	// would like, however few are granted: 10,000 idle ones between a dialer
+	// with 64 and a listener with 128, in one kernel, cost 370 MB, and 650 MB
+	// with 1024 for the listener.
+	dialStreams   = 64 // each way
+	listenStreams = 256
 
 	// initAttempts and rtoInitial send INIT after 0, 1, 3, 7 and 15 s and
 	// give up after 31 s. RFC 9260 section 16 has the second; Linux keeps
@@ -237,16 +241,22 @@ func (c *Config) options(network string, listen bool) (engine.Options, error) {
 	if c.KernelDefaults {
 		return o, nil
 	}
-	if o.OutStreams == 0 {
-		o.OutStreams = dialStreams
-		if listen {
-			o.OutStreams = listenStreams
+	switch {
+	case listen:
+		// The peer never has more streams to ask on than this end has to
+		// answer on.
+		if o.OutStreams == 0 {
+			o.OutStreams = max(listenStreams, o.MaxInStreams)
 		}
-	}
-	if o.MaxInStreams == 0 {
-		o.MaxInStreams = dialStreams
-		if listen {
-			o.MaxInStreams = 65535
+		if o.MaxInStreams == 0 {
+			o.MaxInStreams = o.OutStreams
+		}
+	default:
+		if o.OutStreams == 0 {
+			o.OutStreams = dialStreams
+		}
+		if o.MaxInStreams == 0 {
+			o.MaxInStreams = dialStreams
 		}
 	}
 	if o.InitAttempts == 0 {

@@ -3,25 +3,42 @@ package sctpnet
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"os"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/sctpnet/sctpnet/internal/mux"
 )
 
 // A StreamDialer dials streams: each DialContext opens a stream on an
-// association that all dials to the same network and address share. The
-// association is made when it is first needed, made anew when it has ended,
-// and closed when it has had no open stream for a while.
+// association that dials to the same network and address share. An association
+// is made when it is first needed. Another one is made when all streams are in
+// use; DialContext waits up to a second for streams that are being closed. An
+// association that has ended is replaced, and one that has had no open stream
+// for a while is closed.
 //
-// Its zero value is ready for use, and its DialContext fits
-// [net/http.Transport]'s, for a peer that serves a [NewStreamListener]. A
+// The peer must serve a [NewStreamListener], or the like: the two ends tell each
+// other in the handshake that they serve streams, by the adaptation layer
+// indication [AdaptationStreams]. Config.Adaptation of the Dialer replaces that
+// number, at both ends. Each stream is announced to the peer, so its Accept
+// returns even if the server speaks first. Streams that the peer opens are
+// closed at once.
+//
+// An association may be stuck. That is assumed when nothing arrives on it while
+// a Read or Write of one of its Streams waits until its deadline, or while a Read
+// waits for an answer for a second or more and its Stream is then closed. Such
+// an association takes no new dials and is closed with its last Stream.
+//
+// The zero value is ready for use, and DialContext fits [net/http.Transport]. A
 // StreamDialer must not be copied after first use. Multiple goroutines may use
 // it simultaneously.
 type StreamDialer struct {
 	// Dialer makes the associations. If OutStreams or MaxInStreams of its
-	// Config are zero they are 1024; half of the lesser number are for this
-	// side to open. A [Listener] with a zero Config has fewer at first, and adds
-	// the others within a round trip.
+	// Config are zero they are 256; half of the lesser number are for this
+	// side to open.
 	Dialer Dialer
 
 	// IdleTimeout is how long an association without open streams is kept.
@@ -29,34 +46,57 @@ type StreamDialer struct {
 	// connections; negative means not at all.
 	IdleTimeout time.Duration
 
+	// AnyPeer allows peers that the StreamDialer otherwise refuses. A dial to
+	// them fails without AnyPeer.
+	//
+	// A peer that does not send the adaptation layer indication may not serve
+	// streams. It is told of a stream only when something is written.
+	//
+	// A peer that cannot reset streams (RFC 6525) does not learn of the Close
+	// of a Stream, and each number is used once.
+	AnyPeer bool
+
 	mu     sync.Mutex
-	shared map[streamKey]*sharedConn
+	closed bool
+	shared map[streamKey][]*sharedConn // neither failed nor ended; the newest is last
 }
 
 const (
-	streamDialerStreams = 1024
+	streamDialerStreams = 256
 	defaultIdleTimeout  = 90 * time.Second
-
-	// growth is how long a young association's peer may take to add streams,
-	// which it is then seen to have done within growthTick.
-	growth     = 5 * time.Second
-	growthTick = 5 * time.Millisecond
 )
 
 type streamKey struct{ network, address string }
 
-// A sharedConn is an association that streams share, or the dial for it.
+// A sharedConn is an association that streams share, or the dial for it. All
+// but ready, and what is set before it is closed, is under StreamDialer.mu.
 type sharedConn struct {
-	ready  chan struct{} // closed when the dial is over, and conn or err set
-	cancel context.CancelFunc
+	key    streamKey
+	state  sharedState
+	users  int                // open streams, and dials that wait for one
+	ready  chan struct{}      // closed when the handshake is over: conn or err is set then
+	cancel context.CancelFunc // of the handshake
 	conn   *Conn
-	since  time.Time // when conn was made
 	err    error
-
-	// Under StreamDialer.mu.
-	users int         // open streams, and dials for one
-	idle  *time.Timer // while there are none
+	idle   *time.Timer // of the state idle only
 }
+
+// A sharedState is the state of a sharedConn. Only StreamDialer.move changes it.
+//
+//	dialing ──> used <──> idle
+//	   │          │         │
+//	   v          v         v
+//	failed     draining ─> ended
+type sharedState uint8
+
+const (
+	dialing  sharedState = iota // the handshake is under way, and dials wait for it
+	used                        // there are users
+	idle                        // there are none, and a timer runs
+	draining                    // there are users, and no more are taken
+	failed                      // the handshake has failed, or nobody waits for it any more
+	ended                       // the association is closed
+)
 
 // Dial opens a stream without a context; see [StreamDialer.DialContext].
 func (d *StreamDialer) Dial(network, address string) (net.Conn, error) {
@@ -64,200 +104,396 @@ func (d *StreamDialer) Dial(network, address string) (net.Conn, error) {
 }
 
 // DialContext opens a stream, a [*Stream], to the address on the named
-// network. Networks and addresses are those of [Dial]. All who wait for an
-// association to be made wait for the same handshake, which is given up when
-// none of them is left. The peer is not told of a stream before something is
-// written.
+// network. Networks and addresses are those of [Dial].
 //
-// The error wraps [ErrNoFreeStream] when all streams of the association are in
-// use.
+// Dials that need a new association wait for the same handshake. It has the
+// values of the first dial's context, and is given up when no dial waits for it
+// any more. A dial to a peer that says nothing of streams, or cannot reset them,
+// is tried once more after 100 ms; see AnyPeer.
+//
+// The error wraps [errors.ErrUnsupported] when the peer is not one for streams,
+// [ErrNoFreeStream] when a new association has no stream for this side to open,
+// and [net.ErrClosed] after Close.
 func (d *StreamDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	key := streamKey{network, address}
-	for again := false; ; again = true {
-		sc := d.join(key)
-		s, err := sc.open(ctx, network)
+	for waits, again := true, false; ; {
+		s, sc, err := d.join(ctx, key, waits)
+		if err != nil {
+			return nil, err
+		}
+		if s != nil {
+			return d.announced(ctx, s)
+		}
+		select {
+		case <-sc.ready:
+			s, err = d.open(ctx, sc)
+			if waits && errors.Is(err, mux.ErrClosing) {
+				s, err = d.openClosing(ctx, sc)
+				waits = false
+			}
+		case <-ctx.Done():
+			err = dialError("dial", network, nil, nil, contextError(ctx.Err()))
+		}
+		d.leave(sc)
 		if err == nil {
-			s.onClose = func() { d.leave(key, sc) }
-			return s, nil
+			return d.announced(ctx, s)
 		}
-		ended := sc.hasEnded()
-		if ended {
-			d.forget(key, sc)
-		}
-		d.leave(key, sc)
-		// One that has ended in the meantime is replaced, but not for ever.
-		if !ended || again {
+		switch {
+		case errors.Is(err, ErrNoFreeStream) && sc.err == nil: // others have them: join another association
+		case errors.Is(err, errReplace) && !again:
+			again = true
+		default:
 			return nil, err
 		}
 	}
 }
 
-// open opens a stream when the association is there.
-func (sc *sharedConn) open(ctx context.Context, network string) (*Stream, error) {
-	cancelled := func() error { return dialError("dial", network, nil, nil, contextError(ctx.Err())) }
-	select {
-	case <-sc.ready:
-	case <-ctx.Done():
-		return nil, cancelled()
+// errReplace says that an association ended before a stream of it was opened. It
+// is replaced, but not for ever.
+var errReplace = errors.New("the association ended as soon as it was made")
+
+// announced announces a stream, if the peer knows what that is.
+func (d *StreamDialer) announced(ctx context.Context, s *Stream) (net.Conn, error) {
+	if !s.c.knows.Load() {
+		return s, nil
 	}
-	if sc.err != nil {
+	// The end of ctx is a write deadline in the past, which ends the wait for
+	// room.
+	call := s.watch.beginWrite()
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		s.s.SetWriteDeadline(time.Unix(1, 0))
+		close(interrupted)
+	})
+	err := s.s.Announce()
+	if !stop() {
+		<-interrupted
+		if s.watch.m.Arrivals() == call.arrivals && errors.Is(err, os.ErrDeadlineExceeded) {
+			s.watch.stuck()
+		}
+		err = ctx.Err()
+	}
+	if err != nil {
+		s.Close()
+		return nil, dialError("dial", s.c.network, nil, s.c.e.RemoteAddr(), contextError(err))
+	}
+	return s, nil
+}
+
+// join opens a stream on the newest association that has room. Otherwise it
+// returns one that is being made, or if waits is set one that has streams being
+// closed. The caller is a user of that.
+func (d *StreamDialer) join(ctx context.Context, key streamKey, waits bool) (*Stream, *sharedConn, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	failure := func(err error) error { return dialError("dial", key.network, nil, nil, err) }
+	switch {
+	case d.closed:
+		return nil, nil, failure(net.ErrClosed)
+	case ctx.Err() != nil:
+		return nil, nil, failure(contextError(ctx.Err()))
+	}
+	var closing *sharedConn
+	for _, sc := range slices.Backward(slices.Clone(d.shared[key])) {
+		switch s, err := d.tryOpen(sc); {
+		case err == nil:
+			return s, nil, nil
+		case closing == nil && errors.Is(err, mux.ErrClosing):
+			closing = sc
+		}
+	}
+	for _, sc := range d.shared[key] {
+		if sc.state == dialing {
+			sc.users++
+			return nil, sc, nil
+		}
+	}
+	if waits && closing != nil {
+		d.use(closing)
+		return nil, closing, nil
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	sc := &sharedConn{key: key, ready: make(chan struct{}), cancel: cancel, users: 1}
+	if d.shared == nil {
+		d.shared = make(map[streamKey][]*sharedConn)
+	}
+	d.shared[key] = append(d.shared[key], sc)
+	go d.dial(ctx, sc)
+	return nil, sc, nil
+}
+
+// tryOpen opens a stream on an association, if that has room. d.mu is held.
+func (d *StreamDialer) tryOpen(sc *sharedConn) (*Stream, error) {
+	if sc.state != used && sc.state != idle {
+		return nil, errReplace
+	}
+	ms, err := sc.conn.startMux().TryOpen()
+	switch {
+	case err == nil:
+		return d.newStream(sc, ms), nil
+	case errors.Is(err, ErrNoFreeStream):
+		if !sc.conn.startMux().CanReset() {
+			d.drain(sc) // its numbers are used up
+		}
+		return nil, err
+	}
+	d.drain(sc)
+	return nil, fmt.Errorf("%w: %w", errReplace, err)
+}
+
+// use makes the caller a user of an association. d.mu is held.
+func (d *StreamDialer) use(sc *sharedConn) {
+	sc.users++
+	if sc.state == idle {
+		d.move(sc, used)
+	}
+}
+
+// newStream makes a Stream a user of its association. d.mu is held.
+func (d *StreamDialer) newStream(sc *sharedConn, s *mux.Stream) *Stream {
+	d.use(sc)
+	watch := &streamWatch{m: sc.conn.startMux(), stuck: func() { d.stuck(sc) }}
+	return &Stream{c: sc.conn, s: s, onClose: func() { d.leave(sc) }, watch: watch}
+}
+
+// openClosing is open of one of the streams that are being closed, which takes a
+// round trip or two. That is less than making another association, unless the
+// peer does not close them.
+func (d *StreamDialer) openClosing(ctx context.Context, sc *sharedConn) (*Stream, error) {
+	limited, cancel := context.WithTimeout(ctx, closingPatience)
+	defer cancel()
+	s, err := sc.conn.startMux().Open(limited)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case err == nil && sc.state == used:
+		return d.newStream(sc, s), nil
+	case err == nil:
+		s.Close()
+		return nil, errReplace
+	case ctx.Err() != nil:
+		return nil, dialError("dial", sc.key.network, nil, nil, contextError(ctx.Err()))
+	case limited.Err() != nil, errors.Is(err, ErrNoFreeStream):
+		return nil, ErrNoFreeStream
+	}
+	return nil, errReplace // it has ended
+}
+
+// closingPatience is how long a dial waits for streams that are being closed
+// before it makes another association.
+const closingPatience = time.Second
+
+// open is tryOpen for a user of an association, when its handshake is over.
+func (d *StreamDialer) open(ctx context.Context, sc *sharedConn) (*Stream, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case sc.err != nil:
 		return nil, sc.err
+	case d.closed:
+		return nil, dialError("dial", sc.key.network, nil, nil, net.ErrClosed)
+	case ctx.Err() != nil:
+		return nil, dialError("dial", sc.key.network, nil, nil, contextError(ctx.Err()))
 	}
-	if ctx.Err() != nil {
-		return nil, cancelled()
+	s, err := d.tryOpen(sc)
+	return s, sc.conn.opError("open", err)
+}
+
+// dial makes the association of a sharedConn, and refuses what the peer opens on
+// it until it ends.
+func (d *StreamDialer) dial(ctx context.Context, sc *sharedConn) {
+	c, err := d.handshake(ctx, sc.key)
+	sc.cancel()
+	if !d.dialed(sc, c, err) {
+		return
 	}
-	for {
-		grows := sc.grows()
-		s, err := sc.conn.openStream(ctx)
-		switch {
-		case err != nil && err == ctx.Err():
-			return nil, cancelled()
-		case !errors.Is(err, ErrNoFreeStream) || !grows:
-			return sc.conn.newStream(s, err)
+	m := c.startMux()
+	m.ServeStreams()
+	m.RefuseStreams(context.Background())
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.drain(sc)
+}
+
+// dialed takes note of a handshake that is over. It reports whether there is an
+// association.
+func (d *StreamDialer) dialed(sc *sharedConn, c *Conn, err error) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case sc.state == failed: // nobody waits for it, or the StreamDialer is closed
+		if err == nil {
+			c.Abort()
+		}
+		return false
+	case err != nil:
+		sc.err = err
+		d.move(sc, failed)
+		return false
+	}
+	sc.conn = c
+	d.move(sc, used)
+	return true
+}
+
+// handshake makes an association that serves streams. A peer that does not say
+// so may be just about to: see NewStreamListener. It is asked once more.
+func (d *StreamDialer) handshake(ctx context.Context, key streamKey) (*Conn, error) {
+	dialer := d.Dialer
+	config := &dialer.Config
+	if config.OutStreams == 0 {
+		config.OutStreams = streamDialerStreams
+	}
+	if config.MaxInStreams == 0 {
+		config.MaxInStreams = streamDialerStreams
+	}
+	if config.Adaptation == 0 {
+		config.Adaptation = AdaptationStreams
+	}
+	for again := false; ; again = true {
+		nc, err := dialer.DialContext(ctx, key.network, key.address)
+		if err != nil {
+			return nil, err
+		}
+		c := nc.(*Conn)
+		c.meet(config.Adaptation)
+		err = d.suits(c, config.Adaptation)
+		if err == nil {
+			err = c.startMux().CanOpen()
+			if err == nil || c.hasEnded() {
+				return c, nil
+			}
+			again = true // it would be the same
+		}
+		c.Close()
+		if again {
+			return nil, dialError("dial", c.network, nil, c.e.RemoteAddr(), err)
 		}
 		select {
-		case <-time.After(growthTick):
+		case <-time.After(lateListener):
 		case <-ctx.Done():
-			return nil, cancelled()
+			return nil, dialError("dial", c.network, nil, c.e.RemoteAddr(), contextError(ctx.Err()))
 		}
 	}
 }
 
-// grows reports whether the peer may be adding streams.
-func (sc *sharedConn) grows() bool {
-	if time.Since(sc.since) > growth {
-		return false
-	}
-	out, in := sc.conn.NumStreams()
-	return in < out
-}
+// lateListener is how long a server may take from Listen to NewStreamListener.
+const lateListener = 100 * time.Millisecond
 
-// hasEnded reports whether an association was made and has ended.
-func (sc *sharedConn) hasEnded() bool {
-	select {
-	case <-sc.ready:
-		return sc.conn != nil && sc.conn.hasEnded()
-	default:
-		return false
-	}
-}
-
-// join makes the caller a user of the shared association, of which there is one
-// being dialled at least.
-func (d *StreamDialer) join(key streamKey) *sharedConn {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	sc := d.shared[key]
-	if sc == nil {
-		ctx, cancel := context.WithCancel(context.Background())
-		sc = &sharedConn{ready: make(chan struct{}), cancel: cancel}
-		if d.shared == nil {
-			d.shared = make(map[streamKey]*sharedConn)
+// suits returns an error for a peer that does not serve streams, or cannot reset
+// them.
+func (d *StreamDialer) suits(c *Conn, adaptation uint32) error {
+	switch got := c.e.PeerAdaptation(); {
+	case d.AnyPeer:
+	case !c.knows.Load():
+		sent := "no adaptation layer indication"
+		if got != 0 {
+			sent = fmt.Sprintf("the adaptation layer indication %#x", got)
 		}
-		d.shared[key] = sc
-		go d.dial(ctx, key, sc)
+		return fmt.Errorf("the peer does not serve streams: it sends %s and not %#x, which a NewStreamListener does, or Config.Adaptation of its Listen (StreamDialer.AnyPeer waives this): %w",
+			sent, adaptation, errors.ErrUnsupported)
+	case !c.startMux().CanReset():
+		return fmt.Errorf("the peer cannot reset streams: stream reconfiguration (RFC 6525) must be enabled at both ends (StreamDialer.AnyPeer waives this): %w",
+			errors.ErrUnsupported)
 	}
-	sc.users++
-	if sc.idle != nil {
-		sc.idle.Stop()
-		sc.idle = nil
-	}
-	return sc
-}
-
-// dial makes the association of a sharedConn.
-func (d *StreamDialer) dial(ctx context.Context, key streamKey, sc *sharedConn) {
-	defer sc.cancel()
-	dialer := d.Dialer
-	if dialer.Config.OutStreams == 0 {
-		dialer.Config.OutStreams = streamDialerStreams
-	}
-	if dialer.Config.MaxInStreams == 0 {
-		dialer.Config.MaxInStreams = streamDialerStreams
-	}
-	c, err := dialer.DialContext(ctx, key.network, key.address)
-	if err != nil {
-		sc.err = err
-		d.forget(key, sc)
-	} else {
-		sc.conn, sc.since = c.(*Conn), time.Now()
-		sc.conn.startMux().WhenEnded(func() { d.ended(key, sc) })
-	}
-	close(sc.ready)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if sc.users == 0 {
-		d.rest(key, sc) // they left before it was ready
-	}
-}
-
-// forget makes the next dial make another association.
-func (d *StreamDialer) forget(key streamKey, sc *sharedConn) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.shared[key] == sc {
-		delete(d.shared, key)
-	}
+	return nil
 }
 
 // leave ends the use of a shared association by a stream or a dial.
-func (d *StreamDialer) leave(key streamKey, sc *sharedConn) {
+func (d *StreamDialer) leave(sc *sharedConn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if sc.users--; sc.users > 0 {
 		return
 	}
-	select {
-	case <-sc.ready:
-		d.rest(key, sc)
-	default:
-		// Nobody waits for it any more. Who comes now dials again.
-		sc.cancel()
-		if d.shared[key] == sc {
-			delete(d.shared, key)
-		}
+	switch sc.state {
+	case dialing:
+		d.move(sc, failed)
+	case used:
+		d.move(sc, idle)
+	case draining:
+		d.move(sc, ended)
 	}
 }
 
-// rest lets an association without users be, for a while if another dial may
-// still come for it. It is called with d.mu held, after the dial.
-func (d *StreamDialer) rest(key streamKey, sc *sharedConn) {
-	switch {
-	case sc.conn == nil, sc.idle != nil:
-	case d.shared[key] != sc || d.IdleTimeout < 0 || sc.conn.hasEnded():
-		d.end(key, sc)
-	default:
-		timeout := d.IdleTimeout
-		if timeout == 0 {
-			timeout = defaultIdleTimeout
-		}
-		sc.idle = time.AfterFunc(timeout, func() {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			if sc.users == 0 {
-				d.end(key, sc)
-			}
-		})
+// drain keeps new users from an association. d.mu is held.
+func (d *StreamDialer) drain(sc *sharedConn) {
+	switch sc.state {
+	case used:
+		d.move(sc, draining)
+	case idle:
+		d.move(sc, ended)
 	}
 }
 
-// ended closes an association that has ended while it had no users. If it has
-// some, the last one to leave does.
-func (d *StreamDialer) ended(key streamKey, sc *sharedConn) {
+// stuck is drain for the watch of a Stream.
+func (d *StreamDialer) stuck(sc *sharedConn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if sc.idle != nil {
-		sc.idle.Stop()
-		d.end(key, sc)
+	d.drain(sc)
+}
+
+// move is the one place where an association's state changes. d.mu is held.
+func (d *StreamDialer) move(sc *sharedConn, to sharedState) {
+	from := sc.state
+	if from == idle && sc.idle != nil {
+		sc.idle.Stop() // if that is too late, its function sees another timer
+		sc.idle = nil
+	}
+	if to == idle && d.IdleTimeout < 0 {
+		to = ended
+	}
+	sc.state = to
+	if from == dialing {
+		if to == failed {
+			sc.cancel()
+		}
+		close(sc.ready)
+	}
+	switch to {
+	case idle:
+		sc.idle = d.idleTimer(sc)
+	case ended:
+		sc.conn.Close()
+		fallthrough
+	case failed:
+		d.forget(sc)
 	}
 }
 
-// end closes an association, with d.mu held.
-func (d *StreamDialer) end(key streamKey, sc *sharedConn) {
-	if d.shared[key] == sc {
-		delete(d.shared, key)
+// idleTimer ends an association that is idle for long.
+func (d *StreamDialer) idleTimer(sc *sharedConn) (t *time.Timer) {
+	timeout := d.IdleTimeout
+	if timeout == 0 {
+		timeout = defaultIdleTimeout
 	}
-	sc.conn.Close()
+	t = time.AfterFunc(timeout, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if sc.idle == t {
+			d.move(sc, ended)
+		}
+	})
+	return t
+}
+
+// forget takes an association from the list. d.mu is held.
+func (d *StreamDialer) forget(sc *sharedConn) {
+	list := slices.DeleteFunc(d.shared[sc.key], func(other *sharedConn) bool { return other == sc })
+	if len(list) == 0 {
+		delete(d.shared, sc.key)
+		return
+	}
+	d.shared[sc.key] = list
+}
+
+// all returns the associations. d.mu is held.
+func (d *StreamDialer) all() []*sharedConn {
+	var all []*sharedConn
+	for _, list := range d.shared {
+		all = append(all, list...)
+	}
+	return all
 }
 
 // CloseIdleConnections closes the associations that have no open stream now.
@@ -265,12 +501,33 @@ func (d *StreamDialer) end(key streamKey, sc *sharedConn) {
 func (d *StreamDialer) CloseIdleConnections() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for key, sc := range d.shared {
-		if sc.idle != nil {
-			sc.idle.Stop()
-			d.end(key, sc)
+	for _, sc := range d.all() {
+		if sc.state == idle {
+			d.move(sc, ended)
 		}
 	}
+}
+
+// Close closes all associations, as [Conn.Close] does, and with them all
+// streams. Dials that wait, and later ones, fail with [net.ErrClosed], as does a
+// second Close.
+func (d *StreamDialer) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return &net.OpError{Op: "close", Net: "sctp", Err: net.ErrClosed}
+	}
+	d.closed = true
+	for _, sc := range d.all() {
+		switch sc.state {
+		case dialing:
+			sc.err = dialError("dial", sc.key.network, nil, nil, net.ErrClosed)
+			d.move(sc, failed)
+		default:
+			d.move(sc, ended)
+		}
+	}
+	return nil
 }
 
 // hasEnded reports whether the association is known to have ended.

@@ -6,6 +6,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/sctpnet/sctpnet/internal/mux"
 )
 
 // NewStreamListener returns a listener whose Accept yields the streams that
@@ -16,11 +18,29 @@ import (
 //
 // What ln accepts that is no [*Conn] is passed on as it is.
 //
+// If ln is a [*Listener] whose Config.Adaptation is zero, it sends
+// [AdaptationStreams] from now on, which a StreamDialer expects. For other
+// listeners, such as one that wraps a Listener, set Config.Adaptation to
+// AdaptationStreams when the Listener is made. Do so too if peers may dial
+// between Listen and NewStreamListener; otherwise they dial twice.
+//
+// Stream 0 is accepted like the others, when its first bytes arrive. So a peer
+// that uses the association as one connection is served too. Closing its Stream
+// shuts the association down, so that the peer reads io.EOF, if no other stream
+// is open and the peer cannot reset streams or has used none but stream 0.
+//
+// A stream that waits to be accepted does not hold up accepted ones, until those
+// that wait hold 4 MiB on one association. It then receives nothing. After a
+// second of that, the stream that has sent last is reset.
+//
 // Accept returns the errors of ln, which the StreamListener owns from now on.
-// Closing it closes ln and lets the open streams be, while those that peers open
-// from then on are closed at once; each association is shut down when the last of
-// its streams is closed.
+// Closing it closes ln and leaves the open streams alone. Streams that peers open
+// after that are closed at once, and each association is shut down when the last
+// of its streams is closed.
 func NewStreamListener(ln net.Listener) net.Listener {
+	if l, ok := ln.(*Listener); ok && l.ok() && l.e.Adaptation() == 0 {
+		l.e.SetAdaptation(AdaptationStreams) // fails only if Accept does, too
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &streamListener{Listener: ln, accepted: make(chan acceptResult), ctx: ctx, cancel: cancel}
 	go l.run()
@@ -34,20 +54,28 @@ type streamListener struct {
 	cancel   context.CancelFunc
 }
 
+// An acceptResult is what Accept returns, or an association that has a stream to
+// accept.
 type acceptResult struct {
-	conn net.Conn
-	err  error
+	offer *servedConn
+	conn  net.Conn
+	err   error
 }
 
 func (l *streamListener) Accept() (net.Conn, error) {
-	select {
-	case r, ok := <-l.accepted:
-		if ok {
-			return r.conn, r.err
+	for {
+		select {
+		case r := <-l.accepted:
+			if r.offer == nil {
+				return r.conn, r.err
+			}
+			if s := r.offer.accept(); s != nil {
+				return s, nil
+			}
+		case <-l.ctx.Done():
+			return nil, &net.OpError{Op: "accept", Net: l.Addr().Network(), Addr: l.Addr(), Err: net.ErrClosed}
 		}
-	case <-l.ctx.Done():
 	}
-	return nil, &net.OpError{Op: "accept", Net: l.Addr().Network(), Addr: l.Addr(), Err: net.ErrClosed}
 }
 
 func (l *streamListener) Close() error {
@@ -87,39 +115,91 @@ func (l *streamListener) run() {
 	}
 }
 
-// serve accepts the streams of one association, until it ends or the listener
-// does, and closes it when none is open.
+// A servedConn is an association that a streamListener serves.
+type servedConn struct {
+	c      *Conn
+	m      *mux.Mux
+	cancel context.CancelFunc // ends the serving
+
+	mu         sync.Mutex
+	open       int  // streams that were accepted and are not closed
+	plain      bool // stream 0 was closed,
+	usesOthers bool // and the peer has opened others
+	idle       sync.Cond
+}
+
+// accept accepts a stream, if there is one.
+func (sc *servedConn) accept() *Stream {
+	s := sc.m.TryAccept()
+	if s == nil {
+		return nil
+	}
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	sc.open++
+	if s.ID() != 0 {
+		sc.usesOthers = true
+	}
+	return &Stream{c: sc.c, s: s, onClose: func() { sc.closed(s.ID()) }}
+}
+
+// closed takes note of a stream that was closed.
+func (sc *servedConn) closed(id uint16) {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	sc.open--
+	if id == 0 {
+		sc.plain = true
+	}
+	if sc.open > 0 {
+		return
+	}
+	sc.idle.Broadcast()
+	// For a peer that reads the association, and not its stream 0, only the end
+	// of the association is an EOF.
+	if sc.plain && (!sc.m.CanReset() || !sc.usesOthers && !sc.c.knows.Load()) {
+		sc.cancel()
+	}
+}
+
+// wait waits until no stream is open.
+func (sc *servedConn) wait() {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	for sc.open > 0 {
+		sc.idle.Wait()
+	}
+}
+
+// serve offers the streams of one association to Accept, until the association
+// ends, has no more use, or the listener is closed. It closes the association
+// when no stream is open.
 func (l *streamListener) serve(c *Conn) {
-	var users sync.WaitGroup
-	for {
-		s, err := c.AcceptStream(l.ctx)
-		if err != nil {
-			break
-		}
-		users.Add(1)
-		s.onClose = users.Done
-		if !l.pass(acceptResult{conn: s}) {
-			s.Close()
+	if own, err := c.e.Adaptation(); err == nil {
+		c.meet(own)
+	}
+	sc := &servedConn{c: c, m: c.startMux()}
+	sc.idle.L = &sc.mu
+	ctx, cancel := context.WithCancel(l.ctx)
+	defer cancel()
+	sc.cancel = cancel
+	sc.m.ServeStreams()
+	for sc.m.AwaitAccept(ctx) == nil {
+		if !l.pass(acceptResult{offer: sc}) {
 			break
 		}
 	}
 	// What is left unread would make Close abort, with all that the streams have
-	// written last. So who opens one now is turned away.
-	ctx, cancel := context.WithCancel(context.Background())
+	// written last. So a stream that is opened now is closed at once.
+	ctx, cancel = context.WithCancel(context.Background())
+	defer cancel()
 	go func() {
-		users.Wait()
+		sc.wait()
 		c.Shutdown()
 		time.AfterFunc(lastWords, cancel)
 	}()
-	for {
-		s, err := c.AcceptStream(ctx)
-		if err != nil {
-			break
-		}
-		s.Close()
-	}
-	cancel()
-	users.Wait()
+	sc.m.RefuseStreams(ctx)
+	sc.wait()
 	c.Close()
 }
 

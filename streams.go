@@ -230,6 +230,7 @@ type Stream struct {
 	c       *Conn
 	s       *mux.Stream
 	onClose func() // called by Close, or nil; set before the Stream is handed out
+	watch   *streamWatch
 }
 
 var _ net.Conn = (*Stream)(nil)
@@ -325,7 +326,9 @@ func (s *Stream) Read(p []byte) (int, error) {
 	if !s.ok() {
 		return 0, syscall.EINVAL
 	}
+	call := s.watch.beginRead()
 	n, _, err := s.s.Recv(p, mux.Filled)
+	s.watch.endRead(call, err)
 	return n, s.c.opError("read", err)
 }
 
@@ -334,7 +337,9 @@ func (s *Stream) ReadMsg(p []byte) (int, MsgInfo, error) {
 	if !s.ok() {
 		return 0, MsgInfo{}, syscall.EINVAL
 	}
+	call := s.watch.beginRead()
 	n, msg, err := s.s.Recv(p, mux.Whole)
+	s.watch.endRead(call, err)
 	return n, msgInfo(msg), s.c.opError("read", err)
 }
 
@@ -345,7 +350,7 @@ func (s *Stream) Write(p []byte) (int, error) {
 	if !s.ok() {
 		return 0, syscall.EINVAL
 	}
-	n, err := s.s.Send(p, false, engine.Message{Stream: s.s.ID()})
+	n, err := s.send(p, false, engine.Message{Stream: s.s.ID()})
 	return n, s.c.opError("write", err)
 }
 
@@ -356,8 +361,33 @@ func (s *Stream) WriteMsg(p []byte, info MsgInfo) (int, error) {
 		return 0, syscall.EINVAL
 	}
 	info.Stream = s.s.ID()
-	n, err := s.c.writeMsg(p, info, func(msg engine.Message) (int, error) { return s.s.Send(p, true, msg) })
+	n, err := s.c.writeMsg(p, info, func(msg engine.Message) (int, error) { return s.send(p, true, msg) })
 	return n, s.c.opError("write", err)
+}
+
+func (s *Stream) send(p []byte, single bool, msg engine.Message) (int, error) {
+	call := s.watch.beginWrite()
+	n, err := s.s.Send(p, single, msg)
+	s.watch.endWrite(call, err)
+	return n, err
+}
+
+// Announce tells the peer of a Stream of OpenStream before something is written:
+// AcceptStream, or the Accept of a [NewStreamListener], returns it there. Without
+// it a protocol in which the accepting side speaks first waits for ever. The
+// announcement is a message that the peer's Read does not return.
+//
+// A [StreamDialer] announces its streams itself. Otherwise both ends must have
+// Config.Adaptation set to [AdaptationStreams], or the accepting one must serve a
+// NewStreamListener. If not, the error wraps [errors.ErrUnsupported], as the peer
+// would take the announcement for data. It is also an error if something was
+// written already, and if the number is for the peer to open. Announce waits as
+// Write does.
+func (s *Stream) Announce() error {
+	if !s.ok() {
+		return syscall.EINVAL
+	}
+	return s.c.opError("announce", s.s.Announce())
 }
 
 // CloseWrite ends the writing direction: when all that was written has gone,
@@ -394,6 +424,7 @@ func (s *Stream) Close() error {
 	if !s.ok() {
 		return syscall.EINVAL
 	}
+	s.watch.close()
 	err := s.s.Close()
 	if err == nil && s.onClose != nil {
 		s.onClose()
@@ -431,6 +462,7 @@ func (s *Stream) setDeadlines(read, write bool, t time.Time) error {
 	if !s.ok() {
 		return syscall.EINVAL
 	}
+	s.watch.setDeadlines(read, write, t)
 	var err error
 	if read {
 		err = s.s.SetReadDeadline(t)

@@ -32,7 +32,7 @@ type countingListener struct {
 func countingListen(t testing.TB, network string) *countingListener {
 	t.Helper()
 	return &countingListener{
-		Listener: listen(t, network, "127.0.0.1:0"),
+		Listener: listenStreams(t, network, "127.0.0.1:0"),
 		network:  network,
 		conns:    make(chan *sctpnet.Conn, 100),
 	}
@@ -345,7 +345,7 @@ func TestStreamDialerIdle(t *testing.T) {
 			})
 		})
 		t.Run("delivers", func(t *testing.T) {
-			ln := listen(t, network, "127.0.0.1:0")
+			ln := listenStreams(t, network, "127.0.0.1:0")
 			d := streamDialer(t)
 			d.IdleTimeout = -1
 			watchdog(t, func() {
@@ -359,94 +359,6 @@ func TestStreamDialerIdle(t *testing.T) {
 				wantBytes(t, s, ballast()[:100_000])
 				wantEOF(t, s)
 			})
-		})
-	})
-}
-
-// TestStreamDialerExhausted dials more streams than there are.
-func TestStreamDialerExhausted(t *testing.T) {
-	eachEngine(t, func(t *testing.T, network string) {
-		_, address := streamServer(t, network)
-		d := streamDialer(t)
-		d.Dialer.Config = sctpnet.Config{OutStreams: 6, MaxInStreams: 100}
-		watchdog(t, func() {
-			s := dialStream(t, d, network, address)
-			dialStream(t, d, network, address)
-			for range 2 {
-				_, err := d.Dial(network, address)
-				wantError(t, "Dial", err, sctpnet.ErrNoFreeStream)
-			}
-			s.Close()
-			dialStream(t, d, network, address)
-		})
-	})
-}
-
-// TestStreamDialerContext dials with a context that ends, or has, when a stream is
-// being closed that the peer does not close, and when there is one that is free.
-func TestStreamDialerContext(t *testing.T) {
-	eachEngine(t, func(t *testing.T, network string) {
-		ln := listen(t, network, "127.0.0.1:0") // of which nobody closes streams
-		d := streamDialer(t)
-		d.Dialer.Config = sctpnet.Config{OutStreams: 3}
-		watchdog(t, func() {
-			c, err := d.Dial(network, ln.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			write(t, c, "x")
-			c.Close()
-			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-			defer cancel()
-			for range 2 {
-				start := time.Now()
-				_, err := d.DialContext(ctx, network, ln.Addr().String())
-				wantError(t, "DialContext", err, context.DeadlineExceeded)
-				if took := time.Since(start); took > atOnce {
-					t.Errorf("took %v", took)
-				}
-			}
-		})
-		_, address := streamServer(t, network)
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		watchdog(t, func() {
-			dialStream(t, d, network, address).Close()
-			_, err := d.DialContext(ctx, network, address)
-			wantError(t, "DialContext", err, context.Canceled)
-		})
-	})
-}
-
-// TestStreamDialerMany dials as many streams as there are, all at once.
-func TestStreamDialerMany(t *testing.T) {
-	eachEngine(t, func(t *testing.T, network string) {
-		const most = 1024/2 - 1 // 2 to 1022
-		ln, address := streamServer(t, network)
-		d := streamDialer(t)
-		watchdog(t, func() {
-			streams := make(chan net.Conn, most)
-			var fs []func() error
-			for range most {
-				fs = append(fs, func() error {
-					s, err := d.Dial(network, address)
-					streams <- s
-					return err
-				})
-			}
-			together(t, nil, fs...)
-			for range most {
-				s := <-streams
-				defer s.Close()
-				write(t, s, "hello")
-				wantBytes(t, s, []byte("hello"))
-			}
-			if _, err := d.Dial(network, address); !errors.Is(err, sctpnet.ErrNoFreeStream) {
-				t.Errorf("one more: %v", err)
-			}
-			if n := ln.accepted.Load(); n != 1 {
-				t.Errorf("%d associations", n)
-			}
 		})
 	})
 }
@@ -471,7 +383,7 @@ func TestStreamDialerFails(t *testing.T) {
 				})
 			}
 			together(t, nil, fs...)
-			ln := listen(t, network, address)
+			ln := listenStreams(t, network, address)
 			c, err := d.Dial(network, address)
 			if err != nil {
 				t.Fatal(err)

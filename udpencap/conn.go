@@ -482,6 +482,13 @@ func (a *assoc) RemoteAddr() *engine.Addr { return a.remote }
 
 func (a *assoc) Streams() (out, in uint16) { return uint16(a.out.Load()), uint16(a.in.Load()) }
 
+// PeerAdaptation is settled before the Conn is there.
+func (a *assoc) PeerAdaptation() uint32 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.peerInit.adaptation
+}
+
 // set changes a setting, unless the association is closed.
 func (a *assoc) set(f func() error) error {
 	a.mu.Lock()

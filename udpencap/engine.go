@@ -214,17 +214,37 @@ const maxBacklog = 4096
 
 // A listener is a listening endpoint.
 type listener struct {
-	port    *port
-	options engine.Options
-	addr    *engine.Addr
-	bound   bool // to one address
+	port  *port
+	addr  *engine.Addr
+	bound bool // to one address
 
-	mu     sync.Mutex
-	some   sync.Cond
-	by     waiting
-	queue  []*assoc
-	spent  spentCookies
-	closed bool
+	mu      sync.Mutex
+	options engine.Options
+	some    sync.Cond
+	by      waiting
+	queue   []*assoc
+	spent   spentCookies
+	closed  bool
+}
+
+// currentOptions are the options of the handshakes that begin now.
+func (l *listener) currentOptions() engine.Options {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.options
+}
+
+func (l *listener) Adaptation() uint32 { return l.currentOptions().Adaptation }
+
+// SetAdaptation sets what INIT ACKs say from now on.
+func (l *listener) SetAdaptation(v uint32) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return net.ErrClosed
+	}
+	l.options.Adaptation = v
+	return nil
 }
 
 // isSpent reports whether there was an association of a cookie already.
@@ -243,7 +263,7 @@ func (l *listener) establish(back path, to netip.Addr, key peer, ck *cookie, i *
 	if full {
 		return nil
 	}
-	a := newAssoc(l.port, key, l.options)
+	a := newAssoc(l.port, key, l.currentOptions())
 	a.localTag, a.localTSN = ck.localTag, ck.localTSN
 	a.path, a.localIP = back, to
 	a.remote = &engine.Addr{IPAddrs: []net.IPAddr{ipAddr(key.ip)}, Port: int(key.port)}

@@ -185,7 +185,7 @@ func (p *port) onInit(s *socket, h header, c chunk, from netip.AddrPort, to neti
 			s.outOfTheBlue(h, c.raw, from, to)
 			return
 		}
-		o = l.options
+		o = l.currentOptions()
 	}
 	if ck.localTag == 0 {
 		ck.localTag, ck.localTSN = p.newTag(), randUint32()

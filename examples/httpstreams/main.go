@@ -55,7 +55,8 @@ func run(network string) error {
 		},
 	}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(sctpnet.NewStreamListener(ln)) }()
+	streams := sctpnet.NewStreamListener(ln)
+	go func() { served <- server.Serve(streams) }()
 
 	var d sctpnet.StreamDialer
 	// A Transport asks for "tcp", which is another name of "sctp" here.
@@ -68,7 +69,7 @@ func run(network string) error {
 	err = get(ctx, client, "http://"+ln.Addr().String())
 	elapsed := time.Since(start)
 	client.CloseIdleConnections()
-	d.CloseIdleConnections()
+	d.Close()
 	if err != nil {
 		server.Close()
 		return err

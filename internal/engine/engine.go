@@ -193,6 +193,10 @@ type Conn interface {
 	// Streams are the stream counts as negotiated, and as NumStreams last
 	// found them.
 	Streams() (out, in uint16)
+	// PeerAdaptation is the adaptation layer indication that the peer sent in
+	// the handshake, 0 for none. Where Options.Adaptation is 0 it may not be
+	// known, and is 0 then too.
+	PeerAdaptation() uint32
 
 	SetLinger(sec int) error
 	SetNoDelay(noDelay bool) error
@@ -210,6 +214,10 @@ type Listener interface {
 	Close() error
 	Addr() *Addr
 	SetDeadline(t time.Time) error
+	// Adaptation is Options.Adaptation, and SetAdaptation changes it for the
+	// handshakes that begin from now on.
+	Adaptation() uint32
+	SetAdaptation(uint32) error
 	SyscallConn() (syscall.RawConn, error)
 	// File returns a duplicate of the descriptor.
 	File() (*os.File, error)

@@ -47,6 +47,9 @@ type conn struct {
 
 	roundRobin atomic.Bool // is wanted of the scheduler by default
 
+	peerAdaptation atomic.Uint32  // the peer's indication, 0 while it is not known
+	early          []engine.Event // what came before all else, for the owner's Recv
+
 	informs atomic.Bool        // messages come with their info
 	taken   atomic.Bool        // there is an owner, to whom Send and Recv are left
 	partial atomic.Pointer[op] // a Send that has sent something and not all
@@ -106,6 +109,9 @@ func newConn(sk *socket, from origin) (*conn, error) {
 		if o.Interleaving || from.foreign {
 			v, err := optInterleaving.getValue(fd)
 			c.interleaved = err == nil && v != 0
+		}
+		if o.Adaptation != 0 {
+			c.readEarly(fd, o.Events)
 		}
 		primary, _, _ := parseSockaddr(st.PrimaryPeerAddr.Address[:])
 		if c.remote == nil {
@@ -237,6 +243,8 @@ func (c *conn) Streams() (out, in uint16) {
 	n := c.streams.Load()
 	return uint16(n >> 16), uint16(n)
 }
+
+func (c *conn) PeerAdaptation() uint32 { return c.peerAdaptation.Load() }
 
 func (c *conn) setStreams(out, in uint16) { c.streams.Store(uint32(out)<<16 | uint32(in)) }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 
+	"github.com/ishidawataru/sctp"
 	"github.com/sctpnet/sctpnet/internal/engine"
 	"golang.org/x/sys/unix"
 )
@@ -70,6 +71,59 @@ func subscribe(fd int) error {
 		return nil
 	}
 	return err
+}
+
+// noteType is the type of a notification, or of the beginning of one.
+func noteType(note []byte) uint16 {
+	if len(note) < 2 {
+		return 0
+	}
+	return binary.NativeEndian.Uint16(note)
+}
+
+// parse reads a notification that has no parts, and keeps the peer's adaptation
+// layer indication.
+func (c *conn) parse(note []byte) engine.Event {
+	var p parser
+	e := p.parse(note)
+	if e, ok := e.(engine.AdaptationEvent); ok {
+		c.peerAdaptation.Store(e.Indication)
+	}
+	return e
+}
+
+// readEarly reads the notifications that a handshake leaves in front of all
+// messages, up to the peer's adaptation layer indication. That is there when
+// connect or accept returns, if the peer has sent one. If somebody wants events,
+// they are kept.
+func (c *conn) readEarly(fd int, events bool) {
+	buf := make([]byte, 512) // more than any of these
+	for c.peerAdaptation.Load() == 0 {
+		n, _, flags, _, err := unix.Recvmsg(fd, buf, nil, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		switch errno, _ := err.(unix.Errno); {
+		case errno == unix.EINTR:
+			continue
+		case errno == unix.EAGAIN:
+			return
+		case err != nil:
+			c.fail(fd, errno) // which the kernel tells once
+			return
+		case flags&sctp.MSG_NOTIFICATION == 0 || flags&unix.MSG_EOR == 0:
+			return
+		}
+		switch noteType(buf[:n]) {
+		case eventAssocChange, eventPeerAddrChange, eventAdaptation, eventAuthentication:
+		default:
+			return
+		}
+		n, _, _, _, err = unix.Recvmsg(fd, buf, nil, unix.MSG_DONTWAIT)
+		if err != nil {
+			return
+		}
+		if e := c.parse(buf[:n]); e != nil && events {
+			c.early = append(c.early, e)
+		}
+	}
 }
 
 // A parser reads the notifications of one association.

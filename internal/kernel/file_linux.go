@@ -80,6 +80,9 @@ func (Engine) FileListener(f *os.File, o engine.Options) (engine.Listener, error
 		if bound, err = endpointAddrs(fd); err != nil {
 			return err
 		}
+		if err := optAdaptation.get(fd, &o.Adaptation); err != nil {
+			return err
+		}
 		return setAlways(fd)
 	})
 	var l *listener

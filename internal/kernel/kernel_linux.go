@@ -263,6 +263,11 @@ func setOptions(fd int, o engine.Options) error {
 			return err
 		}
 	}
+	if o.Adaptation != 0 { // the event is the only thing that tells the peer's
+		if err := setEvent(fd, eventAdaptation); err != nil {
+			return err
+		}
+	}
 	if o.SenderDry {
 		if err := setEvent(fd, eventSenderDry); err != nil {
 			return err

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"os"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -13,10 +14,13 @@ type listener struct {
 	*socket
 	addr *engine.Addr
 	from origin // of what it accepts
+
+	adaptation atomic.Uint32 // in place of the origin's
 }
 
 func newListener(sk *socket, from origin) (*listener, error) {
 	l := &listener{socket: sk, from: from}
+	l.adaptation.Store(from.options.Adaptation)
 	err := l.control(func(fd int) (err error) {
 		l.addr, err = localAddr(fd, from.bound, nil)
 		return err
@@ -29,6 +33,23 @@ func newListener(sk *socket, from origin) (*listener, error) {
 
 func (l *listener) Addr() *engine.Addr { return l.addr }
 func (l *listener) Close() error       { return l.close() }
+
+func (l *listener) Adaptation() uint32 { return l.adaptation.Load() }
+
+// SetAdaptation sets what INIT ACKs say from now on. The event comes first, so
+// that no peer is told and then not listened to.
+func (l *listener) SetAdaptation(v uint32) error {
+	err := l.control(func(fd int) error {
+		if err := setEvent(fd, eventAdaptation); err != nil {
+			return err
+		}
+		return optAdaptation.set(fd, v)
+	})
+	if err == nil {
+		l.adaptation.Store(v)
+	}
+	return err
+}
 
 func (l *listener) Accept() (engine.Conn, error) {
 	for {
@@ -53,7 +74,9 @@ func (l *listener) Accept() (engine.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		c, err := newConn(sk, l.from)
+		from := l.from
+		from.options.Adaptation = l.adaptation.Load()
+		c, err := newConn(sk, from)
 		if err != nil {
 			sk.abort()
 			return nil, err

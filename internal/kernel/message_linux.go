@@ -523,6 +523,9 @@ func (o *op) notification(piece []byte) bool {
 	}
 	note := c.note
 	c.note = c.note[:0]
+	if noteType(note) == eventAdaptation {
+		c.parse(note)
+	}
 	if !o.owner {
 		return false // nobody has asked for events
 	}

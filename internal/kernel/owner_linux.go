@@ -55,6 +55,11 @@ func (o owner) TrySend(p []byte, m engine.Message) (int, error) {
 // Recv looks for more than one message only where the first was waiting, not
 // waited for: else there is rarely another, and looking costs a system call.
 func (o owner) Recv(msgs []engine.Msg) (int, error) {
+	if c := o.c; len(c.early) > 0 {
+		msgs[0].N, msgs[0].Message = 0, engine.Message{Event: c.early[0]}
+		c.early = c.early[1:]
+		return 1, nil
+	}
 	n, err := o.c.recvBatch(msgs, false, false, true)
 	if o.c.watches {
 		n = o.c.watch(msgs, n)

@@ -162,31 +162,6 @@ func TestCloseBesideAStuckHandler(t *testing.T) {
 	}
 }
 
-// TestWhenEndedOnce has the function of WhenEnded be called once, by the goroutine
-// that receives or, when that has ended, at once. Close alone does not call it.
-func TestWhenEndedOnce(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		m, _, f, _ := pair(t)
-		f.do(func() { f.stuck = true })
-		m.Close(f.Close)
-		calls := 0
-		m.WhenEnded(func() { calls++ })
-		synctest.Wait()
-		if calls != 0 {
-			t.Error("the function was called while the goroutine receives")
-		}
-		f.do(func() { f.stuck = false })
-		synctest.Wait()
-		if calls != 1 {
-			t.Errorf("the function was called %d times, want once", calls)
-		}
-		m.WhenEnded(func() { calls++ })
-		if calls != 2 {
-			t.Error("the function was not called although the goroutine has ended")
-		}
-	})
-}
-
 // TestUnreadRest reads a part of a message. The rest is unread, on a Stream as on the
 // Conn, until it is read or the Stream is closed.
 func TestUnreadRest(t *testing.T) {

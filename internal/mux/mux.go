@@ -30,6 +30,9 @@ type Config struct {
 	// OnEvent is called with each event, in order with the messages, if it is
 	// not nil. Nothing is received until it returns.
 	OnEvent func(engine.Event)
+	// Announces reports whether both sides announce the streams that they
+	// open, if it is not nil.
+	Announces func() bool
 	// ReadDeadline and WriteDeadline are those of the Conn.
 	ReadDeadline, WriteDeadline time.Time
 }
@@ -40,6 +43,8 @@ type Mux struct {
 	e      engine.Owner
 	config Config
 	closed atomic.Bool
+
+	arrivals atomic.Uint64 // messages of the peer, and ends of its streams
 
 	// turn holds a token. A sender takes it for the time of one message, if it
 	// sends much or there is no room.
@@ -71,10 +76,9 @@ type Mux struct {
 	retry        *time.Timer    // of resets
 	wait         time.Duration  // until the next retry
 	canReset     bool
-	ended        bool   // the association has ended, though not receiving
-	err          error  // why nothing is received any more
-	hasEnded     bool   // the goroutine has ended,
-	onEnd        func() // and called this, if not nil
+	serves       bool  // the association has nothing but streams
+	ended        bool  // the association has ended, though not receiving
+	err          error // why nothing is received any more
 }
 
 // A use is what the peer has done with a stream that nobody claimed.
@@ -154,12 +158,7 @@ func (m *Mux) receive() {
 		if err != nil {
 			m.mu.Lock()
 			m.end(err)
-			m.hasEnded = true
-			f := m.onEnd
 			m.mu.Unlock()
-			if f != nil {
-				f()
-			}
 			return
 		}
 		slots = nextSlots(msgs[:n], len(msgs))
@@ -191,8 +190,14 @@ func (m *Mux) sort(b *buffer, msgs []engine.Msg) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i := range msgs {
-		if msgs[i].Event == nil {
+		switch e := msgs[i].Event.(type) {
+		case nil:
 			m.sorting++
+			m.arrivals.Add(1)
+		case engine.StreamResetEvent:
+			if e.Incoming {
+				m.arrivals.Add(1)
+			}
 		}
 	}
 	for i := range msgs {
@@ -229,14 +234,17 @@ func (m *Mux) deliver(p piece) {
 	switch {
 	case s == nil || s.in == over && !s.isClosed: // belongs to the next use
 		m.keep(p)
-		if m.unclaimed.isFull() {
+		switch {
+		case s == nil && m.serves:
+			m.awaitAccept(id)
+		case m.unclaimed.isFull():
 			m.awaitRoom(&m.unclaimed)
 		}
 	case s.deaf:
 		p.buf.release()
 		m.stop(s)
 	default:
-		s.queue.push(p)
+		s.push(p)
 		signal(s.reader.arrived)
 		if s.queue.isFull() {
 			m.awaitRoom(&s.queue) // which dropping it ends, too
@@ -306,18 +314,6 @@ func (m *Mux) signalUnclaimed() {
 	signal(m.acceptable)
 }
 
-// WhenEnded calls f when receiving has ended, at once if it has already. There
-// is one f.
-func (m *Mux) WhenEnded(f func()) {
-	m.mu.Lock()
-	m.onEnd = f
-	hasEnded := m.hasEnded
-	m.mu.Unlock()
-	if hasEnded {
-		f()
-	}
-}
-
 // HasEnded reports whether receiving has ended, or Close was called.
 func (m *Mux) HasEnded() bool {
 	select {
@@ -378,7 +374,7 @@ func (m *Mux) claim(id uint16) *Stream {
 			m.take(i)
 			s.in = over
 		default:
-			s.queue.push(m.take(i))
+			s.push(m.take(i))
 		}
 	}
 	if m.used[id].pieces == 0 {
@@ -413,41 +409,83 @@ var ErrNoFreeStream = errors.New("all streams are in use")
 // on the side that dialed, an odd one on the side that accepted (RFC 8832
 // section 6). It waits up to 5 s for one that is being closed.
 func (m *Mux) Open(ctx context.Context) (*Stream, error) {
-	first := 2
+	first, count := m.own()
+	none := m.noFreeStream()
+	return m.awaitFree(ctx, func() (*Stream, error) { return m.claimUnused(first, count, none) }, none)
+}
+
+// ErrClosing is an ErrNoFreeStream that may be over soon: some of the streams are
+// being closed.
+var ErrClosing = fmt.Errorf("%w: some are being closed", ErrNoFreeStream)
+
+// TryOpen is Open without the wait.
+func (m *Mux) TryOpen() (*Stream, error) {
+	first, count := m.own()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed.Load() {
+		return nil, net.ErrClosed
+	}
+	s, err := m.claimUnused(first, count, ErrNoFreeStream)
+	if s == nil && err == nil {
+		err = ErrClosing
+	}
+	return s, err
+}
+
+// own returns the first number that is for this side to open, and how many
+// there are. They are every second one.
+func (m *Mux) own() (first, count int) {
+	first = 2
 	if m.config.Accepted {
 		first = 1
 	}
 	out, in := m.conn.NumStreams()
-	count := max(0, (int(min(out, in))-first+1)/2)
-	none := fmt.Errorf("%w: of %d outgoing and %d incoming, %d are for this side to open", ErrNoFreeStream, out, in, count)
-	return m.awaitFree(ctx, func() (*Stream, error) {
-		if m.err != nil {
-			return nil, m.err
+	return first, max(0, (int(min(out, in))-first+1)/2)
+}
+
+// CanOpen returns an error if no number is for this side to open.
+func (m *Mux) CanOpen() error {
+	if _, count := m.own(); count == 0 {
+		return m.noFreeStream()
+	}
+	return nil
+}
+
+func (m *Mux) noFreeStream() error {
+	out, in := m.conn.NumStreams()
+	_, count := m.own()
+	return fmt.Errorf("%w: of %d outgoing and %d incoming, %d are for this side to open", ErrNoFreeStream, out, in, count)
+}
+
+// claimUnused makes the Stream of a number for this side that is not in use. It
+// returns none if all are in use, but no error if some of them are being closed.
+func (m *Mux) claimUnused(first, count int, none error) (*Stream, error) {
+	if m.err != nil {
+		return nil, m.err
+	}
+	closing := false
+	for range count {
+		id := uint16(first + 2*(m.opened%count))
+		m.opened++
+		s := m.streams[id]
+		if s == nil && !m.isUsed(id) {
+			return m.claim(id), nil
 		}
-		closing := false
-		for range count {
-			id := uint16(first + 2*(m.opened%count))
-			m.opened++
-			s := m.streams[id]
-			if s == nil && !m.isUsed(id) {
-				return m.claim(id), nil
-			}
-			closing = closing || s != nil && s.isClosed
-		}
-		if !closing {
-			return nil, none
-		}
-		return nil, nil
-	}, none)
+		closing = closing || s != nil && s.isClosed
+	}
+	if !closing {
+		return nil, none
+	}
+	return nil, nil
 }
 
 // accept claims the first stream that the peer has begun to use. It returns nil
-// if there is none. Stream 0 is left to a Recv of the Conn that is waiting.
+// if there is none. Stream 0 is left to a Recv of the Conn that is waiting,
+// unless the association has nothing but streams.
 func (m *Mux) accept() *Stream {
-	for _, p := range m.unclaimed.rest() {
-		if id := p.msg.Stream; m.streams[id] == nil && (id != 0 || m.reading == 0) {
-			return m.claim(id)
-		}
+	if id := m.begunStream(); id >= 0 {
+		return m.claim(uint16(id))
 	}
 	return nil
 }

@@ -73,6 +73,9 @@ func (m *Mux) next() (piece, bool, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.serves {
+		return piece{}, false, m.err
+	}
 	for i := 0; i < len(m.unclaimed.rest()); {
 		switch p := &m.unclaimed.rest()[i]; {
 		case m.streams[p.msg.Stream] != nil: // of its next use

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -15,13 +16,15 @@ import (
 // number.
 type Stream struct {
 	sender
-	m  *Mux
-	id uint16
+	m       *Mux
+	id      uint16
+	written atomic.Bool // something was, or is about to be
 
 	reader reader
 
 	// Under Mux.mu.
 	queue    queue
+	begun    bool // something has arrived, or the announcement
 	in, out  direction
 	deaf     bool      // what arrives is dropped,
 	dropped  time.Time // since when,
@@ -81,6 +84,9 @@ func (s *Stream) isElsewhere(uint16) bool { return false }
 // one. Other streams have their turn after each message. It returns EPIPE when
 // only the writing has ended.
 func (s *Stream) Send(p []byte, single bool, msg engine.Message) (int, error) {
+	if !s.written.Load() {
+		s.written.Store(true)
+	}
 	n, err := s.m.send(&s.sender, p, single, msg, false)
 	if err == net.ErrClosed && !s.hasClosed() && !s.m.closed.Load() {
 		err = syscall.EPIPE
@@ -142,6 +148,13 @@ func (s *Stream) Close() error {
 	if s.isClosed {
 		return net.ErrClosed
 	}
+	s.close()
+	return nil
+}
+
+// close is Close of a Stream that is open.
+func (s *Stream) close() {
+	m := s.m
 	s.isClosed = true
 	if _, in := m.hasStream(s.id); !in {
 		s.in = over
@@ -150,7 +163,6 @@ func (s *Stream) Close() error {
 	s.endWrite()
 	s.stopTimers()
 	m.forget(s)
-	return nil
 }
 
 // stopTimers stops the timers of the deadlines, which would keep the Stream in

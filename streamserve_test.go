@@ -1,0 +1,519 @@
+package sctpnet_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/smtp"
+	"net/textproto"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ishidawataru/sctp"
+	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/conformance"
+	"golang.org/x/sys/unix"
+)
+
+// TestServerSpeaksFirst runs SMTP, in which the server greets the client, over
+// streams.
+func TestServerSpeaksFirst(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		address, made := streamsOf(t, network, sctpnet.Config{}, func(s *sctpnet.Stream) {
+			c := textproto.NewConn(s)
+			c.PrintfLine("220 test ready")
+			for {
+				line, err := c.ReadLine()
+				switch {
+				case err != nil:
+					return
+				case line == "QUIT":
+					c.PrintfLine("221 bye")
+					return
+				}
+				c.PrintfLine("250 %s", strings.ToLower(line))
+			}
+		})
+		d := closing(t, &sctpnet.StreamDialer{})
+		watchdog(t, func() {
+			for range 10 {
+				c, err := d.Dial(network, address)
+				if err != nil {
+					t.Fatal(err)
+				}
+				client, err := smtp.NewClient(c, "test")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := client.Hello("client"); err != nil {
+					t.Errorf("EHLO: %v", err)
+				}
+				if err := client.Quit(); err != nil {
+					t.Errorf("QUIT: %v", err)
+				}
+			}
+			if n := made.Load(); n != 1 {
+				t.Errorf("%d associations were made", n)
+			}
+		})
+	})
+}
+
+// TestAnnounced dials streams of which nothing is written: the server accepts
+// each, once.
+func TestAnnounced(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		accepted := make(chan *sctpnet.Stream, 10)
+		hold := make(chan struct{})
+		address, _ := streamsOf(t, network, sctpnet.Config{}, func(s *sctpnet.Stream) {
+			accepted <- s
+			<-hold
+		})
+		defer close(hold)
+		d := closing(t, &sctpnet.StreamDialer{})
+		watchdog(t, func() {
+			for range 3 {
+				c, err := d.Dial(network, address)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s := <-accepted
+				write(t, s, "first")
+				wantBytes(t, c, []byte("first"))
+				// What looks like an announcement is one only at first.
+				open := append([]byte{3}, make([]byte, 11)...)
+				if _, err := c.(*sctpnet.Stream).WriteMsg(open, sctpnet.MsgInfo{PPID: 50}); err != nil {
+					t.Fatal(err)
+				}
+				b := make([]byte, 100)
+				n, info, err := s.ReadMsg(b)
+				if string(b[:n]) != string(open) || info.PPID != 50 || err != nil {
+					t.Errorf("ReadMsg: %x, %+v, %v", b[:n], info, err)
+				}
+				c.Close()
+				wantEOF(t, s)
+				s.Close()
+			}
+		})
+	})
+}
+
+// TestAnnounce announces streams of OpenStream, and what cannot be announced.
+func TestAnnounce(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		ln := listenStreams(t, network, "127.0.0.1:0")
+		config := sctpnet.Config{Adaptation: sctpnet.AdaptationStreams}
+		client := dial(t, &sctpnet.Dialer{Config: config}, network, ln.Addr().String())
+		server := accept(t, ln)
+		watchdog(t, func() {
+			for _, ends := range [][2]*sctpnet.Conn{{client, server}, {server, client}} {
+				s, err := ends[0].OpenStream()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := s.Announce(); err != nil {
+					t.Fatalf("Announce: %v", err)
+				}
+				peer := acceptStream(t, ends[1])
+				if peer.ID() != s.ID() {
+					t.Errorf("stream %d is accepted, want %d", peer.ID(), s.ID())
+				}
+				exchange(t, peer, s)
+				if err := s.Announce(); err == nil {
+					t.Error("a second Announce succeeds")
+				}
+				if err := peer.Announce(); err == nil {
+					t.Error("the peer's Announce succeeds")
+				}
+				s.Close()
+				wantError(t, "Announce after Close", s.Announce(), net.ErrClosed)
+			}
+			// One that was claimed before it is announced.
+			s, err := client.OpenStream()
+			if err != nil {
+				t.Fatal(err)
+			}
+			peer := claim(t, server, s.ID())
+			if err := s.Announce(); err != nil {
+				t.Fatal(err)
+			}
+			exchange(t, s, peer)
+			// One that is not announced.
+			s, err = client.OpenStream()
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, s, "data")
+			wantBytes(t, acceptStream(t, server), []byte("data"))
+			if err := s.Announce(); err == nil {
+				t.Error("Announce succeeds after Write")
+			}
+		})
+
+		// Between ends of which one does not know streams.
+		other := dial(t, nil, network, ln.Addr().String())
+		accept(t, ln)
+		watchdog(t, func() {
+			s, err := other.OpenStream()
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantError(t, "Announce", s.Announce(), errors.ErrUnsupported)
+		})
+	})
+}
+
+// TestStreamDialerPlainPeer dials a server that serves associations, not streams.
+func TestStreamDialerPlainPeer(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		needNetwork(t, network)
+		ln, err := sctpnet.Listen(network, "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		var accepted atomic.Int32
+		go func() {
+			for {
+				c, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				accepted.Add(1)
+				go func() {
+					defer c.Close()
+					for {
+						s, err := c.(*sctpnet.Conn).AcceptStream(context.Background())
+						if err != nil {
+							return
+						}
+						go func() {
+							defer s.Close()
+							io.Copy(s, s)
+						}()
+					}
+				}()
+			}
+		}()
+		watchdog(t, func() {
+			d := closing(t, &sctpnet.StreamDialer{})
+			start := time.Now()
+			_, err := d.Dial(network, ln.Addr().String())
+			wantError(t, "Dial", err, errors.ErrUnsupported)
+			if !strings.Contains(err.Error(), "NewStreamListener") {
+				t.Errorf("Dial: %v, want what is needed", err)
+			}
+			if took := time.Since(start); took < 100*time.Millisecond {
+				t.Errorf("Dial took %v, want it to try again", took)
+			}
+			conformance.WaitFor(t, "two associations", func() bool { return accepted.Load() == 2 })
+
+			any := closing(t, &sctpnet.StreamDialer{AnyPeer: true})
+			for range 3 {
+				c, err := any.Dial(network, ln.Addr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				echoed(t, c) // no announcement
+				c.Close()
+			}
+			if n := accepted.Load(); n != 3 {
+				t.Errorf("%d associations were made, want 3", n)
+			}
+		})
+	})
+}
+
+// TestStreamDialerLateListener has NewStreamListener called after the first dial.
+func TestStreamDialerLateListener(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		needNetwork(t, network)
+		ln, err := sctpnet.Listen(network, "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sl net.Listener
+		d := closing(t, &sctpnet.StreamDialer{})
+		dials := 0
+		d.Dialer.ControlContext = func(context.Context, string, string, syscall.RawConn) error {
+			if dials++; dials == 2 {
+				sl = sctpnet.NewStreamListener(ln)
+				go func() {
+					for {
+						c, err := sl.Accept()
+						if err != nil {
+							return
+						}
+						go func() {
+							defer c.Close()
+							io.Copy(c, c)
+						}()
+					}
+				}()
+			}
+			return nil
+		}
+		watchdog(t, func() {
+			c, err := d.Dial(network, ln.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			echoed(t, c)
+			c.Close()
+			sl.Close()
+		})
+		if dials != 2 {
+			t.Errorf("%d dials, want 2", dials)
+		}
+	})
+}
+
+// TestStreamAdaptation has the user's adaptation layer indication at both ends, or
+// at one.
+func TestStreamAdaptation(t *testing.T) {
+	const own = 7
+	eachEngine(t, func(t *testing.T, network string) {
+		for _, tt := range []struct {
+			server, client uint32
+			ok             bool
+		}{
+			{0, 0, true},
+			{sctpnet.AdaptationStreams, 0, true},
+			{0, sctpnet.AdaptationStreams, true},
+			{own, own, true},
+			{own, 0, false},
+			{0, own, false},
+		} {
+			t.Run(fmt.Sprintf("%d,%d", tt.server, tt.client), func(t *testing.T) {
+				address, _ := streamsOf(t, network, sctpnet.Config{Adaptation: tt.server}, func(s *sctpnet.Stream) { io.WriteString(s, "hello") })
+				d := closing(t, &sctpnet.StreamDialer{})
+				d.Dialer.Config.Adaptation = tt.client
+				watchdog(t, func() {
+					c, err := d.Dial(network, address)
+					if !tt.ok {
+						wantError(t, "Dial", err, errors.ErrUnsupported)
+						return
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					wantBytes(t, c, []byte("hello"))
+					c.Close()
+				})
+			})
+		}
+	})
+}
+
+// TestPlainPeerOfStreamListener dials the association and not a stream of it: it
+// is served as a connection, and reads EOF when the server closes that.
+func TestPlainPeerOfStreamListener(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		address, _ := streamsOf(t, network, sctpnet.Config{}, func(s *sctpnet.Stream) {
+			line, _ := bufio.NewReader(s).ReadString('\n')
+			io.WriteString(s, strings.ToUpper(line))
+		})
+		watchdog(t, func() {
+			for range 5 {
+				c := dial(t, nil, network, address)
+				write(t, c, "hello\n")
+				b, err := io.ReadAll(c)
+				if string(b) != "HELLO\n" || err != nil {
+					t.Errorf("read %q, %v", b, err)
+				}
+				c.Close()
+			}
+		})
+		t.Run("HTTP", func(t *testing.T) {
+			ln, err := sctpnet.Listen(network, "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })}
+			served := make(chan error, 1)
+			sl := sctpnet.NewStreamListener(ln)
+			go func() { served <- server.Serve(sl) }()
+			watchdog(t, func() {
+				var plain sctpnet.Dialer
+				var streams sctpnet.StreamDialer
+				for name, dial := range map[string]func(ctx context.Context, network, address string) (net.Conn, error){
+					"plain": plain.DialContext, "streams": streams.DialContext,
+				} {
+					tr := &http.Transport{DialContext: func(ctx context.Context, _, address string) (net.Conn, error) { return dial(ctx, network, address) }}
+					for range 3 {
+						resp, err := (&http.Client{Transport: tr}).Post("http://"+ln.Addr().String(), "text/plain", strings.NewReader(name))
+						if err != nil {
+							t.Fatal(err)
+						}
+						b, err := io.ReadAll(resp.Body)
+						if string(b) != name || err != nil {
+							t.Errorf("%s: %q, %v", name, b, err)
+						}
+						resp.Body.Close()
+					}
+					tr.CloseIdleConnections()
+				}
+				streams.Close()
+				server.Close()
+				<-served
+			})
+		})
+	})
+}
+
+// withoutReconfig makes a socket one of a peer that cannot reset streams.
+func withoutReconfig(_, _ string, raw syscall.RawConn) (err error) {
+	const reconfigSupported = 117 // SCTP_RECONFIG_SUPPORTED
+	cerr := raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptString(int(fd), sctp.SOL_SCTP, reconfigSupported, string(make([]byte, 8)))
+	})
+	return errors.Join(cerr, err)
+}
+
+// TestStreamDialerNoReset dials a server that serves streams and cannot reset
+// them.
+func TestStreamDialerNoReset(t *testing.T) {
+	needSCTP(t)
+	lc := sctpnet.ListenConfig{Control: withoutReconfig}
+	ln, err := lc.Listen(t.Context(), "sctp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sl := sctpnet.NewStreamListener(ln)
+	defer sl.Close()
+	go func() {
+		for {
+			c, err := sl.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				b := make([]byte, 5)
+				io.ReadFull(c, b)
+				c.Write(b)
+			}()
+		}
+	}()
+	watchdog(t, func() {
+		d := closing(t, &sctpnet.StreamDialer{})
+		_, err := d.Dial("sctp4", ln.Addr().String())
+		wantError(t, "Dial", err, errors.ErrUnsupported)
+		if !strings.Contains(err.Error(), "cannot reset") {
+			t.Errorf("Dial: %v, want the reason", err)
+		}
+		any := closing(t, &sctpnet.StreamDialer{AnyPeer: true})
+		for range 5 {
+			c, err := any.Dial("sctp4", ln.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			echoed(t, c)
+			c.Close()
+		}
+	})
+}
+
+// TestNoResetPeerOfStreamListener has a peer that cannot reset streams use the
+// association as a connection: it reads EOF.
+func TestNoResetPeerOfStreamListener(t *testing.T) {
+	needSCTP(t)
+	address, _ := streamsOf(t, "sctp4", sctpnet.Config{}, func(s *sctpnet.Stream) {
+		io.ReadFull(s, make([]byte, 5))
+		io.WriteString(s, "answer")
+	})
+	watchdog(t, func() {
+		d := &sctpnet.Dialer{Control: withoutReconfig}
+		c := dial(t, d, "sctp4", address)
+		write(t, c, "hello")
+		b, err := io.ReadAll(c)
+		if string(b) != "answer" || err != nil {
+			t.Errorf("read %q, %v", b, err)
+		}
+		// Another stream is open when stream 0 is closed: it goes on.
+		c = dial(t, d, "sctp4", address)
+		if _, err := c.WriteStream([]byte("hel"), 5); err != nil {
+			t.Fatal(err)
+		}
+		write(t, c, "hello")
+		wantBytes(t, c, []byte("answer"))
+		if _, err := c.WriteStream([]byte("lo"), 5); err != nil {
+			t.Fatal(err)
+		}
+		b, err = io.ReadAll(c)
+		if string(b) != "answer" || err != nil {
+			t.Errorf("read %q, %v", b, err)
+		}
+	})
+}
+
+// TestOneStreamAtATime has a server read one stream to its end before it accepts
+// the next, and many clients send at the same time.
+func TestOneStreamAtATime(t *testing.T) {
+	const clients = 16
+	eachEngine(t, func(t *testing.T, network string) {
+		for _, tt := range []struct {
+			size int
+			all  bool // succeed
+		}{{200_000, true}, {2_000_000, false}} {
+			t.Run(fmt.Sprint(tt.size), func(t *testing.T) {
+				needNetwork(t, network)
+				ln, err := sctpnet.Listen(network, "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				sl := sctpnet.NewStreamListener(ln)
+				go func() {
+					for {
+						s, err := sl.Accept()
+						if err != nil {
+							return
+						}
+						b, err := io.ReadAll(s)
+						if err == nil && len(b) == tt.size {
+							io.WriteString(s, "ok")
+						}
+						s.Close()
+					}
+				}()
+				d := closing(t, &sctpnet.StreamDialer{})
+				var served atomic.Int32
+				conformance.Watchdog(t, 60*time.Second*conformance.Slowness, func() {
+					var fs []func() error
+					for range clients {
+						fs = append(fs, func() error {
+							c, err := d.Dial(network, ln.Addr().String())
+							if err != nil {
+								return err
+							}
+							defer c.Close()
+							_, err = c.Write(make([]byte, tt.size))
+							if err == nil {
+								err = c.(*sctpnet.Stream).CloseWrite()
+							}
+							b, err1 := io.ReadAll(c)
+							if string(b) == "ok" {
+								served.Add(1)
+							} else if tt.all {
+								return fmt.Errorf("write: %v; read %q, %v", err, b, err1)
+							}
+							return nil
+						})
+					}
+					together(t, nil, fs...)
+					sl.Close()
+				})
+				if n := served.Load(); n == 0 || tt.all && n != clients {
+					t.Errorf("%d of %d clients were served", n, clients)
+				}
+			})
+		}
+	})
+}
