@@ -556,6 +556,7 @@ func TestEventsStreams(t *testing.T) {
 	watchdog(t, func() {
 		client, server, ce, se, _, _ := eventPair(t, func(client, server *sctpnet.Config) {
 			client.OutStreams, client.MaxInStreams = 10, 20
+			server.OutStreams, server.MaxInStreams = 20, 65535
 		})
 		if err := client.AddStreams(2, 0); err != nil {
 			t.Fatal(err)

@@ -79,8 +79,7 @@ func (lc *ListenConfig) listen(ctx context.Context, e engine.Engine, network, ad
 	if err != nil {
 		return nil, local, err
 	}
-	evens := lc.Config.OutStreams == 0 && !lc.Config.KernelDefaults
-	return &Listener{l, network, lc.Config.OnEvent, evens}, local, nil
+	return &Listener{l, network, lc.Config.OnEvent}, local, nil
 }
 
 // Listener is a listening SCTP endpoint, a [net.Listener]. Multiple goroutines
@@ -89,7 +88,6 @@ type Listener struct {
 	e       engine.Listener
 	network string
 	onEvent func(*Conn, Event) // of a Config
-	evens   bool               // gives a peer that has many streams as many
 }
 
 var _ net.Listener = (*Listener)(nil)
@@ -123,10 +121,6 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 	c, err := l.e.Accept()
 	if err != nil {
 		return nil, l.opError("accept", err)
-	}
-	if out, in := c.Streams(); l.evens && out == listenStreams && in > out {
-		// A peer that will not have more has these.
-		c.AddStreams(min(in, mostListenStreams)-out, 0)
 	}
 	conn := newConn(c, l.network, true)
 	conn.handle(l.onEvent)

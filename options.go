@@ -12,15 +12,15 @@ import (
 type Config struct {
 	// OutStreams is how many outgoing streams to ask for, 1 to 65535. The
 	// peer may grant fewer. Zero means 64 for a Dialer, and for a
-	// ListenConfig as many as the peer will take, up to 128; a peer that has
-	// more itself is given as many as it has, up to 1024, just after Accept
-	// (RFC 6525), if it has stream reconfiguration.
-	// Each stream costs kernel memory at both ends.
+	// ListenConfig 256 or, if that is more, MaxInStreams, so that an answer
+	// can go out on the stream of its question. Each stream costs kernel
+	// memory at both ends.
 	OutStreams int
 
 	// MaxInStreams is how many incoming streams to grant at most, 1 to
-	// 65535. Zero means 64 for a Dialer, and for a ListenConfig whatever
-	// the peer asks for.
+	// 65535. Zero means 64 for a Dialer, and for a ListenConfig as many as
+	// OutStreams. The peer cannot add to them later ([Conn.AddStreams])
+	// unless it is 65535, as Linux lets a peer add any number or none.
 	MaxInStreams int
 
 	// InitAttempts is how often an INIT that is not answered is sent again
@@ -147,12 +147,10 @@ type Config struct {
 // The defaults. The reasons are measured ones: see BenchmarkThroughput.
 const (
 	// An association has memory for all the outgoing streams that its end
-	// would like, however few are granted: 10,000 idle ones between these two,
-	// in one kernel, cost 370 MB, and 650 MB with 1024 for the listener. So
-	// that has a few, and adds more for a peer that has.
-	dialStreams       = 64 // each way
-	listenStreams     = 128
-	mostListenStreams = 1024
+	// would like, however few are granted: 10,000 idle ones between 64 and
+	// 128, in one kernel, cost 370 MB, and 650 MB with 1024 for the listener.
+	dialStreams   = 64 // each way
+	listenStreams = 256
 
 	// initAttempts and rtoInitial send INIT after 0, 1, 3, 7 and 15 s and
 	// give up after 31 s. RFC 9260 section 16 has the second; Linux keeps
@@ -233,16 +231,17 @@ func (c *Config) options(listen bool) (engine.Options, error) {
 	if c.KernelDefaults {
 		return o, nil
 	}
+	most := uint16(dialStreams)
+	if listen {
+		most = max(listenStreams, o.MaxInStreams) // never more in than out
+	}
 	if o.OutStreams == 0 {
-		o.OutStreams = dialStreams
-		if listen {
-			o.OutStreams = listenStreams
-		}
+		o.OutStreams = most
 	}
 	if o.MaxInStreams == 0 {
-		o.MaxInStreams = dialStreams
+		o.MaxInStreams = most
 		if listen {
-			o.MaxInStreams = 65535
+			o.MaxInStreams = o.OutStreams
 		}
 	}
 	if o.InitAttempts == 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -11,7 +12,8 @@ import (
 // A StreamDialer dials streams: each DialContext opens a stream on an
 // association that all dials to the same network and address share. The
 // association is made when it is first needed, made anew when it has ended,
-// and closed when it has had no open stream for a while.
+// and closed when it has had no open stream for a while. While all streams of
+// an association are in use, dials share another one.
 //
 // Its zero value is ready for use, and its DialContext fits
 // [net/http.Transport]'s, for a peer that serves a [NewStreamListener]. A
@@ -19,9 +21,8 @@ import (
 // it simultaneously.
 type StreamDialer struct {
 	// Dialer makes the associations. If OutStreams or MaxInStreams of its
-	// Config are zero they are 1024; half of the lesser number are for this
-	// side to open. A [Listener] with a zero Config has fewer at first, and adds
-	// the others within a round trip.
+	// Config are zero they are 256, as many as a [Listener] grants with a zero
+	// Config. Half of the lesser number are for this side to open.
 	Dialer Dialer
 
 	// IdleTimeout is how long an association without open streams is kept.
@@ -30,17 +31,12 @@ type StreamDialer struct {
 	IdleTimeout time.Duration
 
 	mu     sync.Mutex
-	shared map[streamKey]*sharedConn
+	shared map[streamKey][]*sharedConn // the oldest first
 }
 
 const (
-	streamDialerStreams = 1024
+	streamDialerStreams = listenStreams
 	defaultIdleTimeout  = 90 * time.Second
-
-	// growth is how long a young association's peer may take to add streams,
-	// which it is then seen to have done within growthTick.
-	growth     = 5 * time.Second
-	growthTick = 5 * time.Millisecond
 )
 
 type streamKey struct{ network, address string }
@@ -50,12 +46,12 @@ type sharedConn struct {
 	ready  chan struct{} // closed when the dial is over, and conn or err set
 	cancel context.CancelFunc
 	conn   *Conn
-	since  time.Time // when conn was made
 	err    error
 
 	// Under StreamDialer.mu.
-	users int         // open streams, and dials for one
-	idle  *time.Timer // while there are none
+	users  int         // open streams, and dials for one
+	isFull bool        // all its streams were in use, and none was closed since
+	idle   *time.Timer // while there are no users
 }
 
 // Dial opens a stream without a context; see [StreamDialer.DialContext].
@@ -69,24 +65,31 @@ func (d *StreamDialer) Dial(network, address string) (net.Conn, error) {
 // none of them is left. The peer is not told of a stream before something is
 // written.
 //
-// The error wraps [ErrNoFreeStream] when all streams of the association are in
-// use.
+// The error wraps [ErrNoFreeStream] if the peer grants so few streams that none
+// is for this side to open.
 func (d *StreamDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	key := streamKey{network, address}
-	for again := false; ; again = true {
+	for hasMetEnd := false; ; {
 		sc := d.join(key)
 		s, err := sc.open(ctx, network)
 		if err == nil {
-			s.onClose = func() { d.leave(key, sc) }
+			s.onClose = func() { d.streamClosed(key, sc) }
 			return s, nil
 		}
 		ended := sc.hasEnded()
-		if ended {
+		full := !ended && errors.Is(err, ErrNoFreeStream) && sc.hasStreams()
+		switch {
+		case ended:
 			d.forget(key, sc)
+		case full:
+			d.setFull(sc)
 		}
 		d.leave(key, sc)
-		// One that has ended in the meantime is replaced, but not for ever.
-		if !ended || again {
+		switch {
+		case full && ctx.Err() == nil: // another one has room, or is made
+		case ended && !hasMetEnd:
+			hasMetEnd = true // it is replaced, but not for ever
+		default:
 			return nil, err
 		}
 	}
@@ -106,30 +109,17 @@ func (sc *sharedConn) open(ctx context.Context, network string) (*Stream, error)
 	if ctx.Err() != nil {
 		return nil, cancelled()
 	}
-	for {
-		grows := sc.grows()
-		s, err := sc.conn.openStream(ctx)
-		switch {
-		case err != nil && err == ctx.Err():
-			return nil, cancelled()
-		case !errors.Is(err, ErrNoFreeStream) || !grows:
-			return s, sc.conn.opError("open", err)
-		}
-		select {
-		case <-time.After(growthTick):
-		case <-ctx.Done():
-			return nil, cancelled()
-		}
+	s, err := sc.conn.openStream(ctx)
+	if err != nil && err == ctx.Err() {
+		return nil, cancelled()
 	}
+	return s, sc.conn.opError("open", err)
 }
 
-// grows reports whether the peer may be adding streams.
-func (sc *sharedConn) grows() bool {
-	if time.Since(sc.since) > growth {
-		return false
-	}
+// hasStreams reports whether an association has streams for this side to open.
+func (sc *sharedConn) hasStreams() bool {
 	out, in := sc.conn.NumStreams()
-	return in < out
+	return min(out, in) > 2
 }
 
 // hasEnded reports whether an association was made and has ended.
@@ -142,19 +132,24 @@ func (sc *sharedConn) hasEnded() bool {
 	}
 }
 
-// join makes the caller a user of the shared association, of which there is one
-// being dialled at least.
+// join makes the caller a user of the newest association with room, of which
+// there is one being dialled at least.
 func (d *StreamDialer) join(key streamKey) *sharedConn {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	sc := d.shared[key]
+	var sc *sharedConn
+	for _, other := range d.shared[key] {
+		if !other.isFull {
+			sc = other
+		}
+	}
 	if sc == nil {
 		ctx, cancel := context.WithCancel(context.Background())
 		sc = &sharedConn{ready: make(chan struct{}), cancel: cancel}
 		if d.shared == nil {
-			d.shared = make(map[streamKey]*sharedConn)
+			d.shared = make(map[streamKey][]*sharedConn)
 		}
-		d.shared[key] = sc
+		d.shared[key] = append(d.shared[key], sc)
 		go d.dial(ctx, key, sc)
 	}
 	sc.users++
@@ -180,7 +175,7 @@ func (d *StreamDialer) dial(ctx context.Context, key streamKey, sc *sharedConn) 
 		sc.err = err
 		d.forget(key, sc)
 	} else {
-		sc.conn, sc.since = c.(*Conn), time.Now()
+		sc.conn = c.(*Conn)
 		sc.conn.startMux().whenEnded(func() { d.ended(key, sc) })
 	}
 	close(sc.ready)
@@ -191,13 +186,37 @@ func (d *StreamDialer) dial(ctx context.Context, key streamKey, sc *sharedConn) 
 	}
 }
 
-// forget makes the next dial make another association.
+// forget keeps further dials from using an association.
 func (d *StreamDialer) forget(key streamKey, sc *sharedConn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.shared[key] == sc {
+	d.remove(key, sc)
+}
+
+// remove is forget with d.mu held.
+func (d *StreamDialer) remove(key streamKey, sc *sharedConn) {
+	list := slices.DeleteFunc(d.shared[key], func(other *sharedConn) bool { return other == sc })
+	if len(list) == 0 {
 		delete(d.shared, key)
+	} else {
+		d.shared[key] = list
 	}
+}
+
+// setFull keeps further dials from an association until a stream is closed.
+func (d *StreamDialer) setFull(sc *sharedConn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	sc.isFull = true
+}
+
+// streamClosed ends the use of a shared association by a stream, whose number
+// another one can have.
+func (d *StreamDialer) streamClosed(key streamKey, sc *sharedConn) {
+	d.mu.Lock()
+	sc.isFull = false
+	d.mu.Unlock()
+	d.leave(key, sc)
 }
 
 // leave ends the use of a shared association by a stream or a dial.
@@ -213,9 +232,7 @@ func (d *StreamDialer) leave(key streamKey, sc *sharedConn) {
 	default:
 		// Nobody waits for it any more. Who comes now dials again.
 		sc.cancel()
-		if d.shared[key] == sc {
-			delete(d.shared, key)
-		}
+		d.remove(key, sc)
 	}
 }
 
@@ -224,7 +241,7 @@ func (d *StreamDialer) leave(key streamKey, sc *sharedConn) {
 func (d *StreamDialer) rest(key streamKey, sc *sharedConn) {
 	switch {
 	case sc.conn == nil, sc.idle != nil:
-	case d.shared[key] != sc || d.IdleTimeout < 0 || sc.conn.hasEnded():
+	case !slices.Contains(d.shared[key], sc) || d.IdleTimeout < 0 || sc.conn.hasEnded():
 		d.end(key, sc)
 	default:
 		timeout := d.IdleTimeout
@@ -254,9 +271,7 @@ func (d *StreamDialer) ended(key streamKey, sc *sharedConn) {
 
 // end closes an association, with d.mu held.
 func (d *StreamDialer) end(key streamKey, sc *sharedConn) {
-	if d.shared[key] == sc {
-		delete(d.shared, key)
-	}
+	d.remove(key, sc)
 	sc.conn.Close()
 }
 
@@ -265,10 +280,12 @@ func (d *StreamDialer) end(key streamKey, sc *sharedConn) {
 func (d *StreamDialer) CloseIdleConnections() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for key, sc := range d.shared {
-		if sc.idle != nil {
-			sc.idle.Stop()
-			d.end(key, sc)
+	for key, list := range d.shared {
+		for _, sc := range slices.Clone(list) { // end changes the list
+			if sc.idle != nil {
+				sc.idle.Stop()
+				d.end(key, sc)
+			}
 		}
 	}
 }

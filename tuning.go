@@ -690,7 +690,9 @@ func (c *Conn) Features() (Features, error) {
 // does not wait: NumStreams has the outgoing ones at once, unless the peer
 // denies them, and the incoming ones once the peer has made them, of which
 // there is an event. A message written to a new stream is kept back until the
-// peer has agreed, and so is what is written after it.
+// peer has agreed, and so is what is written after it. A peer that uses this
+// package agrees if its Config.MaxInStreams is 65535. From AddStreams on Linux
+// also lets the peer add streams.
 //
 // While an earlier request, or the reset of a stream, is under way the error
 // wraps EINPROGRESS. If the peer has no stream reconfiguration it wraps

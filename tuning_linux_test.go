@@ -805,7 +805,7 @@ func plainPeer(t *testing.T) (address string) {
 }
 
 func TestAddStreams(t *testing.T) {
-	c, s := pipe(t, "sctp", "127.0.0.1:0")
+	c, s := configured(t, "127.0.0.1:0", sctpnet.Config{}, sctpnet.Config{OutStreams: 64, MaxInStreams: 65535})
 	streams := func(conn *sctpnet.Conn) [2]int {
 		out, in := conn.NumStreams()
 		return [2]int{int(out), int(in)}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"net"
 	"os"
 	"slices"
@@ -198,7 +199,7 @@ func newSocket(ctx context.Context, s *engine.Socket, family int, v6only bool, a
 				return err
 			}
 		}
-		if err := setAlways(fd); err != nil {
+		if err := setAlways(fd, s.Options.MaxInStreams == math.MaxUint16); err != nil {
 			return err
 		}
 		return setOptions(fd, s.Options)
@@ -237,13 +238,19 @@ func adopt(fd int) (*socket, error) {
 }
 
 // setAlways sets what streams need, which both sides must offer in the
-// handshake and an accepted socket inherits.
-func setAlways(fd int) error {
+// handshake and an accepted socket inherits. grows says that the peer may add
+// streams.
+func setAlways(fd int, grows bool) error {
 	// Kernels before 5.0 lack one or the other of these, and do without.
-	for _, opt := range []int{optReconfigSupported, optEnableStreamReset} {
-		if err := setStruct(fd, opt, assocValue{Value: enableReconfig}); err != nil {
-			return ifKnown(err)
-		}
+	if err := setStruct(fd, optReconfigSupported, assocValue{Value: 1}); err != nil {
+		return ifKnown(err)
+	}
+	enabled := uint32(enableResets)
+	if grows {
+		enabled |= enableAddStreams
+	}
+	if err := setStruct(fd, optEnableStreamReset, assocValue{Value: enabled}); err != nil {
+		return ifKnown(err)
 	}
 	return ifKnown(setEvent(fd, eventStreamReset))
 }
