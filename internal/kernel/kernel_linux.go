@@ -182,6 +182,7 @@ type socket struct {
 	file   *os.File
 	raw    syscall.RawConn
 	closed atomic.Bool
+	over   chan struct{} // closed by close
 }
 
 func newSocket(ctx context.Context, s *engine.Socket, family int, v6only bool, addr *engine.Addr) (*socket, error) {
@@ -234,7 +235,7 @@ func adopt(fd int) (*socket, error) {
 		file.Close()
 		return nil, err
 	}
-	return &socket{file: file, raw: raw}, nil
+	return &socket{file: file, raw: raw, over: make(chan struct{})}, nil
 }
 
 // setAlways sets what streams need, which both sides must offer in the
@@ -299,7 +300,9 @@ func (sk *socket) control(f func(fd int) error) error {
 }
 
 func (sk *socket) close() error {
-	sk.closed.Store(true)
+	if sk.closed.CompareAndSwap(false, true) {
+		close(sk.over)
+	}
 	if err := sk.file.Close(); errors.Is(err, os.ErrClosed) {
 		return net.ErrClosed
 	}
