@@ -344,19 +344,26 @@ func TestStreamDialerExhausted(t *testing.T) {
 	d.Dialer.Config = sctpnet.Config{OutStreams: 6, MaxInStreams: 100}
 	watchdog(t, func() {
 		s := dialStream(t, d, address)
-		for _, want := range []int64{1, 2, 2, 3} {
+		for _, want := range []int{1, 2, 2, 3} {
 			dialStream(t, d, address)
-			if n := ln.accepted.Load(); int64(n) != want {
-				t.Errorf("%d associations, want %d", n, want)
-			}
+			awaitAccepted(t, ln, want)
 		}
 		// The first has room again, when the peer has closed the stream too.
 		s.Close()
 		dialStream(t, d, address)
 		dialStream(t, d, address)
-		if n := ln.accepted.Load(); n != 3 {
-			t.Errorf("%d associations, want 3", n)
+		awaitAccepted(t, ln, 3)
+	})
+}
+
+// awaitAccepted waits until a listener has accepted so many associations.
+func awaitAccepted(t *testing.T, ln *countingListener, want int) {
+	t.Helper()
+	soon(t, func() error {
+		if n := ln.accepted.Load(); int(n) != want {
+			return fmt.Errorf("%d associations, want %d", n, want)
 		}
+		return nil
 	})
 }
 
@@ -370,9 +377,7 @@ func TestStreamDialerNoStreams(t *testing.T) {
 			_, err := d.Dial("sctp4", address)
 			wantError(t, "Dial", err, sctpnet.ErrNoFreeStream)
 		}
-		if n := ln.accepted.Load(); n != 1 {
-			t.Errorf("%d associations, want 1", n)
-		}
+		awaitAccepted(t, ln, 1)
 	})
 }
 
@@ -438,9 +443,7 @@ func TestStreamDialerMany(t *testing.T) {
 		s := dialStream(t, d, address) // on another association
 		write(t, s, "hello")
 		wantBytes(t, s, []byte("hello"))
-		if n := ln.accepted.Load(); n != 2 {
-			t.Errorf("%d associations for one more", n)
-		}
+		awaitAccepted(t, ln, 2)
 	})
 }
 
