@@ -3,7 +3,6 @@ package sctpnet_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"strings"
 	"syscall"
@@ -61,48 +60,6 @@ func testConfigStreams(t *testing.T, network string) {
 		out, in = s.NumStreams()
 		if got := (streams{int(in), int(out)}); got != tt.want {
 			t.Errorf("client %+v, server %+v: the server's are %+v, want %+v", tt.client, tt.server, got, tt.want)
-		}
-	}
-}
-
-// TestListenerAddsStreams checks that a peer with many streams is given as many,
-// which can be used at once.
-func TestListenerAddsStreams(t *testing.T) { eachEngine(t, testListenerAddsStreams) }
-
-func testListenerAddsStreams(t *testing.T, network string) {
-	for _, tt := range []struct {
-		client, server sctpnet.Config
-		want           int // of the server
-	}{
-		{client: sctpnet.Config{OutStreams: 200, MaxInStreams: 1000}, want: 200},
-		{client: sctpnet.Config{OutStreams: 128, MaxInStreams: 1000}, want: 128},
-		{client: sctpnet.Config{OutStreams: 200, MaxInStreams: 100}, want: 100},
-		{client: sctpnet.Config{OutStreams: 65535, MaxInStreams: 65535}, want: 1024},
-		{client: sctpnet.Config{OutStreams: 200, MaxInStreams: 1000}, server: sctpnet.Config{OutStreams: 128}, want: 128},
-	} {
-		c, s := configured(t, network, "127.0.0.1:0", tt.client, tt.server)
-		counts := func() error {
-			if out, in := s.NumStreams(); int(out) != tt.want || int(in) != tt.client.OutStreams {
-				return fmt.Errorf("client %+v: the server has %d and %d streams, want %d", tt.client, out, in, tt.want)
-			}
-			return nil
-		}
-		if overUDP(network) {
-			soon(t, counts) // once the peer has agreed
-		} else if err := counts(); err != nil {
-			t.Error(err)
-		}
-		watchdog(t, func() {
-			last := uint16(tt.want - 1)
-			if _, err := s.WriteStream([]byte("x"), last); err != nil {
-				t.Error(err)
-			}
-			if _, stream, err := c.ReadStream(make([]byte, 10)); stream != last || err != nil {
-				t.Errorf("read from stream %d, %v; want %d", stream, err, last)
-			}
-		})
-		if _, in := c.NumStreams(); int(in) != tt.want {
-			t.Errorf("client %+v: has %d incoming streams, want %d", tt.client, in, tt.want)
 		}
 	}
 }

@@ -336,7 +336,8 @@ func setBuffer(set func(int) error, bytes int) error {
 var errNegativeBuffer = errors.New("negative buffer size")
 
 // SyscallConn returns the socket below, for options that this package does not
-// have. Its Read and Write wait as the Conn's own do.
+// have. Its Read and Write wait as the Conn's own do. Once streams or events are
+// in use nothing is left for Read, which then waits until Close.
 func (c *Conn) SyscallConn() (syscall.RawConn, error) {
 	if !c.ok() {
 		return nil, syscall.EINVAL

@@ -64,7 +64,7 @@ func TestDialRefused(t *testing.T) {
 				address = joinPort(host, p)
 			}
 			took, err := dialFails(t, func() (net.Conn, error) { return d.Dial(network, address) })
-			if strings.Contains(host, "/") && lacking(t, network, "multi-homing", func() error { return err }) {
+			if strings.Contains(host, "/") && lacking(t, network, severalAddresses, func() error { return err }) {
 				continue
 			}
 			if !errors.Is(err, syscall.ECONNREFUSED) {
@@ -255,7 +255,7 @@ func TestDialLocalAddr(t *testing.T) {
 		} {
 			t.Run(tt.name, func(t *testing.T) {
 				d := &sctpnet.Dialer{LocalAddr: tt.local}
-				if strings.Contains(tt.want, "/") && lacking(t, network, "multi-homing", func() error {
+				if strings.Contains(tt.want, "/") && lacking(t, network, severalAddresses, func() error {
 					_, err := d.Dial(network, ln.Addr().String())
 					return err
 				}) {

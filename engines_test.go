@@ -2,13 +2,12 @@ package sctpnet_test
 
 import (
 	"context"
-	"errors"
 	"net"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/engine"
 	_ "github.com/sctpnet/sctpnet/udpencap"
 )
 
@@ -54,28 +53,27 @@ func onlyTo(network string, port int) sctpnet.Config {
 	return sctpnet.Config{PathParams: sctpnet.PathParams{UDPPort: port}}
 }
 
-// lacks is what an engine cannot do. It then says so by errors.ErrUnsupported.
-var lacks = map[string][]string{
-	"sctp4":     {},
-	"sctp4+udp": {"multi-homing", "TTL"},
+// lacking reports whether an engine lacks a call, by its table. If so, try must
+// say so.
+func lacking(t testing.TB, network, call string, try func() error) bool {
+	t.Helper()
+	lack, ok := lacksOf(t, network).Find(engine.LacksCall, call)
+	if ok {
+		wantUnsupported(t, call, network, try(), lack)
+	}
+	return ok
 }
 
-// lacking reports whether an engine cannot do something. If so, try must say so.
-func lacking(t testing.TB, network, feature string, try func() error) bool {
-	t.Helper()
-	if !slices.Contains(lacks[ofEngine(network, "sctp4")], feature) {
-		return false
-	}
-	if err := try(); !errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("%s over %s: %v, want ErrUnsupported", feature, network, err)
-	}
-	return true
-}
+// What calls other than methods are in the tables.
+const (
+	severalAddresses = "Dial and Listen with several addresses of an endpoint"
+	lifetime         = "MsgInfo.TTL"
+)
 
 // noList is lacking of an address that is a list, as multi-homing has them.
 func noList(t testing.TB, network, address string) bool {
 	t.Helper()
-	return strings.Contains(address, "/") && lacking(t, network, "multi-homing", func() error {
+	return strings.Contains(address, "/") && lacking(t, network, severalAddresses, func() error {
 		_, err := sctpnet.Listen(network, address)
 		return err
 	})

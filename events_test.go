@@ -404,7 +404,7 @@ func TestEventsAdaptation(t *testing.T) {
 func TestEventsStreams(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
 		watchdog(t, func() {
-			client, server, ce, se := eventConns(t, network, sctpnet.Config{OutStreams: 10, MaxInStreams: 20}, sctpnet.Config{})
+			client, server, ce, se := eventConns(t, network, sctpnet.Config{OutStreams: 10, MaxInStreams: 20}, sctpnet.Config{OutStreams: 20, MaxInStreams: 65535})
 			for _, add := range []struct{ out, in uint16 }{{2, 0}, {0, 3}} {
 				if err := client.AddStreams(int(add.out), int(add.in)); err != nil {
 					t.Fatal(err)

@@ -524,10 +524,10 @@ var calls = map[string]func(e callTest) error{
 	},
 
 	"Conn.AddStreams of both directions at once": func(e callTest) error { return e.c.AddStreams(1, 1) },
-	"MsgInfo.TTL": func(e callTest) error {
+	lifetime: func(e callTest) error {
 		return first(e.c.WriteMsg([]byte("abc"), sctpnet.MsgInfo{TTL: time.Hour}))
 	},
-	"Dial and Listen with several addresses of an endpoint": func(e callTest) error {
+	severalAddresses: func(e callTest) error {
 		ln, err := sctpnet.Listen(e.network, "127.0.0.1/127.0.0.2:0")
 		if err != nil {
 			_, derr := sctpnet.Dial(e.network, "127.0.0.1/127.0.0.2:9")

@@ -19,7 +19,9 @@ type Config struct {
 	// MaxInStreams is how many incoming streams to grant at most, 1 to
 	// 65535. Zero means 64 for a Dialer and 256 for a [StreamDialer]. For a
 	// ListenConfig it means as many as OutStreams, so that each message can be
-	// answered on the stream that it came on.
+	// answered on the stream that it came on. The
+	// peer cannot add to them later ([Conn.AddStreams]) unless it is 65535, as
+	// Linux lets a peer add any number or none.
 	MaxInStreams int
 
 	// InitAttempts is how often an INIT that is not answered is sent again

@@ -58,7 +58,7 @@ func TestMessageLimits(t *testing.T) {
 			t.Errorf("empty Write returned %d, %v; want 0, nil", n, err)
 		}
 		for _, info := range []sctpnet.MsgInfo{{TTL: 1}, {TTL: math.MaxUint32 * time.Millisecond}} {
-			if lacking(t, network, "TTL", func() error { _, err := m1.WriteMsg([]byte("x"), info); return err }) {
+			if lacking(t, network, lifetime, func() error { _, err := m1.WriteMsg([]byte("x"), info); return err }) {
 				continue
 			}
 			if _, err := m1.WriteMsg([]byte("x"), info); err != nil {

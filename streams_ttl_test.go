@@ -12,7 +12,7 @@ import (
 // meanwhile are dropped, and no others.
 func TestTTL(t *testing.T) {
 	onMessengers(t, func(t *testing.T, network string, c *sctpnet.Conn, m1, m2 messenger) {
-		if lacking(t, network, "TTL", func() error {
+		if lacking(t, network, lifetime, func() error {
 			_, err := m1.WriteMsg([]byte("x"), sctpnet.MsgInfo{TTL: time.Second})
 			return err
 		}) {

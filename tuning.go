@@ -725,7 +725,9 @@ func (c *Conn) Features() (Features, error) {
 // them; over UDP it has them once the peer has agreed. It has the incoming ones
 // once the peer has made them. There is an event of both. A message written to a
 // new stream is kept back until the peer has agreed, and so is what is written
-// after it; over UDP there is no such stream before.
+// after it; over UDP there is no such stream before. A peer
+// that uses this package agrees if its Config.MaxInStreams is 65535. From
+// AddStreams on Linux also lets the peer add streams.
 //
 // While an earlier request, or the reset of a stream, is under way the error
 // wraps EINPROGRESS. If the peer has no stream reconfiguration it wraps

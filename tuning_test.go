@@ -243,7 +243,7 @@ func testOptionsAfterEnd(t *testing.T, network string) {
 func TestAddStreams(t *testing.T) { eachEngine(t, testAddStreams) }
 
 func testAddStreams(t *testing.T, network string) {
-	c, s := pipe(t, network, "127.0.0.1:0")
+	c, s := configured(t, network, "127.0.0.1:0", sctpnet.Config{}, sctpnet.Config{OutStreams: 64, MaxInStreams: 65535})
 	streams := func(conn *sctpnet.Conn) [2]int {
 		out, in := conn.NumStreams()
 		return [2]int{int(out), int(in)}

@@ -158,7 +158,7 @@ func interop(t *testing.T, f func(t *testing.T, us, kernel *sctpnet.Conn, a, b *
 	}{{"KernelDials", true}, {"KernelAccepts", false}} {
 		t.Run(tt.name, func(t *testing.T) {
 			a, b := newNetworks(t)
-			us, kernel := connect(t, a, b, tt.kernelDial, sctpnet.Config{})
+			us, kernel := connect(t, a, b, tt.kernelDial, sctpnet.Config{OutStreams: 64, MaxInStreams: 65535})
 			watchdog(t, func() { f(t, us, kernel, a, b) })
 		})
 	}

@@ -382,3 +382,38 @@ func (r rawConn) Write(f func(fd uintptr) bool) error {
 	}
 	return nil
 }
+
+// SyscallConn returns the socket. What Take interrupts goes on.
+func (c *conn) SyscallConn() (syscall.RawConn, error) {
+	return rawAssoc{rawConn{c.raw}, c}, nil
+}
+
+// A rawAssoc is the rawConn of an association, which an owner may take.
+type rawAssoc struct {
+	rawConn
+	c *conn
+}
+
+// Read waits until Close once there is an owner: all that arrives is the owner's.
+func (r rawAssoc) Read(f func(fd uintptr) bool) error {
+	if !r.c.taken.Load() {
+		err := r.rawConn.Read(f)
+		if err != os.ErrDeadlineExceeded || !r.c.taken.Load() {
+			return err
+		}
+	}
+	<-r.c.over
+	return net.ErrClosed
+}
+
+func (r rawAssoc) Write(f func(fd uintptr) bool) error {
+	taken := r.c.taken.Load()
+	err := r.rawConn.Write(f)
+	if err == os.ErrDeadlineExceeded && !taken && r.c.taken.Load() {
+		// Take has used the deadline, and is done with it when it is over.
+		r.c.cut.Lock()
+		r.c.cut.Unlock()
+		err = r.rawConn.Write(f)
+	}
+	return err
+}

@@ -51,7 +51,7 @@ func (Engine) FileConn(f *os.File) (engine.Conn, error) {
 		// Whether it was bound cannot be told; of one that has ended neither
 		// can this.
 		bound, _ = localAddrs(fd)
-		return setAlways(fd) // the socket may be another program's
+		return setAlways(fd, false) // the socket may be another program's
 	})
 	var c *conn
 	if err == nil {
@@ -83,7 +83,7 @@ func (Engine) FileListener(f *os.File, o engine.Options) (engine.Listener, error
 		if err := optAdaptation.get(fd, &o.Adaptation); err != nil {
 			return err
 		}
-		return setAlways(fd)
+		return setAlways(fd, false)
 	})
 	var l *listener
 	if err == nil {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"net"
 	"os"
 	"slices"
@@ -181,6 +182,7 @@ type socket struct {
 	file   *os.File
 	raw    syscall.RawConn
 	closed atomic.Bool
+	over   chan struct{} // closed by close
 }
 
 func newSocket(ctx context.Context, s *engine.Socket, family int, v6only bool, addr *engine.Addr) (*socket, error) {
@@ -198,7 +200,7 @@ func newSocket(ctx context.Context, s *engine.Socket, family int, v6only bool, a
 				return err
 			}
 		}
-		if err := setAlways(fd); err != nil {
+		if err := setAlways(fd, s.Options.MaxInStreams == math.MaxUint16); err != nil {
 			return err
 		}
 		return setOptions(fd, s.Options)
@@ -233,17 +235,23 @@ func adopt(fd int) (*socket, error) {
 		file.Close()
 		return nil, err
 	}
-	return &socket{file: file, raw: raw}, nil
+	return &socket{file: file, raw: raw, over: make(chan struct{})}, nil
 }
 
 // setAlways sets what streams need, which both sides must offer in the
-// handshake and an accepted socket inherits.
-func setAlways(fd int) error {
+// handshake and an accepted socket inherits. grows says that the peer may add
+// streams.
+func setAlways(fd int, grows bool) error {
 	// Kernels before 5.0 lack one or the other of these, and do without.
-	for _, opt := range []int{optReconfigSupported, optEnableStreamReset} {
-		if err := setStruct(fd, opt, assocValue{Value: enableReconfig}); err != nil {
-			return ifKnown(err)
-		}
+	if err := setStruct(fd, optReconfigSupported, assocValue{Value: 1}); err != nil {
+		return ifKnown(err)
+	}
+	enabled := uint32(enableResets)
+	if grows {
+		enabled |= enableAddStreams
+	}
+	if err := setStruct(fd, optEnableStreamReset, assocValue{Value: enabled}); err != nil {
+		return ifKnown(err)
 	}
 	return ifKnown(setEvent(fd, eventStreamReset))
 }
@@ -297,7 +305,9 @@ func (sk *socket) control(f func(fd int) error) error {
 }
 
 func (sk *socket) close() error {
-	sk.closed.Store(true)
+	if sk.closed.CompareAndSwap(false, true) {
+		close(sk.over)
+	}
 	if err := sk.file.Close(); errors.Is(err, os.ErrClosed) {
 		return net.ErrClosed
 	}

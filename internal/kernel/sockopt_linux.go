@@ -22,7 +22,10 @@ const (
 
 	cmsgPRInfo = 5 // SCTP_PRINFO
 
-	enableReconfig = 0x07 // SCTP_ENABLE_STRRESET_MASK: streams, the association, their count
+	// SCTP_ENABLE_RESET_STREAM_REQ, _RESET_ASSOC_REQ and _CHANGE_ASSOC_REQ, which
+	// is needed to ask for more streams and lets the peer add any number.
+	enableResets     = 0x03
+	enableAddStreams = 0x04
 
 	prTTL = 0x0010 // SCTP_PR_SCTP_TTL
 )

@@ -712,7 +712,14 @@ func (c *conn) NumStreams() (out, in uint16) {
 }
 
 func (c *conn) AddStreams(out, in uint16) error {
-	err := c.control(func(fd int) error { return reconfigError(fd, optAddStreams.set(fd, addStreams{In: in, Out: out})) })
+	err := c.control(func(fd int) error {
+		// Incoming ones are requests of the peer's again, which must be allowed.
+		err := setStruct(fd, optEnableStreamReset, assocValue{Value: enableResets | enableAddStreams})
+		if err = ifKnown(err); err == nil {
+			err = optAddStreams.set(fd, addStreams{In: in, Out: out})
+		}
+		return reconfigError(fd, err)
+	})
 	c.NumStreams()
 	return err
 }

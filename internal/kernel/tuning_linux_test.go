@@ -126,7 +126,7 @@ func TestTuningLayout(t *testing.T) {
 		"SPP_HB_ENABLE": sppHBEnable, "SPP_HB_DISABLE": sppHBDisable, "SPP_HB_DEMAND": sppHBDemand,
 		"SPP_PMTUD_ENABLE": sppPMTUDEnable, "SPP_PMTUD_DISABLE": sppPMTUDDisable,
 		"SPP_IPV6_FLOWLABEL": sppIPv6FlowLabel, "SPP_DSCP": sppDSCP,
-		"SCTP_ENABLE_STRRESET_MASK": enableReconfig, "SCTP_PR_SCTP_TTL": prTTL,
+		"SCTP_ENABLE_STRRESET_MASK": enableResets | enableAddStreams, "SCTP_PR_SCTP_TTL": prTTL,
 	} {
 		check(name, place{size: v})
 	}
