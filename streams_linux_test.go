@@ -22,8 +22,9 @@ import (
 // pipeOf makes an association with itself that has n streams each way.
 func pipeOf(t testing.TB, n int) (client, server *sctpnet.Conn) {
 	t.Helper()
-	ln := listen(t, "sctp4", "127.0.0.1:0")
-	d := &sctpnet.Dialer{Config: sctpnet.Config{OutStreams: n, MaxInStreams: n}}
+	config := sctpnet.Config{OutStreams: n, MaxInStreams: n}
+	ln := listenWith(t, config)
+	d := &sctpnet.Dialer{Config: config}
 	client = dial(t, d, "sctp4", ln.Addr().String())
 	return client, accept(t, ln)
 }
