@@ -1,7 +1,6 @@
 package sctpnet_test
 
 import (
-	"fmt"
 	"testing"
 
 	"github.com/sctpnet/sctpnet"

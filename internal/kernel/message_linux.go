@@ -165,12 +165,19 @@ func (c *conn) sendOp(o *op) (int, error) {
 
 func (o *op) doSend(fd uintptr) bool {
 	c := o.conn
+	if len(o.p) == 0 {
+		return true
+	}
 	if o.turn {
 		o.turn = false
 		c.turns.end(int(fd))
 	}
 	for o.n < len(o.p) {
-		o.cuts(o.n > 0)
+		// A Send that has sent nothing must not clear the note of the one that
+		// Take has cut short.
+		if o.n > 0 || !o.taken() {
+			o.cuts(o.n > 0)
+		}
 		if o.taken() {
 			o.err = engine.ErrTaken
 			return true
