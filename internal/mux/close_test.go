@@ -210,9 +210,9 @@ func TestUnreadRest(t *testing.T) {
 			t.Helper()
 			var err error
 			if from == "Stream" {
-				n, _, err = s.Recv(make([]byte, n), Filled)
+				_, _, err = s.Recv(make([]byte, n), Filled)
 			} else {
-				n, _, err = m.Recv(make([]byte, n), 0, engine.Message{}, Filled)
+				_, _, err = m.Recv(make([]byte, n), 0, engine.Message{}, Filled)
 			}
 			if err != nil {
 				t.Fatal(err)
