@@ -109,6 +109,19 @@ func TestClosedIsNoTimeout(t *testing.T) {
 	})
 }
 
+// TestNoAcceptAfterClose has a stream wait for Accept when the Mux is closed.
+func TestNoAcceptAfterClose(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, _, f, _ := pair(t)
+		f.inject(message(1, "too late"))
+		synctest.Wait()
+		m.Close(f.Close)
+		if s, err := m.Accept(t.Context()); err != net.ErrClosed {
+			t.Errorf("accepted %v, %v; want net.ErrClosed", s, err)
+		}
+	})
+}
+
 // TestCloseBesideAStuckHandler closes a Mux while OnEvent does not return, and while
 // the engine's Recv does not. All waiting calls return.
 func TestCloseBesideAStuckHandler(t *testing.T) {
@@ -172,9 +185,9 @@ func TestUnreadRest(t *testing.T) {
 			t.Helper()
 			var err error
 			if from == "Stream" {
-				n, _, err = s.Recv(make([]byte, n), Filled)
+				_, _, err = s.Recv(make([]byte, n), Filled)
 			} else {
-				n, _, err = m.Recv(make([]byte, n), 0, engine.Message{}, Filled)
+				_, _, err = m.Recv(make([]byte, n), 0, engine.Message{}, Filled)
 			}
 			if err != nil {
 				t.Fatal(err)

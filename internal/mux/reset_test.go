@@ -134,6 +134,21 @@ func TestFailedReset(t *testing.T) {
 	})
 }
 
+// TestRefusedReset has the engine refuse a request for good. It is not made again, and
+// those for other streams are made.
+func TestRefusedReset(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, _, f, _ := pair(t)
+		f.answer = answers(refuse, grant)
+		claim(t, m, 3).Close()
+		claim(t, m, 5).Close()
+		time.Sleep(time.Minute)
+		if r := f.requested(); len(r) != 2 || r[0].ids[0] != 3 || r[1].ids[0] != 5 {
+			t.Errorf("the requests are %v; want one for each stream", r)
+		}
+	})
+}
+
 // TestBackOffTimes has requests fail again and again, a round trip after they were
 // made, as those of two ends do that ask at the same time. The next one must not be
 // made at once, nor always after the same time.
