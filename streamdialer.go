@@ -121,24 +121,25 @@ func (d *StreamDialer) DialContext(ctx context.Context, network, address string)
 		if err != nil {
 			return nil, err
 		}
-		if s != nil {
-			return d.announced(ctx, s)
-		}
-		select {
-		case <-sc.ready:
-			s, err = d.open(ctx, sc)
-			if waits && errors.Is(err, mux.ErrClosing) {
-				s, err = d.openClosing(ctx, sc)
-				waits = false
+		if s == nil {
+			select {
+			case <-sc.ready:
+				s, err = d.open(ctx, sc)
+				if waits && errors.Is(err, mux.ErrClosing) {
+					s, err = d.openClosing(ctx, sc)
+					waits = false
+				}
+			case <-ctx.Done():
+				err = dialError("dial", network, nil, nil, contextError(ctx.Err()))
 			}
-		case <-ctx.Done():
-			err = dialError("dial", network, nil, nil, contextError(ctx.Err()))
+			d.leave(sc)
 		}
-		d.leave(sc)
 		if err == nil {
-			return d.announced(ctx, s)
+			err = d.announce(ctx, s)
 		}
 		switch {
+		case err == nil:
+			return s, nil
 		case errors.Is(err, ErrNoFreeStream) && sc.err == nil: // others have them: join another association
 		case errors.Is(err, errReplace) && !again:
 			again = true
@@ -150,12 +151,13 @@ func (d *StreamDialer) DialContext(ctx context.Context, network, address string)
 
 // errReplace says that an association ended before a stream of it was opened. It
 // is replaced, but not for ever.
-var errReplace = errors.New("the association ended as soon as it was made")
+var errReplace = errors.New("the association has ended")
 
-// announced announces a stream, if the peer knows what that is.
-func (d *StreamDialer) announced(ctx context.Context, s *Stream) (net.Conn, error) {
+// announce announces a stream, if the peer knows what that is. It closes the
+// stream if it fails.
+func (d *StreamDialer) announce(ctx context.Context, s *Stream) error {
 	if !s.c.knows.Load() {
-		return s, nil
+		return nil
 	}
 	// The end of ctx is a write deadline in the past, which ends the wait for
 	// room.
@@ -168,16 +170,18 @@ func (d *StreamDialer) announced(ctx context.Context, s *Stream) (net.Conn, erro
 	err := s.s.Announce()
 	if !stop() {
 		<-interrupted
-		if s.watch.m.Arrivals() == call.arrivals && errors.Is(err, os.ErrDeadlineExceeded) {
+		if errors.Is(err, os.ErrDeadlineExceeded) && s.watch.m.Arrivals() == call.arrivals {
 			s.watch.stuck()
 		}
-		err = ctx.Err()
-	}
-	if err != nil {
 		s.Close()
-		return nil, dialError("dial", s.c.network, nil, s.c.e.RemoteAddr(), contextError(err))
+		return dialError("dial", s.c.network, nil, s.c.e.RemoteAddr(), contextError(ctx.Err()))
 	}
-	return s, nil
+	if err == nil {
+		return nil
+	}
+	s.watch.stuck() // it is ending
+	s.Close()
+	return s.c.opError("dial", fmt.Errorf("%w: %w", errReplace, err))
 }
 
 // join opens a stream on the newest association that has room. Otherwise it
