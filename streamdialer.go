@@ -66,15 +66,15 @@ func (d *StreamDialer) Dial(network, address string) (net.Conn, error) {
 // DialContext opens a stream, a [*Stream], to the address on the named
 // network. Networks and addresses are those of [Dial]. All who wait for an
 // association to be made wait for the same handshake, which is given up when
-// none of them is left. The peer is not told of a stream before something is
-// written.
+// none of them is left. It sees the values of the context that it began for.
+// The peer is not told of a stream before something is written.
 //
 // The error wraps [ErrNoFreeStream] when all streams of the association are in
 // use.
 func (d *StreamDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	key := streamKey{network, address}
 	for again := false; ; again = true {
-		sc := d.join(key)
+		sc := d.join(ctx, key)
 		s, err := sc.open(ctx, network)
 		if err == nil {
 			s.onClose = func() { d.leave(key, sc) }
@@ -143,13 +143,13 @@ func (sc *sharedConn) hasEnded() bool {
 }
 
 // join makes the caller a user of the shared association, of which there is one
-// being dialled at least.
-func (d *StreamDialer) join(key streamKey) *sharedConn {
+// being dialled at least. A dial that begins sees the values of the context.
+func (d *StreamDialer) join(ctx context.Context, key streamKey) *sharedConn {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	sc := d.shared[key]
 	if sc == nil {
-		ctx, cancel := context.WithCancel(context.Background())
+		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		sc = &sharedConn{ready: make(chan struct{}), cancel: cancel}
 		if d.shared == nil {
 			d.shared = make(map[streamKey]*sharedConn)
@@ -186,6 +186,7 @@ func (d *StreamDialer) dial(ctx context.Context, key streamKey, sc *sharedConn) 
 	close(sc.ready)
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	sc.cancel = nil // with it goes the context of the dial that came first
 	if sc.users == 0 {
 		d.rest(key, sc) // they left before it was ready
 	}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/sctpnet/sctpnet"
 	"github.com/sctpnet/sctpnet/internal/conformance"
@@ -385,6 +386,33 @@ func TestStreamDialerContext(t *testing.T) {
 		dialStream(t, d, address).Close()
 		_, err := d.DialContext(ctx, "sctp4", address)
 		wantError(t, "DialContext", err, context.Canceled)
+	})
+}
+
+// TestStreamDialerContextValues has the dial of an association see the values of
+// the context that it is dialled for, and the association not keep them.
+func TestStreamDialerContextValues(t *testing.T) {
+	type key struct{}
+	_, address := streamServer(t)
+	d := streamDialer(t)
+	seen := false
+	d.Dialer.ControlContext = func(ctx context.Context, _, _ string, _ syscall.RawConn) error {
+		_, seen = ctx.Value(key{}).(*[1 << 10]byte)
+		return nil
+	}
+	value := new([1 << 10]byte)
+	kept := weak.Make(value)
+	c, err := d.DialContext(context.WithValue(t.Context(), key{}, value), "sctp4", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if !seen {
+		t.Error("ControlContext does not see the value in DialContext's context")
+	}
+	conformance.WaitFor(t, "the value to be let go of", func() bool {
+		runtime.GC()
+		return kept.Value() == nil
 	})
 }
 
