@@ -161,6 +161,9 @@ func splitAddress(address string) (hosts []string, port string, err error) {
 func lookup(ctx context.Context, r *net.Resolver, network, host string) ([]net.IPAddr, error) {
 	var ips []net.IPAddr
 	if lit, err := netip.ParseAddr(host); err == nil {
+		if family(network) == "sctp4" && lit == netip.IPv6Unspecified() {
+			lit = netip.IPv4Unspecified() // any address, as package net has it
+		}
 		ips = []net.IPAddr{{IP: lit.Unmap().AsSlice(), Zone: lit.Zone()}}
 		return ips, fits(network, ips[0])
 	}

@@ -169,12 +169,15 @@ func (d *Dialer) socket(network string) (*engine.Socket, error) {
 			return nil, &net.AddrError{Err: "mismatched local address type", Addr: d.LocalAddr.String()}
 		}
 		if local != nil {
-			for _, ip := range local.IPAddrs {
+			s.Local = clone(local) // the Conn keeps it
+			if family(network) == "sctp6" && isWildcard(local) && len(local.IPAddrs) > 0 && isIPv4(local.IPAddrs[0]) {
+				s.Local.IPAddrs = nil // 0.0.0.0 means any address here too
+			}
+			for _, ip := range s.Local.IPAddrs {
 				if err := fits(network, ip); len(ip.IP) > 0 && err != nil {
 					return nil, err
 				}
 			}
-			s.Local = clone(local) // the Conn keeps it
 		}
 	}
 	return s, nil

@@ -433,6 +433,18 @@ func TestDialLocalAddr(t *testing.T) {
 	}
 }
 
+// TestDialLocalAddrWildcard has the wildcard of IPv4 mean any address on
+// IPv6's network too, as package net does.
+func TestDialLocalAddrWildcard(t *testing.T) {
+	ln := listen(t, "sctp6", "[::1]:0")
+	local := addr(unusedPort(t), "0.0.0.0")
+	c := dial(t, &sctpnet.Dialer{LocalAddr: local}, "sctp6", ln.Addr().String())
+	if want := joinPort("::1", local.Port); c.LocalAddr().String() != want {
+		t.Errorf("LocalAddr is %s, want %s", c.LocalAddr(), want)
+	}
+	c.Abort()
+}
+
 func TestDialLocalAddrUnfit(t *testing.T) {
 	for _, tt := range []struct {
 		name, network string
@@ -546,6 +558,8 @@ func TestDialWildcard(t *testing.T) {
 		{"sctp", ":0", "sctp6", "[::]:%d"},
 		{"sctp4", "0.0.0.0:0", "sctp", "[::]:%d"},
 		{"sctp6", "[::]:0", "sctp", ":%d"},
+		{"sctp", ":0", "sctp4", "[::]:%d"},
+		{"sctp4", "[::]:0", "sctp4", ":%d"},
 		{"sctp", "[::]:0", "tcp", ":%d"},
 	} {
 		t.Run(tt.listenOn+" "+tt.listen+" "+tt.network+" "+tt.address, func(t *testing.T) {
