@@ -1,0 +1,191 @@
+// Package hook has package net's TCP be sctpnet, in the way that the
+// environment variable SCTPNET_STDLIB says. It stands below GOROOT, where net
+// has the hooks that it sets; see the command in internal/stdlibtest.
+package hook
+
+import (
+	"context"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/sctpnet/sctpnet"
+	_ "github.com/sctpnet/sctpnet/udpencap"
+)
+
+func init() {
+	options := strings.Fields(os.Getenv("SCTPNET_STDLIB"))
+	if len(options) == 0 {
+		return
+	}
+	kind, network, _ := strings.Cut(options[0], "/")
+	_, engine, _ := strings.Cut(network, "+")
+	m := mode{
+		streams: kind == "stream",
+		engine:  engine,
+		addrs:   slices.Contains(options, "addrs"),
+	}
+	net.SCTPDial, net.SCTPListen = m.dial, m.listen
+}
+
+// A mode is a way of using sctpnet.
+type mode struct {
+	streams bool
+	engine  string // the suffix of networks' names
+	addrs   bool   // of TCP
+}
+
+// network returns SCTP's name for a network.
+func (m mode) network(network string) string {
+	network, _, _ = strings.Cut(network, "+")
+	name := "sctp" + strings.TrimPrefix(strings.TrimPrefix(network, "tcp"), "sctp")
+	if m.engine != "" {
+		name += "+" + m.engine
+	}
+	return name
+}
+
+// shared dials streams for Dialers that ask for nothing in particular, as a
+// program has one StreamDialer for all.
+var shared sctpnet.StreamDialer
+
+func (m mode) dial(ctx context.Context, d *net.Dialer, network, address string) (net.Conn, error) {
+	if ctx == nil {
+		panic("nil context")
+	}
+	if d.Cancel != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		go func() {
+			select {
+			case <-d.Cancel:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+	}
+	s := sctpnet.Dialer{
+		Timeout:        d.Timeout,
+		Deadline:       d.Deadline,
+		LocalAddr:      d.LocalAddr,
+		FallbackDelay:  d.FallbackDelay,
+		Resolver:       d.Resolver,
+		Control:        d.Control,
+		ControlContext: d.ControlContext,
+	}
+	if a, ok := d.LocalAddr.(*net.TCPAddr); ok && a != nil {
+		s.LocalAddr = &sctpnet.Addr{IPAddrs: []net.IPAddr{{IP: a.IP, Zone: a.Zone}}, Port: a.Port}
+	}
+	network = m.network(network)
+	if !m.streams {
+		c, err := s.DialContext(ctx, network, address)
+		return m.conn(c, err)
+	}
+	dialer := &shared
+	if s.Timeout != 0 || !s.Deadline.IsZero() || s.LocalAddr != nil || s.Resolver != nil || s.Control != nil || s.ControlContext != nil {
+		dialer = &sctpnet.StreamDialer{Dialer: s, IdleTimeout: -1}
+	}
+	c, err := dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.(*sctpnet.Stream).WriteMsg([]byte{0}, sctpnet.MsgInfo{PPID: announcement}); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return m.conn(c, nil)
+}
+
+// A StreamDialer does not tell the peer of a stream before something is written
+// on it, and many tests wait for a connection to be accepted before they write.
+// So a message with this payload protocol identifier is written first.
+const announcement = 50
+
+func (m mode) listen(ctx context.Context, lc *net.ListenConfig, network, address string) (net.Listener, error) {
+	s := sctpnet.ListenConfig{Control: lc.Control}
+	l, err := s.Listen(ctx, m.network(network), address)
+	if err != nil {
+		return nil, err
+	}
+	if m.streams {
+		l = announced{sctpnet.NewStreamListener(l)}
+	}
+	if m.addrs {
+		l = listenerWithAddr{l, m}
+	}
+	return l, nil
+}
+
+// announced takes the announcement of streams off.
+type announced struct{ net.Listener }
+
+func (l announced) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	_, info, err := c.(*sctpnet.Stream).ReadMsg(make([]byte, 1))
+	if err == nil && info.PPID != announcement {
+		panic("a stream that was not announced")
+	}
+	return c, nil
+}
+
+// conn returns what a caller gets for a connection.
+func (m mode) conn(c net.Conn, err error) (net.Conn, error) {
+	switch c := c.(type) {
+	case *sctpnet.Conn:
+		if m.addrs {
+			return connWithAddrs{c}, err
+		}
+	case *sctpnet.Stream:
+		if m.addrs {
+			return streamWithAddrs{c}, err
+		}
+	}
+	return c, err
+}
+
+type connWithAddrs struct{ *sctpnet.Conn }
+
+func (c connWithAddrs) LocalAddr() net.Addr  { return tcpAddr(c.Conn.LocalAddr()) }
+func (c connWithAddrs) RemoteAddr() net.Addr { return tcpAddr(c.Conn.RemoteAddr()) }
+
+type streamWithAddrs struct{ *sctpnet.Stream }
+
+func (c streamWithAddrs) LocalAddr() net.Addr  { return tcpAddr(c.Stream.LocalAddr()) }
+func (c streamWithAddrs) RemoteAddr() net.Addr { return tcpAddr(c.Stream.RemoteAddr()) }
+
+type listenerWithAddr struct {
+	net.Listener
+	m mode
+}
+
+func (l listenerWithAddr) Addr() net.Addr { return tcpAddr(l.Listener.Addr()) }
+
+func (l listenerWithAddr) Accept() (net.Conn, error) { return l.m.conn(l.Listener.Accept()) }
+
+// SetDeadline is a Listener's, where there is one.
+func (l listenerWithAddr) SetDeadline(t time.Time) error {
+	return net.SCTPListenerOf(l.Listener).SetDeadline(t)
+}
+
+func (l listenerWithAddr) SyscallConn() (syscall.RawConn, error) {
+	return net.SCTPListenerOf(l.Listener).SyscallConn()
+}
+
+func (l listenerWithAddr) File() (*os.File, error) { return net.SCTPListenerOf(l.Listener).File() }
+
+// tcpAddr returns an address as TCP's.
+func tcpAddr(a net.Addr) net.Addr {
+	s := a.(*sctpnet.Addr)
+	t := &net.TCPAddr{Port: s.Port}
+	if len(s.IPAddrs) > 0 {
+		t.IP, t.Zone = s.IPAddrs[0].IP, s.IPAddrs[0].Zone
+	}
+	return t
+}
