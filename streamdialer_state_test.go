@@ -31,12 +31,12 @@ func TestOldIdleTimer(t *testing.T) {
 		if state() != idle {
 			t.Fatal("the old timer has ended the association")
 		}
-		time.Sleep(timeout - 1)
+		time.Sleep(timeout - time.Nanosecond)
 		synctest.Wait()
 		if state() != idle {
 			t.Fatal("the association ended too early")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if state() != ended || len(d.shared) != 0 {
 			t.Errorf("the association is in state %d, want it ended and forgotten", state())

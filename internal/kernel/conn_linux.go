@@ -410,10 +410,15 @@ func (r rawAssoc) Write(f func(fd uintptr) bool) error {
 	taken := r.c.taken.Load()
 	err := r.rawConn.Write(f)
 	if err == os.ErrDeadlineExceeded && !taken && r.c.taken.Load() {
-		// Take has used the deadline, and is done with it when it is over.
-		r.c.cut.Lock()
-		r.c.cut.Unlock()
+		// Take has used the deadline.
+		r.c.awaitTake()
 		err = r.rawConn.Write(f)
 	}
 	return err
+}
+
+// awaitTake waits until Take, which has begun, is done.
+func (c *conn) awaitTake() {
+	c.cut.Lock()
+	defer c.cut.Unlock()
 }

@@ -90,20 +90,8 @@ func (m mode) dial(ctx context.Context, d *net.Dialer, network, address string) 
 		dialer = &sctpnet.StreamDialer{Dialer: s, IdleTimeout: -1}
 	}
 	c, err := dialer.DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := c.(*sctpnet.Stream).WriteMsg([]byte{0}, sctpnet.MsgInfo{PPID: announcement}); err != nil {
-		c.Close()
-		return nil, err
-	}
-	return m.conn(c, nil)
+	return m.conn(c, err)
 }
-
-// A StreamDialer does not tell the peer of a stream before something is written
-// on it, and many tests wait for a connection to be accepted before they write.
-// So a message with this payload protocol identifier is written first.
-const announcement = 50
 
 func (m mode) listen(ctx context.Context, lc *net.ListenConfig, network, address string) (net.Listener, error) {
 	s := sctpnet.ListenConfig{Control: lc.Control}
@@ -112,27 +100,12 @@ func (m mode) listen(ctx context.Context, lc *net.ListenConfig, network, address
 		return nil, err
 	}
 	if m.streams {
-		l = announced{sctpnet.NewStreamListener(l)}
+		l = sctpnet.NewStreamListener(l)
 	}
 	if m.addrs {
 		l = listenerWithAddr{l, m}
 	}
 	return l, nil
-}
-
-// announced takes the announcement of streams off.
-type announced struct{ net.Listener }
-
-func (l announced) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	_, info, err := c.(*sctpnet.Stream).ReadMsg(make([]byte, 1))
-	if err == nil && info.PPID != announcement {
-		panic("a stream that was not announced")
-	}
-	return c, nil
 }
 
 // conn returns what a caller gets for a connection.
