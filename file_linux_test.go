@@ -339,8 +339,8 @@ func TestWrongFiles(t *testing.T) {
 		{"FileListener", "one-to-many", lis, "one-to-many"},
 		{"FileConn", "fresh", conn, "no association"},
 		{"FileListener", "fresh", lis, "not a listening socket"},
-		{"FileConn", "closed", conn, "closed"},
-		{"FileListener", "closed", lis, "closed"},
+		{"FileConn", "closed", conn, "bad file descriptor"},
+		{"FileListener", "closed", lis, "bad file descriptor"},
 		{"FileConn", "none", conn, "invalid argument"},
 		{"FileListener", "none", lis, "invalid argument"},
 	} {
