@@ -307,7 +307,6 @@ func (d *StreamDialer) open(ctx context.Context, sc *sharedConn) (*Stream, error
 // it until it ends.
 func (d *StreamDialer) dial(ctx context.Context, sc *sharedConn) {
 	c, err := d.handshake(ctx, sc.key)
-	sc.cancel()
 	if !d.dialed(sc, c, err) {
 		return
 	}
@@ -449,9 +448,8 @@ func (d *StreamDialer) move(sc *sharedConn, to sharedState) {
 	}
 	sc.state = to
 	if from == dialing {
-		if to == failed {
-			sc.cancel()
-		}
+		sc.cancel()
+		sc.cancel = nil // it would keep the values of the first dial's context
 		close(sc.ready)
 	}
 	switch to {

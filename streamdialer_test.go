@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/sctpnet/sctpnet"
 	"github.com/sctpnet/sctpnet/internal/conformance"
@@ -285,6 +286,33 @@ func TestStreamDialerContextValues(t *testing.T) {
 				t.Error("the context has the deadline of one dial")
 			}
 			cancel()
+			echoed(t, c)
+			c.Close()
+		})
+	})
+}
+
+// TestStreamDialerForgetsContext has the association outlive the context that it
+// was dialed with.
+func TestStreamDialerForgetsContext(t *testing.T) {
+	type key struct{}
+	eachEngine(t, func(t *testing.T, network string) {
+		address, _ := streamsOf(t, network, sctpnet.Config{}, echoAll)
+		d := closing(t, &sctpnet.StreamDialer{})
+		watchdog(t, func() {
+			value := new([1 << 10]byte)
+			held := weak.Make(value)
+			c, err := d.DialContext(context.WithValue(t.Context(), key{}, value), network, address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			soon(t, func() error {
+				runtime.GC()
+				if held.Value() != nil {
+					return errors.New("the context's value is still in memory")
+				}
+				return nil
+			})
 			echoed(t, c)
 			c.Close()
 		})
