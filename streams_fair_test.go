@@ -15,7 +15,7 @@ import (
 // can still write a little.
 func TestBulkLeavesRoom(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
-		client, server := pipe(t, network, "127.0.0.1:0")
+		client, server := smallPipe(t, network)
 		watchdog(t, func() {
 			small, smallPeer := streamPair(t, client, server)
 			const size = 4 << 20
