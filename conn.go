@@ -71,7 +71,8 @@ func (c *Conn) opError(op string, err error) error {
 
 // Read reads bytes that the peer wrote into p, waiting until there are some.
 // It returns what there is, of whatever messages and streams; what p does not
-// hold is kept for the next Read.
+// hold is kept for the next Read. A [Stream] is read by itself. From the first
+// [Conn.AcceptStream] on, Read returns what comes on stream 0 alone.
 //
 // After the peer's Close or either side's [Conn.Shutdown], Read returns what
 // there still is and then [io.EOF]. Once the peer has aborted the association

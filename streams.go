@@ -36,7 +36,8 @@ type StreamConn interface {
 	Stream(id uint16) (*Stream, error)
 	// OpenStream claims a stream that is not in use.
 	OpenStream() (*Stream, error)
-	// AcceptStream waits for a stream that the peer begins to use.
+	// AcceptStream waits for a stream, other than 0, that the peer begins to
+	// use.
 	AcceptStream(ctx context.Context) (*Stream, error)
 	// NumStreams returns the numbers of streams that were negotiated.
 	NumStreams() (out, in uint16)
@@ -205,9 +206,10 @@ func (c *Conn) ReadStream(p []byte) (n int, stream uint16, err error) {
 // The same may happen when the read deadline passes in the middle of a
 // message; nothing is lost. More is also set of a message that the peer gave up
 // in the middle ([MsgInfo.TTL]), or the rest of which goes to a [Stream] that has
-// been claimed meanwhile; what is read next is another one's then.
+// been claimed or accepted meanwhile; what is read next is another one's then.
 //
 // Once streams are claimed, ReadMsg gets the messages of those that are not.
+// Once they are accepted it gets those of stream 0: see [Conn.AcceptStream].
 func (c *Conn) ReadMsg(p []byte) (n int, info MsgInfo, err error) {
 	if !c.ok() {
 		return 0, info, syscall.EINVAL
@@ -220,10 +222,15 @@ func (c *Conn) ReadMsg(p []byte) (n int, info MsgInfo, err error) {
 // number, as a [net.Conn] of its own. Deadlines, Close and errors are its own
 // too; the addresses are the association's.
 //
+// What arrives on a stream goes to its Stream, if it has one. Otherwise the Conn
+// reads it, as long as AcceptStream was not called. After that the Conn reads
+// stream 0, and the others wait for AcceptStream.
+//
 // What arrives for a Stream waits for its Read, up to 256 KiB and the message
 // that exceeds it. While a Stream is full and not read, nothing is received
 // for any other stream of the association, and the peer is held back:
-// nothing is dropped. Read all streams, or close those that are not wanted.
+// nothing is dropped. The same goes for a Conn with Streams: while it holds that
+// much for its Read. Read all streams, or close those that are not wanted.
 //
 // Multiple goroutines may invoke methods on a Stream simultaneously.
 type Stream struct {
@@ -292,8 +299,11 @@ func (c *Conn) openStream(ctx context.Context) (*mux.Stream, error) {
 // before, and claims it. It returns ctx's error when that ends, and an error
 // that wraps [io.EOF], or the reason, when the association does.
 //
-// The peer's messages on stream 0 are left to a Read of the Conn that is
-// waiting for them.
+// Stream 0 belongs to the Conn, and AcceptStream never returns it. From the
+// first AcceptStream on, all other streams are claimed or accepted, and the Conn
+// reads stream 0 alone. That goes for what has arrived before, too, unless the
+// Conn has read it. Read the Conn, or claim stream 0, if the peer may send on it:
+// see [Stream].
 func (c *Conn) AcceptStream(ctx context.Context) (*Stream, error) {
 	if !c.ok() {
 		return nil, syscall.EINVAL

@@ -49,7 +49,7 @@ func TestAnnouncementIsDropped(t *testing.T) {
 	} {
 		for _, claimed := range []bool{false, true} {
 			m := announcingMux(!tt.ours)
-			m.serves = true
+			m.reads = nothing
 			var s *Stream
 			if claimed {
 				s = m.claim(tt.msg.Stream)
@@ -119,9 +119,9 @@ func TestBacklogRefuses(t *testing.T) {
 	for _, accepts := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			m := announcingMux(true)
-			m.serves = true
+			m.reads = nothing
 			data := make([]byte, 60<<10)
-			for m.unclaimed.bytes < backlogSize-len(data)-pieceSize {
+			for m.backlog.bytes < backlogSize-len(data)-pieceSize {
 				m.arrive(data, engine.Message{Stream: 2})
 			}
 			go func() {

@@ -2,8 +2,8 @@
 //
 // A [Mux] owns the sending and the receiving of an association, by an
 // [engine.Owner]. One goroutine receives. It sorts what arrives into queues:
-// one for each [Stream], and one for all streams that nobody has claimed.
-// Senders take turns.
+// one for each [Stream], one for what the Conn reads, and one for streams that
+// wait to be accepted. Senders take turns.
 //
 // What is received lies in buffers that the pieces in the queues point into. A
 // Read copies it out. A full queue stops the receiving goroutine, and so the
@@ -34,6 +34,10 @@
 // [Start] publishes the Mux before it is ready, with Mux.mu and the sender.mu
 // of the Conn held. Calls that the engine turns away find it and wait for
 // these.
+//
+// What arrives on a stream that nobody claimed is the Conn's or is accepted. That
+// does not depend on the calls that wait. It changes in one direction only: see
+// share.
 //
 // A Write of the Conn that was cut short by Start goes on by [Mux.Send] with
 // resume set. It then holds that sender.mu and the turn already; Start took

@@ -51,21 +51,22 @@ type Mux struct {
 	turn chan struct{}
 
 	self   sender // sends for the Conn, on streams that nobody claimed
-	reader reader // reads for it what is unclaimed
+	reader reader // reads for it: see share
 
-	acceptable chan struct{} // has a value when something unclaimed may be there
+	acceptable chan struct{} // has a value when the backlog may have something
 	freed      chan struct{} // has a value when a number has become free
 	dead       chan struct{} // closed when there is an err
 
 	mu           sync.Mutex
 	room         sync.Cond // for the receiver: a queue has got shorter
 	streams      map[uint16]*Stream
-	unclaimed    queue          // in order of arrival
+	unclaimed    queue          // what the Conn reads, in order of arrival
+	backlog      queue          // what waits to be accepted, in order of arrival
+	reads        share          // decides which of the two
 	late         map[uint16]int // answers to resets to come, of numbers in use again
 	used         map[uint16]use // streams that nobody claimed and the peer uses
 	sorting      int            // messages that were received and not delivered
 	opened       int            // how often Open has looked for a number
-	reading      int            // goroutines in a Recv of the Conn
 	turns        int            // how many there were
 	sending      *sender        // the one that has the turn
 	sendBy       time.Time      // the write deadline that the engine has
@@ -76,14 +77,13 @@ type Mux struct {
 	retry        *time.Timer    // of resets
 	wait         time.Duration  // until the next retry
 	canReset     bool
-	serves       bool  // the association has nothing but streams
 	ended        bool  // the association has ended, though not receiving
 	err          error // why nothing is received any more
 }
 
 // A use is what the peer has done with a stream that nobody claimed.
 type use struct {
-	pieces   int  // that are unclaimed
+	pieces   int  // in the queue
 	hasEnded bool // the peer has reset the stream, and not sent since
 }
 
@@ -234,11 +234,11 @@ func (m *Mux) deliver(p piece) {
 	switch {
 	case s == nil || s.in == over && !s.isClosed: // belongs to the next use
 		m.keep(p)
-		switch {
-		case s == nil && m.serves:
+		switch q := m.queueOf(id); {
+		case s == nil && m.reads == nothing:
 			m.awaitAccept(id)
-		case m.unclaimed.isFull():
-			m.awaitRoom(&m.unclaimed)
+		case q.isFull():
+			m.awaitRoom(q)
 		}
 	case s.deaf:
 		p.buf.release()
@@ -252,17 +252,18 @@ func (m *Mux) deliver(p piece) {
 	}
 }
 
-// keep puts a piece among the unclaimed.
+// keep puts a piece of a stream that nobody claimed into its queue.
 func (m *Mux) keep(p piece) {
 	id := p.msg.Stream
 	m.used[id] = use{m.used[id].pieces + 1, p.isEnd()}
-	m.unclaimed.push(p)
+	m.queueOf(id).push(p)
 	m.signalUnclaimed()
 }
 
-// take removes the unclaimed piece i and returns it.
-func (m *Mux) take(i int) piece {
-	p := m.unclaimed.remove(i)
+// take removes piece i of the queue of streams that nobody claimed, and returns
+// it.
+func (m *Mux) take(q *queue, i int) piece {
+	p := q.remove(i)
 	id := p.msg.Stream
 	u := m.used[id]
 	if u.pieces--; u.pieces == 0 && u.hasEnded {
@@ -342,14 +343,6 @@ func (m *Mux) end(err error) {
 	m.resets = nil
 }
 
-// isElsewhere reports whether what arrives on a stream does not belong to the
-// Conn.
-func (m *Mux) isElsewhere(id uint16) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.streams[id] != nil
-}
-
 // hasStream reports whether there is a stream of a number in each direction.
 func (m *Mux) hasStream(id uint16) (out, in bool) {
 	o, i := m.conn.Streams()
@@ -366,15 +359,16 @@ func (m *Mux) claim(id uint16) *Stream {
 	s.gone = make(chan struct{})
 	s.reader.arrived = make(chan struct{}, 1)
 	m.streams[id] = s
-	for i := 0; i < len(m.unclaimed.rest()) && s.in != over; {
-		switch p := &m.unclaimed.rest()[i]; {
+	q := m.queueOf(id)
+	for i := 0; i < len(q.rest()) && s.in != over; {
+		switch p := &q.rest()[i]; {
 		case p.msg.Stream != id:
 			i++
 		case p.isEnd():
-			m.take(i)
+			m.take(q, i)
 			s.in = over
 		default:
-			s.push(m.take(i))
+			s.push(m.take(q, i))
 		}
 	}
 	if m.used[id].pieces == 0 {
@@ -481,9 +475,9 @@ func (m *Mux) claimUnused(first, count int, none error) (*Stream, error) {
 }
 
 // accept claims the first stream that the peer has begun to use. It returns nil
-// if there is none. Stream 0 is left to a Recv of the Conn that is waiting,
-// unless the association has nothing but streams.
+// if there is none.
 func (m *Mux) accept() *Stream {
+	m.leaveToAccept(stream0)
 	if id := m.begunStream(); id >= 0 {
 		return m.claim(uint16(id))
 	}
@@ -491,7 +485,7 @@ func (m *Mux) accept() *Stream {
 }
 
 // Accept waits for a stream that the peer begins to use, or has used before,
-// and makes its Stream.
+// and makes its Stream. From the first Accept on, the Conn reads stream 0 alone.
 func (m *Mux) Accept(ctx context.Context) (*Stream, error) {
 	for {
 		if m.closed.Load() {
@@ -499,7 +493,7 @@ func (m *Mux) Accept(ctx context.Context) (*Stream, error) {
 		}
 		m.mu.Lock()
 		s := m.accept()
-		more, err := len(m.unclaimed.rest()) > 0, m.err
+		more, err := len(m.backlog.rest()) > 0, m.err
 		m.mu.Unlock()
 		if s != nil {
 			if more {
@@ -523,7 +517,7 @@ func (m *Mux) Accept(ctx context.Context) (*Stream, error) {
 func (m *Mux) Unread() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.unclaimed.bytes > 0 || m.sorting > 0 || m.reader.begun.Load() {
+	if m.unclaimed.bytes > 0 || m.backlog.bytes > 0 || m.sorting > 0 || m.reader.begun.Load() {
 		return true
 	}
 	for _, s := range m.streams {

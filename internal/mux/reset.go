@@ -138,7 +138,7 @@ func (s *Stream) isReset() bool {
 func (m *Mux) forget(s *Stream) {
 	if s.isClosed && m.streams[s.id] == s && (s.isReset() && s.out == over || !m.canReset) {
 		m.free(s)
-		if len(m.unclaimed.rest()) > 0 {
+		if m.isUsed(s.id) {
 			m.signalUnclaimed() // the peer may have begun to use it again
 		}
 	}

@@ -20,9 +20,7 @@ const (
 func (m *Mux) ServeStreams() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.serves = true
-	m.signalUnclaimed()
-	m.room.Signal()
+	m.leaveToAccept(nothing)
 }
 
 // AwaitAccept waits until TryAccept has a Stream to return.
@@ -54,7 +52,7 @@ func (m *Mux) TryAccept() *Stream {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.accept()
-	if len(m.unclaimed.rest()) > 0 {
+	if len(m.backlog.rest()) > 0 {
 		signal(m.acceptable)
 	}
 	return s
@@ -72,8 +70,8 @@ func (m *Mux) RefuseStreams(ctx context.Context) {
 
 // begunStream returns the number of a stream that can be accepted, or -1.
 func (m *Mux) begunStream() int {
-	for _, p := range m.unclaimed.rest() {
-		if id := p.msg.Stream; m.streams[id] == nil && (id != 0 || m.serves || m.reading == 0) {
+	for _, p := range m.backlog.rest() {
+		if id := p.msg.Stream; m.streams[id] == nil {
 			return int(id)
 		}
 	}
@@ -85,15 +83,15 @@ func (m *Mux) begunStream() int {
 // that piece is refused.
 func (m *Mux) awaitAccept(id uint16) {
 	expired := false
-	for m.unclaimed.bytes >= backlogSize && !expired && !m.ended && !m.closed.Load() {
+	for m.backlog.bytes >= backlogSize && !expired && !m.ended && !m.closed.Load() {
 		timer := time.AfterFunc(backlogPatience, func() {
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			expired = true
 			m.room.Broadcast()
 		})
-		before := m.unclaimed.bytes
-		for m.unclaimed.bytes == before && !expired && !m.ended && !m.closed.Load() {
+		before := m.backlog.bytes
+		for m.backlog.bytes == before && !expired && !m.ended && !m.closed.Load() {
 			m.room.Wait()
 		}
 		timer.Stop()

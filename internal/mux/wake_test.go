@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -237,54 +236,6 @@ func TestUnreadBehindAnEvent(t *testing.T) {
 			t.Error("something counts as unread when all has been read")
 		}
 	})
-}
-
-// TestReaderLeavesStreamZero has a message of stream 0 arrive while a Recv of the
-// Conn is there, so that Accept leaves it alone. The Recv then ends by its
-// deadline. Nobody else wants the message, so Accept must get it.
-func TestReaderLeavesStreamZero(t *testing.T) {
-	m, _, f, _ := pair(t)
-	looks := make(chan struct{})
-	accepted := make(chan *Stream, 1)
-	ctx := hookedContext{t.Context(), func() { looks <- struct{}{} }}
-	go func() {
-		s, err := m.Accept(ctx)
-		if err != nil {
-			t.Error(err)
-		}
-		accepted <- s
-	}()
-	<-looks // there is nothing
-	m.reader.by.mu.Lock()
-	read := make(chan error)
-	go func() {
-		_, _, err := m.Recv(make([]byte, 100), 0, engine.Message{}, Whole)
-		read <- err
-	}()
-	for isReading := false; !isReading; time.Sleep(time.Millisecond) {
-		m.mu.Lock()
-		isReading = m.reading > 0 // and waits for the lock of the deadline
-		m.mu.Unlock()
-	}
-	f.inject(message(0, "zero"))
-	<-looks // there is stream 0, and a reader
-	m.reader.by.expire()
-	m.reader.by.mu.Unlock()
-	if err := <-read; err != os.ErrDeadlineExceeded {
-		t.Fatalf("Recv: %v", err)
-	}
-	for {
-		select {
-		case s := <-accepted:
-			if s.ID() != 0 {
-				t.Errorf("accepted stream %d, want 0", s.ID())
-			}
-			return
-		case <-looks:
-		case <-time.After(10 * time.Second):
-			t.Fatal("Accept waits for what is there")
-		}
-	}
 }
 
 // TestCloseEndsTheWaitForRoom closes the Mux while its goroutine waits for room
