@@ -61,10 +61,9 @@
 // and code compares them by order. Only out has all four; in is open or over.
 // Telling the peer to stop moves out back from over to wanted.
 //
-// Mux.freed and Mux.acceptable hold one value for any number of waiters. A
-// waiter that takes the value and leaves something for the next one must put
-// the value back. For freed that is not enough, as the waiters want different
-// numbers: they also look every 200 ms.
+// Mux.acceptable holds one value for any number of waiters. A waiter that takes
+// the value and leaves something for the next one must put the value back.
+// Closing Mux.freed wakes all its waiters, as they want different numbers.
 //
 // # On the wire
 //

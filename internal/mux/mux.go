@@ -54,7 +54,6 @@ type Mux struct {
 	reader reader // reads for it: see share
 
 	acceptable chan struct{} // has a value when the backlog may have something
-	freed      chan struct{} // has a value when a number has become free
 	dead       chan struct{} // closed when there is an err
 
 	mu           sync.Mutex
@@ -65,6 +64,7 @@ type Mux struct {
 	reads        share          // decides which of the two
 	late         map[uint16]int // answers to resets to come, of numbers in use again
 	used         map[uint16]use // streams that nobody claimed and the peer uses
+	freed        chan struct{}  // closed when a number becomes free; nil if none waits for that
 	sorting      int            // messages that were received and not delivered
 	opened       int            // how often Open has looked for a number
 	turns        int            // how many there were
@@ -115,7 +115,6 @@ func newMux(c Conn, config Config) *Mux {
 		config:     config,
 		turn:       make(chan struct{}, 1),
 		acceptable: make(chan struct{}, 1),
-		freed:      make(chan struct{}, 1),
 		dead:       make(chan struct{}),
 		streams:    make(map[uint16]*Stream),
 		used:       make(map[uint16]use),
@@ -268,6 +267,7 @@ func (m *Mux) take(q *queue, i int) piece {
 	u := m.used[id]
 	if u.pieces--; u.pieces == 0 && u.hasEnded {
 		delete(m.used, id)
+		m.wakeOpeners()
 	} else {
 		m.used[id] = u
 	}

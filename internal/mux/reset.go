@@ -151,7 +151,16 @@ func (m *Mux) free(s *Stream) {
 	if s.out == asked {
 		m.late[s.id]++
 	}
-	signal(m.freed)
+	m.wakeOpeners()
+}
+
+// wakeOpeners wakes all that wait for a number to be free. They may want
+// different ones.
+func (m *Mux) wakeOpeners() {
+	if m.freed != nil {
+		close(m.freed)
+		m.freed = nil
+	}
 }
 
 // awaitFree calls claim until that returns a stream or an error: first at once
@@ -159,7 +168,6 @@ func (m *Mux) free(s *Stream) {
 // after 5 s. Closing a stream takes a round trip or two, and a few timeouts
 // where packets are lost.
 func (m *Mux) awaitFree(ctx context.Context, claim func() (*Stream, error), otherwise error) (*Stream, error) {
-	const lookEvery = 200 * time.Millisecond
 	timeout := time.NewTimer(5 * time.Second)
 	defer timeout.Stop()
 	for {
@@ -168,17 +176,17 @@ func (m *Mux) awaitFree(ctx context.Context, claim func() (*Stream, error), othe
 		if err == nil && s == nil {
 			err = m.err
 		}
-		m.mu.Unlock()
-		if s != nil {
-			signal(m.freed) // for the next waiter
+		if m.freed == nil {
+			m.freed = make(chan struct{})
 		}
+		freed := m.freed
+		m.mu.Unlock()
 		if s != nil || err != nil {
 			return s, err
 		}
 		select {
-		case <-m.freed:
+		case <-freed:
 		case <-m.dead:
-		case <-time.After(lookEvery): // a waiter for another number may have taken the signal
 		case <-timeout.C:
 			return nil, otherwise
 		case <-ctx.Done():

@@ -155,6 +155,66 @@ func TestOpenersWakeEachOther(t *testing.T) {
 	})
 }
 
+// TestClaimersWaitForTheirNumber has two Claims wait for numbers that are being
+// closed. Each is woken by its own.
+func TestClaimersWaitForTheirNumber(t *testing.T) {
+	for _, order := range [][]uint16{{3, 5}, {5, 3}} {
+		bubble(t, func(t *testing.T) {
+			m, _, f, _ := pair(t)
+			done := make(chan uint16)
+			for _, id := range []uint16{3, 5} {
+				claim(t, m, id).Close()
+				go func() { done <- claim(t, m, id).ID() }()
+			}
+			synctest.Wait()
+			begin := time.Now()
+			for _, id := range order {
+				f.inject(incoming(id))
+				if got := <-done; got != id {
+					t.Errorf("claimed stream %d, want %d", got, id)
+				}
+			}
+			if took := time.Since(begin); took != 0 {
+				t.Errorf("took %v: the number was found by looking again", took)
+			}
+		})
+	}
+}
+
+// TestReadMakesFree has a number be for this side to open, and hold a message for
+// the Conn. It is free when that is read.
+func TestReadMakesFree(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, _ := newLink()
+		f.out, f.in = 6, 6 // 2 and 4 are for this side to open
+		m := f.start(t, Config{})
+		claim(t, m, 2).Close()
+		f.inject(message(4, "four"), incoming(4))
+		synctest.Wait()
+		opened := make(chan *Stream)
+		go func() {
+			s, err := m.Open(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			opened <- s
+		}()
+		synctest.Wait()
+		begin := time.Now()
+		p := make([]byte, 10)
+		if n, _, err := m.Recv(p, 0, engine.Message{}, Whole); string(p[:n]) != "four" || err != nil {
+			t.Fatalf("read %q, %v", p[:n], err)
+		}
+		m.Recv(p, 0, engine.Message{}, NoWait) // which drops the end
+		if s := <-opened; s == nil || s.ID() != 4 {
+			t.Errorf("opened %+v, want stream 4", s)
+		}
+		if took := time.Since(begin); took != 0 {
+			t.Errorf("took %v: the number was found by looking again", took)
+		}
+	})
+}
+
 // TestClaimMakesRoom has the queue of the unclaimed be full, with data of one
 // stream. When that is claimed, there is room for what comes on others.
 func TestClaimMakesRoom(t *testing.T) {
