@@ -245,7 +245,8 @@ var _ net.Conn = (*Stream)(nil)
 // Stream claims the stream with a number below NumStreams of either direction:
 // from now on its messages go to the [Stream] and not to the Conn. Of those
 // that have arrived it gets what the Conn has not read. A stream can be claimed
-// once, and again after its Close, when both directions are reset.
+// once, and again after its Close, when both directions are reset. If they cannot
+// be, the error wraps [ErrNoFreeStream] and says why.
 //
 // The peer is not told of it.
 func (c *Conn) Stream(id uint16) (*Stream, error) {
@@ -270,7 +271,8 @@ func (c *Conn) newStream(s *mux.Stream, err error) (*Stream, error) {
 	return &Stream{c: c, s: s}, nil
 }
 
-// ErrNoFreeStream is returned by OpenStream when all streams are in use.
+// ErrNoFreeStream is returned by OpenStream when all streams are in use, or were
+// used and cannot be used again.
 var ErrNoFreeStream = mux.ErrNoFreeStream
 
 // OpenStream claims a stream that is not in use: an even number, but not 0, on
@@ -278,6 +280,9 @@ var ErrNoFreeStream = mux.ErrNoFreeStream
 // section 6), so that two sides that open streams never choose the same. If
 // there is none left, the error wraps [ErrNoFreeStream]; OpenStream waits up to
 // 5 s for one that is being closed.
+//
+// With a peer that cannot reset streams (RFC 6525), or denies it, each number is
+// used once, and when there are no more the error says so: see [Stream.Close].
 //
 // The peer is not told of it before something is written.
 func (c *Conn) OpenStream() (*Stream, error) {
@@ -404,8 +409,8 @@ func (s *Stream) Announce() error {
 // the outgoing stream is reset (RFC 6525), and the peer's Read gives io.EOF
 // after the last byte. Reading goes on. CloseWrite does not wait.
 //
-// If the peer has no stream reconfiguration the error wraps
-// [errors.ErrUnsupported], and nothing has changed.
+// If the peer has no stream reconfiguration, or has denied a reset before, the
+// error wraps [errors.ErrUnsupported], and nothing has changed.
 func (s *Stream) CloseWrite() error {
 	if !s.ok() {
 		return syscall.EINVAL
@@ -428,8 +433,9 @@ func (s *Stream) CloseRead() error {
 // its Write fails with EPIPE, if it is a Stream of this package.
 //
 // When the peer has closed the stream too, its number can be used again. With a
-// peer that has no stream reconfiguration, Close does nothing that the peer
-// would notice.
+// peer that has no stream reconfiguration, or denies resets, Close does nothing
+// that the peer would notice. What still comes is dropped, and the number is never
+// used again, as that would be taken for the next use's.
 func (s *Stream) Close() error {
 	if !s.ok() {
 		return syscall.EINVAL

@@ -14,7 +14,6 @@ func announcingMux(accepted bool) *Mux {
 	f, _ := newLink()
 	m := newMux(f, Config{Accepted: accepted, Announces: func() bool { return true }})
 	m.e = f
-	m.canReset = true
 	return m
 }
 

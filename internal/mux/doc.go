@@ -54,8 +54,8 @@
 //
 // Mux.streams holds a Stream until it is closed and its number is free. A number
 // is free when both directions are reset, or when the peer uses it again, as it
-// must have seen both resets then. With a peer that cannot reset streams it is
-// free at once.
+// must have seen both resets then. Where a reset is not possible the number is
+// never free, and only Mux.spent remembers it.
 //
 // The values of direction are in order: each state includes those before it,
 // and code compares them by order. Only out has all four; in is open or over.

@@ -59,26 +59,27 @@ type Mux struct {
 	mu           sync.Mutex
 	room         sync.Cond // for the receiver: a queue has got shorter
 	streams      map[uint16]*Stream
-	unclaimed    queue          // what the Conn reads, in order of arrival
-	backlog      queue          // what waits to be accepted, in order of arrival
-	reads        share          // decides which of the two
-	late         map[uint16]int // answers to resets to come, of numbers in use again
-	used         map[uint16]use // streams that nobody claimed and the peer uses
-	freed        chan struct{}  // closed when a number becomes free; nil if none waits for that
-	sorting      int            // messages that were received and not delivered
-	opened       int            // how often Open has looked for a number
-	turns        int            // how many there were
-	sending      *sender        // the one that has the turn
-	sendBy       time.Time      // the write deadline that the engine has
-	resets       []*Stream      // to be reset, in order
-	asking       bool           // a request for resets is under way,
-	askedAt      time.Time      // since then,
-	isBackingOff bool           // or rather has failed
-	retry        *time.Timer    // of resets
-	wait         time.Duration  // until the next retry
-	canReset     bool
-	ended        bool  // the association has ended, though not receiving
-	err          error // why nothing is received any more
+	unclaimed    queue            // what the Conn reads, in order of arrival
+	backlog      queue            // what waits to be accepted, in order of arrival
+	reads        share            // decides which of the two
+	late         map[uint16]int   // answers to resets to come, of numbers in use again
+	used         map[uint16]use   // streams that nobody claimed and the peer uses
+	freed        chan struct{}    // closed when a number becomes free; nil if none waits for that
+	sorting      int              // messages that were received and not delivered
+	opened       int              // how often Open has looked for a number
+	turns        int              // how many there were
+	sending      *sender          // the one that has the turn
+	sendBy       time.Time        // the write deadline that the engine has
+	resets       []*Stream        // to be reset, in order
+	asking       bool             // a request for resets is under way,
+	askedAt      time.Time        // since then,
+	isBackingOff bool             // or rather has failed
+	retry        *time.Timer      // of resets
+	wait         time.Duration    // until the next retry
+	noReset      error            // why no stream can be reset, or nil
+	spent        map[uint16]error // numbers that are not used again, and why
+	ended        bool             // the association has ended, though not receiving
+	err          error            // why nothing is received any more
 }
 
 // A use is what the peer has done with a stream that nobody claimed.
@@ -99,7 +100,9 @@ func Start(c Conn, config Config, publish func(*Mux)) *Mux {
 	publish(m)
 	var interrupted bool
 	m.e, interrupted = c.Take()
-	m.canReset = m.e.CanReset()
+	if !m.e.CanReset() {
+		m.noReset = errNoReconfig
+	}
 	if !interrupted {
 		m.self.mu.Unlock()
 		m.turn <- struct{}{}
@@ -119,6 +122,7 @@ func newMux(c Conn, config Config) *Mux {
 		streams:    make(map[uint16]*Stream),
 		used:       make(map[uint16]use),
 		late:       make(map[uint16]int),
+		spent:      make(map[uint16]error),
 	}
 	m.room.L = &m.mu
 	m.self.gone = make(chan struct{})
@@ -231,6 +235,8 @@ func (m *Mux) deliver(p piece) {
 		s = nil
 	}
 	switch {
+	case m.isSpent(id):
+		p.buf.release()
 	case s == nil || s.in == over && !s.isClosed: // belongs to the next use
 		m.keep(p)
 		switch q := m.queueOf(id); {
@@ -359,20 +365,8 @@ func (m *Mux) claim(id uint16) *Stream {
 	s.gone = make(chan struct{})
 	s.reader.arrived = make(chan struct{}, 1)
 	m.streams[id] = s
-	q := m.queueOf(id)
-	for i := 0; i < len(q.rest()) && s.in != over; {
-		switch p := &q.rest()[i]; {
-		case p.msg.Stream != id:
-			i++
-		case p.isEnd():
-			m.take(q, i)
-			s.in = over
-		default:
-			s.push(m.take(q, i))
-		}
-	}
-	if m.used[id].pieces == 0 {
-		delete(m.used, id)
+	if m.isUsed(id) {
+		m.takeUse(s)
 	}
 	if s.queue.bytes > 0 || s.in == over {
 		signal(s.reader.arrived)
@@ -382,11 +376,35 @@ func (m *Mux) claim(id uint16) *Stream {
 	return s
 }
 
+// takeUse moves what has arrived of the first use of a stream to its Stream.
+func (m *Mux) takeUse(s *Stream) {
+	q := m.queueOf(s.id)
+	pieces := q.removeStream(s.id)
+	for len(pieces) > 0 && s.in != over {
+		if p := pieces[0]; p.isEnd() {
+			s.in = over
+		} else {
+			s.push(p)
+		}
+		pieces = pieces[1:]
+	}
+	if len(pieces) == 0 {
+		delete(m.used, s.id)
+		return
+	}
+	for _, p := range pieces {
+		q.push(p)
+	}
+	m.used[s.id] = use{len(pieces), m.used[s.id].hasEnded}
+}
+
 // Claim makes the Stream of a number, which must be that of a stream. It waits
 // up to 5 s for one that is being closed.
 func (m *Mux) Claim(id uint16) (*Stream, error) {
 	return m.awaitFree(context.Background(), func() (*Stream, error) {
-		switch s := m.streams[id]; {
+		switch s, err := m.streams[id], m.checkSpent(id); {
+		case err != nil:
+			return nil, err
 		case s == nil:
 			return m.claim(id), nil
 		case s.isClosed:
@@ -396,8 +414,9 @@ func (m *Mux) Claim(id uint16) (*Stream, error) {
 	}, fmt.Errorf("stream %d is still being closed", id))
 }
 
-// ErrNoFreeStream is returned by Open when all streams are in use.
-var ErrNoFreeStream = errors.New("all streams are in use")
+// ErrNoFreeStream is returned by Open when all streams are in use, or were used
+// and cannot be used again.
+var ErrNoFreeStream = errors.New("no free stream")
 
 // Open makes the Stream of a number that is not in use: an even one, but not 0,
 // on the side that dialed, an odd one on the side that accepted (RFC 8832
@@ -458,20 +477,26 @@ func (m *Mux) claimUnused(first, count int, none error) (*Stream, error) {
 	if m.err != nil {
 		return nil, m.err
 	}
-	closing := false
+	closing, why := false, m.noReset
 	for range count {
 		id := uint16(first + 2*(m.opened%count))
 		m.opened++
-		s := m.streams[id]
-		if s == nil && !m.isUsed(id) {
+		switch s := m.streams[id]; {
+		case m.isSpent(id):
+			why = m.spent[id]
+		case s == nil && !m.isUsed(id):
 			return m.claim(id), nil
+		case s != nil && s.isClosed:
+			closing = true
 		}
-		closing = closing || s != nil && s.isClosed
 	}
-	if !closing {
-		return nil, none
+	switch {
+	case closing:
+		return nil, nil
+	case why != nil:
+		return nil, fmt.Errorf("%w: each number is used once: %w", none, why)
 	}
-	return nil, nil
+	return nil, none
 }
 
 // accept claims the first stream that the peer has begun to use. It returns nil

@@ -223,7 +223,7 @@ func TestResetOfAll(t *testing.T) {
 func idleMux() (*Mux, *fake) {
 	f, _ := newLink()
 	m := newMux(f, Config{})
-	m.e, m.canReset = f, true
+	m.e = f
 	return m, f
 }
 

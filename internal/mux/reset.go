@@ -40,6 +40,9 @@ func (m *Mux) onReset(r engine.StreamResetEvent) {
 	switch {
 	case r.Incoming && (r.Failed || r.Denied):
 		return // not our request: we never ask for incoming resets
+	case r.Denied:
+		m.onDenied()
+		return
 	case r.Failed:
 		m.backOff()
 	case r.Incoming:
@@ -108,6 +111,7 @@ func (m *Mux) onIncomingReset(id uint16) {
 		s = nil
 	}
 	switch {
+	case m.isSpent(id):
 	case m.used[id].hasEnded:
 		// Nothing has come since. Many ends would take memory.
 	case s == nil || s.in == over && (m.isUsed(id) || s.out >= asked):
@@ -134,9 +138,20 @@ func (s *Stream) isReset() bool {
 	return s.isClosed && s.in == over && (s.out >= asked || s.stopping)
 }
 
-// forget makes a stream's number free once nothing of the stream is left.
+// forget makes a stream's number free once nothing of the stream is left. If the
+// number cannot be used again, nothing but the number is remembered.
 func (m *Mux) forget(s *Stream) {
-	if s.isClosed && m.streams[s.id] == s && (s.isReset() && s.out == over || !m.canReset) {
+	if !s.isClosed || m.streams[s.id] != s {
+		return
+	}
+	if m.noReset != nil && m.spent[s.id] == nil {
+		m.spent[s.id] = m.noReset
+	}
+	switch {
+	case m.spent[s.id] != nil:
+		m.free(s)
+		m.drop(s.id)
+	case s.isReset() && s.out == over:
 		m.free(s)
 		if m.isUsed(s.id) {
 			m.signalUnclaimed() // the peer may have begun to use it again
@@ -198,7 +213,7 @@ func (m *Mux) awaitFree(ctx context.Context, claim func() (*Stream, error), othe
 // ask puts a stream on the list of those to be reset, for flushResets.
 func (m *Mux) ask(s *Stream) {
 	switch out, _ := m.hasStream(s.id); {
-	case !m.canReset:
+	case m.noReset != nil:
 	case !out:
 		s.out = over // a request that names it would fail as a whole
 	default:
@@ -246,14 +261,17 @@ func (m *Mux) flushResets() {
 		m.askedAt = time.Now()
 		m.wait = 0
 	}
-	// They were asked for. After any other error they never will be.
-	m.resets = slices.DeleteFunc(m.resets, func(s *Stream) bool {
-		if !slices.Contains(some, s) {
-			return false
+	m.resets = slices.DeleteFunc(m.resets, func(s *Stream) bool { return slices.Contains(some, s) })
+	for _, s := range some {
+		if err == nil {
+			s.out = asked
+		} else {
+			m.spend(s, err)
 		}
-		s.out = asked
-		return true
-	})
+	}
+	if err != nil {
+		m.flushResets()
+	}
 }
 
 // maxResets is how many streams one request names at most. It must fit in a

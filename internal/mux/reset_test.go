@@ -30,7 +30,7 @@ func answers(as ...answer) func([]uint16) answer {
 // TestLateAnswer has the answer to a reset come when the number is in use again. It
 // is no news of the next use, whatever it says.
 func TestLateAnswer(t *testing.T) {
-	for _, a := range []answer{grant, fail, deny} {
+	for _, a := range []answer{grant, fail} {
 		bubble(t, func(t *testing.T) {
 			m, _, f, _ := pair(t)
 			f.answer = answers(later, grant)
@@ -135,7 +135,7 @@ func TestFailedReset(t *testing.T) {
 }
 
 // TestRefusedReset has the engine refuse a request for good. It is not made again, and
-// those for other streams are made.
+// those for other streams are made. The number is not used again.
 func TestRefusedReset(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m, _, f, _ := pair(t)
@@ -146,6 +146,7 @@ func TestRefusedReset(t *testing.T) {
 		if r := f.requested(); len(r) != 2 || r[0].ids[0] != 3 || r[1].ids[0] != 5 {
 			t.Errorf("the requests are %v; want one for each stream", r)
 		}
+		wantSpent(t, m, 3, errRefused)
 	})
 }
 
@@ -440,25 +441,4 @@ func TestReuse(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestNoReconfig has a peer that cannot reset streams: CloseWrite says so, and Close
-// is local.
-func TestNoReconfig(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		f, _ := newLink()
-		f.reconfig = false
-		m := f.start(t, Config{})
-		s := claim(t, m, 3)
-		if err := s.CloseWrite(); !errors.Is(err, errors.ErrUnsupported) {
-			t.Errorf("CloseWrite: %v, want ErrUnsupported", err)
-		}
-		write(t, s, "goes on")
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-		if n := len(f.requested()); n != 0 {
-			t.Errorf("%d requests, want none", n)
-		}
-	})
 }

@@ -105,9 +105,10 @@ func (m *Mux) awaitAccept(id uint16) {
 // not count what the peer's system answers by itself, even if nobody reads there.
 func (m *Mux) Arrivals() uint64 { return m.arrivals.Load() }
 
-// CanReset reports whether both sides have stream reconfiguration.
+// CanReset reports whether both sides have stream reconfiguration, and the peer
+// has not denied a reset.
 func (m *Mux) CanReset() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.canReset
+	return m.noReset == nil
 }
