@@ -49,6 +49,7 @@ func (m *Mux) onReset(r engine.StreamResetEvent) {
 		defer m.flushResets()
 	default:
 		m.asking, m.isBackingOff = false, false
+		m.backedOff = 0
 		defer m.flushResets()
 	}
 	ids := r.Streams
@@ -301,15 +302,22 @@ func (m *Mux) retryResets() {
 
 // backOff holds all requests back for a while, as one has failed. Most likely
 // the peer asked at the same time, and its request failed too. The answer took a
-// round trip; the two sides must not ask again within half of one.
+// round trip; the two sides must not ask again within half of one. If requests
+// fail again and again, each is held back for longer: when an answer of ours was
+// lost, the peer refuses all of them until its timer has repeated its request.
 func (m *Mux) backOff() {
-	const most = 2 * time.Second
+	const (
+		most        = 2 * time.Second        // for one that fails first
+		mostDoubled = 250 * time.Millisecond // for the others
+	)
 	if !m.asking { // not the answer to a request of ours
 		m.retryResets()
 		return
 	}
 	m.isBackingOff = true
-	m.retryIn(rand.N(min(2*time.Since(m.askedAt), most) + time.Millisecond))
+	first := min(2*time.Since(m.askedAt), most) + time.Millisecond
+	m.backedOff = max(first, min(2*m.backedOff, mostDoubled))
+	m.retryIn(rand.N(m.backedOff))
 }
 
 func (m *Mux) retryIn(wait time.Duration) {

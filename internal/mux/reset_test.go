@@ -172,8 +172,12 @@ func TestBackOffTimes(t *testing.T) {
 				time.Sleep(100 * time.Microsecond)
 			}
 			wait := f.requested()[n].at.Sub(answered)
-			if wait > 2*rtt+2*time.Millisecond {
-				t.Errorf("request %d was made after %v, want two round trips at most", n, wait)
+			most := 250 * time.Millisecond
+			if n == 1 {
+				most = 2*rtt + time.Millisecond
+			}
+			if wait > most+time.Millisecond {
+				t.Errorf("request %d was made after %v, want %v at most", n, wait, most)
 			}
 			waits = append(waits, wait)
 			sum += wait
@@ -183,6 +187,52 @@ func TestBackOffTimes(t *testing.T) {
 		}
 		if slices.Max(waits)-slices.Min(waits) < rtt/2 {
 			t.Errorf("requests were made after %v to %v; two ends would stay in step", slices.Min(waits), slices.Max(waits))
+		}
+	})
+}
+
+// TestBackOffGrows has the peer refuse all requests, at once, until a timer of its own
+// has passed. It is asked less and less often. Once it has granted one, the next
+// one that fails is made again soon.
+func TestBackOffGrows(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const (
+			rtt   = 500 * time.Microsecond
+			timer = 2 * time.Second
+		)
+		m, _, f, _ := pair(t)
+		begin := time.Now()
+		f.answer = func([]uint16) answer {
+			a := fail
+			if time.Since(begin) > timer {
+				a = grant
+			}
+			time.AfterFunc(rtt, func() { f.answerReset(a) })
+			return later
+		}
+		claim(t, m, 3).Close()
+		isReset := func(id uint16) bool {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			return m.streams[id].out == over
+		}
+		for !isReset(3) {
+			time.Sleep(time.Millisecond)
+		}
+		n := len(f.requested())
+		if n < 10 || n > 60 {
+			t.Errorf("%d requests in %v, want 10 to 60", n, timer)
+		}
+		if took := time.Since(begin); took > timer+300*time.Millisecond {
+			t.Errorf("the request was granted after %v, want little more than %v", took, timer)
+		}
+		begin = time.Now()
+		claim(t, m, 5).Close()
+		for len(f.requested()) < n+2 {
+			time.Sleep(100 * time.Microsecond)
+		}
+		if took := time.Since(begin); took > 5*time.Millisecond {
+			t.Errorf("the first repetition was made after %v", took)
 		}
 	})
 }
