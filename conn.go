@@ -29,7 +29,9 @@ type Conn struct {
 	knows atomic.Bool
 	mux   atomic.Pointer[mux.Mux] // nil until a stream is claimed, or OnEvent is set
 
-	onEvent func(*Conn, Event) // or nil; set before there is a Mux
+	// Set before there is a Mux.
+	onEvent       func(*Conn, Event) // or nil
+	acceptStreams int                // of a Config
 
 	mu              sync.Mutex
 	readBy, writeBy time.Time // the deadlines while there is no Mux
@@ -98,6 +100,7 @@ func (c *Conn) startMux() *mux.Mux {
 	config := mux.Config{
 		Accepted:      c.accepted,
 		MessageSize:   messageSize,
+		AcceptStreams: c.acceptStreams,
 		Announces:     c.knows.Load,
 		ReadDeadline:  c.readBy,
 		WriteDeadline: c.writeBy,

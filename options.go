@@ -24,6 +24,13 @@ type Config struct {
 	// Linux lets a peer add any number or none.
 	MaxInStreams int
 
+	// AcceptStreams is how many streams of an association can wait for
+	// [Conn.AcceptStream], or for the Accept of a [NewStreamListener], 1 to 65535:
+	// streams that the peer has begun and that nobody has accepted or claimed. The
+	// next one is closed, as by [Stream.Close]. Zero means 128. It does not matter
+	// before the first AcceptStream.
+	AcceptStreams int
+
 	// InitAttempts is how often an INIT that is not answered is sent again
 	// before the dial fails with ETIMEDOUT, 1 to 65535. Zero means 4, which
 	// with the default timeouts is half a minute.
@@ -301,6 +308,7 @@ func (c *Config) check() error {
 	}{
 		{"OutStreams", c.OutStreams},
 		{"MaxInStreams", c.MaxInStreams},
+		{"AcceptStreams", c.AcceptStreams},
 		{"InitAttempts", c.InitAttempts},
 		{"UDPPort", c.UDPPort},
 	} {

@@ -34,7 +34,8 @@ import (
 //
 // A stream that waits to be accepted does not hold up accepted ones, until those
 // that wait hold 4 MiB on one association. It then receives nothing. After a
-// second of that, the stream that has sent last is reset.
+// second of that, the stream that holds most is closed, as is one that exceeds
+// Config.AcceptStreams.
 //
 // Accept returns the errors of ln, which the StreamListener owns from now on.
 // Closing it closes ln and leaves the open streams alone. Streams that peers open

@@ -226,6 +226,11 @@ func (c *Conn) ReadMsg(p []byte) (n int, info MsgInfo, err error) {
 // reads it, as long as AcceptStream was not called. After that the Conn reads
 // stream 0, and the others wait for AcceptStream.
 //
+// Streams that wait to be accepted do not hold up others, until those that wait
+// hold 4 MiB. Then nothing is received. After a second of that, the one that holds
+// most is closed, as by Close, and what has come on it is dropped. So is one that
+// exceeds Config.AcceptStreams.
+//
 // What arrives for a Stream waits for its Read, up to 256 KiB and the message
 // that exceeds it. While a Stream is full and not read, nothing is received
 // for any other stream of the association, and the peer is held back:

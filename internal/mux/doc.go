@@ -7,7 +7,8 @@
 //
 // What is received lies in buffers that the pieces in the queues point into. A
 // Read copies it out. A full queue stops the receiving goroutine, and so the
-// whole association; the receive window then holds the peer back.
+// whole association; the receive window then holds the peer back. Streams that
+// wait to be accepted do so for a while only: see refuse.
 //
 // Package sctpnet makes a net.Conn of a Stream. Errors are bare here: io.EOF,
 // net.ErrClosed, os.ErrDeadlineExceeded, syscall.EPIPE, or what the engine

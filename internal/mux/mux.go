@@ -27,6 +27,9 @@ type Config struct {
 	// MessageSize is how long the messages are that Send makes of its data
 	// while no more than one stream is claimed.
 	MessageSize int
+	// AcceptStreams is how many streams can wait to be accepted, 0 meaning
+	// DefaultAcceptStreams.
+	AcceptStreams int
 	// OnEvent is called with each event, in order with the messages, if it is
 	// not nil. Nothing is received until it returns.
 	OnEvent func(engine.Event)
@@ -36,6 +39,9 @@ type Config struct {
 	// ReadDeadline and WriteDeadline are those of the Conn.
 	ReadDeadline, WriteDeadline time.Time
 }
+
+// DefaultAcceptStreams is how many streams can wait to be accepted.
+const DefaultAcceptStreams = 128
 
 // A Mux shares one association among its streams.
 type Mux struct {
@@ -85,8 +91,9 @@ type Mux struct {
 
 // A use is what the peer has done with a stream that nobody claimed.
 type use struct {
-	pieces   int  // in the queue
-	hasEnded bool // the peer has reset the stream, and not sent since
+	pieces    int  // in the queue
+	hasEnded  bool // the peer has reset the stream, and not sent since
+	isRefused bool // see refuse
 }
 
 // Start makes the Mux of an association, which is not taken yet, and gives it
@@ -114,6 +121,9 @@ func Start(c Conn, config Config, publish func(*Mux)) *Mux {
 
 // newMux makes a Mux that has no Owner yet, and no turn.
 func newMux(c Conn, config Config) *Mux {
+	if config.AcceptStreams == 0 {
+		config.AcceptStreams = DefaultAcceptStreams
+	}
 	m := &Mux{
 		conn:       c,
 		config:     config,
@@ -233,37 +243,45 @@ func (m *Mux) deliver(p piece) {
 	if s != nil && s.isReset() {
 		// The peer has seen both resets. This begins the number's next use.
 		m.free(s)
-		s = nil
+		s = m.streams[id]
 	}
 	switch {
 	case m.isSpent(id):
 		p.buf.release()
 	case s == nil || s.in == over && !s.isClosed: // belongs to the next use
 		m.keep(p)
-		switch q := m.queueOf(id); {
-		case s == nil && m.reads == nothing:
-			m.awaitAccept(id)
-		case q.isFull():
-			m.awaitRoom(q)
-		}
+		m.awaitAccept()
+		m.awaitRoom(m.unclaimed.isFull)
 	case s.deaf:
 		p.buf.release()
 		m.stop(s)
 	default:
 		s.push(p)
 		signal(s.reader.arrived)
-		if s.queue.isFull() {
-			m.awaitRoom(&s.queue) // which dropping it ends, too
-		}
+		m.awaitRoom(s.queue.isFull) // which dropping it ends, too
 	}
 }
 
-// keep puts a piece of a stream that nobody claimed into its queue.
+// keep puts a piece of a stream that nobody claimed into its queue, or refuses the
+// stream.
 func (m *Mux) keep(p piece) {
 	id := p.msg.Stream
-	m.used[id] = use{m.used[id].pieces + 1, p.isEnd()}
-	m.queueOf(id).push(p)
-	m.signalUnclaimed()
+	u := m.used[id]
+	u.hasEnded = p.isEnd()
+	switch {
+	case u.isRefused:
+		p.buf.release()
+	case u.pieces == 0 && !m.reads.has(id) && m.waiting() >= m.config.AcceptStreams:
+		p.buf.release()
+		m.used[id] = u
+		m.refuse(id)
+		return
+	default:
+		u.pieces++
+		m.queueOf(id).push(p)
+		m.signalUnclaimed()
+	}
+	m.used[id] = u
 }
 
 // take removes piece i of the queue of streams that nobody claimed, and returns
@@ -287,14 +305,21 @@ func (m *Mux) isUsed(id uint16) bool {
 	return ok
 }
 
-// awaitRoom waits until there is room in a queue. Meanwhile it looks whether
-// the association has ended, as others may be waiting for the end. If it has,
-// little is left to receive. That is received without regard to room.
-func (m *Mux) awaitRoom(q *queue) {
+// awaitRoom waits while there is no room in a queue, as isFull tells. Meanwhile
+// it looks whether the association has ended, as others may be waiting for the
+// end. If it has, little is left to receive. That is received without regard to
+// room.
+//
+// It has to look: an engine tells of the end behind all that has arrived before,
+// which is not received now.
+func (m *Mux) awaitRoom(isFull func() bool) {
+	if !isFull() {
+		return
+	}
 	const lookEvery = 200 * time.Millisecond
 	var look *time.Timer
 	isDone := false
-	for q.isFull() && !m.ended && !m.closed.Load() {
+	for isFull() && !m.ended && !m.closed.Load() {
 		if look == nil {
 			look = time.AfterFunc(lookEvery, func() {
 				ended := m.e.Ended()
@@ -396,7 +421,7 @@ func (m *Mux) takeUse(s *Stream) {
 	for _, p := range pieces {
 		q.push(p)
 	}
-	m.used[s.id] = use{len(pieces), m.used[s.id].hasEnded}
+	m.used[s.id] = use{pieces: len(pieces), hasEnded: m.used[s.id].hasEnded}
 }
 
 // Claim makes the Stream of a number, which must be that of a stream. It waits

@@ -244,7 +244,7 @@ func TestAwaitRoomStopsLooking(t *testing.T) {
 				m.mu.Unlock()
 			}()
 			m.mu.Lock()
-			m.awaitRoom(&q)
+			m.awaitRoom(q.isFull)
 			m.mu.Unlock()
 		}
 		before := f.looked()

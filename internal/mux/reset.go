@@ -109,7 +109,7 @@ func (m *Mux) onIncomingReset(id uint16) {
 	s := m.streams[id]
 	if s != nil && s.isReset() {
 		m.free(s) // this ends the next use, which was empty
-		s = nil
+		s = m.streams[id]
 	}
 	switch {
 	case m.isSpent(id):
@@ -150,8 +150,8 @@ func (m *Mux) forget(s *Stream) {
 	}
 	switch {
 	case m.spent[s.id] != nil:
-		m.free(s)
 		m.drop(s.id)
+		m.free(s)
 	case s.isReset() && s.out == over:
 		m.free(s)
 		if m.isUsed(s.id) {
@@ -166,6 +166,9 @@ func (m *Mux) free(s *Stream) {
 	delete(m.streams, s.id)
 	if s.out == asked {
 		m.late[s.id]++
+	}
+	if m.used[s.id].isRefused {
+		m.refuse(s.id)
 	}
 	m.wakeOpeners()
 }

@@ -3,20 +3,10 @@ package mux
 import (
 	"context"
 	"net"
-	"time"
 )
 
-// Some associations have nothing but streams: the Conn reads nothing, and stream
-// 0 is accepted like any other. Where streams are accepted one at a time, one
-// that waits to be accepted must not hold up the one that is being read. So more
-// is kept of them all than of those on other associations, and if that is not
-// enough and nobody accepts any, one is refused.
-const (
-	backlogSize     = 4 << 20 // bytes
-	backlogPatience = time.Second
-)
-
-// ServeStreams makes the association one of streams only.
+// ServeStreams makes the association one of streams only: the Conn reads nothing,
+// and stream 0 is accepted like any other.
 func (m *Mux) ServeStreams() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -76,29 +66,6 @@ func (m *Mux) begunStream() int {
 		}
 	}
 	return -1
-}
-
-// awaitAccept waits until the unclaimed streams of an association that serves
-// have room for more than their last piece. If nobody makes room, the stream of
-// that piece is refused.
-func (m *Mux) awaitAccept(id uint16) {
-	expired := false
-	for m.backlog.bytes >= backlogSize && !expired && !m.ended && !m.closed.Load() {
-		timer := time.AfterFunc(backlogPatience, func() {
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			expired = true
-			m.room.Broadcast()
-		})
-		before := m.backlog.bytes
-		for m.backlog.bytes == before && !expired && !m.ended && !m.closed.Load() {
-			m.room.Wait()
-		}
-		timer.Stop()
-	}
-	if s := m.streams[id]; expired && s == nil {
-		m.claim(id).close()
-	}
 }
 
 // Arrivals counts the messages of the peer and the ends of its streams. It does

@@ -1,5 +1,7 @@
 package mux
 
+import "slices"
+
 // A share is which of the streams that nobody claimed the Conn reads. The others
 // are to be accepted. It only ever gets less, in this order.
 type share uint8
@@ -28,8 +30,16 @@ func (m *Mux) leaveToAccept(to share) {
 	m.reads = to
 	had := m.unclaimed
 	m.unclaimed = queue{}
+	var begun []uint16 // what is to be accepted now
 	for _, p := range had.rest() {
-		m.queueOf(p.msg.Stream).push(p)
+		id := p.msg.Stream
+		m.queueOf(id).push(p)
+		if !m.reads.has(id) && !slices.Contains(begun, id) {
+			begun = append(begun, id)
+		}
+	}
+	for _, id := range begun[min(len(begun), m.config.AcceptStreams):] {
+		m.refuse(id)
 	}
 	m.signalUnclaimed() // also for a Recv that has begun a message
 	m.room.Signal()
