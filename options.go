@@ -46,8 +46,8 @@ type Config struct {
 	// it, with one event after the other, in order with the data: what had
 	// arrived before is there to be read. The first call may come before
 	// Dial or Accept has returned, the last one comes before Read returns the
-	// end of the association. After Close there are no more calls, but for
-	// one that is under way.
+	// end of the association, unless a call has not returned by then. After
+	// Close there are no more calls, but for one that is under way.
 	//
 	// While OnEvent runs nothing is received, not even data; it must not
 	// wait for anything to be read. No event is lost if it is slow: the

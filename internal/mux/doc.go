@@ -21,8 +21,8 @@
 //	sctpnet.StreamDialer.mu → sctpnet.Conn.mu → reader.mu → sender.mu → Mux.mu → deadline.mu → the engine's
 //
 // No goroutine holds two locks of one kind, or reader.mu and sender.mu together.
-// The engine does not call back. [Config].OnEvent and the function of
-// [Mux.WhenEnded] are called with no lock held. The turn, which is a token in
+// The engine does not call back. [Config].OnEvent is called with no lock held.
+// The turn, which is a token in
 // Mux.turn, is taken under sender.mu and never under Mux.mu.
 //
 // Start takes Mux.mu before sender.mu. No other goroutine knows the Mux then.
@@ -44,14 +44,18 @@
 // resume set. It then holds that sender.mu and the turn already; Start took
 // both for it.
 //
-// Mux.sort releases Mux.mu while it calls [Config].OnEvent. Mux.sorting counts
+// The receiver releases Mux.mu while it calls [Config].OnEvent. Mux.sorting counts
 // the messages that were received and that no queue has yet, so that
 // [Mux.Unread] does not overlook them.
+//
+// A receiver that waits, for room or for OnEvent, does not learn of the
+// association's end by receiving. It looks for it: see Mux.watchEnd. This is the
+// one place that polls. All other waits have something that wakes them.
 //
 // A piece without data is the end of a stream.
 //
 // The first error of Mux.end stays. Either the receiving goroutine or Close calls
-// it; the function of WhenEnded is the goroutine's alone to call.
+// it.
 //
 // Mux.streams holds a Stream until it is closed and its number is free. A number
 // is free when both directions are reset, or when the peer uses it again, as it

@@ -86,6 +86,8 @@ type Mux struct {
 	noReset      error            // why no stream can be reset, or nil
 	spent        map[uint16]error // numbers that are not used again, and why
 	ended        bool             // the association has ended, though not receiving
+	isTelling    bool             // OnEvent runs
+	untold       []engine.Event   // that came while it ran
 	err          error            // why nothing is received any more
 }
 
@@ -115,7 +117,7 @@ func Start(c Conn, config Config, publish func(*Mux)) *Mux {
 		m.self.mu.Unlock()
 		m.turn <- struct{}{}
 	}
-	go m.receive()
+	go newReceiver(m).run()
 	return m
 }
 
@@ -147,91 +149,6 @@ func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
-	}
-}
-
-// receive is the goroutine of the Mux. It ends when receiving does.
-func (m *Mux) receive() {
-	b := newBuffer()
-	defer func() { b.release() }()
-	var batch [receiveBatch]engine.Msg
-	slots := 1 // in use: many if messages are small and many
-	for {
-		if len(b.bytes)-b.used < minReceive {
-			b.release()
-			b = newBuffer()
-		}
-		rest := len(b.bytes) - b.used
-		msgs := batch[:min(slots, rest/minReceive)]
-		size := rest / len(msgs)
-		for i := range msgs {
-			start := b.used + i*size
-			msgs[i].Data = b.bytes[start : start+size]
-		}
-		n, err := m.e.Recv(msgs)
-		if err != nil {
-			m.mu.Lock()
-			m.end(err)
-			m.mu.Unlock()
-			return
-		}
-		slots = nextSlots(msgs[:n], len(msgs))
-		m.sort(b, msgs[:n])
-	}
-}
-
-// receiveBatch is how many messages are received at once at most.
-const receiveBatch = 16
-
-// nextSlots returns how many messages to receive next. That is twice as many,
-// if all slots were filled now. It is one, if a message would have taken more
-// room than one of several has.
-func nextSlots(msgs []engine.Msg, slots int) int {
-	for i := range msgs {
-		if m := &msgs[i]; m.More || m.N > minReceive {
-			return 1
-		}
-	}
-	if len(msgs) == slots {
-		slots = min(2*slots, receiveBatch)
-	}
-	return slots
-}
-
-// sort delivers what has arrived. It moves the messages together in their
-// buffer.
-func (m *Mux) sort(b *buffer, msgs []engine.Msg) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for i := range msgs {
-		switch e := msgs[i].Event.(type) {
-		case nil:
-			m.sorting++
-			m.arrivals.Add(1)
-		case engine.StreamResetEvent:
-			if e.Incoming {
-				m.arrivals.Add(1)
-			}
-		}
-	}
-	for i := range msgs {
-		if r, ok := msgs[i].Event.(engine.StreamResetEvent); ok {
-			m.onReset(r)
-		}
-		if e := msgs[i].Event; e != nil {
-			if m.config.OnEvent != nil {
-				m.mu.Unlock()
-				m.config.OnEvent(e)
-				m.mu.Lock()
-			}
-		} else {
-			n := copy(b.bytes[b.used:], msgs[i].Data[:msgs[i].N])
-			b.refs.Add(1)
-			p := piece{b, b.bytes[b.used : b.used+n], msgs[i].Message}
-			b.used += n
-			m.sorting--
-			m.deliver(p)
-		}
 	}
 }
 
@@ -303,43 +220,6 @@ func (m *Mux) take(q *queue, i int) piece {
 func (m *Mux) isUsed(id uint16) bool {
 	_, ok := m.used[id]
 	return ok
-}
-
-// awaitRoom waits while there is no room in a queue, as isFull tells. Meanwhile
-// it looks whether the association has ended, as others may be waiting for the
-// end. If it has, little is left to receive. That is received without regard to
-// room.
-//
-// It has to look: an engine tells of the end behind all that has arrived before,
-// which is not received now.
-func (m *Mux) awaitRoom(isFull func() bool) {
-	if !isFull() {
-		return
-	}
-	const lookEvery = 200 * time.Millisecond
-	var look *time.Timer
-	isDone := false
-	for isFull() && !m.ended && !m.closed.Load() {
-		if look == nil {
-			look = time.AfterFunc(lookEvery, func() {
-				ended := m.e.Ended()
-				m.mu.Lock()
-				defer m.mu.Unlock()
-				switch {
-				case ended:
-					m.ended = true
-					m.room.Broadcast()
-				case !isDone:
-					look.Reset(lookEvery)
-				}
-			})
-		}
-		m.room.Wait()
-	}
-	isDone = true
-	if look != nil {
-		look.Stop()
-	}
 }
 
 func (m *Mux) signalUnclaimed() {
