@@ -104,6 +104,8 @@ func testConfigOutOfRange(t *testing.T, network string) {
 		{sctpnet.Config{OutStreams: 65536}, []string{"OutStreams", "65536", "65535"}},
 		{sctpnet.Config{MaxInStreams: -7}, []string{"MaxInStreams", "-7", "65535"}},
 		{sctpnet.Config{MaxInStreams: 1 << 30}, []string{"MaxInStreams", "1073741824", "65535"}},
+		{sctpnet.Config{AcceptStreams: -1}, []string{"AcceptStreams", "-1", "65535"}},
+		{sctpnet.Config{AcceptStreams: 65536}, []string{"AcceptStreams", "65536", "65535"}},
 		{sctpnet.Config{InitAttempts: -1}, []string{"InitAttempts", "-1", "65535"}},
 		{sctpnet.Config{InitAttempts: 65536}, []string{"InitAttempts", "65536", "65535"}},
 		{sctpnet.Config{InitTimeout: -1}, []string{"InitTimeout", "-1ns", "1ms", "65.535s"}},

@@ -29,7 +29,9 @@ type Conn struct {
 	knows atomic.Bool
 	mux   atomic.Pointer[mux.Mux] // nil until a stream is claimed, or OnEvent is set
 
-	onEvent func(*Conn, Event) // or nil; set before there is a Mux
+	// Set before there is a Mux.
+	onEvent       func(*Conn, Event) // or nil
+	acceptStreams int                // of a Config
 
 	mu              sync.Mutex
 	readBy, writeBy time.Time // the deadlines while there is no Mux
@@ -71,7 +73,8 @@ func (c *Conn) opError(op string, err error) error {
 
 // Read reads bytes that the peer wrote into p, waiting until there are some.
 // It returns what there is, of whatever messages and streams; what p does not
-// hold is kept for the next Read.
+// hold is kept for the next Read. A [Stream] is read by itself. From the first
+// [Conn.AcceptStream] on, Read returns what comes on stream 0 alone.
 //
 // After the peer's Close or either side's [Conn.Shutdown], Read returns what
 // there still is and then [io.EOF]. Once the peer has aborted the association
@@ -97,6 +100,7 @@ func (c *Conn) startMux() *mux.Mux {
 	config := mux.Config{
 		Accepted:      c.accepted,
 		MessageSize:   messageSize,
+		AcceptStreams: c.acceptStreams,
 		Announces:     c.knows.Load,
 		ReadDeadline:  c.readBy,
 		WriteDeadline: c.writeBy,

@@ -127,6 +127,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	if err != nil {
 		return nil, err
 	}
+	c.acceptStreams = d.Config.AcceptStreams
 	c.handle(d.Config.OnEvent)
 	return c, nil
 }

@@ -79,7 +79,7 @@ func (lc *ListenConfig) listen(ctx context.Context, e engine.Engine, network, ad
 	if err != nil {
 		return nil, local, err
 	}
-	return &Listener{l, network, lc.Config.OnEvent}, local, nil
+	return &Listener{l, network, lc.Config.OnEvent, lc.Config.AcceptStreams}, local, nil
 }
 
 // Listener is a listening SCTP endpoint, a [net.Listener]. Multiple goroutines
@@ -87,7 +87,10 @@ func (lc *ListenConfig) listen(ctx context.Context, e engine.Engine, network, ad
 type Listener struct {
 	e       engine.Listener
 	network string
-	onEvent func(*Conn, Event) // of a Config
+
+	// Of a Config.
+	onEvent       func(*Conn, Event)
+	acceptStreams int
 }
 
 var _ net.Listener = (*Listener)(nil)
@@ -123,6 +126,7 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 		return nil, l.opError("accept", err)
 	}
 	conn := newConn(c, l.network, true, l.e.Adaptation())
+	conn.acceptStreams = l.acceptStreams
 	conn.handle(l.onEvent)
 	return conn, nil
 }

@@ -24,6 +24,13 @@ type Config struct {
 	// Linux lets a peer add any number or none.
 	MaxInStreams int
 
+	// AcceptStreams is how many streams of an association can wait for
+	// [Conn.AcceptStream], or for the Accept of a [NewStreamListener], 1 to 65535:
+	// streams that the peer has begun and that nobody has accepted or claimed. The
+	// next one is closed, as by [Stream.Close]. Zero means 128. It does not matter
+	// before the first AcceptStream.
+	AcceptStreams int
+
 	// InitAttempts is how often an INIT that is not answered is sent again
 	// before the dial fails with ETIMEDOUT, 1 to 65535. Zero means 4, which
 	// with the default timeouts is half a minute.
@@ -39,8 +46,8 @@ type Config struct {
 	// it, with one event after the other, in order with the data: what had
 	// arrived before is there to be read. The first call may come before
 	// Dial or Accept has returned, the last one comes before Read returns the
-	// end of the association. After Close there are no more calls, but for
-	// one that is under way.
+	// end of the association, unless a call has not returned by then. After
+	// Close there are no more calls, but for one that is under way.
 	//
 	// While OnEvent runs nothing is received, not even data; it must not
 	// wait for anything to be read. No event is lost if it is slow: the
@@ -301,6 +308,7 @@ func (c *Config) check() error {
 	}{
 		{"OutStreams", c.OutStreams},
 		{"MaxInStreams", c.MaxInStreams},
+		{"AcceptStreams", c.AcceptStreams},
 		{"InitAttempts", c.InitAttempts},
 		{"UDPPort", c.UDPPort},
 	} {

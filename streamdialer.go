@@ -53,7 +53,8 @@ type StreamDialer struct {
 	// streams. It is told of a stream only when something is written.
 	//
 	// A peer that cannot reset streams (RFC 6525) does not learn of the Close
-	// of a Stream, and each number is used once.
+	// of a Stream, and each number is used once. When they are used up, another
+	// association is made, and the old one is closed with its last Stream.
 	AnyPeer bool
 
 	mu     sync.Mutex

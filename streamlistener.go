@@ -29,9 +29,13 @@ import (
 // shuts the association down, so that the peer reads io.EOF, if no other stream
 // is open and the peer cannot reset streams or has used none but stream 0.
 //
+// A peer that cannot reset streams can use each number once: what it sends on one
+// whose Stream was closed is dropped.
+//
 // A stream that waits to be accepted does not hold up accepted ones, until those
 // that wait hold 4 MiB on one association. It then receives nothing. After a
-// second of that, the stream that has sent last is reset.
+// second of that, the stream that holds most is closed, as is one that exceeds
+// Config.AcceptStreams.
 //
 // Accept returns the errors of ln, which the StreamListener owns from now on.
 // Closing it closes ln and leaves the open streams alone. Streams that peers open

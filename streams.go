@@ -36,7 +36,8 @@ type StreamConn interface {
 	Stream(id uint16) (*Stream, error)
 	// OpenStream claims a stream that is not in use.
 	OpenStream() (*Stream, error)
-	// AcceptStream waits for a stream that the peer begins to use.
+	// AcceptStream waits for a stream, other than 0, that the peer begins to
+	// use.
 	AcceptStream(ctx context.Context) (*Stream, error)
 	// NumStreams returns the numbers of streams that were negotiated.
 	NumStreams() (out, in uint16)
@@ -205,9 +206,10 @@ func (c *Conn) ReadStream(p []byte) (n int, stream uint16, err error) {
 // The same may happen when the read deadline passes in the middle of a
 // message; nothing is lost. More is also set of a message that the peer gave up
 // in the middle ([MsgInfo.TTL]), or the rest of which goes to a [Stream] that has
-// been claimed meanwhile; what is read next is another one's then.
+// been claimed or accepted meanwhile; what is read next is another one's then.
 //
 // Once streams are claimed, ReadMsg gets the messages of those that are not.
+// Once they are accepted it gets those of stream 0: see [Conn.AcceptStream].
 func (c *Conn) ReadMsg(p []byte) (n int, info MsgInfo, err error) {
 	if !c.ok() {
 		return 0, info, syscall.EINVAL
@@ -220,10 +222,20 @@ func (c *Conn) ReadMsg(p []byte) (n int, info MsgInfo, err error) {
 // number, as a [net.Conn] of its own. Deadlines, Close and errors are its own
 // too; the addresses are the association's.
 //
+// What arrives on a stream goes to its Stream, if it has one. Otherwise the Conn
+// reads it, as long as AcceptStream was not called. After that the Conn reads
+// stream 0, and the others wait for AcceptStream.
+//
+// Streams that wait to be accepted do not hold up others, until those that wait
+// hold 4 MiB. Then nothing is received. After a second of that, the one that holds
+// most is closed, as by Close, and what has come on it is dropped. So is one that
+// exceeds Config.AcceptStreams.
+//
 // What arrives for a Stream waits for its Read, up to 256 KiB and the message
 // that exceeds it. While a Stream is full and not read, nothing is received
 // for any other stream of the association, and the peer is held back:
-// nothing is dropped. Read all streams, or close those that are not wanted.
+// nothing is dropped. The same goes for a Conn with Streams: while it holds that
+// much for its Read. Read all streams, or close those that are not wanted.
 //
 // Multiple goroutines may invoke methods on a Stream simultaneously.
 type Stream struct {
@@ -238,7 +250,8 @@ var _ net.Conn = (*Stream)(nil)
 // Stream claims the stream with a number below NumStreams of either direction:
 // from now on its messages go to the [Stream] and not to the Conn. Of those
 // that have arrived it gets what the Conn has not read. A stream can be claimed
-// once, and again after its Close, when both directions are reset.
+// once, and again after its Close, when both directions are reset. If they cannot
+// be, the error wraps [ErrNoFreeStream] and says why.
 //
 // The peer is not told of it.
 func (c *Conn) Stream(id uint16) (*Stream, error) {
@@ -263,7 +276,8 @@ func (c *Conn) newStream(s *mux.Stream, err error) (*Stream, error) {
 	return &Stream{c: c, s: s}, nil
 }
 
-// ErrNoFreeStream is returned by OpenStream when all streams are in use.
+// ErrNoFreeStream is returned by OpenStream when all streams are in use, or were
+// used and cannot be used again.
 var ErrNoFreeStream = mux.ErrNoFreeStream
 
 // OpenStream claims a stream that is not in use: an even number, but not 0, on
@@ -271,6 +285,9 @@ var ErrNoFreeStream = mux.ErrNoFreeStream
 // section 6), so that two sides that open streams never choose the same. If
 // there is none left, the error wraps [ErrNoFreeStream]; OpenStream waits up to
 // 5 s for one that is being closed.
+//
+// With a peer that cannot reset streams (RFC 6525), or denies it, each number is
+// used once, and when there are no more the error says so: see [Stream.Close].
 //
 // The peer is not told of it before something is written.
 func (c *Conn) OpenStream() (*Stream, error) {
@@ -292,8 +309,11 @@ func (c *Conn) openStream(ctx context.Context) (*mux.Stream, error) {
 // before, and claims it. It returns ctx's error when that ends, and an error
 // that wraps [io.EOF], or the reason, when the association does.
 //
-// The peer's messages on stream 0 are left to a Read of the Conn that is
-// waiting for them.
+// Stream 0 belongs to the Conn, and AcceptStream never returns it. From the
+// first AcceptStream on, all other streams are claimed or accepted, and the Conn
+// reads stream 0 alone. That goes for what has arrived before, too, unless the
+// Conn has read it. Read the Conn, or claim stream 0, if the peer may send on it:
+// see [Stream].
 func (c *Conn) AcceptStream(ctx context.Context) (*Stream, error) {
 	if !c.ok() {
 		return nil, syscall.EINVAL
@@ -394,8 +414,8 @@ func (s *Stream) Announce() error {
 // the outgoing stream is reset (RFC 6525), and the peer's Read gives io.EOF
 // after the last byte. Reading goes on. CloseWrite does not wait.
 //
-// If the peer has no stream reconfiguration the error wraps
-// [errors.ErrUnsupported], and nothing has changed.
+// If the peer has no stream reconfiguration, or has denied a reset before, the
+// error wraps [errors.ErrUnsupported], and nothing has changed.
 func (s *Stream) CloseWrite() error {
 	if !s.ok() {
 		return syscall.EINVAL
@@ -418,8 +438,9 @@ func (s *Stream) CloseRead() error {
 // its Write fails with EPIPE, if it is a Stream of this package.
 //
 // When the peer has closed the stream too, its number can be used again. With a
-// peer that has no stream reconfiguration, Close does nothing that the peer
-// would notice.
+// peer that has no stream reconfiguration, or denies resets, Close does nothing
+// that the peer would notice. What still comes is dropped, and the number is never
+// used again, as that would be taken for the next use's.
 func (s *Stream) Close() error {
 	if !s.ok() {
 		return syscall.EINVAL

@@ -223,31 +223,68 @@ func TestAcceptStreamKept(t *testing.T) {
 	})
 }
 
-// TestAcceptStreamLeavesZero has somebody read the Conn: he gets what arrives
-// on stream 0, and AcceptStream the rest.
+// TestAcceptStreamLeavesZero has streams be accepted, and the Conn be read now and
+// then: stream 0 is the Conn's, whether a Read waits or not, and all others go to
+// AcceptStream.
 func TestAcceptStreamLeavesZero(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
 		client, server := pipe(t, network, "127.0.0.1:0")
 		watchdog(t, func() {
+			writeOn := func(id uint16, data string) {
+				t.Helper()
+				if _, err := client.WriteStream([]byte(data), id); err != nil {
+					t.Fatal(err)
+				}
+			}
 			var b [10]byte
 			read := conformance.Start(t, func() (int, error) { return server.Read(b[:]) })
 			read.Waits()
 			accept := startAccept(t, t.Context(), server, 1)[0]
-			write(t, client, "plain")
-			if n, err := read.Result(); string(b[:n]) != "plain" || err != nil {
-				t.Errorf("read %q, %v", b[:n], err)
+			for _, id := range []uint16{4, 0, 5} {
+				writeOn(id, string(rune('0'+id)))
 			}
-			if _, err := client.WriteStream([]byte("x"), 5); err != nil {
-				t.Fatal(err)
+			if n, err := read.Result(); string(b[:n]) != "0" || err != nil {
+				t.Errorf("read %q, %v; want stream 0's", b[:n], err)
 			}
-			if id, err := accept.Result(); id != 5 || err != nil {
-				t.Errorf("accepted stream %d, %v; want 5", id, err)
+			if id, err := accept.Result(); id != 4 || err != nil {
+				t.Errorf("accepted stream %d, %v; want 4", id, err)
 			}
-			// With nobody to read, stream 0 is one like the others.
+			wantBytes(t, acceptStream(t, server), []byte("5"))
+			// With nobody to read, stream 0 waits for a Read.
 			accept = startAccept(t, t.Context(), server, 1)[0]
-			write(t, client, "plain")
-			if id, err := accept.Result(); id != 0 || err != nil {
-				t.Errorf("accepted stream %d, %v; want 0", id, err)
+			writeOn(0, "plain")
+			writeOn(6, "six")
+			if id, err := accept.Result(); id != 6 || err != nil {
+				t.Errorf("accepted stream %d, %v; want 6", id, err)
+			}
+			wantBytes(t, server, []byte("plain"))
+			exchange(t, client, server)
+		})
+	})
+}
+
+// TestAcceptStreamAfterRead has the Conn read all streams until the first
+// AcceptStream, which gets what is unread of them.
+func TestAcceptStreamAfterRead(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		client, server := pipe(t, network, "127.0.0.1:0")
+		watchdog(t, func() {
+			for _, m := range []struct {
+				id   uint16
+				data string
+			}{{4, "first"}, {4, "second"}, {0, "zero"}, {6, "third"}} {
+				if _, err := client.WriteStream([]byte(m.data), m.id); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b := make([]byte, 10)
+			if n, info, err := server.ReadMsg(b); string(b[:n]) != "first" || info.Stream != 4 || err != nil {
+				t.Errorf("read %q of stream %d, %v", b[:n], info.Stream, err)
+			}
+			wantBytes(t, acceptStream(t, server), []byte("second"))
+			wantBytes(t, acceptStream(t, server), []byte("third"))
+			if n, info, err := server.ReadMsg(b); string(b[:n]) != "zero" || info.Stream != 0 || err != nil {
+				t.Errorf("read %q of stream %d, %v", b[:n], info.Stream, err)
 			}
 		})
 	})

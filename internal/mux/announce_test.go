@@ -14,7 +14,6 @@ func announcingMux(accepted bool) *Mux {
 	f, _ := newLink()
 	m := newMux(f, Config{Accepted: accepted, Announces: func() bool { return true }})
 	m.e = f
-	m.canReset = true
 	return m
 }
 
@@ -49,7 +48,7 @@ func TestAnnouncementIsDropped(t *testing.T) {
 	} {
 		for _, claimed := range []bool{false, true} {
 			m := announcingMux(!tt.ours)
-			m.serves = true
+			m.reads = nothing
 			var s *Stream
 			if claimed {
 				s = m.claim(tt.msg.Stream)
@@ -113,15 +112,15 @@ func TestUnknownPeerAnnounces(t *testing.T) {
 }
 
 // TestBacklogRefuses fills the memory of streams that wait to be accepted while
-// nobody accepts any: that which sends is refused, and the others are kept. If
-// one is accepted, none is refused.
+// nobody accepts any: that which holds most is refused, and the others are kept.
+// If one is accepted, none is refused.
 func TestBacklogRefuses(t *testing.T) {
 	for _, accepts := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			m := announcingMux(true)
-			m.serves = true
+			m.reads = nothing
 			data := make([]byte, 60<<10)
-			for m.unclaimed.bytes < backlogSize-len(data)-pieceSize {
+			for m.backlog.bytes < backlogSize-len(data)-pieceSize {
 				m.arrive(data, engine.Message{Stream: 2})
 			}
 			go func() {
@@ -139,13 +138,11 @@ func TestBacklogRefuses(t *testing.T) {
 			if took := time.Since(start); took != want {
 				t.Errorf("the receiver waited for %v, want %v", took, want)
 			}
-			if s := m.streams[4]; (s != nil) != !accepts || s != nil && (!s.isClosed || s.out == open) {
-				t.Errorf("accepts=%v: stream 4 is %+v", accepts, s)
+			if s := m.streams[2]; s == nil || s.isClosed == accepts || s.isClosed && s.out == open {
+				t.Errorf("accepts=%v: stream 2 is %+v", accepts, s)
 			}
-			if !accepts {
-				if s := m.TryAccept(); s == nil || s.id != 2 {
-					t.Error("stream 2 was refused, too")
-				}
+			if s := m.TryAccept(); s == nil || s.id != 4 {
+				t.Error("stream 4 was refused, too")
 			}
 		})
 	}

@@ -2,12 +2,13 @@
 //
 // A [Mux] owns the sending and the receiving of an association, by an
 // [engine.Owner]. One goroutine receives. It sorts what arrives into queues:
-// one for each [Stream], and one for all streams that nobody has claimed.
-// Senders take turns.
+// one for each [Stream], one for what the Conn reads, and one for streams that
+// wait to be accepted. Senders take turns.
 //
 // What is received lies in buffers that the pieces in the queues point into. A
 // Read copies it out. A full queue stops the receiving goroutine, and so the
-// whole association; the receive window then holds the peer back.
+// whole association; the receive window then holds the peer back. Streams that
+// wait to be accepted do so for a while only: see refuse.
 //
 // Package sctpnet makes a net.Conn of a Stream. Errors are bare here: io.EOF,
 // net.ErrClosed, os.ErrDeadlineExceeded, syscall.EPIPE, or what the engine
@@ -20,8 +21,8 @@
 //	sctpnet.StreamDialer.mu → sctpnet.Conn.mu → reader.mu → sender.mu → Mux.mu → deadline.mu → the engine's
 //
 // No goroutine holds two locks of one kind, or reader.mu and sender.mu together.
-// The engine does not call back. [Config].OnEvent and the function of
-// [Mux.WhenEnded] are called with no lock held. The turn, which is a token in
+// The engine does not call back. [Config].OnEvent is called with no lock held.
+// The turn, which is a token in
 // Mux.turn, is taken under sender.mu and never under Mux.mu.
 //
 // Start takes Mux.mu before sender.mu. No other goroutine knows the Mux then.
@@ -35,32 +36,39 @@
 // of the Conn held. Calls that the engine turns away find it and wait for
 // these.
 //
+// What arrives on a stream that nobody claimed is the Conn's or is accepted. That
+// does not depend on the calls that wait. It changes in one direction only: see
+// share.
+//
 // A Write of the Conn that was cut short by Start goes on by [Mux.Send] with
 // resume set. It then holds that sender.mu and the turn already; Start took
 // both for it.
 //
-// Mux.sort releases Mux.mu while it calls [Config].OnEvent. Mux.sorting counts
+// The receiver releases Mux.mu while it calls [Config].OnEvent. Mux.sorting counts
 // the messages that were received and that no queue has yet, so that
 // [Mux.Unread] does not overlook them.
+//
+// A receiver that waits, for room or for OnEvent, does not learn of the
+// association's end by receiving. It looks for it: see Mux.watchEnd. This is the
+// one place that polls. All other waits have something that wakes them.
 //
 // A piece without data is the end of a stream.
 //
 // The first error of Mux.end stays. Either the receiving goroutine or Close calls
-// it; the function of WhenEnded is the goroutine's alone to call.
+// it.
 //
 // Mux.streams holds a Stream until it is closed and its number is free. A number
 // is free when both directions are reset, or when the peer uses it again, as it
-// must have seen both resets then. With a peer that cannot reset streams it is
-// free at once.
+// must have seen both resets then. Where a reset is not possible the number is
+// never free, and only Mux.spent remembers it.
 //
 // The values of direction are in order: each state includes those before it,
 // and code compares them by order. Only out has all four; in is open or over.
 // Telling the peer to stop moves out back from over to wanted.
 //
-// Mux.freed and Mux.acceptable hold one value for any number of waiters. A
-// waiter that takes the value and leaves something for the next one must put
-// the value back. For freed that is not enough, as the waiters want different
-// numbers: they also look every 200 ms.
+// Mux.acceptable holds one value for any number of waiters. A waiter that takes
+// the value and leaves something for the next one must put the value back.
+// Closing Mux.freed wakes all its waiters, as they want different numbers.
 //
 // # On the wire
 //

@@ -27,6 +27,9 @@ type Config struct {
 	// MessageSize is how long the messages are that Send makes of its data
 	// while no more than one stream is claimed.
 	MessageSize int
+	// AcceptStreams is how many streams can wait to be accepted, 0 meaning
+	// DefaultAcceptStreams.
+	AcceptStreams int
 	// OnEvent is called with each event, in order with the messages, if it is
 	// not nil. Nothing is received until it returns.
 	OnEvent func(engine.Event)
@@ -36,6 +39,9 @@ type Config struct {
 	// ReadDeadline and WriteDeadline are those of the Conn.
 	ReadDeadline, WriteDeadline time.Time
 }
+
+// DefaultAcceptStreams is how many streams can wait to be accepted.
+const DefaultAcceptStreams = 128
 
 // A Mux shares one association among its streams.
 type Mux struct {
@@ -51,40 +57,45 @@ type Mux struct {
 	turn chan struct{}
 
 	self   sender // sends for the Conn, on streams that nobody claimed
-	reader reader // reads for it what is unclaimed
+	reader reader // reads for it: see share
 
-	acceptable chan struct{} // has a value when something unclaimed may be there
-	freed      chan struct{} // has a value when a number has become free
+	acceptable chan struct{} // has a value when the backlog may have something
 	dead       chan struct{} // closed when there is an err
 
 	mu           sync.Mutex
 	room         sync.Cond // for the receiver: a queue has got shorter
 	streams      map[uint16]*Stream
-	unclaimed    queue          // in order of arrival
-	late         map[uint16]int // answers to resets to come, of numbers in use again
-	used         map[uint16]use // streams that nobody claimed and the peer uses
-	sorting      int            // messages that were received and not delivered
-	opened       int            // how often Open has looked for a number
-	reading      int            // goroutines in a Recv of the Conn
-	turns        int            // how many there were
-	sending      *sender        // the one that has the turn
-	sendBy       time.Time      // the write deadline that the engine has
-	resets       []*Stream      // to be reset, in order
-	asking       bool           // a request for resets is under way,
-	askedAt      time.Time      // since then,
-	isBackingOff bool           // or rather has failed
-	retry        *time.Timer    // of resets
-	wait         time.Duration  // until the next retry
-	canReset     bool
-	serves       bool  // the association has nothing but streams
-	ended        bool  // the association has ended, though not receiving
-	err          error // why nothing is received any more
+	unclaimed    queue            // what the Conn reads, in order of arrival
+	backlog      queue            // what waits to be accepted, in order of arrival
+	reads        share            // decides which of the two
+	late         map[uint16]int   // answers to resets to come, of numbers in use again
+	used         map[uint16]use   // streams that nobody claimed and the peer uses
+	freed        chan struct{}    // closed when a number becomes free; nil if none waits for that
+	sorting      int              // messages that were received and not delivered
+	opened       int              // how often Open has looked for a number
+	turns        int              // how many there were
+	sending      *sender          // the one that has the turn
+	sendBy       time.Time        // the write deadline that the engine has
+	resets       []*Stream        // to be reset, in order
+	asking       bool             // a request for resets is under way,
+	askedAt      time.Time        // since then,
+	isBackingOff bool             // or rather has failed
+	retry        *time.Timer      // of resets
+	wait         time.Duration    // until the next retry
+	backedOff    time.Duration    // at most, after the last failure
+	noReset      error            // why no stream can be reset, or nil
+	spent        map[uint16]error // numbers that are not used again, and why
+	ended        bool             // the association has ended, though not receiving
+	isTelling    bool             // OnEvent runs
+	untold       []engine.Event   // that came while it ran
+	err          error            // why nothing is received any more
 }
 
 // A use is what the peer has done with a stream that nobody claimed.
 type use struct {
-	pieces   int  // that are unclaimed
-	hasEnded bool // the peer has reset the stream, and not sent since
+	pieces    int  // in the queue
+	hasEnded  bool // the peer has reset the stream, and not sent since
+	isRefused bool // see refuse
 }
 
 // Start makes the Mux of an association, which is not taken yet, and gives it
@@ -99,27 +110,32 @@ func Start(c Conn, config Config, publish func(*Mux)) *Mux {
 	publish(m)
 	var interrupted bool
 	m.e, interrupted = c.Take()
-	m.canReset = m.e.CanReset()
+	if !m.e.CanReset() {
+		m.noReset = errNoReconfig
+	}
 	if !interrupted {
 		m.self.mu.Unlock()
 		m.turn <- struct{}{}
 	}
-	go m.receive()
+	go newReceiver(m).run()
 	return m
 }
 
 // newMux makes a Mux that has no Owner yet, and no turn.
 func newMux(c Conn, config Config) *Mux {
+	if config.AcceptStreams == 0 {
+		config.AcceptStreams = DefaultAcceptStreams
+	}
 	m := &Mux{
 		conn:       c,
 		config:     config,
 		turn:       make(chan struct{}, 1),
 		acceptable: make(chan struct{}, 1),
-		freed:      make(chan struct{}, 1),
 		dead:       make(chan struct{}),
 		streams:    make(map[uint16]*Stream),
 		used:       make(map[uint16]use),
 		late:       make(map[uint16]int),
+		spent:      make(map[uint16]error),
 	}
 	m.room.L = &m.mu
 	m.self.gone = make(chan struct{})
@@ -136,91 +152,6 @@ func signal(c chan struct{}) {
 	}
 }
 
-// receive is the goroutine of the Mux. It ends when receiving does.
-func (m *Mux) receive() {
-	b := newBuffer()
-	defer func() { b.release() }()
-	var batch [receiveBatch]engine.Msg
-	slots := 1 // in use: many if messages are small and many
-	for {
-		if len(b.bytes)-b.used < minReceive {
-			b.release()
-			b = newBuffer()
-		}
-		rest := len(b.bytes) - b.used
-		msgs := batch[:min(slots, rest/minReceive)]
-		size := rest / len(msgs)
-		for i := range msgs {
-			start := b.used + i*size
-			msgs[i].Data = b.bytes[start : start+size]
-		}
-		n, err := m.e.Recv(msgs)
-		if err != nil {
-			m.mu.Lock()
-			m.end(err)
-			m.mu.Unlock()
-			return
-		}
-		slots = nextSlots(msgs[:n], len(msgs))
-		m.sort(b, msgs[:n])
-	}
-}
-
-// receiveBatch is how many messages are received at once at most.
-const receiveBatch = 16
-
-// nextSlots returns how many messages to receive next. That is twice as many,
-// if all slots were filled now. It is one, if a message would have taken more
-// room than one of several has.
-func nextSlots(msgs []engine.Msg, slots int) int {
-	for i := range msgs {
-		if m := &msgs[i]; m.More || m.N > minReceive {
-			return 1
-		}
-	}
-	if len(msgs) == slots {
-		slots = min(2*slots, receiveBatch)
-	}
-	return slots
-}
-
-// sort delivers what has arrived. It moves the messages together in their
-// buffer.
-func (m *Mux) sort(b *buffer, msgs []engine.Msg) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for i := range msgs {
-		switch e := msgs[i].Event.(type) {
-		case nil:
-			m.sorting++
-			m.arrivals.Add(1)
-		case engine.StreamResetEvent:
-			if e.Incoming {
-				m.arrivals.Add(1)
-			}
-		}
-	}
-	for i := range msgs {
-		if r, ok := msgs[i].Event.(engine.StreamResetEvent); ok {
-			m.onReset(r)
-		}
-		if e := msgs[i].Event; e != nil {
-			if m.config.OnEvent != nil {
-				m.mu.Unlock()
-				m.config.OnEvent(e)
-				m.mu.Lock()
-			}
-		} else {
-			n := copy(b.bytes[b.used:], msgs[i].Data[:msgs[i].N])
-			b.refs.Add(1)
-			p := piece{b, b.bytes[b.used : b.used+n], msgs[i].Message}
-			b.used += n
-			m.sorting--
-			m.deliver(p)
-		}
-	}
-}
-
 // deliver puts a piece where it belongs and waits until there is room for
 // more.
 func (m *Mux) deliver(p piece) {
@@ -229,44 +160,56 @@ func (m *Mux) deliver(p piece) {
 	if s != nil && s.isReset() {
 		// The peer has seen both resets. This begins the number's next use.
 		m.free(s)
-		s = nil
+		s = m.streams[id]
 	}
 	switch {
+	case m.isSpent(id):
+		p.buf.release()
 	case s == nil || s.in == over && !s.isClosed: // belongs to the next use
 		m.keep(p)
-		switch {
-		case s == nil && m.serves:
-			m.awaitAccept(id)
-		case m.unclaimed.isFull():
-			m.awaitRoom(&m.unclaimed)
-		}
+		m.awaitAccept()
+		m.awaitRoom(m.unclaimed.isFull)
 	case s.deaf:
 		p.buf.release()
 		m.stop(s)
 	default:
 		s.push(p)
 		signal(s.reader.arrived)
-		if s.queue.isFull() {
-			m.awaitRoom(&s.queue) // which dropping it ends, too
-		}
+		m.awaitRoom(s.queue.isFull) // which dropping it ends, too
 	}
 }
 
-// keep puts a piece among the unclaimed.
+// keep puts a piece of a stream that nobody claimed into its queue, or refuses the
+// stream.
 func (m *Mux) keep(p piece) {
 	id := p.msg.Stream
-	m.used[id] = use{m.used[id].pieces + 1, p.isEnd()}
-	m.unclaimed.push(p)
-	m.signalUnclaimed()
+	u := m.used[id]
+	u.hasEnded = p.isEnd()
+	switch {
+	case u.isRefused:
+		p.buf.release()
+	case u.pieces == 0 && !m.reads.has(id) && m.waiting() >= m.config.AcceptStreams:
+		p.buf.release()
+		m.used[id] = u
+		m.refuse(id)
+		return
+	default:
+		u.pieces++
+		m.queueOf(id).push(p)
+		m.signalUnclaimed()
+	}
+	m.used[id] = u
 }
 
-// take removes the unclaimed piece i and returns it.
-func (m *Mux) take(i int) piece {
-	p := m.unclaimed.remove(i)
+// take removes piece i of the queue of streams that nobody claimed, and returns
+// it.
+func (m *Mux) take(q *queue, i int) piece {
+	p := q.remove(i)
 	id := p.msg.Stream
 	u := m.used[id]
 	if u.pieces--; u.pieces == 0 && u.hasEnded {
 		delete(m.used, id)
+		m.wakeOpeners()
 	} else {
 		m.used[id] = u
 	}
@@ -277,36 +220,6 @@ func (m *Mux) take(i int) piece {
 func (m *Mux) isUsed(id uint16) bool {
 	_, ok := m.used[id]
 	return ok
-}
-
-// awaitRoom waits until there is room in a queue. Meanwhile it looks whether
-// the association has ended, as others may be waiting for the end. If it has,
-// little is left to receive. That is received without regard to room.
-func (m *Mux) awaitRoom(q *queue) {
-	const lookEvery = 200 * time.Millisecond
-	var look *time.Timer
-	isDone := false
-	for q.isFull() && !m.ended && !m.closed.Load() {
-		if look == nil {
-			look = time.AfterFunc(lookEvery, func() {
-				ended := m.e.Ended()
-				m.mu.Lock()
-				defer m.mu.Unlock()
-				switch {
-				case ended:
-					m.ended = true
-					m.room.Broadcast()
-				case !isDone:
-					look.Reset(lookEvery)
-				}
-			})
-		}
-		m.room.Wait()
-	}
-	isDone = true
-	if look != nil {
-		look.Stop()
-	}
 }
 
 func (m *Mux) signalUnclaimed() {
@@ -342,14 +255,6 @@ func (m *Mux) end(err error) {
 	m.resets = nil
 }
 
-// isElsewhere reports whether what arrives on a stream does not belong to the
-// Conn.
-func (m *Mux) isElsewhere(id uint16) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.streams[id] != nil
-}
-
 // hasStream reports whether there is a stream of a number in each direction.
 func (m *Mux) hasStream(id uint16) (out, in bool) {
 	o, i := m.conn.Streams()
@@ -366,19 +271,8 @@ func (m *Mux) claim(id uint16) *Stream {
 	s.gone = make(chan struct{})
 	s.reader.arrived = make(chan struct{}, 1)
 	m.streams[id] = s
-	for i := 0; i < len(m.unclaimed.rest()) && s.in != over; {
-		switch p := &m.unclaimed.rest()[i]; {
-		case p.msg.Stream != id:
-			i++
-		case p.isEnd():
-			m.take(i)
-			s.in = over
-		default:
-			s.push(m.take(i))
-		}
-	}
-	if m.used[id].pieces == 0 {
-		delete(m.used, id)
+	if m.isUsed(id) {
+		m.takeUse(s)
 	}
 	if s.queue.bytes > 0 || s.in == over {
 		signal(s.reader.arrived)
@@ -388,11 +282,35 @@ func (m *Mux) claim(id uint16) *Stream {
 	return s
 }
 
+// takeUse moves what has arrived of the first use of a stream to its Stream.
+func (m *Mux) takeUse(s *Stream) {
+	q := m.queueOf(s.id)
+	pieces := q.removeStream(s.id)
+	for len(pieces) > 0 && s.in != over {
+		if p := pieces[0]; p.isEnd() {
+			s.in = over
+		} else {
+			s.push(p)
+		}
+		pieces = pieces[1:]
+	}
+	if len(pieces) == 0 {
+		delete(m.used, s.id)
+		return
+	}
+	for _, p := range pieces {
+		q.push(p)
+	}
+	m.used[s.id] = use{pieces: len(pieces), hasEnded: m.used[s.id].hasEnded}
+}
+
 // Claim makes the Stream of a number, which must be that of a stream. It waits
 // up to 5 s for one that is being closed.
 func (m *Mux) Claim(id uint16) (*Stream, error) {
 	return m.awaitFree(context.Background(), func() (*Stream, error) {
-		switch s := m.streams[id]; {
+		switch s, err := m.streams[id], m.checkSpent(id); {
+		case err != nil:
+			return nil, err
 		case s == nil:
 			return m.claim(id), nil
 		case s.isClosed:
@@ -402,8 +320,9 @@ func (m *Mux) Claim(id uint16) (*Stream, error) {
 	}, fmt.Errorf("stream %d is still being closed", id))
 }
 
-// ErrNoFreeStream is returned by Open when all streams are in use.
-var ErrNoFreeStream = errors.New("all streams are in use")
+// ErrNoFreeStream is returned by Open when all streams are in use, or were used
+// and cannot be used again.
+var ErrNoFreeStream = errors.New("no free stream")
 
 // Open makes the Stream of a number that is not in use: an even one, but not 0,
 // on the side that dialed, an odd one on the side that accepted (RFC 8832
@@ -464,26 +383,32 @@ func (m *Mux) claimUnused(first, count int, none error) (*Stream, error) {
 	if m.err != nil {
 		return nil, m.err
 	}
-	closing := false
+	closing, why := false, m.noReset
 	for range count {
 		id := uint16(first + 2*(m.opened%count))
 		m.opened++
-		s := m.streams[id]
-		if s == nil && !m.isUsed(id) {
+		switch s := m.streams[id]; {
+		case m.isSpent(id):
+			why = m.spent[id]
+		case s == nil && !m.isUsed(id):
 			return m.claim(id), nil
+		case s != nil && s.isClosed:
+			closing = true
 		}
-		closing = closing || s != nil && s.isClosed
 	}
-	if !closing {
-		return nil, none
+	switch {
+	case closing:
+		return nil, nil
+	case why != nil:
+		return nil, fmt.Errorf("%w: each number is used once: %w", none, why)
 	}
-	return nil, nil
+	return nil, none
 }
 
 // accept claims the first stream that the peer has begun to use. It returns nil
-// if there is none. Stream 0 is left to a Recv of the Conn that is waiting,
-// unless the association has nothing but streams.
+// if there is none.
 func (m *Mux) accept() *Stream {
+	m.leaveToAccept(stream0)
 	if id := m.begunStream(); id >= 0 {
 		return m.claim(uint16(id))
 	}
@@ -491,7 +416,7 @@ func (m *Mux) accept() *Stream {
 }
 
 // Accept waits for a stream that the peer begins to use, or has used before,
-// and makes its Stream.
+// and makes its Stream. From the first Accept on, the Conn reads stream 0 alone.
 func (m *Mux) Accept(ctx context.Context) (*Stream, error) {
 	for {
 		if m.closed.Load() {
@@ -499,7 +424,7 @@ func (m *Mux) Accept(ctx context.Context) (*Stream, error) {
 		}
 		m.mu.Lock()
 		s := m.accept()
-		more, err := len(m.unclaimed.rest()) > 0, m.err
+		more, err := len(m.backlog.rest()) > 0, m.err
 		m.mu.Unlock()
 		if s != nil {
 			if more {
@@ -523,7 +448,7 @@ func (m *Mux) Accept(ctx context.Context) (*Stream, error) {
 func (m *Mux) Unread() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.unclaimed.bytes > 0 || m.sorting > 0 || m.reader.begun.Load() {
+	if m.unclaimed.bytes > 0 || m.backlog.bytes > 0 || m.sorting > 0 || m.reader.begun.Load() {
 		return true
 	}
 	for _, s := range m.streams {

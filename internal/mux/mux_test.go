@@ -223,7 +223,7 @@ func TestResetOfAll(t *testing.T) {
 func idleMux() (*Mux, *fake) {
 	f, _ := newLink()
 	m := newMux(f, Config{})
-	m.e, m.canReset = f, true
+	m.e = f
 	return m, f
 }
 
@@ -244,7 +244,7 @@ func TestAwaitRoomStopsLooking(t *testing.T) {
 				m.mu.Unlock()
 			}()
 			m.mu.Lock()
-			m.awaitRoom(&q)
+			m.awaitRoom(q.isFull)
 			m.mu.Unlock()
 		}
 		before := f.looked()

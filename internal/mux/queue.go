@@ -117,6 +117,26 @@ func (q *queue) remove(i int) piece {
 	return p
 }
 
+// removeStream removes the pieces of a stream and returns them. Those of others
+// are moved once, however many there are.
+func (q *queue) removeStream(id uint16) (pieces []piece) {
+	others := q.pieces[:q.head]
+	for _, p := range q.rest() {
+		if p.msg.Stream == id {
+			q.bytes -= p.cost()
+			pieces = append(pieces, p)
+		} else {
+			others = append(others, p)
+		}
+	}
+	clear(q.pieces[len(others):])
+	if q.pieces = others; q.head == len(others) {
+		q.pieces, q.head = others[:0], 0
+		q.last, q.share = nil, 0
+	}
+	return pieces
+}
+
 // drop empties the queue.
 func (q *queue) drop() {
 	for _, p := range q.rest() {

@@ -23,20 +23,9 @@ const (
 // errNothing says that there is nothing to read without waiting.
 var errNothing = errors.New("nothing has arrived")
 
-// Recv reads into p what arrives on streams that nobody has claimed. The first n
-// bytes of p are there already, and belong to a message msg that goes on.
+// Recv reads into p what arrives for the Conn. The first n bytes of p are there
+// already, and belong to a message msg that goes on.
 func (m *Mux) Recv(p []byte, n int, msg engine.Message, how Mode) (int, engine.Message, error) {
-	m.mu.Lock()
-	m.reading++
-	m.mu.Unlock()
-	defer func() {
-		m.mu.Lock()
-		m.reading--
-		if len(m.unclaimed.rest()) > 0 {
-			m.signalUnclaimed()
-		}
-		m.mu.Unlock()
-	}()
 	m.reader.mu.Lock()
 	defer m.reader.mu.Unlock()
 	if n == 0 && m.closed.Load() {
@@ -66,25 +55,22 @@ type source interface {
 	isElsewhere(stream uint16) bool
 }
 
-// next takes the next unclaimed piece.
+// next takes the next piece for the Conn.
 func (m *Mux) next() (piece, bool, error) {
 	if m.closed.Load() {
 		return piece{}, false, net.ErrClosed
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.serves {
-		return piece{}, false, m.err
-	}
 	for i := 0; i < len(m.unclaimed.rest()); {
 		switch p := &m.unclaimed.rest()[i]; {
 		case m.streams[p.msg.Stream] != nil: // of its next use
 			i++
 		case p.isEnd():
-			m.take(i)
+			m.take(&m.unclaimed, i)
 		default:
 			m.room.Signal()
-			return m.take(i), true, nil
+			return m.take(&m.unclaimed, i), true, nil
 		}
 	}
 	return piece{}, false, m.err

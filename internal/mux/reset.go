@@ -40,12 +40,16 @@ func (m *Mux) onReset(r engine.StreamResetEvent) {
 	switch {
 	case r.Incoming && (r.Failed || r.Denied):
 		return // not our request: we never ask for incoming resets
+	case r.Denied:
+		m.onDenied()
+		return
 	case r.Failed:
 		m.backOff()
 	case r.Incoming:
 		defer m.flushResets()
 	default:
 		m.asking, m.isBackingOff = false, false
+		m.backedOff = 0
 		defer m.flushResets()
 	}
 	ids := r.Streams
@@ -105,9 +109,10 @@ func (m *Mux) onIncomingReset(id uint16) {
 	s := m.streams[id]
 	if s != nil && s.isReset() {
 		m.free(s) // this ends the next use, which was empty
-		s = nil
+		s = m.streams[id]
 	}
 	switch {
+	case m.isSpent(id):
 	case m.used[id].hasEnded:
 		// Nothing has come since. Many ends would take memory.
 	case s == nil || s.in == over && (m.isUsed(id) || s.out >= asked):
@@ -134,11 +139,22 @@ func (s *Stream) isReset() bool {
 	return s.isClosed && s.in == over && (s.out >= asked || s.stopping)
 }
 
-// forget makes a stream's number free once nothing of the stream is left.
+// forget makes a stream's number free once nothing of the stream is left. If the
+// number cannot be used again, nothing but the number is remembered.
 func (m *Mux) forget(s *Stream) {
-	if s.isClosed && m.streams[s.id] == s && (s.isReset() && s.out == over || !m.canReset) {
+	if !s.isClosed || m.streams[s.id] != s {
+		return
+	}
+	if m.noReset != nil && m.spent[s.id] == nil {
+		m.spent[s.id] = m.noReset
+	}
+	switch {
+	case m.spent[s.id] != nil:
+		m.drop(s.id)
 		m.free(s)
-		if len(m.unclaimed.rest()) > 0 {
+	case s.isReset() && s.out == over:
+		m.free(s)
+		if m.isUsed(s.id) {
 			m.signalUnclaimed() // the peer may have begun to use it again
 		}
 	}
@@ -151,7 +167,19 @@ func (m *Mux) free(s *Stream) {
 	if s.out == asked {
 		m.late[s.id]++
 	}
-	signal(m.freed)
+	if m.used[s.id].isRefused {
+		m.refuse(s.id)
+	}
+	m.wakeOpeners()
+}
+
+// wakeOpeners wakes all that wait for a number to be free. They may want
+// different ones.
+func (m *Mux) wakeOpeners() {
+	if m.freed != nil {
+		close(m.freed)
+		m.freed = nil
+	}
 }
 
 // awaitFree calls claim until that returns a stream or an error: first at once
@@ -159,7 +187,6 @@ func (m *Mux) free(s *Stream) {
 // after 5 s. Closing a stream takes a round trip or two, and a few timeouts
 // where packets are lost.
 func (m *Mux) awaitFree(ctx context.Context, claim func() (*Stream, error), otherwise error) (*Stream, error) {
-	const lookEvery = 200 * time.Millisecond
 	timeout := time.NewTimer(5 * time.Second)
 	defer timeout.Stop()
 	for {
@@ -168,17 +195,17 @@ func (m *Mux) awaitFree(ctx context.Context, claim func() (*Stream, error), othe
 		if err == nil && s == nil {
 			err = m.err
 		}
-		m.mu.Unlock()
-		if s != nil {
-			signal(m.freed) // for the next waiter
+		if m.freed == nil {
+			m.freed = make(chan struct{})
 		}
+		freed := m.freed
+		m.mu.Unlock()
 		if s != nil || err != nil {
 			return s, err
 		}
 		select {
-		case <-m.freed:
+		case <-freed:
 		case <-m.dead:
-		case <-time.After(lookEvery): // a waiter for another number may have taken the signal
 		case <-timeout.C:
 			return nil, otherwise
 		case <-ctx.Done():
@@ -190,7 +217,7 @@ func (m *Mux) awaitFree(ctx context.Context, claim func() (*Stream, error), othe
 // ask puts a stream on the list of those to be reset, for flushResets.
 func (m *Mux) ask(s *Stream) {
 	switch out, _ := m.hasStream(s.id); {
-	case !m.canReset:
+	case m.noReset != nil:
 	case !out:
 		s.out = over // a request that names it would fail as a whole
 	default:
@@ -238,14 +265,17 @@ func (m *Mux) flushResets() {
 		m.askedAt = time.Now()
 		m.wait = 0
 	}
-	// They were asked for. After any other error they never will be.
-	m.resets = slices.DeleteFunc(m.resets, func(s *Stream) bool {
-		if !slices.Contains(some, s) {
-			return false
+	m.resets = slices.DeleteFunc(m.resets, func(s *Stream) bool { return slices.Contains(some, s) })
+	for _, s := range some {
+		if err == nil {
+			s.out = asked
+		} else {
+			m.spend(s, err)
 		}
-		s.out = asked
-		return true
-	})
+	}
+	if err != nil {
+		m.flushResets()
+	}
 }
 
 // maxResets is how many streams one request names at most. It must fit in a
@@ -275,15 +305,22 @@ func (m *Mux) retryResets() {
 
 // backOff holds all requests back for a while, as one has failed. Most likely
 // the peer asked at the same time, and its request failed too. The answer took a
-// round trip; the two sides must not ask again within half of one.
+// round trip; the two sides must not ask again within half of one. If requests
+// fail again and again, each is held back for longer: when an answer of ours was
+// lost, the peer refuses all of them until its timer has repeated its request.
 func (m *Mux) backOff() {
-	const most = 2 * time.Second
+	const (
+		most        = 2 * time.Second        // for one that fails first
+		mostDoubled = 250 * time.Millisecond // for the others
+	)
 	if !m.asking { // not the answer to a request of ours
 		m.retryResets()
 		return
 	}
 	m.isBackingOff = true
-	m.retryIn(rand.N(min(2*time.Since(m.askedAt), most) + time.Millisecond))
+	first := min(2*time.Since(m.askedAt), most) + time.Millisecond
+	m.backedOff = max(first, min(2*m.backedOff, mostDoubled))
+	m.retryIn(rand.N(m.backedOff))
 }
 
 func (m *Mux) retryIn(wait time.Duration) {

@@ -30,7 +30,7 @@ func answers(as ...answer) func([]uint16) answer {
 // TestLateAnswer has the answer to a reset come when the number is in use again. It
 // is no news of the next use, whatever it says.
 func TestLateAnswer(t *testing.T) {
-	for _, a := range []answer{grant, fail, deny} {
+	for _, a := range []answer{grant, fail} {
 		bubble(t, func(t *testing.T) {
 			m, _, f, _ := pair(t)
 			f.answer = answers(later, grant)
@@ -135,7 +135,7 @@ func TestFailedReset(t *testing.T) {
 }
 
 // TestRefusedReset has the engine refuse a request for good. It is not made again, and
-// those for other streams are made.
+// those for other streams are made. The number is not used again.
 func TestRefusedReset(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m, _, f, _ := pair(t)
@@ -146,6 +146,7 @@ func TestRefusedReset(t *testing.T) {
 		if r := f.requested(); len(r) != 2 || r[0].ids[0] != 3 || r[1].ids[0] != 5 {
 			t.Errorf("the requests are %v; want one for each stream", r)
 		}
+		wantSpent(t, m, 3, errRefused)
 	})
 }
 
@@ -171,8 +172,12 @@ func TestBackOffTimes(t *testing.T) {
 				time.Sleep(100 * time.Microsecond)
 			}
 			wait := f.requested()[n].at.Sub(answered)
-			if wait > 2*rtt+2*time.Millisecond {
-				t.Errorf("request %d was made after %v, want two round trips at most", n, wait)
+			most := 250 * time.Millisecond
+			if n == 1 {
+				most = 2*rtt + time.Millisecond
+			}
+			if wait > most+time.Millisecond {
+				t.Errorf("request %d was made after %v, want %v at most", n, wait, most)
 			}
 			waits = append(waits, wait)
 			sum += wait
@@ -182,6 +187,52 @@ func TestBackOffTimes(t *testing.T) {
 		}
 		if slices.Max(waits)-slices.Min(waits) < rtt/2 {
 			t.Errorf("requests were made after %v to %v; two ends would stay in step", slices.Min(waits), slices.Max(waits))
+		}
+	})
+}
+
+// TestBackOffGrows has the peer refuse all requests, at once, until a timer of its own
+// has passed. It is asked less and less often. Once it has granted one, the next
+// one that fails is made again soon.
+func TestBackOffGrows(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const (
+			rtt   = 500 * time.Microsecond
+			timer = 2 * time.Second
+		)
+		m, _, f, _ := pair(t)
+		begin := time.Now()
+		f.answer = func([]uint16) answer {
+			a := fail
+			if time.Since(begin) > timer {
+				a = grant
+			}
+			time.AfterFunc(rtt, func() { f.answerReset(a) })
+			return later
+		}
+		claim(t, m, 3).Close()
+		isReset := func(id uint16) bool {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			return m.streams[id].out == over
+		}
+		for !isReset(3) {
+			time.Sleep(time.Millisecond)
+		}
+		n := len(f.requested())
+		if n < 10 || n > 60 {
+			t.Errorf("%d requests in %v, want 10 to 60", n, timer)
+		}
+		if took := time.Since(begin); took > timer+300*time.Millisecond {
+			t.Errorf("the request was granted after %v, want little more than %v", took, timer)
+		}
+		begin = time.Now()
+		claim(t, m, 5).Close()
+		for len(f.requested()) < n+2 {
+			time.Sleep(100 * time.Microsecond)
+		}
+		if took := time.Since(begin); took > 5*time.Millisecond {
+			t.Errorf("the first repetition was made after %v", took)
 		}
 	})
 }
@@ -440,25 +491,4 @@ func TestReuse(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestNoReconfig has a peer that cannot reset streams: CloseWrite says so, and Close
-// is local.
-func TestNoReconfig(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		f, _ := newLink()
-		f.reconfig = false
-		m := f.start(t, Config{})
-		s := claim(t, m, 3)
-		if err := s.CloseWrite(); !errors.Is(err, errors.ErrUnsupported) {
-			t.Errorf("CloseWrite: %v, want ErrUnsupported", err)
-		}
-		write(t, s, "goes on")
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-		if n := len(f.requested()); n != 0 {
-			t.Errorf("%d requests, want none", n)
-		}
-	})
 }

@@ -3,26 +3,14 @@ package mux
 import (
 	"context"
 	"net"
-	"time"
 )
 
-// Some associations have nothing but streams: the Conn reads nothing, and stream
-// 0 is accepted like any other. Where streams are accepted one at a time, one
-// that waits to be accepted must not hold up the one that is being read. So more
-// is kept of them all than of those on other associations, and if that is not
-// enough and nobody accepts any, one is refused.
-const (
-	backlogSize     = 4 << 20 // bytes
-	backlogPatience = time.Second
-)
-
-// ServeStreams makes the association one of streams only.
+// ServeStreams makes the association one of streams only: the Conn reads nothing,
+// and stream 0 is accepted like any other.
 func (m *Mux) ServeStreams() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.serves = true
-	m.signalUnclaimed()
-	m.room.Signal()
+	m.leaveToAccept(nothing)
 }
 
 // AwaitAccept waits until TryAccept has a Stream to return.
@@ -54,7 +42,7 @@ func (m *Mux) TryAccept() *Stream {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.accept()
-	if len(m.unclaimed.rest()) > 0 {
+	if len(m.backlog.rest()) > 0 {
 		signal(m.acceptable)
 	}
 	return s
@@ -72,44 +60,22 @@ func (m *Mux) RefuseStreams(ctx context.Context) {
 
 // begunStream returns the number of a stream that can be accepted, or -1.
 func (m *Mux) begunStream() int {
-	for _, p := range m.unclaimed.rest() {
-		if id := p.msg.Stream; m.streams[id] == nil && (id != 0 || m.serves || m.reading == 0) {
+	for _, p := range m.backlog.rest() {
+		if id := p.msg.Stream; m.streams[id] == nil {
 			return int(id)
 		}
 	}
 	return -1
 }
 
-// awaitAccept waits until the unclaimed streams of an association that serves
-// have room for more than their last piece. If nobody makes room, the stream of
-// that piece is refused.
-func (m *Mux) awaitAccept(id uint16) {
-	expired := false
-	for m.unclaimed.bytes >= backlogSize && !expired && !m.ended && !m.closed.Load() {
-		timer := time.AfterFunc(backlogPatience, func() {
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			expired = true
-			m.room.Broadcast()
-		})
-		before := m.unclaimed.bytes
-		for m.unclaimed.bytes == before && !expired && !m.ended && !m.closed.Load() {
-			m.room.Wait()
-		}
-		timer.Stop()
-	}
-	if s := m.streams[id]; expired && s == nil {
-		m.claim(id).close()
-	}
-}
-
 // Arrivals counts the messages of the peer and the ends of its streams. It does
 // not count what the peer's system answers by itself, even if nobody reads there.
 func (m *Mux) Arrivals() uint64 { return m.arrivals.Load() }
 
-// CanReset reports whether both sides have stream reconfiguration.
+// CanReset reports whether both sides have stream reconfiguration, and the peer
+// has not denied a reset.
 func (m *Mux) CanReset() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.canReset
+	return m.noReset == nil
 }

@@ -1,8 +1,6 @@
 package mux
 
 import (
-	"errors"
-	"fmt"
 	"io"
 	"net"
 	"sync/atomic"
@@ -95,8 +93,9 @@ func (s *Stream) Send(p []byte, single bool, msg engine.Message) (int, error) {
 }
 
 // CloseWrite ends the writing direction. The stream is reset when all that was
-// written has gone. If the peer has no stream reconfiguration, CloseWrite
-// returns an error that wraps errors.ErrUnsupported and changes nothing.
+// written has gone. If the peer has no stream reconfiguration, or has denied a
+// reset, CloseWrite returns an error that wraps errors.ErrUnsupported and changes
+// nothing.
 func (s *Stream) CloseWrite() error {
 	m := s.m
 	m.mu.Lock()
@@ -104,8 +103,8 @@ func (s *Stream) CloseWrite() error {
 	switch {
 	case s.isClosed:
 		return net.ErrClosed
-	case !m.canReset:
-		return fmt.Errorf("the peer has no stream reconfiguration: %w", errors.ErrUnsupported)
+	case m.noReset != nil:
+		return m.noReset
 	}
 	s.endWrite()
 	return nil

@@ -280,48 +280,6 @@ func TestNextUseIsAccepted(t *testing.T) {
 	})
 }
 
-// TestAcceptLeavesZero has a message arrive on stream 0 while a Recv of the Conn
-// waits, and then without one.
-func TestAcceptLeavesZero(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		m, _, f, _ := pair(t)
-		accepted, received := make(chan uint16), make(chan string)
-		go func() {
-			for range 2 {
-				s, err := m.Accept(t.Context())
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				accepted <- s.ID()
-			}
-		}()
-		go func() {
-			p := make([]byte, 100)
-			n, _, _ := m.Recv(p, 0, engine.Message{}, Whole)
-			received <- string(p[:n])
-		}()
-		synctest.Wait()
-		m.mu.Lock()
-		m.keep(piece{data: []byte("for the Conn")})
-		if s := m.accept(); s != nil {
-			t.Errorf("stream %d was accepted while a Recv waits", s.ID())
-		}
-		m.mu.Unlock()
-		if data := <-received; data != "for the Conn" {
-			t.Errorf("received %q", data)
-		}
-		f.inject(message(0, "a"))
-		if id := <-accepted; id != 0 {
-			t.Errorf("accepted stream %d, want 0", id)
-		}
-		f.inject(message(1, "b"))
-		if id := <-accepted; id != 1 {
-			t.Errorf("accepted stream %d, want 1", id)
-		}
-	})
-}
-
 // TestAcceptEnds ends an Accept by its context.
 func TestAcceptEnds(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -3,10 +3,11 @@ package mux
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
-	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -156,6 +157,66 @@ func TestOpenersWakeEachOther(t *testing.T) {
 	})
 }
 
+// TestClaimersWaitForTheirNumber has two Claims wait for numbers that are being
+// closed. Each is woken by its own.
+func TestClaimersWaitForTheirNumber(t *testing.T) {
+	for _, order := range [][]uint16{{3, 5}, {5, 3}} {
+		bubble(t, func(t *testing.T) {
+			m, _, f, _ := pair(t)
+			done := make(chan uint16)
+			for _, id := range []uint16{3, 5} {
+				claim(t, m, id).Close()
+				go func() { done <- claim(t, m, id).ID() }()
+			}
+			synctest.Wait()
+			begin := time.Now()
+			for _, id := range order {
+				f.inject(incoming(id))
+				if got := <-done; got != id {
+					t.Errorf("claimed stream %d, want %d", got, id)
+				}
+			}
+			if took := time.Since(begin); took != 0 {
+				t.Errorf("took %v: the number was found by looking again", took)
+			}
+		})
+	}
+}
+
+// TestReadMakesFree has a number be for this side to open, and hold a message for
+// the Conn. It is free when that is read.
+func TestReadMakesFree(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, _ := newLink()
+		f.out, f.in = 6, 6 // 2 and 4 are for this side to open
+		m := f.start(t, Config{})
+		claim(t, m, 2).Close()
+		f.inject(message(4, "four"), incoming(4))
+		synctest.Wait()
+		opened := make(chan *Stream)
+		go func() {
+			s, err := m.Open(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			opened <- s
+		}()
+		synctest.Wait()
+		begin := time.Now()
+		p := make([]byte, 10)
+		if n, _, err := m.Recv(p, 0, engine.Message{}, Whole); string(p[:n]) != "four" || err != nil {
+			t.Fatalf("read %q, %v", p[:n], err)
+		}
+		m.Recv(p, 0, engine.Message{}, NoWait) // which drops the end
+		if s := <-opened; s == nil || s.ID() != 4 {
+			t.Errorf("opened %+v, want stream 4", s)
+		}
+		if took := time.Since(begin); took != 0 {
+			t.Errorf("took %v: the number was found by looking again", took)
+		}
+	})
+}
+
 // TestClaimMakesRoom has the queue of the unclaimed be full, with data of one
 // stream. When that is claimed, there is room for what comes on others.
 func TestClaimMakesRoom(t *testing.T) {
@@ -239,54 +300,6 @@ func TestUnreadBehindAnEvent(t *testing.T) {
 	})
 }
 
-// TestReaderLeavesStreamZero has a message of stream 0 arrive while a Recv of the
-// Conn is there, so that Accept leaves it alone. The Recv then ends by its
-// deadline. Nobody else wants the message, so Accept must get it.
-func TestReaderLeavesStreamZero(t *testing.T) {
-	m, _, f, _ := pair(t)
-	looks := make(chan struct{})
-	accepted := make(chan *Stream, 1)
-	ctx := hookedContext{t.Context(), func() { looks <- struct{}{} }}
-	go func() {
-		s, err := m.Accept(ctx)
-		if err != nil {
-			t.Error(err)
-		}
-		accepted <- s
-	}()
-	<-looks // there is nothing
-	m.reader.by.mu.Lock()
-	read := make(chan error)
-	go func() {
-		_, _, err := m.Recv(make([]byte, 100), 0, engine.Message{}, Whole)
-		read <- err
-	}()
-	for isReading := false; !isReading; time.Sleep(time.Millisecond) {
-		m.mu.Lock()
-		isReading = m.reading > 0 // and waits for the lock of the deadline
-		m.mu.Unlock()
-	}
-	f.inject(message(0, "zero"))
-	<-looks // there is stream 0, and a reader
-	m.reader.by.expire()
-	m.reader.by.mu.Unlock()
-	if err := <-read; err != os.ErrDeadlineExceeded {
-		t.Fatalf("Recv: %v", err)
-	}
-	for {
-		select {
-		case s := <-accepted:
-			if s.ID() != 0 {
-				t.Errorf("accepted stream %d, want 0", s.ID())
-			}
-			return
-		case <-looks:
-		case <-time.After(10 * time.Second):
-			t.Fatal("Accept waits for what is there")
-		}
-	}
-}
-
 // TestCloseEndsTheWaitForRoom closes the Mux while its goroutine waits for room
 // in a queue. It must not learn of that by looking at the association.
 func TestCloseEndsTheWaitForRoom(t *testing.T) {
@@ -352,6 +365,123 @@ func TestCloseWakesAll(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestEndWhileOnEventRuns has the association end while OnEvent does not return. All
+// waiting calls learn of it, after what has arrived. The other events come when
+// OnEvent returns, in their order.
+func TestEndWhileOnEventRuns(t *testing.T) {
+	for _, before := range []int{0, 5} { // messages, after which several are received at once
+		bubble(t, func(t *testing.T) {
+			f, peer := newLink()
+			f.out, f.in, f.room = 8, 8, 1000 // 2, 4 and 6 are for this side to open
+			f.answer = answers(later)
+			calls, goOn := make(chan engine.Event, 10), make(chan struct{})
+			m := f.start(t, Config{OnEvent: func(e engine.Event) {
+				calls <- e
+				<-goOn
+			}})
+			s3, s5 := claim(t, m, 3), claim(t, m, 5)
+			for range before {
+				f.inject(message(3, "x"))
+				synctest.Wait()
+			}
+			for range 3 {
+				s, err := m.Open(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.Close()
+			}
+			peer.hold()
+			lost := errors.New("lost")
+			errs := make(map[string]chan error)
+			call := func(name string, f func() error) {
+				err := make(chan error, 1)
+				errs[name] = err
+				go func() { err <- f() }()
+			}
+			call("Recv", func() error { _, _, err := m.Recv(make([]byte, 1), 0, engine.Message{}, Whole); return err })
+			call("Accept", func() error { _, err := m.Accept(t.Context()); return err })
+			call("Open", func() error { _, err := m.Open(t.Context()); return err })
+			call("Claim", func() error { _, err := m.Claim(2); return err })
+			call("Recv of a Stream", func() error { _, err := read(s5); return err })
+			for _, s := range []*Stream{s3, s5} {
+				call(fmt.Sprint("Send of stream ", s.ID()), func() error {
+					_, err := s.Send(make([]byte, 100_000), false, engine.Message{Stream: s.ID()})
+					return err
+				})
+			}
+			synctest.Wait()
+			f.inject(event(engine.SenderDryEvent{}), message(3, "last"), event(engine.ShutdownEvent{}), message(3, " words"), event(engine.SenderDryEvent{}))
+			synctest.Wait()
+			begin := time.Now()
+			f.end(lost)
+			for name, err := range errs {
+				if err := <-err; err != lost && !errors.Is(err, syscall.EPIPE) {
+					t.Errorf("%s: %v, want %v", name, err, lost)
+				}
+			}
+			if took := time.Since(begin); took > time.Second {
+				t.Errorf("the calls returned after %v", took)
+			}
+			all := ""
+			for {
+				got, err := read(s3)
+				if all += got; err != nil {
+					if err != lost {
+						t.Errorf("read of the stream: %v, want %v", err, lost)
+					}
+					break
+				}
+			}
+			if want := strings.Repeat("x", before) + "last words"; all != want {
+				t.Errorf("read %q, want %q", all, want)
+			}
+			if n := len(calls); n != 1 {
+				t.Errorf("%d calls of OnEvent while it runs, want 1", n)
+			}
+			close(goOn)
+			for i, want := range []engine.Event{engine.SenderDryEvent{}, engine.ShutdownEvent{}, engine.SenderDryEvent{}} {
+				if got := <-calls; got != want {
+					t.Errorf("event %d is %T, want %T", i, got, want)
+				}
+			}
+			if m.Unread() {
+				t.Error("something counts as unread when all has been read")
+			}
+		})
+	}
+}
+
+// TestCloseWhileOnEventRuns closes the Mux while OnEvent does not return. Nothing looks
+// at the association any more, and no more events come.
+func TestCloseWhileOnEventRuns(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, _ := newLink()
+		calls, goOn := make(chan engine.Event, 10), make(chan struct{})
+		m := f.start(t, Config{OnEvent: func(e engine.Event) {
+			calls <- e
+			<-goOn
+		}})
+		for range 5 { // after which several are received at once
+			f.inject(message(0, "x"))
+			synctest.Wait()
+		}
+		f.inject(event(engine.SenderDryEvent{}), event(engine.ShutdownEvent{}))
+		<-calls
+		m.Close(f.Close)
+		before := f.looked()
+		time.Sleep(time.Second)
+		if n := f.looked() - before; n != 0 {
+			t.Errorf("%d looks after Close", n)
+		}
+		close(goOn)
+		synctest.Wait()
+		if n := len(calls); n != 0 {
+			t.Errorf("%d calls of OnEvent after Close", n)
+		}
+	})
 }
 
 // TestEndWakesAll has the association end while calls of all kinds wait.

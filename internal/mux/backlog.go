@@ -1,0 +1,72 @@
+package mux
+
+import "time"
+
+// Streams that wait to be accepted must not hold up those that are read. So more
+// is kept of them than a queue holds. But their number is limited, and if they
+// hold too much and nobody accepts any for a while, one is refused.
+const (
+	backlogSize     = 4 << 20 // bytes
+	backlogPatience = time.Second
+)
+
+// waiting counts the streams that wait to be accepted.
+func (m *Mux) waiting() int {
+	n := 0
+	for id, u := range m.used {
+		if u.pieces > 0 && !m.reads.has(id) {
+			n++
+		}
+	}
+	return n
+}
+
+// refuse closes a stream that nobody claimed, and drops what has arrived on it. If
+// there still is a Stream of the number's use before, that is done when the number
+// is free; until then what arrives is dropped.
+func (m *Mux) refuse(id uint16) {
+	hasEnded := m.used[id].hasEnded
+	m.drop(id)
+	if m.streams[id] != nil {
+		m.used[id] = use{hasEnded: hasEnded, isRefused: true}
+		return
+	}
+	s := m.claim(id)
+	if hasEnded {
+		s.in = over
+	}
+	s.close()
+}
+
+// awaitAccept waits until the backlog has room. If nobody accepts a stream, the
+// one that holds most is refused.
+func (m *Mux) awaitAccept() {
+	for m.backlog.bytes >= backlogSize && !m.ended && !m.closed.Load() {
+		expired := false
+		timer := time.AfterFunc(backlogPatience, func() {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			expired = true
+			m.room.Broadcast()
+		})
+		before := m.backlog.bytes
+		m.awaitRoom(func() bool { return m.backlog.bytes >= before && !expired })
+		timer.Stop()
+		if expired {
+			m.refuse(m.largest())
+		}
+	}
+}
+
+// largest returns the number of the stream that holds most of the backlog.
+func (m *Mux) largest() uint16 {
+	var most uint16
+	held := make(map[uint16]int)
+	for _, p := range m.backlog.rest() {
+		id := p.msg.Stream
+		if held[id] += p.cost(); held[id] > held[most] {
+			most = id
+		}
+	}
+	return most
+}

@@ -1,0 +1,66 @@
+package mux
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Where a stream cannot be reset, the peer does not learn that it was closed, and
+// what it still sends would be taken for the number's next use. So the number has
+// none: once its Stream is closed it is spent, and what comes on it is dropped.
+// All numbers of peers without stream reconfiguration are so, and of peers that
+// have denied one reset.
+var (
+	errNoReconfig = fmt.Errorf("the peer has no stream reconfiguration (RFC 6525): %w", errors.ErrUnsupported)
+	errDenied     = fmt.Errorf("the peer denies stream resets (RFC 6525): %w", errors.ErrUnsupported)
+)
+
+// spend gives a number up, for some reason, once its Stream is closed.
+func (m *Mux) spend(s *Stream, why error) {
+	m.spent[s.id] = why
+	s.out = over // it is asked for no more
+	m.forget(s)
+}
+
+// isSpent reports whether what arrives on a number is dropped.
+func (m *Mux) isSpent(id uint16) bool { return m.streams[id] == nil && m.spent[id] != nil }
+
+// checkSpent returns an error for a number that is spent.
+func (m *Mux) checkSpent(id uint16) error {
+	if !m.isSpent(id) {
+		return nil
+	}
+	return fmt.Errorf("%w: stream %d was used, and its number cannot be used again: %w", ErrNoFreeStream, id, m.spent[id])
+}
+
+// drop drops what has arrived on a stream that nobody claimed.
+func (m *Mux) drop(id uint16) {
+	if !m.isUsed(id) {
+		return
+	}
+	for _, p := range m.queueOf(id).removeStream(id) {
+		p.buf.release()
+	}
+	delete(m.used, id)
+	m.room.Signal()
+}
+
+// onDenied takes note that the peer does not reset streams for us.
+func (m *Mux) onDenied() {
+	if m.noReset != nil {
+		return
+	}
+	m.noReset = errDenied
+	m.asking, m.isBackingOff = false, false
+	if m.retry != nil {
+		m.retry.Stop()
+	}
+	m.resets = nil
+	clear(m.late)
+	for _, s := range m.streams {
+		if s.isClosed || s.out != open {
+			m.spend(s, m.noReset)
+		}
+	}
+	m.wakeOpeners()
+}

@@ -1,0 +1,272 @@
+package sctpnet_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ishidawataru/sctp"
+	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/conformance"
+	"golang.org/x/sys/unix"
+)
+
+// withoutReconfig makes a socket one of a peer that cannot reset streams.
+func withoutReconfig(_, _ string, raw syscall.RawConn) (err error) {
+	const reconfigSupported = 117 // SCTP_RECONFIG_SUPPORTED
+	cerr := raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptString(int(fd), sctp.SOL_SCTP, reconfigSupported, string(make([]byte, 8)))
+	})
+	return errors.Join(cerr, err)
+}
+
+// TestStreamDialerNoReset dials a server that serves streams and cannot reset
+// them.
+func TestStreamDialerNoReset(t *testing.T) {
+	needSCTP(t)
+	lc := sctpnet.ListenConfig{Control: withoutReconfig}
+	ln, err := lc.Listen(t.Context(), "sctp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sl := sctpnet.NewStreamListener(ln)
+	defer sl.Close()
+	go func() {
+		for {
+			c, err := sl.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				b := make([]byte, 5)
+				io.ReadFull(c, b)
+				c.Write(b)
+			}()
+		}
+	}()
+	watchdog(t, func() {
+		d := closing(t, &sctpnet.StreamDialer{})
+		_, err := d.Dial("sctp4", ln.Addr().String())
+		wantError(t, "Dial", err, errors.ErrUnsupported)
+		if !strings.Contains(err.Error(), "cannot reset") {
+			t.Errorf("Dial: %v, want the reason", err)
+		}
+		any := closing(t, &sctpnet.StreamDialer{AnyPeer: true})
+		for range 5 {
+			c, err := any.Dial("sctp4", ln.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			echoed(t, c)
+			c.Close()
+		}
+	})
+}
+
+// TestNoResetPeerOfStreamListener has a peer that cannot reset streams use the
+// association as a connection: it reads EOF.
+func TestNoResetPeerOfStreamListener(t *testing.T) {
+	needSCTP(t)
+	address, _ := streamsOf(t, "sctp4", sctpnet.Config{}, func(s *sctpnet.Stream) {
+		io.ReadFull(s, make([]byte, 5))
+		io.WriteString(s, "answer")
+	})
+	watchdog(t, func() {
+		d := &sctpnet.Dialer{Control: withoutReconfig}
+		c := dial(t, d, "sctp4", address)
+		write(t, c, "hello")
+		b, err := io.ReadAll(c)
+		if string(b) != "answer" || err != nil {
+			t.Errorf("read %q, %v", b, err)
+		}
+		// Another stream is open when stream 0 is closed: it goes on.
+		c = dial(t, d, "sctp4", address)
+		if _, err := c.WriteStream([]byte("hel"), 5); err != nil {
+			t.Fatal(err)
+		}
+		write(t, c, "hello")
+		wantBytes(t, c, []byte("answer"))
+		if _, err := c.WriteStream([]byte("lo"), 5); err != nil {
+			t.Fatal(err)
+		}
+		b, err = io.ReadAll(c)
+		if string(b) != "answer" || err != nil {
+			t.Errorf("read %q, %v", b, err)
+		}
+	})
+}
+
+// noResetPeers are the ways for a server not to reset streams. Each makes a
+// listener, and what each of its associations needs.
+var noResetPeers = []struct {
+	name    string
+	control func(network, address string, c syscall.RawConn) error
+	deny    bool
+	why     string // in errors
+}{
+	{"no RE-CONFIG", withoutReconfig, false, "stream reconfiguration"},
+	{"denies", nil, true, "denies"},
+}
+
+// denyResets has an association deny all requests of its peer for resets.
+func denyResets(t *testing.T, c *sctpnet.Conn) {
+	t.Helper()
+	const enableStreamReset = 118                 // SCTP_ENABLE_STREAM_RESET
+	b := binary.NativeEndian.AppendUint64(nil, 0) // of which association, and nothing
+	control(t, c, func(fd int) error {
+		return unix.SetsockoptString(fd, sctp.SOL_SCTP, enableStreamReset, string(b))
+	})
+}
+
+// TestNoResetLateAnswers has a peer that does not reset streams answer each question
+// late, when its Stream was closed. No answer is read on another stream. At last
+// there are no more streams.
+func TestNoResetLateAnswers(t *testing.T) {
+	needSCTP(t)
+	for _, peer := range noResetPeers {
+		t.Run(peer.name, func(t *testing.T) {
+			lc := sctpnet.ListenConfig{Control: peer.control}
+			ln, err := lc.Listen(t.Context(), "sctp4", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ln.Close()
+			const n = 4 // streams that can be opened
+			client := dial(t, &sctpnet.Dialer{Config: sctpnet.Config{OutStreams: 2*n + 2, MaxInStreams: 2*n + 2}}, "sctp4", ln.Addr().String())
+			server := accept(t, ln)
+			if peer.deny {
+				denyResets(t, server)
+			}
+			watchdog(t, func() {
+				for i := range n {
+					s, err := client.OpenStream()
+					if err != nil {
+						t.Fatalf("OpenStream: %v", err)
+					}
+					write(t, s, fmt.Sprintf("question %d", i))
+					b := make([]byte, 100)
+					k, info, err := server.ReadMsg(b)
+					if err != nil || info.Stream != s.ID() {
+						t.Fatalf("the server read %q on stream %d, %v", b[:k], info.Stream, err)
+					}
+					s.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+					if k, err := s.Read(b); !errors.Is(err, os.ErrDeadlineExceeded) {
+						t.Errorf("stream %d: read %q, %v", s.ID(), b[:k], err)
+					}
+					s.Close()
+					if _, err := server.WriteStream([]byte("late"), info.Stream); err != nil {
+						t.Fatal(err)
+					}
+					write(t, server, "x")
+					wantBytes(t, client, []byte("x")) // so the late one has arrived
+				}
+				start := time.Now()
+				_, err := client.OpenStream()
+				wantError(t, "OpenStream", err, sctpnet.ErrNoFreeStream)
+				if !strings.Contains(err.Error(), peer.why) {
+					t.Errorf("OpenStream: %v, want %q in it", err, peer.why)
+				}
+				_, err = client.Stream(2)
+				wantError(t, "Stream", err, sctpnet.ErrNoFreeStream)
+				if took := time.Since(start); took > atOnce {
+					t.Errorf("took %v", took)
+				}
+				last := claim(t, client, 1)
+				wantError(t, "CloseWrite", last.CloseWrite(), errors.ErrUnsupported)
+				write(t, last, "goes on")
+			})
+		})
+	}
+}
+
+// TestNoResetAcceptedOnce has a peer that cannot reset streams go on with a stream
+// that the server has closed: that is no other stream.
+func TestNoResetAcceptedOnce(t *testing.T) {
+	needSCTP(t)
+	accepted := make(chan uint16, 10)
+	address, _ := streamsOf(t, "sctp4", sctpnet.Config{}, func(s *sctpnet.Stream) {
+		s.Read(make([]byte, 100))
+		s.Close()
+		accepted <- s.ID()
+	})
+	watchdog(t, func() {
+		c := dial(t, &sctpnet.Dialer{Control: withoutReconfig}, "sctp4", address)
+		for i, m := range []struct {
+			id, want uint16 // want is of those that are accepted
+		}{{2, 2}, {2, 0}, {4, 4}, {2, 0}, {4, 0}, {6, 6}} {
+			if _, err := c.WriteStream(fmt.Append(nil, "part ", i), m.id); err != nil {
+				t.Fatal(err)
+			}
+			if m.want != 0 {
+				if id := <-accepted; id != m.want {
+					t.Errorf("part %d: accepted stream %d, want %d", i, id, m.want)
+				}
+			}
+		}
+	})
+}
+
+// TestNoResetStreamDialer dials more streams than an association to such a peer has:
+// there is another association, and the first one ends with its last Stream.
+func TestNoResetStreamDialer(t *testing.T) {
+	needSCTP(t)
+	for _, peer := range noResetPeers {
+		t.Run(peer.name, func(t *testing.T) {
+			lc := sctpnet.ListenConfig{Control: peer.control, Config: sctpnet.Config{Adaptation: sctpnet.AdaptationStreams}}
+			ln, err := lc.Listen(t.Context(), "sctp4", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ln.Close()
+			var made, ended atomic.Int32
+			go func() {
+				for {
+					c, err := ln.Accept()
+					if err != nil {
+						return
+					}
+					made.Add(1)
+					if peer.deny {
+						denyResets(t, c.(*sctpnet.Conn))
+					}
+					go func() {
+						defer ended.Add(1)
+						defer c.Close()
+						for {
+							s, err := c.(*sctpnet.Conn).AcceptStream(context.Background())
+							if err != nil {
+								return
+							}
+							go echoAll(s)
+						}
+					}()
+				}
+			}()
+			d := closing(t, &sctpnet.StreamDialer{AnyPeer: true})
+			d.Dialer.Config.OutStreams, d.Dialer.Config.MaxInStreams = 10, 10 // 4 can be opened
+			watchdog(t, func() {
+				for range 10 {
+					c, err := d.Dial("sctp4", ln.Addr().String())
+					if err != nil {
+						t.Fatal(err)
+					}
+					echoed(t, c)
+					c.Close()
+				}
+				if n := made.Load(); n != 3 {
+					t.Errorf("%d associations were made, want 3", n)
+				}
+				conformance.WaitFor(t, "the end of the first ones", func() bool { return ended.Load() == 2 })
+			})
+		})
+	}
+}
