@@ -454,6 +454,30 @@ func TestEndWhileOnEventRuns(t *testing.T) {
 	}
 }
 
+// TestEventsOneByOne has events come between messages. Each is told, after the messages
+// before it have arrived.
+func TestEventsOneByOne(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, _ := newLink()
+		unread := make(chan bool, 10)
+		var m *Mux
+		m = f.start(t, Config{OnEvent: func(engine.Event) { unread <- m.Unread() }})
+		for range 5 {
+			f.inject(message(0, "x"), event(engine.SenderDryEvent{}), event(engine.ShutdownEvent{}))
+			synctest.Wait()
+			recv(t, m)
+		}
+		if n := len(unread); n != 10 {
+			t.Fatalf("%d events, want 10", n)
+		}
+		for range 10 {
+			if !<-unread {
+				t.Error("an event came before the message before it")
+			}
+		}
+	})
+}
+
 // TestCloseWhileOnEventRuns closes the Mux while OnEvent does not return. Nothing looks
 // at the association any more, and no more events come.
 func TestCloseWhileOnEventRuns(t *testing.T) {
