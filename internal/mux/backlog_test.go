@@ -47,6 +47,12 @@ func TestAcceptLimit(t *testing.T) {
 				if asked := resetsAsked(f); len(asked) != 1 || asked[7] != 1 {
 					t.Errorf("resets were asked for of streams %v, want 7", asked)
 				}
+				if !serves {
+					f.inject(message(0, "zero"))
+					if got, _ := recv(t, m); got != "zero" {
+						t.Errorf("read %q, want \"zero\": stream 0 is not accepted", got)
+					}
+				}
 				if s := acceptNow(t, m); s.ID() != 1 {
 					t.Errorf("accepted stream %d, want 1", s.ID())
 				}
@@ -199,6 +205,11 @@ func TestNextUseHoldsUpNobody(t *testing.T) {
 				if next.ID() != 3 {
 					t.Fatalf("accepted stream %d, want 3", next.ID())
 				}
+				m.mu.Lock()
+				if n := m.backlog.bytes; (n == 0) != tt.refused {
+					t.Errorf("%d bytes are kept", n)
+				}
+				m.mu.Unlock()
 				write(t, s, "goes on")
 				s.Close()
 				synctest.Wait()

@@ -22,8 +22,8 @@
 //
 // No goroutine holds two locks of one kind, or reader.mu and sender.mu together.
 // The engine does not call back. [Config].OnEvent is called with no lock held.
-// The turn, which is a token in
-// Mux.turn, is taken under sender.mu and never under Mux.mu.
+// The turn, which is a token in Mux.turn, is taken under sender.mu and never under
+// Mux.mu.
 //
 // Start takes Mux.mu before sender.mu. No other goroutine knows the Mux then.
 //
@@ -49,8 +49,8 @@
 // [Mux.Unread] does not overlook them.
 //
 // A receiver that waits, for room or for OnEvent, does not learn of the
-// association's end by receiving. It looks for it: see Mux.watchEnd. This is the
-// one place that polls. All other waits have something that wakes them.
+// association's end by receiving. It looks for it: see Mux.watchEnd. Beside the
+// repetition of requests for resets, this is the one place that polls.
 //
 // A piece without data is the end of a stream.
 //

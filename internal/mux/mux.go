@@ -460,16 +460,18 @@ func (m *Mux) Unread() bool {
 }
 
 // Close closes the Mux. It calls end, which ends the association in one way or
-// another, and returns its error. Waiting calls then return net.ErrClosed, also
-// while OnEvent does not return.
+// another, and returns its error. Waiting calls return net.ErrClosed, also while
+// OnEvent or end does not return; those that send do when end has returned.
 func (m *Mux) Close(end func() error) error {
 	m.closed.Store(true)
+	m.mu.Lock()
+	m.end(net.ErrClosed)
+	m.room.Broadcast()
+	m.mu.Unlock()
 	err := end()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.end(net.ErrClosed)
 	m.kick(&m.self)
-	m.room.Broadcast()
 	m.reader.by.stop()
 	m.self.by.stop()
 	for _, s := range m.streams {

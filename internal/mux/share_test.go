@@ -237,6 +237,27 @@ func TestAcceptMakesRoom(t *testing.T) {
 	})
 }
 
+// TestServeMakesRoom has the data of streams fill the Conn's queue. When the streams are
+// served there is room for more.
+func TestServeMakesRoom(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, _, f, _ := pair(t)
+		const size = 32 << 10
+		for range queueSize/size + 1 {
+			f.inject(message(3, strings.Repeat("x", size)))
+		}
+		f.inject(message(5, "five"))
+		synctest.Wait()
+		m.ServeStreams()
+		synctest.Wait()
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if !m.isUsed(5) {
+			t.Error("stream 5 has not arrived")
+		}
+	})
+}
+
 // TestServedConnReadsNothing serves streams: stream 0 is accepted too.
 func TestServedConnReadsNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {

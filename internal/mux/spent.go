@@ -58,9 +58,8 @@ func (m *Mux) onDenied() {
 	m.resets = nil
 	clear(m.late)
 	for _, s := range m.streams {
-		if s.isClosed || s.out != open {
+		if s.isClosed {
 			m.spend(s, m.noReset)
 		}
 	}
-	m.wakeOpeners()
 }

@@ -124,7 +124,7 @@ func TestAcceptedOnce(t *testing.T) {
 			f.inject(message(3, "part 1"))
 			synctest.Wait()
 			s.Close()
-			f.inject(message(3, "part 2"), message(5, "five"))
+			f.inject(message(3, "part 2"), incoming(3), message(5, "five"))
 			if s := acceptNow(t, m); s.ID() != 5 {
 				t.Errorf("accepted stream %d, want 5", s.ID())
 			}
@@ -239,6 +239,54 @@ func TestDeniedNextUse(t *testing.T) {
 			t.Errorf("read %q of stream %d, want \"zero\"", got, msg.Stream)
 		}
 		acceptNone(t, m)
+	})
+}
+
+// TestDeniedMakesRoom has the next use of a number fill the Conn's queue. It is dropped
+// when the Stream is closed, as the peer has denied a reset.
+func TestDeniedMakesRoom(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, _, f, _ := pair(t)
+		f.answer = answers(deny)
+		s := claim(t, m, 3)
+		if err := s.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		f.inject(incoming(3))
+		for range 2 * queueSize / (32 << 10) {
+			f.inject(message(3, strings.Repeat("x", 32<<10)))
+		}
+		f.inject(message(0, "zero"))
+		synctest.Wait()
+		s.Close()
+		if got, _ := recv(t, m); got != "zero" {
+			t.Errorf("read %d bytes, want \"zero\"", len(got))
+		}
+	})
+}
+
+// TestDeniedLate has the peer use a number again, and then deny the reset of the use
+// before. No other answer to that is waited for.
+func TestDeniedLate(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, _, f, _ := pair(t)
+		f.answer = answers(later)
+		s := claim(t, m, 3)
+		f.inject(incoming(3))
+		synctest.Wait()
+		s.Close()
+		f.inject(message(3, "next"))
+		next := acceptNow(t, m)
+		f.answerReset(deny)
+		if got, err := read(next); got != "next" || err != nil {
+			t.Errorf("read %q, %v; want \"next\"", got, err)
+		}
+		synctest.Wait()
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if len(m.late) != 0 {
+			t.Errorf("late: %v, want none", m.late)
+		}
 	})
 }
 

@@ -367,6 +367,55 @@ func TestCloseWakesAll(t *testing.T) {
 	}
 }
 
+// TestCloseThatWaits has the association's Close wait, as with a linger time. Calls that
+// wait for the peer do not wait for that, and neither does a receiver that waits
+// for room.
+func TestCloseThatWaits(t *testing.T) {
+	for _, full := range []bool{false, true} {
+		bubble(t, func(t *testing.T) {
+			m, _, f, _ := pair(t)
+			f.answer = answers(later)
+			s := claim(t, m, 5)
+			claim(t, m, 3).Close()
+			if full {
+				for range 2 * queueSize / (32 << 10) {
+					f.inject(message(7, strings.Repeat("x", 32<<10)))
+				}
+			}
+			errs := make(chan error, 4)
+			calls := []func() error{
+				func() error { _, err := m.Claim(3); return err },
+				func() error { _, err := read(s); return err },
+			}
+			if !full {
+				calls = append(calls,
+					func() error { _, _, err := m.Recv(make([]byte, 1), 0, engine.Message{}, Whole); return err },
+					func() error { _, err := m.Accept(t.Context()); return err })
+			}
+			for _, call := range calls {
+				go func() { errs <- call() }()
+			}
+			synctest.Wait()
+			goOn, closed := make(chan struct{}), make(chan error)
+			go func() {
+				closed <- m.Close(func() error {
+					<-goOn
+					return f.Close()
+				})
+			}()
+			for range calls {
+				if err := <-errs; err != net.ErrClosed {
+					t.Errorf("a waiting call returned %v, want net.ErrClosed", err)
+				}
+			}
+			close(goOn)
+			if err := <-closed; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // TestEndWhileOnEventRuns has the association end while OnEvent does not return. All
 // waiting calls learn of it, after what has arrived. The other events come when
 // OnEvent returns, in their order.
@@ -452,6 +501,30 @@ func TestEndWhileOnEventRuns(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestEventsOneByOne has events come between messages. Each is told, after the messages
+// before it have arrived.
+func TestEventsOneByOne(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, _ := newLink()
+		unread := make(chan bool, 10)
+		var m *Mux
+		m = f.start(t, Config{OnEvent: func(engine.Event) { unread <- m.Unread() }})
+		for range 5 {
+			f.inject(message(0, "x"), event(engine.SenderDryEvent{}), event(engine.ShutdownEvent{}))
+			synctest.Wait()
+			recv(t, m)
+		}
+		if n := len(unread); n != 10 {
+			t.Fatalf("%d events, want 10", n)
+		}
+		for range 10 {
+			if !<-unread {
+				t.Error("an event came before the message before it")
+			}
+		}
+	})
 }
 
 // TestCloseWhileOnEventRuns closes the Mux while OnEvent does not return. Nothing looks
