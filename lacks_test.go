@@ -112,12 +112,13 @@ func settings(t testing.TB) map[string]setting {
 	interleaving.system = "net.sctp.intl_enable"
 
 	return map[string]setting{
-		"OutStreams":   with(both(sctpnet.Config{OutStreams: 7}), nil, streams, [2]uint16{7, 7}),
-		"MaxInStreams": with(both(sctpnet.Config{MaxInStreams: 9}), nil, streams, [2]uint16{9, 9}),
-		"InitAttempts": both(sctpnet.Config{InitAttempts: 2}),                                // TestConfigInit
-		"InitTimeout":  both(sctpnet.Config{InitTimeout: 2 * time.Second}),                   // TestConfigInit
-		"OnEvent":      both(sctpnet.Config{OnEvent: func(*sctpnet.Conn, sctpnet.Event) {}}), // TestEvents
-		"SenderDry":    both(sctpnet.Config{SenderDry: true}),                                // TestEvents
+		"OutStreams":    with(both(sctpnet.Config{OutStreams: 7}), nil, streams, [2]uint16{7, 7}),
+		"MaxInStreams":  with(both(sctpnet.Config{MaxInStreams: 9}), nil, streams, [2]uint16{9, 9}),
+		"InitAttempts":  both(sctpnet.Config{InitAttempts: 2}),                                // TestConfigInit
+		"InitTimeout":   both(sctpnet.Config{InitTimeout: 2 * time.Second}),                   // TestConfigInit
+		"OnEvent":       both(sctpnet.Config{OnEvent: func(*sctpnet.Conn, sctpnet.Event) {}}), // TestEvents
+		"KeepRestarted": both(sctpnet.Config{KeepRestarted: true}),                            // TestKeepRestarted
+		"SenderDry":     both(sctpnet.Config{SenderDry: true}),                                // TestEvents
 
 		"RTO.Initial": rto(sctpnet.RTO{Initial: 400 * ms}, func(r sctpnet.RTO) time.Duration { return r.Initial }, 400*ms),
 		"RTO.Min":     rto(sctpnet.RTO{Min: 700 * ms}, func(r sctpnet.RTO) time.Duration { return r.Min }, 700*ms),
