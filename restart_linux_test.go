@@ -494,7 +494,7 @@ func TestRestartInMessage(t *testing.T) {
 		}
 		// The first flight gets there, and no acknowledgement of it back.
 		p.peer.tc(t, "add dev link1 root netem loss 100%")
-		if _, err := client.WriteMsg(bytes.Repeat([]byte("o"), 400<<10), sctpnet.MsgInfo{}); err != nil {
+		if _, err := client.WriteMsg(bytes.Repeat([]byte("o"), 40<<10), sctpnet.MsgInfo{}); err != nil {
 			t.Fatal(err)
 		}
 		eventually(t, "a part of the message arrives", func() bool {
