@@ -372,7 +372,7 @@ func (c *conn) recv(p []byte, whole, owner bool) (int, engine.Message, error) {
 // inform has the kernel tell what messages are, which a reader of bytes does not
 // ask.
 func (c *conn) inform() error {
-	if c.informs.Load() {
+	if c.informs.Load() || c.restarted.Load() {
 		return nil
 	}
 	err := c.control(func(fd int) error { return setInt(fd, sctp.SOL_SCTP, optRecvRcvInfo, 1) })
