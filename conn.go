@@ -77,8 +77,8 @@ func (c *Conn) opError(op string, err error) error {
 // [Conn.AcceptStream] on, Read returns what comes on stream 0 alone.
 //
 // After the peer's Close or either side's [Conn.Shutdown], Read returns what
-// there still is and then [io.EOF]. Once the peer has aborted the association
-// it returns an error that wraps ECONNRESET, and ETIMEDOUT once the peer was
+// there still is and then [io.EOF]. Once the peer has aborted the association,
+// or restarted it, it returns an error that wraps ECONNRESET, and ETIMEDOUT once the peer was
 // found unreachable. It returns the same every time it is called again. It
 // fails with [os.ErrDeadlineExceeded] when the read deadline passes, and with
 // [net.ErrClosed] after Close.
@@ -113,6 +113,14 @@ func (c *Conn) startMux() *mux.Mux {
 		m.Close(func() error { return nil })
 	}
 	return m
+}
+
+// streamMux is startMux for the use of streams.
+func (c *Conn) streamMux() (*mux.Mux, error) {
+	if err := c.e.UseStreams(); err != nil {
+		return nil, err
+	}
+	return c.startMux(), nil
 }
 
 // recv receives where the Conn's messages are: from the engine or, once streams
@@ -171,7 +179,9 @@ func (c *Conn) send(p []byte, single bool, msg engine.Message) (n int, err error
 // If Write returns an error, n bytes were accepted before it: they may or may
 // not arrive. The error wraps ECONNRESET, EPIPE, ESHUTDOWN or ETIMEDOUT once
 // the association has ended, [os.ErrDeadlineExceeded] when the write deadline
-// passes, and [net.ErrClosed] after Close.
+// passes, and [net.ErrClosed] after Close. If the peer has restarted the
+// association, over the kernel's SCTP, what is written before Read has returned
+// ECONNRESET reaches the peer's new life: see the package's documentation.
 func (c *Conn) Write(p []byte) (n int, err error) {
 	if !c.ok() {
 		return 0, syscall.EINVAL
@@ -341,7 +351,9 @@ var errNegativeBuffer = errors.New("negative buffer size")
 
 // SyscallConn returns the socket below, for options that this package does not
 // have. Its Read and Write wait as the Conn's own do. Once streams or events are
-// in use nothing is left for Read, which then waits until Close.
+// in use nothing is left for Read, which then waits until Close. A function that
+// receives must know SCTP_ASSOC_CHANGE notifications, to which the socket is
+// subscribed; after a restart, of which they tell, the methods fail with ECONNRESET.
 func (c *Conn) SyscallConn() (syscall.RawConn, error) {
 	if !c.ok() {
 		return nil, syscall.EINVAL

@@ -88,6 +88,29 @@
 // and the peer may lose the end of what it was sent. To be sure, read to the
 // end before Close.
 //
+// # A peer that restarts
+//
+// A peer that has lost an association, as by a crash or a power failure, may dial
+// again from the same address and port. To SCTP that is the same association, which
+// begins anew (RFC 9260 section 5.2). To a program it is another connection, as it
+// is with TCP: what the peer sent before can be read from the old Conn, and then its
+// Read fails with ECONNRESET, as do its Streams and its Writes. No byte of the new
+// life is read in the old one.
+//
+// The new life is returned by Accept. With the kernel's SCTP there are limits:
+//
+//   - It is returned when the old Conn has been read to its end. Until then what is
+//     written to the old Conn reaches the new life, as Linux cannot tell a writer.
+//   - The Conn of a new life has no streams of its own: Stream, OpenStream and
+//     AcceptStream return an error that wraps [errors.ErrUnsupported], as Linux goes
+//     on with the numbering of the old life's.
+//   - Where nothing can accept it, it is aborted, and its peer has to dial once
+//     more. That is so if streams were in use, if the association was dialled, or is
+//     of a [FileConn], and once the Listener is closed.
+//
+// [Config.KeepRestarted] has the Conn go on instead, for protocols that begin anew
+// by messages of their own.
+//
 // # Networks
 //
 // The networks are "sctp", "sctp4" for IPv4 only and "sctp6" for IPv6 only.

@@ -67,8 +67,10 @@ const (
 	AssociationLost = AssociationChange(engine.AssociationLost)
 	// AssociationRestarted says that the peer has lost the association, as
 	// when its host has crashed, and made it anew from the same addresses
-	// (RFC 9260 section 5.2). What was under way is lost, and messages are
-	// numbered from the beginning.
+	// (RFC 9260 section 5.2). What was under way is lost. It is the last event
+	// of the Conn, whose Read then gives ECONNRESET, unless
+	// [Config.KeepRestarted] is set; then messages are numbered from the
+	// beginning.
 	AssociationRestarted = AssociationChange(engine.AssociationRestarted)
 	// AssociationEnded says that the association has ended as one side
 	// wished. Read then gives [io.EOF].

@@ -251,7 +251,7 @@ func TestEventsPaths(t *testing.T) {
 // TestEventsRestart has a peer lose the association and make it anew.
 func TestEventsRestart(t *testing.T) {
 	watchdog(t, func() {
-		client, server, _, se, a, _ := eventPair(t, nil)
+		client, server, _, se, a, _ := eventPair(t, func(client, server *sctpnet.Config) { server.KeepRestarted = true })
 		exchange(t, client, server)
 		local := *client.LocalAddr().(*sctpnet.Addr)
 		remote := client.RemoteAddr().String()

@@ -118,6 +118,7 @@ func settings(t testing.TB) map[string]setting {
 		"InitAttempts":  both(sctpnet.Config{InitAttempts: 2}),                                // TestConfigInit
 		"InitTimeout":   both(sctpnet.Config{InitTimeout: 2 * time.Second}),                   // TestConfigInit
 		"OnEvent":       both(sctpnet.Config{OnEvent: func(*sctpnet.Conn, sctpnet.Event) {}}), // TestEvents
+		"KeepRestarted": both(sctpnet.Config{KeepRestarted: true}),                            // TestKeepRestarted
 		"SenderDry":     both(sctpnet.Config{SenderDry: true}),                                // TestEvents
 
 		"RTO.Initial": rto(sctpnet.RTO{Initial: 400 * ms}, func(r sctpnet.RTO) time.Duration { return r.Initial }, 400*ms),

@@ -64,6 +64,21 @@ type Config struct {
 	// and sending in bulk down by a fifth or more.
 	SenderDry bool
 
+	// KeepRestarted keeps a Conn where the peer has lost the association, as
+	// by a crash, and makes it anew from the same addresses (RFC 9260 section
+	// 5.2). Without it the Conn ends with ECONNRESET: see the package's
+	// documentation. With it reading goes on with the messages of the peer's
+	// new life. Only OnEvent tells, by an [AssociationEvent] in order with the
+	// messages: [AssociationRestarted]. A message of the old life of which a
+	// part was read never ends.
+	//
+	// It is for protocols of messages, such as SIGTRAN's, which begin anew by
+	// messages of their own. It has no part in an association whose streams
+	// are used by a [Stream], which ends all the same. After a restart there
+	// is none: [Conn.Stream], OpenStream and AcceptStream return an error that
+	// wraps [errors.ErrUnsupported].
+	KeepRestarted bool
+
 	// RTO are the retransmission timeouts.
 	RTO RTO
 	// AssocParams are the parameters of the association as a whole.
@@ -231,6 +246,7 @@ func (c *Config) options(network string, listen bool) (engine.Options, error) {
 		UDPPort:              uint16(c.UDPPort),
 		Events:               c.OnEvent != nil,
 		SenderDry:            c.OnEvent != nil && c.SenderDry,
+		KeepRestarted:        c.KeepRestarted,
 	}
 	var err error
 	if o.PartialReliability, err = c.PartialReliability.engine("Config."); err != nil {

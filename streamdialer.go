@@ -361,7 +361,10 @@ func (d *StreamDialer) handshake(ctx context.Context, key streamKey) (*Conn, err
 		}
 		c := nc.(*Conn)
 		c.meet(config.Adaptation)
-		err = d.suits(c, config.Adaptation)
+		_, err = c.streamMux()
+		if err == nil {
+			err = d.suits(c, config.Adaptation)
+		}
 		if err == nil {
 			err = c.startMux().CanOpen()
 			if err == nil || c.hasEnded() {

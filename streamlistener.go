@@ -182,7 +182,12 @@ func (l *streamListener) serve(c *Conn) {
 	if own, err := c.e.Adaptation(); err == nil {
 		c.meet(own)
 	}
-	sc := &servedConn{c: c, m: c.startMux()}
+	m, err := c.streamMux()
+	if err != nil {
+		c.Abort() // its peer dials again
+		return
+	}
+	sc := &servedConn{c: c, m: m}
 	sc.idle.L = &sc.mu
 	ctx, cancel := context.WithCancel(l.ctx)
 	defer cancel()

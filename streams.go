@@ -264,7 +264,11 @@ func (c *Conn) Stream(id uint16) (*Stream, error) {
 	if c.closed.Load() {
 		return nil, c.opError("open", net.ErrClosed)
 	}
-	s, err := c.startMux().Claim(id)
+	m, err := c.streamMux()
+	if err != nil {
+		return nil, c.opError("open", err)
+	}
+	s, err := m.Claim(id)
 	return c.newStream(s, err)
 }
 
@@ -302,7 +306,11 @@ func (c *Conn) openStream(ctx context.Context) (*mux.Stream, error) {
 	if c.closed.Load() {
 		return nil, net.ErrClosed
 	}
-	return c.startMux().Open(ctx)
+	m, err := c.streamMux()
+	if err != nil {
+		return nil, err
+	}
+	return m.Open(ctx)
 }
 
 // AcceptStream waits for a stream that the peer begins to use, or has used
@@ -321,7 +329,11 @@ func (c *Conn) AcceptStream(ctx context.Context) (*Stream, error) {
 	if c.closed.Load() {
 		return nil, c.opError("accept", net.ErrClosed)
 	}
-	s, err := c.startMux().Accept(ctx)
+	m, err := c.streamMux()
+	if err != nil {
+		return nil, c.opError("accept", err)
+	}
+	s, err := m.Accept(ctx)
 	if err != nil {
 		return nil, c.opError("accept", err)
 	}

@@ -482,6 +482,10 @@ func (a *assoc) RemoteAddr() *engine.Addr { return a.remote }
 
 func (a *assoc) Streams() (out, in uint16) { return uint16(a.out.Load()), uint16(a.in.Load()) }
 
+// UseStreams need not do anything: each life of a peer is an association of its
+// own.
+func (a *assoc) UseStreams() error { return nil }
+
 // PeerAdaptation is settled before the Conn is there.
 func (a *assoc) PeerAdaptation() uint32 {
 	a.mu.Lock()

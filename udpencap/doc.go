@@ -77,6 +77,7 @@
 //   - PathParams.DSCP,
 //     PathParams.FlowLabel: the system marks packets as those of UDP;
 //   - Nagle: small messages are sent at once;
+//   - KeepRestarted: each life of a peer is an association of its own;
 //   - MaxSegment: PathParams.MTU alone limits a packet;
 //   - MaxBurst: the congestion window alone limits a burst;
 //   - PartialReliability: only the peer may give messages up;

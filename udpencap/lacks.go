@@ -13,6 +13,7 @@ const (
 	inOrder          = "messages are sent in the order in which they were written"
 	atOnce           = "small messages are sent at once"
 	wholeOnly        = "a message is handed over when all of it has arrived"
+	ownLife          = "each life of a peer is an association of its own"
 	byMTU            = "PathParams.MTU alone limits a packet"
 	byWindow         = "the congestion window alone limits a burst"
 	noMarks          = "the system marks packets as those of UDP"
@@ -32,6 +33,7 @@ var lacks = engine.Lacks{
 	{Kind: engine.LacksSetting, Name: "PathParams.DSCP", Why: noMarks},
 	{Kind: engine.LacksSetting, Name: "PathParams.FlowLabel", Why: noMarks},
 	{Kind: engine.LacksSetting, Name: "Nagle", Why: atOnce},
+	{Kind: engine.LacksSetting, Name: "KeepRestarted", Why: ownLife},
 	{Kind: engine.LacksSetting, Name: "MaxSegment", Why: byMTU},
 	{Kind: engine.LacksSetting, Name: "MaxBurst", Why: byWindow},
 	{Kind: engine.LacksSetting, Name: "PartialReliability", Why: noGivingUp},

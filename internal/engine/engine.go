@@ -61,6 +61,9 @@ type Options struct {
 	Events       bool          // tell the Owner of all events, not of stream resets only,
 	SenderDry    bool          // and also of this one
 
+	// KeepRestarted has a Conn go on where the peer restarts the association.
+	KeepRestarted bool
+
 	// As of a Tuner.
 	RTO                  RTO
 	Assoc                AssocParams
@@ -141,7 +144,8 @@ type Owner interface {
 	ResetStreams(streams []uint16) error
 }
 
-// A Conn is one association. Its methods may be called concurrently. The
+// A Conn is one association, and one life of it: if the peer restarts that, its
+// Recv gets what came before, and then the error ECONNRESET. Its methods may be called concurrently. The
 // errors of its waiting methods are io.EOF, os.ErrDeadlineExceeded,
 // net.ErrClosed, ErrTaken or an os.SyscallError.
 type Conn interface {
@@ -174,6 +178,11 @@ type Conn interface {
 	// that was not done and not at its beginning: it must be allowed to
 	// finish first. Take is called once at most, and clears the deadlines.
 	Take() (o Owner, interrupted bool)
+
+	// UseStreams says that streams will be used. It fails with an error that
+	// wraps errors.ErrUnsupported if the association has them no more, because
+	// the peer has restarted it.
+	UseStreams() error
 
 	// Shutdown ends the association when all that was sent has arrived.
 	Shutdown() error

@@ -20,6 +20,7 @@ type batch struct {
 	msgs    []engine.Msg
 	n       int  // messages sent, or received
 	eager   bool // Recv: look for more messages even after having waited
+	apart   bool // Recv: the next piece is of another life
 	ops     [maxBatch]op
 	headers [maxBatch]mmsghdr
 
@@ -156,7 +157,7 @@ func (b *batch) doRecv(fd uintptr) bool {
 	first := &b.msgs[0]
 	first.N, first.Message = o.n, o.msg
 	b.n = 1
-	if o.err == nil && (b.eager || !o.wait) && len(b.conn.held) == 0 {
+	if o.err == nil && (b.eager || !o.wait) && len(b.conn.held) == 0 && !b.conn.restarted.Load() {
 		b.fill(fd)
 		b.finish(fd)
 	}
@@ -205,11 +206,17 @@ func (b *batch) fill(fd uintptr) {
 		o := &b.ops[i]
 		o.hdr = b.headers[i].Msghdr
 		data := b.msgs[i].Data[:b.headers[i].n]
+		if b.conn.restarted.Load() {
+			b.conn.inherit(data, &o.hdr, &o.rctl)
+			continue
+		}
 		if o.hdr.Flags&sctp.MSG_NOTIFICATION != 0 {
-			if o.notification(data) {
+			life := b.conn.kept.Load()
+			if o.notification(fd, data) {
 				b.msgs[b.n].N, b.msgs[b.n].Message = 0, o.msg
 				b.n++
 			}
+			b.apart = b.conn.kept.Load() != life
 			continue
 		}
 		b.place(data, o.info())
@@ -220,7 +227,7 @@ func (b *batch) fill(fd uintptr) {
 // if that is of the same message and has room, and else into the next of msgs,
 // which is the one where it is already or one before that.
 func (b *batch) place(data []byte, m engine.Message) {
-	if last := &b.msgs[b.n-1]; b.ops[0].whole && last.Event == nil && continues(last.Message, m) {
+	if last := &b.msgs[b.n-1]; b.ops[0].whole && !b.apart && last.Event == nil && continues(last.Message, m) {
 		n := copy(last.Data[last.N:], data)
 		data = data[n:]
 		last.N += n
@@ -234,4 +241,5 @@ func (b *batch) place(data []byte, m engine.Message) {
 		next.More = m.More || len(data) > 0
 		b.n++
 	}
+	b.apart = false
 }

@@ -24,6 +24,7 @@ import (
 // asks whether the association still exists.
 type conn struct {
 	*socket
+	lives
 	local, remote *engine.Addr
 
 	knownLocal, knownPeer addrCache // what LocalAddrs and PeerAddrs found last
@@ -72,12 +73,17 @@ type origin struct {
 	remote  *engine.Addr // what was dialled, if it was
 	foreign bool         // somebody else may have set options too
 	status  *sctp.Status // if it is known
+	parent  *listener    // that has accepted it
+	reborn  bool         // the peer has restarted the association
 }
 
 // newConn takes over a socket whose handshake is done.
 func newConn(sk *socket, from origin) (*conn, error) {
 	c := &conn{socket: sk, remote: from.remote, alone: runtime.GOMAXPROCS(0) == 1}
 	o := from.options
+	c.parent, c.keeps = from.parent, o.KeepRestarted
+	c.reborn.Store(from.reborn)
+	c.informs.Store(from.parent != nil && from.parent.informs)
 	err := c.control(func(fd int) (err error) {
 		st := from.status
 		if st == nil {
@@ -110,8 +116,8 @@ func newConn(sk *socket, from origin) (*conn, error) {
 			v, err := optInterleaving.getValue(fd)
 			c.interleaved = err == nil && v != 0
 		}
-		if o.Adaptation != 0 {
-			c.readEarly(fd, o.Events)
+		if !from.reborn && (o.Adaptation != 0 || !o.Events) {
+			c.readEarly(fd, o.Events, o.Adaptation != 0)
 		}
 		primary, _, _ := parseSockaddr(st.PrimaryPeerAddr.Address[:])
 		if c.remote == nil {
@@ -249,13 +255,10 @@ func (c *conn) PeerAdaptation() uint32 { return c.peerAdaptation.Load() }
 func (c *conn) setStreams(out, in uint16) { c.streams.Store(uint32(out)<<16 | uint32(in)) }
 
 func (c *conn) Close() error {
-	if c.holds.Load() {
-		return c.abort() // as the system does with what was not read
-	}
-	return c.close()
+	return c.finish(c.holds.Load()) // as the system does with what was not read
 }
 
-func (c *conn) Abort() error { return c.abort() }
+func (c *conn) Abort() error { return c.finish(true) }
 
 func (c *conn) Shutdown() error {
 	// Set first: the reader must know once the kernel wakes it.
@@ -397,7 +400,7 @@ type rawAssoc struct {
 // Read waits until Close once there is an owner: all that arrives is the owner's.
 func (r rawAssoc) Read(f func(fd uintptr) bool) error {
 	if !r.c.taken.Load() {
-		err := r.rawConn.Read(f)
+		err := r.c.overError(r.rawConn.Read(f))
 		if err != os.ErrDeadlineExceeded || !r.c.taken.Load() {
 			return err
 		}
@@ -414,8 +417,10 @@ func (r rawAssoc) Write(f func(fd uintptr) bool) error {
 		r.c.awaitTake()
 		err = r.rawConn.Write(f)
 	}
-	return err
+	return r.c.overError(err)
 }
+
+func (r rawAssoc) Control(f func(fd uintptr)) error { return r.c.overError(r.rawConn.Control(f)) }
 
 // awaitTake waits until Take, which has begun, is done.
 func (c *conn) awaitTake() {

@@ -93,12 +93,13 @@ func (c *conn) parse(note []byte) engine.Event {
 }
 
 // readEarly reads the notifications that a handshake leaves in front of all
-// messages, up to the peer's adaptation layer indication. That is there when
-// connect or accept returns, if the peer has sent one. If somebody wants events,
-// they are kept.
-func (c *conn) readEarly(fd int, events bool) {
+// messages: that the association is up, which who has the descriptor too need not
+// meet, and if adapts is set all up to the peer's adaptation layer indication.
+// That is there when connect or accept returns, if the peer has sent one. If
+// somebody wants events, they are kept.
+func (c *conn) readEarly(fd int, events, adapts bool) {
 	buf := make([]byte, 512) // more than any of these
-	for c.peerAdaptation.Load() == 0 {
+	for isFirst := true; isFirst || adapts && c.peerAdaptation.Load() == 0; isFirst = false {
 		n, _, flags, _, err := unix.Recvmsg(fd, buf, nil, unix.MSG_PEEK|unix.MSG_DONTWAIT)
 		switch errno, _ := err.(unix.Errno); {
 		case errno == unix.EINTR:
@@ -110,6 +111,9 @@ func (c *conn) readEarly(fd int, events bool) {
 			return
 		case flags&sctp.MSG_NOTIFICATION == 0 || flags&unix.MSG_EOR == 0:
 			return
+		}
+		if isRestart(buf[:n]) {
+			return // that is for the reader
 		}
 		switch noteType(buf[:n]) {
 		case eventAssocChange, eventPeerAddrChange, eventAdaptation, eventAuthentication:

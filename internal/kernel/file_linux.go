@@ -32,7 +32,8 @@ func (sk *socket) File() (*os.File, error) {
 // the association down.
 func (c *conn) File() (*os.File, error) {
 	c.shared.Store(true)
-	return c.socket.File()
+	f, err := c.socket.File()
+	return f, c.overError(err)
 }
 
 // FileConn returns the association of a file's socket, which it duplicates.

@@ -47,8 +47,9 @@ func (f *forecast) waits() {
 
 // A gather is the memory of one such Read. Gathers are kept, as ops are.
 type gather struct {
-	headers [maxBatch]mmsghdr
-	iovs    [maxBatch]unix.Iovec
+	headers  [maxBatch]mmsghdr
+	iovs     [maxBatch]unix.Iovec
+	controls [maxBatch]rcvControl
 }
 
 var gathers = sync.Pool{New: func() any {
@@ -94,6 +95,10 @@ func (g *gather) recv(fd uintptr, o *op) (int, unix.Errno) {
 		g.iovs[i].Base = &p[i*f.size]
 		g.iovs[i].SetLen(f.size)
 		g.headers[i].Flags = 0
+		if o.conn.parent != nil { // there may be a next life, to whom the info matters
+			g.headers[i].Control = (*byte)(unsafe.Pointer(&g.controls[i]))
+			g.headers[i].SetControllen(int(unsafe.Sizeof(g.controls[i])))
+		}
 	}
 	last := len(p) - (k-1)*f.size
 	g.iovs[k-1].SetLen(last)
@@ -116,9 +121,14 @@ func (g *gather) recv(fd uintptr, o *op) (int, unix.Errno) {
 	for i := range r {
 		n := int(g.headers[i].n)
 		piece := p[i*size:][:n]
+		if o.conn.restarted.Load() {
+			o.conn.inherit(piece, &g.headers[i].Msghdr, &g.controls[i])
+			errno = unix.EINTR
+			continue
+		}
 		if g.headers[i].Flags&sctp.MSG_NOTIFICATION != 0 {
 			o.hdr.Flags = g.headers[i].Flags
-			o.notification(piece)
+			o.notification(fd, piece)
 			errno = unix.EINTR // if there is nothing else
 			continue
 		}
@@ -140,6 +150,8 @@ func (g *gather) recv(fd uintptr, o *op) (int, unix.Errno) {
 func (g *gather) done() {
 	for i := range g.iovs {
 		g.iovs[i].Base = nil
+		g.headers[i].Control = nil
+		g.headers[i].SetControllen(0)
 	}
 	gathers.Put(g)
 }

@@ -25,13 +25,18 @@ func (c *conn) hold(data []byte, m engine.Message) {
 	c.holds.Store(true)
 }
 
-// takeHeld is recvmsg for the first of what is held.
+// takeHeld is recvmsg for the first of what is held, which is of the message that
+// was begun, if one was.
 func (o *op) takeHeld() {
 	c := o.conn
 	h := &c.held[0]
-	o.n = copy(o.p, h.data)
-	o.msg = h.msg
-	if h.data = h.data[o.n:]; len(h.data) > 0 {
+	n := copy(o.p[o.n:], h.data)
+	if o.n == 0 {
+		o.msg = h.msg
+	}
+	o.n += n
+	o.msg.More = h.msg.More
+	if h.data = h.data[n:]; len(h.data) > 0 {
 		o.msg.More = true
 		return
 	}

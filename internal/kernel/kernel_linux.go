@@ -238,10 +238,13 @@ func adopt(fd int) (*socket, error) {
 	return &socket{file: file, raw: raw, over: make(chan struct{})}, nil
 }
 
-// setAlways sets what streams need, which both sides must offer in the
-// handshake and an accepted socket inherits. grows says that the peer may add
-// streams.
+// setAlways sets what an accepted socket inherits and any needs: the event of a
+// restart, and what streams need, which both sides must offer in the handshake.
+// grows says that the peer may add streams.
 func setAlways(fd int, grows bool) error {
+	if err := ifKnown(setEvent(fd, eventAssocChange)); err != nil { // it tells of a restart
+		return err
+	}
 	// Kernels before 5.0 lack one or the other of these, and do without.
 	if err := setStruct(fd, optReconfigSupported, assocValue{Value: 1}); err != nil {
 		return ifKnown(err)
@@ -305,10 +308,12 @@ func (sk *socket) control(f func(fd int) error) error {
 }
 
 func (sk *socket) close() error {
-	if sk.closed.CompareAndSwap(false, true) {
+	first := sk.closed.CompareAndSwap(false, true)
+	if first {
 		close(sk.over)
 	}
-	if err := sk.file.Close(); errors.Is(err, os.ErrClosed) {
+	sk.file.Close()
+	if !first {
 		return net.ErrClosed
 	}
 	return nil

@@ -2,9 +2,12 @@ package kernel
 
 import (
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
+	"github.com/ishidawataru/sctp"
 	"github.com/sctpnet/sctpnet/internal/engine"
 	"golang.org/x/sys/unix"
 )
@@ -16,12 +19,20 @@ type listener struct {
 	from origin // of what it accepts
 
 	adaptation atomic.Uint32 // in place of the origin's
+	informs    bool          // messages come with their info
+
+	mu       sync.Mutex
+	by       time.Time // the deadline for reading
+	newborn  []*conn   // new lives of accepted associations, for Accept
+	isClosed bool
 }
 
 func newListener(sk *socket, from origin) (*listener, error) {
 	l := &listener{socket: sk, from: from}
 	l.adaptation.Store(from.options.Adaptation)
 	err := l.control(func(fd int) (err error) {
+		// What is received behind a restart must be known with its info.
+		l.informs = setInt(fd, sctp.SOL_SCTP, optRecvRcvInfo, 1) == nil
 		l.addr, err = localAddr(fd, from.bound, nil)
 		return err
 	})
@@ -32,7 +43,6 @@ func newListener(sk *socket, from origin) (*listener, error) {
 }
 
 func (l *listener) Addr() *engine.Addr { return l.addr }
-func (l *listener) Close() error       { return l.close() }
 
 func (l *listener) Adaptation() uint32 { return l.adaptation.Load() }
 
@@ -53,6 +63,9 @@ func (l *listener) SetAdaptation(v uint32) error {
 
 func (l *listener) Accept() (engine.Conn, error) {
 	for {
+		if c := l.nextBorn(); c != nil {
+			return c, nil
+		}
 		var (
 			fd  int
 			sa  syscall.Sockaddr
@@ -63,6 +76,8 @@ func (l *listener) Accept() (engine.Conn, error) {
 			return err != unix.EAGAIN
 		})
 		switch {
+		case l.isWoken(werr):
+			continue
 		case werr != nil:
 			return nil, waitError(werr)
 		case err == unix.EINTR, err == unix.ECONNABORTED:
@@ -75,6 +90,7 @@ func (l *listener) Accept() (engine.Conn, error) {
 			return nil, err
 		}
 		from := l.from
+		from.parent = l
 		from.options.Adaptation = l.adaptation.Load()
 		c, err := newConn(sk, from)
 		if err != nil {

@@ -45,13 +45,16 @@ type op struct {
 			prInfo
 		}
 	}
-	rctl struct { // of Recv
-		hdr unix.Cmsghdr
-		rcvInfo
-	}
+	rctl rcvControl // of Recv
 
 	send, recv, read func(fd uintptr) bool
 	try              func(fd uintptr)
+}
+
+// A rcvControl is where the kernel writes the info of a message.
+type rcvControl struct {
+	hdr unix.Cmsghdr
+	rcvInfo
 }
 
 var ops = sync.Pool{New: func() any {
@@ -146,6 +149,10 @@ func (c *conn) sendOp(o *op) (int, error) {
 	p := o.p
 	// The poller's lock for writers is held until doSend returns true.
 	err := c.raw.Write(o.send)
+	if err != nil && c.isOver() && !o.taken() {
+		c.partial.CompareAndSwap(o, nil)
+		return o.n, errSentRestarted
+	}
 	if o.n > 0 && o.n < len(p) && (err != nil || o.err == engine.ErrTaken) {
 		// If an owner comes at the same time, he says whether this Send goes
 		// on.
@@ -180,6 +187,11 @@ func (o *op) doSend(fd uintptr) bool {
 		}
 		if o.taken() {
 			o.err = engine.ErrTaken
+			return true
+		}
+		if c.restarted.Load() {
+			o.err = errSentRestarted
+			o.cuts(false)
 			return true
 		}
 		p := o.p[o.n:]
@@ -273,6 +285,10 @@ func (o *op) doTry(fd uintptr) {
 		o.err = engine.ErrFull // a Send takes the turn
 		return
 	}
+	if o.conn.restarted.Load() {
+		o.err = errSentRestarted
+		return
+	}
 	for {
 		o.point(o.p)
 		if o.err = o.putTo(int(fd)); o.err != nil {
@@ -356,7 +372,7 @@ func (c *conn) recv(p []byte, whole, owner bool) (int, engine.Message, error) {
 // inform has the kernel tell what messages are, which a reader of bytes does not
 // ask.
 func (c *conn) inform() error {
-	if c.informs.Load() {
+	if c.informs.Load() || c.restarted.Load() {
 		return nil
 	}
 	err := c.control(func(fd int) error { return setInt(fd, sctp.SOL_SCTP, optRecvRcvInfo, 1) })
@@ -373,8 +389,13 @@ func (c *conn) receive(o *op, recv func(fd uintptr) bool) (int, engine.Message, 
 	if len(o.p) == 0 && errors.Is(err, os.ErrDeadlineExceeded) && !o.taken() {
 		return 0, o.msg, nil // as package net
 	}
-	if err != nil && o.n == 0 && !o.taken() && c.pollerGaveUp(err) {
+	if err != nil && o.n == 0 && !o.taken() && !c.restarted.Load() && c.pollerGaveUp(err) {
 		err = c.recvFailed(o)
+	}
+	c.passOn()
+	if err != nil && o.n == 0 && c.isOver() {
+		c.receiveLast(recv)
+		err = nil
 	}
 	if err != nil && o.n == 0 {
 		return 0, engine.Message{}, o.waitError(err)
@@ -419,12 +440,26 @@ func (o *op) doRecv(fd uintptr) bool {
 			o.end(engine.ErrTaken)
 			return true
 		}
-		if o.n == 0 && len(o.conn.held) > 0 {
+		if held := o.conn.held; len(held) > 0 {
+			if o.n > 0 && (held[0].msg.Event != nil || !continues(o.msg, held[0].msg)) {
+				return true // the message was given up
+			}
 			o.takeHeld()
+			if isRestartEvent(o.msg.Event) && o.conn.restart(int(fd)) {
+				o.conn.inheritHeld()
+			}
+			if o.msg.Event != nil && !o.owner {
+				o.msg = engine.Message{}
+				continue
+			}
 			if o.msg.Event != nil || !o.whole || !o.msg.More || o.n == len(o.p) {
 				return true
 			}
 			continue
+		}
+		if o.conn.restarted.Load() {
+			o.end(o.conn.end())
+			return true
 		}
 		var n int
 		var errno unix.Errno
@@ -469,7 +504,7 @@ func (o *op) doRecv(fd uintptr) bool {
 			o.end(o.conn.end())
 			return true
 		case o.hdr.Flags&sctp.MSG_NOTIFICATION != 0:
-			if o.notification(o.p[o.n : o.n+n]) {
+			if o.notification(fd, o.p[o.n:o.n+n]) {
 				return true
 			}
 		default:
@@ -506,10 +541,11 @@ func (o *op) end(err error) {
 }
 
 // info returns the message info that the kernel has written.
-func (o *op) info() engine.Message {
-	m := engine.Message{More: o.hdr.Flags&unix.MSG_EOR == 0}
-	r := &o.rctl
-	if uintptr(o.hdr.Controllen) < unsafe.Offsetof(r.rcvInfo)+unsafe.Sizeof(r.rcvInfo) || r.hdr.Level != sctp.SOL_SCTP || r.hdr.Type != sctp.SCTP_CMSG_RCVINFO {
+func (o *op) info() engine.Message { return o.rctl.message(&o.hdr) }
+
+func (r *rcvControl) message(hdr *unix.Msghdr) engine.Message {
+	m := engine.Message{More: hdr.Flags&unix.MSG_EOR == 0}
+	if uintptr(hdr.Controllen) < unsafe.Offsetof(r.rcvInfo)+unsafe.Sizeof(r.rcvInfo) || r.hdr.Level != sctp.SOL_SCTP || r.hdr.Type != sctp.SCTP_CMSG_RCVINFO {
 		return m
 	}
 	m.Stream = r.Stream
@@ -522,7 +558,7 @@ func (o *op) info() engine.Message {
 
 // notification takes the next piece of a notification. It reports whether that
 // makes an event which ends the Recv.
-func (o *op) notification(piece []byte) bool {
+func (o *op) notification(fd uintptr, piece []byte) bool {
 	c := o.conn
 	c.note = append(c.note, piece...)
 	if o.hdr.Flags&unix.MSG_EOR == 0 {
@@ -533,8 +569,14 @@ func (o *op) notification(piece []byte) bool {
 	if noteType(note) == eventAdaptation {
 		c.parse(note)
 	}
+	restarts := isRestart(note)
+	if restarts {
+		o.conn.restart(int(fd))
+	}
 	if !o.owner {
-		return false // nobody has asked for events
+		// Nobody has asked for events. But one life's message does not go on in
+		// the next one.
+		return restarts && o.n > 0
 	}
 	o.msg = engine.Message{Event: c.events.parse(note)}
 	return o.msg.Event != nil

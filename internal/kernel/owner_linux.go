@@ -47,6 +47,9 @@ func (o owner) TrySend(p []byte, m engine.Message) (int, error) {
 	op.msg = m
 	// Past the poller's lock for writers, which somebody who waits holds.
 	if err := o.c.raw.Control(op.try); err != nil {
+		if o.c.isOver() {
+			return 0, errSentRestarted
+		}
 		return 0, op.waitError(err)
 	}
 	return op.n, op.err

@@ -1,0 +1,324 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ishidawataru/sctp"
+	"github.com/sctpnet/sctpnet/internal/engine"
+	"golang.org/x/sys/unix"
+)
+
+// A peer that has lost an association and dials again from the same addresses
+// restarts it (RFC 9260 section 5.2). Linux keeps the socket, and with it the
+// descriptor: a notification between the data of the old life and that of the new
+// one is all that tells. A conn is one life. So when it has received the
+// notification, it closes its descriptor, and a duplicate goes to a conn of its
+// own, for Accept; or else the new life is aborted.
+
+// lives is what a conn knows of its life and the next one.
+type lives struct {
+	parent   *listener     // that accepted it, or nil
+	keeps    bool          // it goes on with the next life
+	streamed atomic.Bool   // streams are used
+	reborn   atomic.Bool   // it has, or began as, another life than the first
+	kept     atomic.Uint32 // how many more lives it had
+
+	restarted atomic.Bool // the next life has begun
+	mu        sync.Mutex
+	isLeaving bool     // Close or Abort was called
+	next      *newLife // until it is passed on
+}
+
+// A newLife is the next life of an association.
+type newLife struct {
+	fd   int     // its descriptor, or -1 if it is to be aborted
+	born []held  // what of it was received already,
+	held []piece // and with the end of the old one
+}
+
+// A piece is what one place of a system call received.
+type piece struct {
+	data   []byte
+	isNote bool // it is of a notification
+	msg    engine.Message
+}
+
+// isRestart reports whether a notification says that the peer has restarted the
+// association.
+func isRestart(note []byte) bool {
+	const state = 8 // in struct sctp_assoc_change
+	return len(note) >= state+2 && noteType(note) == eventAssocChange &&
+		binary.NativeEndian.Uint16(note[state:]) == uint16(engine.AssociationRestarted)
+}
+
+// restart begins the next life. It reports whether that is another conn's.
+func (c *conn) restart(fd int) bool {
+	if c.keeps && !c.streamed.Load() {
+		c.reborn.Store(true)
+		c.kept.Add(1)
+		return false
+	}
+	c.lives.mu.Lock()
+	defer c.lives.mu.Unlock()
+	c.next = &newLife{fd: -1}
+	if c.parent != nil && !c.isLeaving && !c.streamed.Load() && !c.shared.Load() {
+		if dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err == nil {
+			c.next.fd = dup
+		}
+	}
+	if c.next.fd < 0 {
+		setLinger(fd, 0)
+	}
+	c.cause.CompareAndSwap(0, uint32(unix.ECONNRESET))
+	c.ended.Store(true)
+	c.restarted.Store(true)
+	return true
+}
+
+// inherit keeps what one place of a system call received of the next life.
+func (c *conn) inherit(data []byte, hdr *unix.Msghdr, info *rcvControl) {
+	c.lives.mu.Lock()
+	defer c.lives.mu.Unlock()
+	if c.next != nil && len(data) > 0 {
+		c.next.held = append(c.next.held, piece{slices.Clone(data), hdr.Flags&sctp.MSG_NOTIFICATION != 0, info.message(hdr)})
+	}
+}
+
+// inheritHeld moves all that is held to the next life.
+func (c *conn) inheritHeld() {
+	c.lives.mu.Lock()
+	defer c.lives.mu.Unlock()
+	c.next.born = c.held
+	c.held = nil
+	c.holds.Store(false)
+}
+
+func isRestartEvent(e engine.Event) bool {
+	a, ok := e.(engine.AssociationEvent)
+	return ok && a.Change == engine.AssociationRestarted
+}
+
+// passOn gives the next life away, if it has just begun. The descriptor of this
+// life is closed first, and no call uses it any more.
+func (c *conn) passOn() {
+	if !c.restarted.Load() {
+		return
+	}
+	c.lives.mu.Lock()
+	next := c.next
+	c.next = nil
+	c.lives.mu.Unlock()
+	if next == nil {
+		return
+	}
+	c.file.Close()
+	if next.fd >= 0 {
+		c.parent.welcome(next)
+	}
+}
+
+// isOver reports whether the conn has come to the end of its life, and was not
+// closed.
+func (c *conn) isOver() bool { return c.restarted.Load() && !c.closed.Load() }
+
+// receiveLast is receive without a descriptor.
+func (c *conn) receiveLast(recv func(fd uintptr) bool) {
+	c.failed.Lock()
+	defer c.failed.Unlock()
+	recv(^uintptr(0))
+}
+
+// finish closes the conn. It tells a restart that comes at the same time.
+func (c *conn) finish(abort bool) error {
+	c.lives.mu.Lock()
+	c.isLeaving = true
+	if abort && !c.restarted.Load() {
+		c.socket.control(func(fd int) error { return setLinger(fd, 0) })
+	}
+	c.lives.mu.Unlock()
+	return c.close()
+}
+
+var errRestarted = fmt.Errorf("the peer has restarted the association: %w", unix.ECONNRESET)
+
+// overError says that the conn's life is over where its descriptor was closed
+// for that.
+func (c *conn) overError(err error) error {
+	if err != nil && c.isOver() && errors.Is(err, net.ErrClosed) {
+		return errRestarted
+	}
+	return err
+}
+
+// control is that of the socket, whose descriptor a restart closes.
+func (c *conn) control(f func(fd int) error) error { return c.overError(c.socket.control(f)) }
+
+func (c *conn) SetDeadline(t time.Time) error {
+	return c.deadlineError(c.socket.SetDeadline(t))
+}
+
+func (c *conn) SetReadDeadline(t time.Time) error {
+	return c.deadlineError(c.socket.SetReadDeadline(t))
+}
+
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	return c.deadlineError(c.socket.SetWriteDeadline(t))
+}
+
+// deadlineError forgives a deadline after a restart, when nothing waits any more.
+func (c *conn) deadlineError(err error) error {
+	if err != nil && c.isOver() {
+		return nil
+	}
+	return err
+}
+
+// errSentRestarted is what a Send returns in a life that is over.
+var errSentRestarted = os.NewSyscallError("sendmsg", unix.ECONNRESET)
+
+var errReborn = fmt.Errorf("%w: the peer has restarted the association, and Linux keeps the numbering of its former streams", errors.ErrUnsupported)
+
+func (c *conn) UseStreams() error {
+	if c.reborn.Load() {
+		return errReborn
+	}
+	c.streamed.Store(true)
+	return nil
+}
+
+// welcome makes the conn of a new life, and has Accept return it.
+func (l *listener) welcome(n *newLife) {
+	sk, err := adopt(n.fd)
+	if err != nil {
+		return
+	}
+	c, err := l.bear(sk, n)
+	if err != nil {
+		sk.abort()
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.isClosed {
+		c.Abort()
+		return
+	}
+	l.newborn = append(l.newborn, c)
+	l.file.SetReadDeadline(aLongTimeAgo) // a waiting Accept looks here then
+}
+
+func (l *listener) bear(sk *socket, n *newLife) (*conn, error) {
+	err := sk.control(func(fd int) error {
+		return l.control(func(lfd int) error { return copyOptions(fd, lfd) })
+	})
+	if err != nil {
+		return nil, err
+	}
+	from := l.from
+	from.options.Adaptation = 0 // of which no event comes
+	from.parent, from.reborn = l, true
+	c, err := newConn(sk, from)
+	if err != nil {
+		return nil, err
+	}
+	c.held = n.born
+	c.holds.Store(len(c.held) > 0)
+	for _, p := range n.held {
+		switch {
+		case !p.isNote:
+			c.hold(p.data, p.msg)
+		default:
+			c.note = append(c.note, p.data...)
+			if p.msg.More {
+				continue
+			}
+			e := c.events.parse(c.note)
+			if e != nil && (from.options.Events || isRestart(c.note)) {
+				c.hold(nil, engine.Message{Event: e})
+			}
+			c.note = c.note[:0]
+		}
+	}
+	return c, nil
+}
+
+// nextBorn returns a new life for Accept, if there is one, unless the deadline
+// has passed.
+func (l *listener) nextBorn() *conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.newborn) == 0 || l.isPast() {
+		return nil
+	}
+	c := l.newborn[0]
+	if l.newborn = slices.Delete(l.newborn, 0, 1); len(l.newborn) == 0 {
+		l.file.SetReadDeadline(l.by)
+	}
+	return c
+}
+
+// isPast reports whether the deadline has passed. The caller holds mu.
+func (l *listener) isPast() bool { return !l.by.IsZero() && !time.Now().Before(l.by) }
+
+// isWoken reports whether Accept was woken for a new life and not by its
+// deadline.
+func (l *listener) isWoken(err error) bool {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.isPast()
+}
+
+func (l *listener) SetDeadline(t time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.by = t
+	if len(l.newborn) > 0 {
+		t = aLongTimeAgo
+	}
+	return l.socket.SetDeadline(t)
+}
+
+func (l *listener) Close() error {
+	l.mu.Lock()
+	newborn := l.newborn
+	l.newborn, l.isClosed = nil, true
+	l.mu.Unlock()
+	for _, c := range newborn {
+		c.Abort()
+	}
+	return l.close()
+}
+
+// settable are the options that can be set during an association.
+var settable = []option{
+	optRTO, optAssocInfo, optPathParams, optThresholds, optThresholdsV2, optSACK, optNoDelay, optMaxSegment, optMaxBurst,
+	optFragmentInterleave, optPartialDelivery, optDefaultPRInfo, optScheduler,
+}
+
+// copyOptions gives a socket the options of another one, as far as both have
+// them.
+func copyOptions(to, from int) error {
+	for _, o := range settable {
+		b := make([]byte, 256) // more than any has
+		if n, err := getsockopt(from, o.num, b); err == nil {
+			setBytes(to, o.num, b[:n])
+		}
+	}
+	for _, o := range []option{optReadBuffer, optWriteBuffer} {
+		if n, err := unix.GetsockoptInt(from, o.level, o.num); err == nil {
+			o.setInt(to, n/2) // which Linux doubles
+		}
+	}
+	return setLinger(to, -1)
+}

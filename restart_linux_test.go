@@ -1,0 +1,584 @@
+package sctpnet_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/conformance"
+)
+
+// A crasher is a peer that can vanish without a word and dial again from the same
+// address and port.
+type crasher struct {
+	ns     *netns
+	peer   *netns // where the server is
+	dialer sctpnet.Dialer
+	server string
+}
+
+// newCrasher makes a listener and a peer that dials it.
+func newCrasher(t testing.TB, lc sctpnet.ListenConfig) (*crasher, *sctpnet.Listener) {
+	t.Helper()
+	a, b := newLinks(t)
+	const server = "10.77.1.2:5000"
+	ln := b.listen(t, lc, server).(*sctpnet.Listener)
+	local := &sctpnet.Addr{IPAddrs: []net.IPAddr{{IP: net.IP{10, 77, 1, 1}}}, Port: 6000}
+	return &crasher{a, b, sctpnet.Dialer{LocalAddr: local}, server}, ln
+}
+
+func (p *crasher) dial(t testing.TB) *sctpnet.Conn {
+	t.Helper()
+	return p.ns.dial(t, p.dialer, p.server)
+}
+
+// crash has an association vanish from the peer.
+func (p *crasher) crash(t testing.TB, c *sctpnet.Conn) {
+	t.Helper()
+	p.ns.ip(t, "link set link1 down")
+	if err := c.Abort(); err != nil {
+		t.Fatal(err)
+	}
+	p.ns.ip(t, "link set link1 up")
+}
+
+// dialAborted dials where the server aborts what comes of it.
+func (p *crasher) dialAborted(t testing.TB) {
+	t.Helper()
+	p.ns.do(t, func() error {
+		c, err := p.dialer.Dial("sctp", p.server)
+		if err == nil {
+			defer c.Close()
+			var b []byte
+			c.Write([]byte("for nobody"))
+			b, err = io.ReadAll(c)
+			if len(b) > 0 {
+				t.Errorf("a life that is for nobody reads %q", b)
+			}
+		}
+		if !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("a life that is for nobody: %v; want ECONNRESET", err)
+		}
+		return nil
+	})
+}
+
+// arrived waits until all that was written is at the other end.
+func arrived(t testing.TB, c *sctpnet.Conn) {
+	t.Helper()
+	eventually(t, "everything is acknowledged", func() bool {
+		st, err := c.Status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st.Unacked == 0
+	})
+}
+
+// say writes messages and waits until they are at the other end.
+func say(t testing.TB, c *sctpnet.Conn, messages ...string) {
+	t.Helper()
+	for i, m := range messages {
+		if _, err := c.WriteMsg([]byte(m), sctpnet.MsgInfo{Stream: uint16(i % 3), PPID: uint32(i + 1)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	arrived(t, c)
+}
+
+// wantLife reads all that is left of a life, and that it has ended by a restart.
+func wantLife(t testing.TB, c net.Conn, want string) {
+	t.Helper()
+	got, err := io.ReadAll(c)
+	if string(got) != want || !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("read %q and %v; want %q and ECONNRESET", got, err, want)
+	}
+	wantReset(t, c)
+}
+
+// wantReset checks that each call says that the life is over.
+func wantReset(t testing.TB, c net.Conn) {
+	t.Helper()
+	for range 2 {
+		if n, err := c.Read(make([]byte, 10)); n != 0 || !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("read %d bytes and %v; want ECONNRESET", n, err)
+		}
+		if n, err := c.Write([]byte("too late")); n != 0 || !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+			t.Errorf("wrote %d bytes and %v; want ECONNRESET or EPIPE", n, err)
+		}
+	}
+}
+
+// wantNoStreams checks that a new life has no streams.
+func wantNoStreams(t testing.TB, c *sctpnet.Conn) {
+	t.Helper()
+	_, err1 := c.Stream(3)
+	_, err2 := c.OpenStream()
+	_, err3 := c.AcceptStream(t.Context())
+	for _, err := range []error{err1, err2, err3} {
+		var op *net.OpError
+		if !errors.Is(err, errors.ErrUnsupported) || !errors.As(err, &op) {
+			t.Errorf("a stream: %v; want ErrUnsupported in a *net.OpError", err)
+		}
+	}
+}
+
+// TestRestartEndsLife has a peer restart an association that is read or not.
+func TestRestartEndsLife(t *testing.T) {
+	for _, tt := range []struct {
+		name             string
+		isRead, isWaited bool // before the restart; Accept before the old life is read
+		events           bool
+	}{
+		{name: "Unread"},
+		{name: "Read", isRead: true},
+		{name: "Awaited", isWaited: true},
+		{name: "ReadAndAwaited", isRead: true, isWaited: true},
+		{name: "Events", events: true},
+		{name: "EventsRead", events: true, isRead: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			watchdog(t, func() {
+				var lc sctpnet.ListenConfig
+				rec := newRecorder("sctp4")
+				if tt.events {
+					lc.Config = rec.config()
+				}
+				p, ln := newCrasher(t, lc)
+				client := p.dial(t)
+				old := accept(t, ln)
+				old.SetLinger(0) // which must not be the new life's
+				old.SetNoDelay(false)
+				say(t, client, "one ", "half of")
+				read := make(chan bool)
+				readOld := func() {
+					defer close(read)
+					wantLife(t, old, "one half of")
+				}
+				if tt.isRead {
+					go readOld()
+				}
+				accepted := make(chan *sctpnet.Conn, 1)
+				acceptNew := func() {
+					c, err := ln.AcceptConn()
+					if err != nil {
+						t.Error(err)
+					}
+					accepted <- c
+				}
+				if tt.isWaited {
+					go acceptNew()
+				}
+				p.crash(t, client)
+				again := p.dial(t)
+				say(t, again, "a new life")
+				if !tt.isRead {
+					readOld()
+				}
+				<-read
+				if !tt.isWaited {
+					acceptNew()
+				}
+				c := <-accepted
+				if c == nil {
+					return
+				}
+				defer c.Close()
+				wantBytes(t, c, []byte("a new life"))
+				wantReset(t, old)
+				wantNoStreams(t, c)
+				if noDelay, err := c.NoDelay(); !noDelay || err != nil {
+					t.Errorf("NoDelay %v, %v; want the Config's", noDelay, err)
+				}
+				if err := old.Close(); err != nil {
+					t.Errorf("Close of the old life: %v", err)
+				}
+				if err := old.Close(); !errors.Is(err, net.ErrClosed) {
+					t.Errorf("second Close: %v", err)
+				}
+				exchange(t, again, c)
+				if err := c.Close(); err != nil {
+					t.Error(err)
+				}
+				if n, err := again.Read(make([]byte, 1)); err != io.EOF {
+					t.Errorf("read %d bytes and %v after the new life's Close; want EOF", n, err)
+				}
+				if tt.events {
+					all := rec.all()
+					restarts := 0
+					for _, e := range all {
+						if e, ok := e.(sctpnet.AssociationEvent); ok && e.Change == sctpnet.AssociationRestarted {
+							restarts++
+						}
+					}
+					if restarts != 1 {
+						t.Errorf("%d restarts in %v; want 1", restarts, all)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestRestartManyTimes has a peer restart again and again, while nobody reads. The
+// lives are read one after the other, each with its own messages.
+func TestRestartManyTimes(t *testing.T) {
+	const lives, messages = 4, 12
+	life := func(i int) (m []string) {
+		for k := range messages {
+			m = append(m, fmt.Sprintf("%d of %d;", k, i))
+		}
+		return m
+	}
+	type reader func(t *testing.T, c *sctpnet.Conn, n int) (data string)
+	readers := map[string]reader{
+		"Read": func(t *testing.T, c *sctpnet.Conn, n int) string {
+			var all []byte
+			b := make([]byte, 4096)
+			for len(all) < n {
+				n, err := c.Read(b)
+				if err != nil {
+					t.Error(err)
+					break
+				}
+				all = append(all, b[:n]...)
+			}
+			return string(all)
+		},
+		"ReadMsg": func(t *testing.T, c *sctpnet.Conn, n int) string {
+			var all []byte
+			b := make([]byte, 4096)
+			for i := 0; len(all) < n; i++ {
+				n, info, err := c.ReadMsg(b)
+				if err != nil {
+					t.Error(err)
+					break
+				}
+				if info.More || info.Stream != uint16(i%3) || info.PPID != uint32(i+1) {
+					t.Errorf("message %d is %+v", i, info)
+				}
+				all = append(all, b[:n]...)
+			}
+			return string(all)
+		},
+		"ReadMsgs": func(t *testing.T, c *sctpnet.Conn, n int) string {
+			var all []byte
+			i := 0
+			for len(all) < n {
+				ms := make([]sctpnet.Message, 32)
+				for k := range ms {
+					ms[k].Data = make([]byte, 100)
+				}
+				k, err := c.ReadMsgs(ms)
+				if err != nil {
+					t.Error(err)
+					break
+				}
+				for _, m := range ms[:k] {
+					if m.Info.PPID != uint32(i+1) {
+						t.Errorf("message %d is %+v", i, m.Info)
+					}
+					i++
+					all = append(all, m.Data[:m.N]...)
+				}
+			}
+			return string(all)
+		},
+	}
+	for name, order := range map[string][]string{
+		"Read":               {"Read"},
+		"ReadMsg":            {"ReadMsg"},
+		"ReadMsgs":           {"ReadMsgs"},
+		"ReadAndReadMsg":     {"Read", "ReadMsg"},
+		"ReadMsgsAndReadMsg": {"ReadMsgs", "ReadMsg"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			watchdog(t, func() {
+				p, ln := newCrasher(t, sctpnet.ListenConfig{})
+				c := p.dial(t)
+				s := accept(t, ln)
+				for i := range lives {
+					if i > 0 {
+						p.crash(t, c)
+						c = p.dial(t)
+					}
+					say(t, c, life(i)...)
+				}
+				for i := range lives {
+					if i > 0 {
+						s = accept(t, ln)
+					}
+					want := strings.Join(life(i), "")
+					if got := readers[order[i%len(order)]](t, s, len(want)); got != want {
+						t.Errorf("life %d: read %q, want %q", i, got, want)
+					}
+					if i < lives-1 {
+						wantReset(t, s)
+					}
+				}
+				exchange(t, c, s)
+			})
+		})
+	}
+}
+
+// TestRestartAborted has a peer restart where the new life goes to nobody. It is
+// told so, and dials once more.
+func TestRestartAborted(t *testing.T) {
+	for name, use := range map[string]func(t *testing.T, ln *sctpnet.Listener, s, client *sctpnet.Conn) net.Conn{
+		"ClosedListener": func(t *testing.T, ln *sctpnet.Listener, s, client *sctpnet.Conn) net.Conn {
+			ln.Close()
+			return s
+		},
+		"Streams": func(t *testing.T, ln *sctpnet.Listener, s, client *sctpnet.Conn) net.Conn {
+			st, err := s.AcceptStream(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return st
+		},
+		"File": func(t *testing.T, ln *sctpnet.Listener, s, client *sctpnet.Conn) net.Conn {
+			f, err := s.File()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			s.Close()
+			c, err := sctpnet.FileConn(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.Close() })
+			return c
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			watchdog(t, func() {
+				p, ln := newCrasher(t, sctpnet.ListenConfig{})
+				client := p.dial(t)
+				s := accept(t, ln)
+				old := net.Conn(nil)
+				if name == "Streams" {
+					if _, err := client.WriteStream([]byte("old"), 2); err != nil {
+						t.Fatal(err)
+					}
+				} else {
+					say(t, client, "old")
+				}
+				old = use(t, ln, s, client)
+				arrived(t, client)
+				p.crash(t, client)
+				read := make(chan bool)
+				go func() {
+					defer close(read)
+					wantLife(t, old, "old")
+				}()
+				p.dialAborted(t)
+				<-read
+				if name == "ClosedListener" {
+					return
+				}
+				c := p.dial(t)
+				s2 := accept(t, ln)
+				exchange(t, c, s2)
+				if name == "Streams" {
+					if _, err := s2.OpenStream(); err != nil {
+						t.Errorf("a stream of an association that is new: %v", err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestRestartOfDialled has the peer that was dialled restart, by dialling back from
+// the port on which it listened.
+func TestRestartOfDialled(t *testing.T) {
+	watchdog(t, func() {
+		a, b := newLinks(t)
+		ln := b.listen(t, sctpnet.ListenConfig{}, "10.77.1.2:5000")
+		at := func(host byte, port int) *sctpnet.Addr {
+			return &sctpnet.Addr{IPAddrs: []net.IPAddr{{IP: net.IP{10, 77, 1, host}}}, Port: port}
+		}
+		c := a.dial(t, sctpnet.Dialer{LocalAddr: at(1, 6000)}, "10.77.1.2:5000")
+		s := accept(t, ln)
+		say(t, s, "old")
+		p := &crasher{b, a, sctpnet.Dialer{LocalAddr: at(2, 5000)}, "10.77.1.1:6000"}
+		ln.Close()
+		p.crash(t, s)
+		read := make(chan bool)
+		go func() {
+			defer close(read)
+			wantLife(t, c, "old")
+		}()
+		p.dialAborted(t)
+		<-read
+	})
+}
+
+// TestRestartWakesWrite has a peer restart while a Write waits for it.
+func TestRestartWakesWrite(t *testing.T) {
+	watchdog(t, func() {
+		p, ln := newCrasher(t, sctpnet.ListenConfig{Config: sctpnet.Config{WriteBuffer: 64 << 10}})
+		p.dialer.Config.ReadBuffer = 64 << 10
+		client := p.dial(t)
+		s := accept(t, ln)
+		writing := conformance.Start(t, func() (int, error) { return s.Write(make([]byte, 8<<20)) })
+		writing.Waits()
+		p.crash(t, client)
+		again := p.dial(t)
+		say(t, again, "new")
+		wantLife(t, s, "")
+		if _, err := writing.Result(); !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+			// The kernel drops what was queued, and takes the rest for the new life.
+			t.Errorf("write %v; want ECONNRESET", err)
+		}
+		wantBytes(t, accept(t, ln), []byte("new"))
+	})
+}
+
+// TestRestartQueue checks that deadlines and Close of a Listener hold for new
+// lives too.
+func TestRestartQueue(t *testing.T) {
+	watchdog(t, func() {
+		p, ln := newCrasher(t, sctpnet.ListenConfig{})
+		client := p.dial(t)
+		s := accept(t, ln)
+		p.crash(t, client)
+		again := p.dial(t)
+		wantLife(t, s, "")
+		ln.SetDeadline(time.Now().Add(-time.Second))
+		if _, err := ln.Accept(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("Accept after the deadline: %v", err)
+		}
+		ln.SetDeadline(time.Now().Add(time.Hour))
+		s = accept(t, ln)
+		exchange(t, again, s)
+		ln.SetDeadline(time.Now().Add(time.Millisecond))
+		if _, err := ln.Accept(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("Accept with nothing there: %v", err)
+		}
+		ln.SetDeadline(time.Time{})
+		p.crash(t, again)
+		last := p.dial(t)
+		wantLife(t, s, "")
+		ln.Close()
+		if _, err := ln.Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Accept after Close: %v", err)
+		}
+		if b, err := io.ReadAll(last); len(b) > 0 || !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("the new life reads %q and %v; want ECONNRESET", b, err)
+		}
+	})
+}
+
+// TestRestartInMessage has a peer crash in the middle of a message. Nothing of it is
+// read, in either life.
+func TestRestartInMessage(t *testing.T) {
+	watchdog(t, func() {
+		p, ln := newCrasher(t, sctpnet.ListenConfig{})
+		client := p.dial(t)
+		s := accept(t, ln)
+		say(t, client, "old")
+		before, err := s.Stats()
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The first flight gets there, and no acknowledgement of it back.
+		p.peer.tc(t, "add dev link1 root netem loss 100%")
+		if _, err := client.WriteMsg(bytes.Repeat([]byte("o"), 40<<10), sctpnet.MsgInfo{}); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "a part of the message arrives", func() bool {
+			st, err := s.Stats()
+			return err == nil && st.OrderedReceived > before.OrderedReceived
+		})
+		p.crash(t, client)
+		p.peer.tc(t, "del dev link1 root")
+		again := p.dial(t)
+		say(t, again, "new", "er")
+		wantLife(t, s, "old")
+		wantBytes(t, accept(t, ln), []byte("newer"))
+	})
+}
+
+// TestKeepRestarted has a peer restart an association whose Conn goes on.
+func TestKeepRestarted(t *testing.T) {
+	for _, events := range []bool{false, true} {
+		t.Run(fmt.Sprintf("Events=%v", events), func(t *testing.T) {
+			watchdog(t, func() {
+				lc := sctpnet.ListenConfig{Config: sctpnet.Config{KeepRestarted: true}}
+				rec := newRecorder("sctp4")
+				if events {
+					lc.Config.OnEvent = rec.handle
+				}
+				p, ln := newCrasher(t, lc)
+				client := p.dial(t)
+				s := accept(t, ln)
+				say(t, client, "one", "two")
+				p.crash(t, client)
+				again := p.dial(t)
+				say(t, again, "three")
+				b := make([]byte, 100)
+				for _, want := range []string{"one", "two", "three"} {
+					if n, info, err := s.ReadMsg(b); string(b[:n]) != want || info.More || err != nil {
+						t.Errorf("read %q, %+v, %v; want %q", b[:n], info, err, want)
+					}
+				}
+				exchange(t, again, s)
+				wantNoStreams(t, s)
+				if events {
+					awaitAssociation(t, rec, sctpnet.AssociationRestarted)
+				}
+			})
+		})
+	}
+}
+
+// TestRestartStreamListener has a StreamDialer's process crash. Its streams end at
+// the server, and it is served again.
+func TestRestartStreamListener(t *testing.T) {
+	watchdog(t, func() {
+		p, ln := newCrasher(t, sctpnet.ListenConfig{Config: sctpnet.Config{Adaptation: sctpnet.AdaptationStreams}})
+		p.dialer.Config.Adaptation = sctpnet.AdaptationStreams
+		sl := sctpnet.NewStreamListener(ln)
+		defer sl.Close()
+		client := p.dial(t)
+		st, err := client.OpenStream()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := st.Write([]byte("old")); err != nil {
+			t.Fatal(err)
+		}
+		s, err := sl.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		arrived(t, client)
+		p.crash(t, client)
+		p.dialAborted(t)
+		wantLife(t, s, "old")
+		c, err := p.dial(t).OpenStream()
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, c, "new")
+		s2, err := sl.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s2.Close()
+		wantBytes(t, s2, []byte("new"))
+		exchange(t, c, s2)
+	})
+}
