@@ -161,9 +161,14 @@ func receiveOnStreams(c *sctpnet.Conn, n, count int) error {
 	return withStreams(c, n, func(s *sctpnet.Stream) error { return receiveOnStream(s, count) })
 }
 
+// receiveAccepted accepts all streams but stream 0, which it claims.
 func receiveAccepted(c *sctpnet.Conn, n, count int) error {
-	return streamRange(n, func(uint16) error {
-		s, err := c.AcceptStream(context.Background())
+	return streamRange(n, func(id uint16) error {
+		take := func() (*sctpnet.Stream, error) { return c.AcceptStream(context.Background()) }
+		if id == 0 {
+			take = func() (*sctpnet.Stream, error) { return c.Stream(0) }
+		}
+		s, err := take()
 		if err != nil {
 			return err
 		}

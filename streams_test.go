@@ -22,7 +22,7 @@ import (
 // pipeOf makes an association with itself that has n streams each way.
 func pipeOf(t testing.TB, network string, n int) (client, server *sctpnet.Conn) {
 	t.Helper()
-	return pipeWith(t, network, sctpnet.Config{OutStreams: n, MaxInStreams: n})
+	return pipeWith(t, network, sctpnet.Config{OutStreams: n, MaxInStreams: n, AcceptStreams: n})
 }
 
 // pipeWith makes an association with itself, both ends of which have a Config.
