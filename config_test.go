@@ -85,8 +85,8 @@ func TestConfigInit(t *testing.T) {
 		if !errors.Is(err, syscall.ETIMEDOUT) || !errors.As(err, &nerr) || !nerr.Timeout() {
 			t.Errorf("%v, want ETIMEDOUT and Timeout()", err)
 		}
-		// Two waits of 200 ms, of which Linux makes the first one 1 s; by default
-		// it would be half a minute.
+		// Two waits of 200 ms. Linux makes the first one 1 s. By default all
+		// would take half a minute.
 		if took < 400*ms || took > 25*time.Second {
 			t.Errorf("took %v", took)
 		}

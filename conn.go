@@ -42,8 +42,8 @@ var (
 	_ StreamConn = (*Conn)(nil)
 )
 
-// newConn makes a Conn of an association, of which adaptation is this end's
-// indication, as far as that is known.
+// newConn makes a Conn of an association. The adaptation is this end's
+// indication, or 0 if that is not known.
 func newConn(e engine.Conn, network string, accepted bool, adaptation uint32) *Conn {
 	c := &Conn{e: e, network: network, accepted: accepted}
 	if adaptation == AdaptationStreams {
@@ -77,10 +77,10 @@ func (c *Conn) opError(op string, err error) error {
 // [Conn.AcceptStream] on, Read returns what comes on stream 0 alone.
 //
 // After the peer's Close or either side's [Conn.Shutdown], Read returns what
-// there still is and then [io.EOF]. Once the peer has aborted the association,
-// or restarted it, it returns an error that wraps ECONNRESET, and ETIMEDOUT once the peer was
-// found unreachable. It returns the same every time it is called again. It
-// fails with [os.ErrDeadlineExceeded] when the read deadline passes, and with
+// there still is and then [io.EOF]. Once the peer has aborted or restarted the
+// association it returns an error that wraps ECONNRESET, and ETIMEDOUT once the
+// peer was found unreachable. It returns the same every time it is called
+// again. It fails with [os.ErrDeadlineExceeded] when the read deadline passes, and with
 // [net.ErrClosed] after Close.
 func (c *Conn) Read(p []byte) (int, error) {
 	if !c.ok() {
@@ -351,9 +351,10 @@ var errNegativeBuffer = errors.New("negative buffer size")
 
 // SyscallConn returns the socket below, for options that this package does not
 // have. Its Read and Write wait as the Conn's own do. Once streams or events are
-// in use nothing is left for Read, which then waits until Close. A function that
-// receives must know SCTP_ASSOC_CHANGE notifications, to which the socket is
-// subscribed; after a restart, of which they tell, the methods fail with ECONNRESET.
+// in use nothing is left for Read, which then waits until Close. The socket is
+// subscribed to SCTP_ASSOC_CHANGE, so a function that receives must know its
+// notifications. After the peer has restarted the association the methods fail
+// with ECONNRESET.
 func (c *Conn) SyscallConn() (syscall.RawConn, error) {
 	if !c.ok() {
 		return nil, syscall.EINVAL

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestCloseUnreadFreesSocket closes associations of which a message was
-// received in part and not read. The system must not keep their sockets, which
+// TestCloseUnreadFreesSocket closes associations that have received a
+// part of a message, and not read it. The system must not keep their sockets, which
 // would keep their ports too.
 func TestCloseUnreadFreesSocket(t *testing.T) {
 	ignore := func(*sctpnet.Conn, sctpnet.Event) {}

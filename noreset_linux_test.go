@@ -121,7 +121,7 @@ var noResetPeers = []struct {
 func denyResets(t *testing.T, c *sctpnet.Conn) {
 	t.Helper()
 	const enableStreamReset = 118                 // SCTP_ENABLE_STREAM_RESET
-	b := binary.NativeEndian.AppendUint64(nil, 0) // of which association, and nothing
+	b := binary.NativeEndian.AppendUint64(nil, 0) // the association, and no flag
 	control(t, c, func(fd int) error {
 		return unix.SetsockoptString(fd, sctp.SOL_SCTP, enableStreamReset, string(b))
 	})

@@ -69,13 +69,12 @@ type Config struct {
 	// 5.2). Without it the Conn ends with ECONNRESET: see the package's
 	// documentation. With it reading goes on with the messages of the peer's
 	// new life. Only OnEvent tells, by an [AssociationEvent] in order with the
-	// messages: [AssociationRestarted]. A message of the old life of which a
-	// part was read never ends.
+	// messages: [AssociationRestarted]. A message of the old life that was
+	// read in part never ends.
 	//
 	// It is for protocols of messages, such as SIGTRAN's, which begin anew by
-	// messages of their own. It has no part in an association whose streams
-	// are used by a [Stream], which ends all the same. After a restart there
-	// is none: [Conn.Stream], OpenStream and AcceptStream return an error that
+	// messages of their own. An association with a [Stream] in use ends all
+	// the same. After a restart there can be no Stream: [Conn.Stream], OpenStream and AcceptStream return an error that
 	// wraps [errors.ErrUnsupported].
 	KeepRestarted bool
 

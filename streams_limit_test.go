@@ -171,7 +171,7 @@ func TestUnevenStreamsEnd(t *testing.T) {
 					}
 				}
 				if i%2 == 0 {
-					receives.Close() // of which the sender hears nothing
+					receives.Close() // the sender hears nothing of it
 					closeBoth(other1, other2)
 					sends.Close()
 				} else {

@@ -128,7 +128,7 @@ func receiveAll(s *sctpnet.Stream, b []byte) error {
 	return nil
 }
 
-// TestTTLPartial has a message expire of which a part was handed over already: it
+// TestTTLPartial has a message expire after a part of it was handed over: it
 // must not go on with the next message.
 func TestTTLPartial(t *testing.T) {
 	needSCTP(t)

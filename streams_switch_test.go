@@ -136,9 +136,9 @@ func TestClaimWithinMessage(t *testing.T) {
 	})
 }
 
-// TestClaimAtAnyTime claims a stream at some time while messages come, the
-// first of which is larger than the window, so that the kernel hands it over in
-// pieces, and slowly: they stay whole.
+// TestClaimAtAnyTime claims a stream at some time while messages come. The first
+// one is larger than the window, so the kernel hands it over in pieces, and
+// slowly. The messages stay whole.
 func TestClaimAtAnyTime(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
 		for range max(3, 10/conformance.Slowness) {

@@ -25,7 +25,7 @@ func pipeOf(t testing.TB, network string, n int) (client, server *sctpnet.Conn) 
 	return pipeWith(t, network, sctpnet.Config{OutStreams: n, MaxInStreams: n, AcceptStreams: n})
 }
 
-// pipeWith makes an association with itself, both ends of which have a Config.
+// pipeWith makes an association with itself. Both ends have the Config.
 func pipeWith(t testing.TB, network string, config sctpnet.Config) (client, server *sctpnet.Conn) {
 	t.Helper()
 	needNetwork(t, network)

@@ -64,8 +64,7 @@ func TestServerSpeaksFirst(t *testing.T) {
 	})
 }
 
-// TestAnnounced dials streams of which nothing is written: the server accepts
-// each, once.
+// TestAnnounced dials streams and writes nothing: the server accepts each, once.
 func TestAnnounced(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
 		accepted := make(chan *sctpnet.Stream, 10)
@@ -155,7 +154,7 @@ func TestAnnounce(t *testing.T) {
 			}
 		})
 
-		// Between ends of which one does not know streams.
+		// Between two ends, and one does not know streams.
 		other := dial(t, nil, network, ln.Addr().String())
 		accept(t, ln)
 		watchdog(t, func() {

@@ -16,8 +16,8 @@ import (
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
-// A dialledPort is a UDP port where a peer may be, of which the test makes every
-// packet.
+// A dialledPort is a UDP port where a peer may be. The test makes all of its
+// packets.
 type dialledPort struct {
 	t    *testing.T
 	conn *net.UDPConn

@@ -23,7 +23,7 @@ const (
 type retry struct {
 	initial, shortest, longest time.Duration
 	most                       int // attempts without an answer
-	pathMost                   int // of which the path then counts as inactive
+	pathMost                   int // attempts after which the path is inactive
 
 	srtt, rttvar time.Duration // of the round trip; zero when there is none yet
 	rto          time.Duration

@@ -107,8 +107,8 @@ func TestBadGapBlocks(t *testing.T) {
 	}
 }
 
-// TestManySACKs sends a packet with many SACK chunks, each of which may go over all
-// that is on its way.
+// TestManySACKs sends a packet with many SACK chunks. Each may go over all that
+// is on its way.
 func TestManySACKs(t *testing.T) {
 	r, c, ln := rawPair(t, sctpnet.Config{})
 	inFlight(t, r, c, 6)

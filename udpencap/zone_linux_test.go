@@ -112,9 +112,8 @@ func TestZoneOfNothing(t *testing.T) {
 	}
 }
 
-// TestWildcards listens at either family's unspecified address, and dials from it. It
-// is the network that says of which family the endpoint is, as where there is no
-// address at all.
+// TestWildcards listens at either family's unspecified address, and dials from it.
+// The network decides the endpoint's family, as where there is no address at all.
 func TestWildcards(t *testing.T) {
 	for _, network := range []string{"sctp", "sctp4", "sctp6"} {
 		for _, any := range []net.IP{nil, net.IPv4zero, net.IPv6unspecified} {

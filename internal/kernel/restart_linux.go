@@ -223,7 +223,7 @@ func (l *listener) bear(sk *socket, n *newLife) (*conn, error) {
 		return nil, err
 	}
 	from := l.from
-	from.options.Adaptation = 0 // of which no event comes
+	from.options.Adaptation = 0 // no event tells the peer's
 	from.parent, from.reborn = l, true
 	c, err := newConn(sk, from)
 	if err != nil {
