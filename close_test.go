@@ -15,37 +15,13 @@ import (
 	_ "github.com/sctpnet/sctpnet/udpencap"
 )
 
-// onBothEngines runs a test on both engines.
-func onBothEngines(t *testing.T, test func(t *testing.T, network string)) {
-	for _, network := range []string{"sctp4", "sctp4+udp"} {
-		t.Run(network, func(t *testing.T) {
-			if network == "sctp4" {
-				needSCTP(t)
-			}
-			test(t, network)
-		})
-	}
-}
-
-// connect makes an association that lives until the test ends.
-func connect(t *testing.T, d sctpnet.Dialer, network string) (client, server *sctpnet.Conn) {
-	t.Helper()
-	ln, err := sctpnet.Listen(network, "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	client = dial(t, &d, network, ln.Addr().String())
-	return client, accept(t, ln)
-}
-
 // withAndWithoutStreams runs a test on both engines, with streams in use and with
 // none.
 func withAndWithoutStreams(t *testing.T, test func(t *testing.T, client, server *sctpnet.Conn)) {
 	for _, name := range []string{"without streams", "with streams"} {
 		t.Run(name, func(t *testing.T) {
-			onBothEngines(t, func(t *testing.T, network string) {
-				client, server := connect(t, sctpnet.Dialer{}, network)
+			eachEngine(t, func(t *testing.T, network string) {
+				client, server := pipe(t, network, "127.0.0.1:0")
 				if name == "with streams" {
 					for _, c := range []*sctpnet.Conn{client, server} {
 						if _, err := c.Stream(5); err != nil {
@@ -86,7 +62,7 @@ func TestClosedIsNoTimeout(t *testing.T) {
 
 // TestClosedListenerIsNoTimeout is TestClosedIsNoTimeout of a Listener.
 func TestClosedListenerIsNoTimeout(t *testing.T) {
-	onBothEngines(t, func(t *testing.T, network string) {
+	eachEngine(t, func(t *testing.T, network string) {
 		l, err := sctpnet.Listen(network, "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -144,16 +120,16 @@ func TestCloseAfterPartialRead(t *testing.T) {
 // TestCloseBesideAStuckHandler closes a Conn while OnEvent does not return. All calls
 // that wait return.
 func TestCloseBesideAStuckHandler(t *testing.T) {
-	onBothEngines(t, func(t *testing.T, network string) {
+	eachEngine(t, func(t *testing.T, network string) {
 		handling, handled := make(chan struct{}, 1), make(chan struct{})
 		defer close(handled)
-		c, _ := connect(t, sctpnet.Dialer{Config: sctpnet.Config{OnEvent: func(*sctpnet.Conn, sctpnet.Event) {
+		c, _ := configured(t, network, "127.0.0.1:0", sctpnet.Config{OnEvent: func(*sctpnet.Conn, sctpnet.Event) {
 			select {
 			case handling <- struct{}{}:
 			default:
 			}
 			<-handled
-		}}}, network)
+		}}, sctpnet.Config{})
 		s, err := c.Stream(5)
 		if err != nil {
 			t.Fatal(err)
@@ -177,7 +153,7 @@ func TestCloseBesideAStuckHandler(t *testing.T) {
 // TestClosedIsGarbage closes a Stream, its Conn and the Listener, all with deadlines
 // far away. Their timers must not keep them in memory.
 func TestClosedIsGarbage(t *testing.T) {
-	onBothEngines(t, func(t *testing.T, network string) {
+	eachEngine(t, func(t *testing.T, network string) {
 		for _, streams := range []bool{false, true} {
 			isInMemory := closed(t, network, streams)
 			for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
