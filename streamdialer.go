@@ -75,6 +75,7 @@ type sharedConn struct {
 	key    streamKey
 	state  sharedState
 	users  int                // open streams, and dials that wait for one
+	opened bool               // a stream of it was opened
 	ready  chan struct{}      // closed when the handshake is over: conn or err is set then
 	cancel context.CancelFunc // of the handshake
 	conn   *Conn
@@ -141,9 +142,12 @@ func (d *StreamDialer) DialContext(ctx context.Context, network, address string)
 		switch {
 		case err == nil:
 			return s, nil
-		case errors.Is(err, ErrNoFreeStream) && sc.err == nil: // others have them: join another association
-		case errors.Is(err, errReplace) && !again:
+		case errors.Is(err, errReplace):
+			if again {
+				return nil, err
+			}
 			again = true
+		case errors.Is(err, ErrNoFreeStream) && sc.err == nil: // others have them: join another association
 		default:
 			return nil, err
 		}
@@ -257,6 +261,7 @@ func (d *StreamDialer) use(sc *sharedConn) {
 // newStream makes a Stream a user of its association. d.mu is held.
 func (d *StreamDialer) newStream(sc *sharedConn, s *mux.Stream) *Stream {
 	d.use(sc)
+	sc.opened = true
 	watch := &streamWatch{m: sc.conn.startMux(), stuck: func() { d.stuck(sc) }}
 	return &Stream{c: sc.conn, s: s, onClose: func() { d.leave(sc) }, watch: watch}
 }
@@ -275,13 +280,13 @@ func (d *StreamDialer) openClosing(ctx context.Context, sc *sharedConn) (*Stream
 		return d.newStream(sc, s), nil
 	case err == nil:
 		s.Close()
-		return nil, errReplace
+		return nil, sc.conn.opError("dial", errReplace)
 	case ctx.Err() != nil:
 		return nil, dialError("dial", sc.key.network, nil, nil, contextError(ctx.Err()))
 	case limited.Err() != nil, errors.Is(err, ErrNoFreeStream):
 		return nil, ErrNoFreeStream
 	}
-	return nil, errReplace // it has ended
+	return nil, sc.conn.opError("dial", fmt.Errorf("%w: %w", errReplace, err))
 }
 
 // closingPatience is how long a dial waits for streams that are being closed
@@ -301,6 +306,11 @@ func (d *StreamDialer) open(ctx context.Context, sc *sharedConn) (*Stream, error
 		return nil, dialError("dial", sc.key.network, nil, nil, contextError(ctx.Err()))
 	}
 	s, err := d.tryOpen(sc)
+	if errors.Is(err, ErrNoFreeStream) && !sc.opened {
+		// The peer has begun to use all of them, and would those of another.
+		d.drain(sc)
+		err = fmt.Errorf("%w: %w: the peer uses those for this side to open", errReplace, ErrNoFreeStream)
+	}
 	return s, sc.conn.opError("open", err)
 }
 

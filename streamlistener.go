@@ -129,17 +129,21 @@ type servedConn struct {
 	open       int  // streams that were accepted and are not closed
 	plain      bool // stream 0 was closed,
 	usesOthers bool // and the peer has opened others
+	over       bool // no more are accepted
 	idle       sync.Cond
 }
 
 // accept accepts a stream, if there is one.
 func (sc *servedConn) accept() *Stream {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	if sc.over {
+		return nil
+	}
 	s := sc.m.TryAccept()
 	if s == nil {
 		return nil
 	}
-	sc.mu.Lock()
-	defer sc.mu.Unlock()
 	sc.open++
 	if s.ID() != 0 {
 		sc.usesOthers = true
@@ -166,13 +170,14 @@ func (sc *servedConn) closed(id uint16) {
 	}
 }
 
-// wait waits until no stream is open.
+// wait waits until no stream is open. Then no more are accepted.
 func (sc *servedConn) wait() {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
 	for sc.open > 0 {
 		sc.idle.Wait()
 	}
+	sc.over = true
 }
 
 // serve offers the streams of one association to Accept, until the association

@@ -127,10 +127,13 @@ const mostAnswers = 4
 
 // answer sends a packet that the peer has caused by a chunk, of which its packet
 // may have hundreds.
-func (a *assoc) answer(p packet) {
+func (a *assoc) answer(p packet) { a.answerAt(a.path, p) }
+
+func (a *assoc) answerAt(to path, p packet) {
 	if a.answers++; a.answers <= mostAnswers {
 		a.stats.ControlSent++
-		a.sendPacket(p)
+		a.stats.PacketsSent++
+		to.sendPacket(p)
 	}
 }
 
@@ -314,7 +317,9 @@ func (a *assoc) handle(s *socket, h header, c chunk, from netip.AddrPort, to net
 	case ctCookieAck:
 		a.onCookieAck()
 	case ctHeartbeat:
-		a.answer(newPacket(a.header()).add(ctHeartbeatAck, 0, c.value))
+		// It goes to where the question has come from (RFC 9260 section 8.3), which
+		// may be a port that is not yet known to be the peer's.
+		a.answerAt(path{socket: s, to: from, oob: s.source(a.localIP)}, newPacket(a.header()).add(ctHeartbeatAck, 0, c.value))
 	case ctHeartbeatAck:
 		a.onHeartbeatAck(s, c.value, from)
 	case ctAbort:

@@ -167,6 +167,9 @@ func (a *assoc) onHandshakeTimeout() {
 		return
 	}
 	a.sendHandshake()
+	if a.state == engine.StateCookieWait && a.dial.attempts == a.dial.most {
+		a.ask() // there is no later time for it
+	}
 }
 
 // onInitAck goes on with the handshake.
@@ -313,4 +316,16 @@ func (a *assoc) isClosed(ctx context.Context, to netip.AddrPort) bool {
 		}
 	}
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, wsaReset)
+}
+
+// tagAt returns the tag that a UDP port of the peer's was asked with, so that two who
+// dial each other there name the same tags in both handshakes. A port that was not
+// asked has the first one.
+func (a *assoc) tagAt(from netip.AddrPort) uint32 {
+	for _, c := range a.dial.candidates {
+		if c.to == from {
+			return c.tag
+		}
+	}
+	return a.localTag
 }

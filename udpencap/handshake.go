@@ -3,6 +3,7 @@ package udpencap
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -158,7 +159,7 @@ func (p *port) onInit(s *socket, h header, c chunk, from netip.AddrPort, to neti
 		case engine.StateCookieWait, engine.StateCookieEchoed:
 			// Both dial at once: they agree on what they have said already
 			// (section 5.2.1).
-			ck.localTag, ck.localTSN = a.localTag, a.localTSN
+			ck.localTag, ck.localTSN = a.tagAt(from), a.localTSN
 			if a.state == engine.StateCookieEchoed {
 				ck.tieTags = a.tieTags
 			}
@@ -248,12 +249,16 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 		defer a.mu.Unlock()
 		local, remote := ck.localTag == a.localTag, ck.peerTag == a.peerTag
 		dialling := a.state == engine.StateCookieWait || a.state == engine.StateCookieEchoed
+		asked := slices.IndexFunc(a.dial.candidates, func(c candidate) bool { return c.tag == ck.localTag })
 		switch {
 		case a.state == engine.StateClosed:
 			// It has just gone.
-		case local && dialling:
+		case (local || asked >= 0) && dialling:
 			if stale() {
 				return nil
+			}
+			if !local {
+				a.choose(asked)
 			}
 			a.path, a.localIP = back, to
 			if a.establish(&i) != nil {

@@ -23,9 +23,12 @@ const movePause = time.Second
 // noteSource takes note of where a packet of the peer's has come from, and to which
 // socket.
 func (a *assoc) noteSource(s *socket, from netip.AddrPort) {
+	if from == a.path.to && s == a.path.socket {
+		return
+	}
 	m := &a.move
 	now := time.Now()
-	if from == a.path.to && s == a.path.socket || !m.sent.IsZero() && now.Sub(m.sent) < movePause {
+	if !m.sent.IsZero() && now.Sub(m.sent) < movePause {
 		return
 	}
 	*m = move{path{socket: s, to: from, oob: s.source(a.localIP)}, rand.Uint64(), now}

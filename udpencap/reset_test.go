@@ -65,7 +65,7 @@ func TestLateStop(t *testing.T) {
 			watchdog(t, func() {
 				claim := func(c *sctpnet.Conn) *sctpnet.Stream {
 					t.Helper()
-					s, err := c.Stream(uint16(id))
+					s, err := c.Stream(uint16(1 + id)) // stream 0 is not accepted
 					if err != nil {
 						t.Fatal(err)
 					}

@@ -52,7 +52,7 @@ func (m *Mux) awaitAccept() {
 		before := m.backlog.bytes
 		m.awaitRoom(func() bool { return m.backlog.bytes >= before && !expired })
 		timer.Stop()
-		if expired {
+		if expired && m.backlog.bytes >= before {
 			m.refuse(m.largest())
 		}
 	}

@@ -66,8 +66,6 @@ func (m *Mux) next() (piece, bool, error) {
 		switch p := &m.unclaimed.rest()[i]; {
 		case m.streams[p.msg.Stream] != nil: // of its next use
 			i++
-		case p.isEnd():
-			m.take(&m.unclaimed, i)
 		default:
 			m.room.Signal()
 			return m.take(&m.unclaimed, i), true, nil
@@ -98,6 +96,11 @@ func (r *reader) receive(p []byte, n int, msg engine.Message, how Mode, from sou
 				break
 			}
 			switch {
+			case ok && got.isEnd():
+				if n > 0 && how&Filled == 0 && got.msg.Stream == msg.Stream {
+					return n, msg, nil // the rest of the message was given up
+				}
+				continue
 			case ok:
 			case how&Filled != 0 && n > 0:
 				return n, msg, nil

@@ -152,11 +152,8 @@ func (m *Mux) forget(s *Stream) {
 	case m.spent[s.id] != nil:
 		m.drop(s.id)
 		m.free(s)
-	case s.isReset() && s.out == over:
+	case s.isReset() && (s.out == over || m.isUsed(s.id)):
 		m.free(s)
-		if m.isUsed(s.id) {
-			m.signalUnclaimed() // the peer may have begun to use it again
-		}
 	}
 }
 
@@ -169,6 +166,9 @@ func (m *Mux) free(s *Stream) {
 	}
 	if m.used[s.id].isRefused {
 		m.refuse(s.id)
+	}
+	if m.isUsed(s.id) {
+		m.signalUnclaimed() // the peer may have begun to use it again
 	}
 	m.wakeOpeners()
 }
@@ -269,6 +269,7 @@ func (m *Mux) flushResets() {
 	for _, s := range some {
 		if err == nil {
 			s.out = asked
+			m.forget(s) // the peer may use it again already
 		} else {
 			m.spend(s, err)
 		}

@@ -197,7 +197,7 @@ func (m *Mux) setWriteDeadline(of *sender, t time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.sending == of && !of.isGone() {
-		m.setSendBy(t)
+		m.setSendBy(of.by.time()) // not t: another call may have been faster
 	}
 }
 

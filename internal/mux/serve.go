@@ -51,7 +51,7 @@ func (m *Mux) TryAccept() *Stream {
 // RefuseStreams closes all streams that the peer opens, until the association or
 // the context ends.
 func (m *Mux) RefuseStreams(ctx context.Context) {
-	for m.AwaitAccept(ctx) == nil {
+	for ctx.Err() == nil && m.AwaitAccept(ctx) == nil {
 		if s := m.TryAccept(); s != nil {
 			s.Close()
 		}

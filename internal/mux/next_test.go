@@ -1,0 +1,86 @@
+package mux
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// TestNextUseOfFullQueue has the next use of a number fill the queue of the Conn,
+// before the Stream of the number is closed. Its Close must not wait for an answer
+// that is behind what fills the queue.
+func TestNextUseOfFullQueue(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, _ := newLink()
+		m := f.start(t, Config{})
+		s := claim(t, m, 2)
+		f.inject(incoming(2))
+		for range 300 {
+			f.inject(arrival{make([]byte, 1<<10), engine.Message{Stream: 2}})
+		}
+		synctest.Wait()
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		m.SetReadDeadline(time.Now().Add(time.Minute))
+		if _, msg, err := m.Recv(make([]byte, 100), 0, engine.Message{}, 0); err != nil || msg.Stream != 2 {
+			t.Errorf("read from stream %d, %v; want what came on 2", msg.Stream, err)
+		}
+	})
+}
+
+// TestResetOfNextUseWakesAccept has the peer reset a number in its next use, before
+// the answer to our request has come. The next use can be accepted from then on.
+func TestResetOfNextUseWakesAccept(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, _ := newLink()
+		f.answer = func([]uint16) answer { return later }
+		m := f.start(t, Config{})
+		f.inject(message(2, "x"))
+		s, err := m.Accept(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.inject(incoming(2), message(2, "next"), incoming(2))
+		synctest.Wait()
+		accepted := false
+		go func() {
+			_, err := m.Accept(context.Background())
+			accepted = err == nil
+		}()
+		synctest.Wait()
+		s.Close()
+		synctest.Wait()
+		f.inject(incoming(2))
+		synctest.Wait()
+		if !accepted {
+			t.Error("Accept waits though there is a stream to accept")
+		}
+	})
+}
+
+// TestMessageEndsAtReset has the peer give up a message, reset its stream and use
+// it again. What it sends then is another message.
+func TestMessageEndsAtReset(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, _ := newLink()
+		m := f.start(t, Config{})
+		f.inject(arrival{[]byte("ab"), engine.Message{Stream: 2, More: true}})
+		synctest.Wait()
+		f.inject(incoming(2), message(2, "cd"))
+		synctest.Wait()
+		p := make([]byte, 100)
+		for _, want := range []struct {
+			data string
+			more bool
+		}{{"ab", true}, {"cd", false}} {
+			n, msg, err := m.Recv(p, 0, engine.Message{}, Whole)
+			if string(p[:n]) != want.data || msg.More != want.more || err != nil {
+				t.Errorf("read %q, more=%v, %v; want %q, more=%v", p[:n], msg.More, err, want.data, want.more)
+			}
+		}
+	})
+}

@@ -1,0 +1,80 @@
+package udpencap
+
+import (
+	"context"
+	"encoding/binary"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// TestDialsCrossAtSecondPort has two peers dial each other. The UDP port that each
+// asks first refuses, so their INITs at the second one cross.
+func TestDialsCrossAtSecondPort(t *testing.T) {
+	udp := uint16(freeUDPPort(t))
+	slow := func(_ path, b []byte, send func([]byte)) {
+		b = slices.Clone(b)
+		time.AfterFunc(20*time.Millisecond, func() { send(b) })
+	}
+	transport.Store(&slow)
+	defer transport.Store(nil)
+	const num = 36422
+	ips := []net.IPAddr{{IP: net.IP{127, 0, 0, 1}}, {IP: net.IP{127, 0, 0, 2}}}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var wg sync.WaitGroup
+	for i := range ips {
+		wg.Go(func() {
+			s := &engine.Socket{Network: "sctp4", Local: &engine.Addr{IPAddrs: ips[i : i+1], Port: num}, Options: engine.Options{UDPPort: udp}}
+			c, err := dialAt(ctx, s, &engine.Addr{IPAddrs: ips[1-i : 2-i], Port: num}, []uint16{num, udp})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			t.Cleanup(func() { c.Abort() })
+		})
+	}
+	wg.Wait()
+}
+
+// TestHeartbeatIsAnsweredWhereItComesFrom has the peer send a HEARTBEAT from a UDP
+// port that is not verified yet (RFC 9260 section 8.3).
+func TestHeartbeatIsAnsweredWhereItComesFrom(t *testing.T) {
+	r, _, _ := rawPair(t, sctpnet.Config{})
+	other := r.elsewhere(loopbackAddr[0].IP)
+	other.sendChunk(ctHeartbeat, 0, heartbeatInfo(7))
+	for {
+		_, chunks, ok := other.poll(5 * time.Second)
+		if !ok {
+			t.Fatal("there is no HEARTBEAT ACK where the HEARTBEAT came from")
+		}
+		if chunks[0].typ == ctHeartbeatAck {
+			return
+		}
+	}
+}
+
+// TestImpatientDialAsksSecondPort dials with one attempt. It asks at the second UDP
+// port before it gives up.
+func TestImpatientDialAsksSecondPort(t *testing.T) {
+	silent, peer := newDialledPort(t, 1), newDialledPort(t, 2)
+	from, result := startDial(t, engine.Options{InitAttempts: 1, InitTimeout: 200 * time.Millisecond}, silent.port, peer.port)
+	for {
+		h, c, at, ok := peer.next(5 * time.Second)
+		if !ok {
+			t.Fatal("the second port was never asked")
+		}
+		if c.typ == ctInit && at.Port() == from {
+			peer.accept(dialledSCTP, question{binary.BigEndian.Uint32(c.value), h.src, at})
+			break
+		}
+	}
+	if r := <-result; r.err != nil {
+		t.Error(r.err)
+	}
+}
