@@ -43,7 +43,7 @@ var batches = sync.Pool{New: func() any {
 
 func newBatch(c *conn, owner bool, msgs []engine.Msg) *batch {
 	b := batches.Get().(*batch)
-	b.conn, b.msgs, b.n = c, msgs[:min(len(msgs), maxBatch)], 0
+	b.conn, b.msgs, b.n, b.apart = c, msgs[:min(len(msgs), maxBatch)], 0, false
 	for i := range b.msgs {
 		b.ops[i].conn, b.ops[i].owner = c, owner
 	}
@@ -142,7 +142,7 @@ func (c *conn) recvBatch(msgs []engine.Msg, whole, eager, owner bool) (int, erro
 	if err != nil {
 		return 0, err
 	}
-	if b.n <= 1 { // the first may have come on another way
+	if b.n == 0 { // the first has come on another way
 		msgs[0].N, msgs[0].Message = n, m
 		return 1, nil
 	}
@@ -216,7 +216,8 @@ func (b *batch) fill(fd uintptr) {
 				b.msgs[b.n].N, b.msgs[b.n].Message = 0, o.msg
 				b.n++
 			}
-			b.apart = b.conn.kept.Load() != life
+			b.ops[0].last = b.ops[0].last || o.last
+			b.apart = b.apart || b.conn.kept.Load() != life
 			continue
 		}
 		b.place(data, o.info())

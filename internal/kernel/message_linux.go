@@ -27,6 +27,7 @@ type op struct {
 	err     error
 	msg     engine.Message
 	wait    bool // Recv: has waited
+	last    bool // and has begun the next life
 	turn    bool // Send: has left the reader its turn
 	spare   bool // and leaves others room
 	resumes bool // Send: goes on with an owner
@@ -91,7 +92,7 @@ func (o *op) done() {
 func (o *op) clear() {
 	o.conn, o.p, o.err, o.iov.Base = nil, nil, nil, nil
 	o.hdr.Name, o.hdr.Namelen = nil, 0
-	o.n, o.size, o.whole, o.wait, o.turn, o.spare, o.resumes = 0, 0, false, false, false, false, false
+	o.n, o.size, o.whole, o.wait, o.last, o.turn, o.spare, o.resumes = 0, 0, false, false, false, false, false, false
 	o.msg = engine.Message{}
 	if o.many != nil {
 		o.many.done()
@@ -392,7 +393,9 @@ func (c *conn) receive(o *op, recv func(fd uintptr) bool) (int, engine.Message, 
 	if err != nil && o.n == 0 && !o.taken() && !c.restarted.Load() && c.pollerGaveUp(err) {
 		err = c.recvFailed(o)
 	}
-	c.passOn()
+	if o.last {
+		c.passOn()
+	}
 	if err != nil && o.n == 0 && c.isOver() {
 		c.receiveLast(recv)
 		err = nil
@@ -446,6 +449,7 @@ func (o *op) doRecv(fd uintptr) bool {
 			}
 			o.takeHeld()
 			if isRestartEvent(o.msg.Event) && o.conn.restart(int(fd)) {
+				o.last = true
 				o.conn.inheritHeld()
 			}
 			if o.msg.Event != nil && !o.owner {
@@ -571,7 +575,7 @@ func (o *op) notification(fd uintptr, piece []byte) bool {
 	}
 	restarts := isRestart(note)
 	if restarts {
-		o.conn.restart(int(fd))
+		o.last = o.conn.restart(int(fd))
 	}
 	if !o.owner {
 		// Nobody has asked for events. But one life's message does not go on in

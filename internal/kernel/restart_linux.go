@@ -39,9 +39,11 @@ type lives struct {
 
 // A newLife is the next life of an association.
 type newLife struct {
-	fd   int     // its descriptor, or -1 if it is to be aborted
-	born []held  // what of it was received already,
-	held []piece // and with the end of the old one
+	fd     int          // its descriptor, or -1 if it is to be aborted
+	remote *engine.Addr // the peer, which the kernel has forgotten if it is over
+	cause  uint32       // the errno that a call of the old life was told, or 0
+	born   []held       // what of it was received already,
+	held   []piece      // and with the end of the old one
 }
 
 // A piece is what one place of a system call received.
@@ -68,7 +70,7 @@ func (c *conn) restart(fd int) bool {
 	}
 	c.lives.mu.Lock()
 	defer c.lives.mu.Unlock()
-	c.next = &newLife{fd: -1}
+	c.next = &newLife{fd: -1, remote: c.remote, cause: c.cause.Load()}
 	if c.parent != nil && !c.isLeaving && !c.streamed.Load() && !c.shared.Load() {
 		if dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err == nil {
 			c.next.fd = dup
@@ -106,12 +108,10 @@ func isRestartEvent(e engine.Event) bool {
 	return ok && a.Change == engine.AssociationRestarted
 }
 
-// passOn gives the next life away, if it has just begun. The descriptor of this
-// life is closed first, and no call uses it any more.
+// passOn gives the next life away. The call that has begun it does so, after it has
+// kept all that its system call brought. The descriptor of this life is closed
+// first, and no call uses it any more.
 func (c *conn) passOn() {
-	if !c.restarted.Load() {
-		return
-	}
 	c.lives.mu.Lock()
 	next := c.next
 	c.next = nil
@@ -229,6 +229,10 @@ func (l *listener) bear(sk *socket, n *newLife) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.remote == nil {
+		c.remote = n.remote
+	}
+	c.cause.CompareAndSwap(0, n.cause)
 	c.held = n.born
 	c.holds.Store(len(c.held) > 0)
 	for _, p := range n.held {
