@@ -358,3 +358,49 @@ func TestBatchAbort(t *testing.T) {
 		}
 	})
 }
+
+// TestBatchBesideBegunMessage reads a batch when one message is there and the next
+// one has begun. The first one has its own length.
+func TestBatchBesideBegunMessage(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		c, s := configured(t, network, "127.0.0.1:0", sctpnet.Config{WriteBuffer: 1 << 20}, sctpnet.Config{ReadBuffer: 100_000})
+		watchdog(t, func() {
+			st, err := c.Status()
+			if err != nil {
+				t.Fatal(err)
+			}
+			large := bytes.Repeat([]byte("large"), 30_000) // more than the window
+			if _, err := c.WriteMsg([]byte("four"), sctpnet.MsgInfo{}); err != nil {
+				t.Fatal(err)
+			}
+			write := conformance.Start(t, func() (int, error) { return c.WriteMsg(large, sctpnet.MsgInfo{}) })
+			conformance.WaitFor(t, "the window to fill", func() bool {
+				now, err := c.Status()
+				return err != nil || now.PeerWindow < st.PeerWindow/2
+			})
+			got := make([]byte, 0, len(large))
+			msgs := []sctpnet.Message{{Data: make([]byte, 10)}, {Data: make([]byte, 20)}}
+			n, err := s.ReadMsgs(msgs)
+			if err != nil || string(msgs[0].Data[:msgs[0].N]) != "four" || msgs[0].Info.More {
+				t.Fatalf("read %d messages, the first %q, more=%v, %v", n, msgs[0].Data[:msgs[0].N], msgs[0].Info.More, err)
+			}
+			for _, m := range msgs[1:n] {
+				got = append(got, m.Data[:m.N]...)
+			}
+			p := make([]byte, 64<<10)
+			for len(got) < len(large) {
+				k, _, err := s.ReadMsg(p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, p[:k]...)
+			}
+			if !bytes.Equal(got, large) {
+				t.Error("the second message is not what was sent")
+			}
+			if n, err := write.Result(); n != len(large) || err != nil {
+				t.Errorf("wrote %d bytes, %v", n, err)
+			}
+		})
+	})
+}
