@@ -16,10 +16,12 @@ import (
 // are closed.
 //
 // The descriptor is another one, but the socket is the same: options set on
-// one are set on the other, and an association is accepted by whoever asks
-// first. It is in non-blocking mode, and not inherited by other programs except
+// one are set on the other, and each association is accepted once, by one of
+// the two. It is in non-blocking mode, and not inherited by other programs except
 // by way of [os/exec.Cmd.ExtraFiles] or the like. [FileListener] makes a
-// Listener of it again, in the same process or another one.
+// Listener of it again, in the same process or another one. Other code that
+// accepts from it must know notifications: accepted sockets are subscribed to
+// SCTP_ASSOC_CHANGE and SCTP_STREAM_RESET_EVENT (RFC 6458 section 6.1).
 func (l *Listener) File() (f *os.File, err error) {
 	if !l.ok() {
 		return nil, syscall.EINVAL
@@ -37,14 +39,16 @@ func (l *Listener) File() (f *os.File, err error) {
 // closed. Shutdown and Abort do act on both, Abort at the last Close.
 //
 // The descriptor is another one, but the socket is the same: options set on
-// one are set on the other, and what the peer sends goes to whoever reads
-// first. It is in non-blocking mode, and not inherited by other programs except
+// one are set on the other, and each byte of the peer's is read once, by one of
+// the two. It is in non-blocking mode, and not inherited by other programs except
 // by way of [os/exec.Cmd.ExtraFiles] or the like. [FileConn] makes a Conn of it
-// again, in the same process or another one.
+// again, in the same process or another one. Other code that reads from it must
+// know notifications: the socket is subscribed to SCTP_ASSOC_CHANGE and
+// SCTP_STREAM_RESET_EVENT (RFC 6458 section 6.1).
 //
 // File fails once a goroutine receives for the Conn, as it does for its streams
-// and events: what that has received would be missing. Streams must be claimed
-// by who takes the association over.
+// and events: what that has received would be missing. The process that takes
+// over must claim the streams.
 func (c *Conn) File() (f *os.File, err error) {
 	if !c.ok() {
 		return nil, syscall.EINVAL
