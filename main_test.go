@@ -123,7 +123,7 @@ func needSCTP(t testing.TB) {
 // watchdog fails the test, with all stacks, if f does not return in time.
 func watchdog(t testing.TB, f func()) {
 	t.Helper()
-	conformance.Watchdog(t, 30*time.Second*conformance.Slowness, f)
+	conformance.Watchdog(t, f)
 }
 
 // atOnce is the most that may take what does not wait for anything, on a busy

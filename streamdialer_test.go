@@ -49,7 +49,7 @@ func streamsOf(t testing.TB, network string, c sctpnet.Config, handle func(s *sc
 	})
 	t.Cleanup(func() {
 		sl.Close()
-		conformance.Watchdog(t, 30*time.Second*conformance.Slowness, running.Wait)
+		conformance.Watchdog(t, running.Wait)
 	})
 	return ln.Addr().String(), made
 }

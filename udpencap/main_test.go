@@ -37,7 +37,7 @@ func leaks() (err error) {
 // watchdog fails the test, with all stacks, if f does not return in time.
 func watchdog(t testing.TB, f func()) {
 	t.Helper()
-	conformance.Watchdog(t, 30*time.Second*conformance.Slowness, f)
+	conformance.Watchdog(t, f)
 }
 
 // listen listens until the test ends.

@@ -7,7 +7,6 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sctpnet/sctpnet"
 	"github.com/sctpnet/sctpnet/internal/conformance"
@@ -35,7 +34,7 @@ func TestPlainRawPeer(t *testing.T) {
 			s.Close()
 		}
 	}()
-	conformance.Watchdog(t, time.Minute, func() {
+	conformance.Watchdog(t, func() {
 		r := newRawPeer(t, ln.Addr())
 		r.own.reconfig = false
 		r.handshake()
@@ -143,7 +142,7 @@ func TestStreamDialerRawPeer(t *testing.T) {
 			peer := newRawServer(t, tt.peer)
 			d := &sctpnet.StreamDialer{AnyPeer: tt.any}
 			defer d.Close()
-			conformance.Watchdog(t, time.Minute, func() {
+			conformance.Watchdog(t, func() {
 				c, err := d.Dial("sctp4+udp", peer.conn.LocalAddr().String())
 				if tt.want != "" {
 					if err == nil || !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), tt.want) {
