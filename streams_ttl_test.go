@@ -26,7 +26,7 @@ func TestTTL(t *testing.T) {
 		send := func(b []byte, ttl time.Duration) {
 			t.Helper()
 			// Whether WriteMsg waits for the peer now does not matter here.
-			m1.SetWriteDeadline(time.Now().Add(time.Second))
+			m1.SetWriteDeadline(time.Now().Add(time.Minute)) // which exchange keeps, too
 			if _, err := m1.WriteMsg(b, sctpnet.MsgInfo{TTL: ttl}); err != nil {
 				t.Fatal(err)
 			}
