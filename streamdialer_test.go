@@ -49,7 +49,7 @@ func streamsOf(t testing.TB, network string, c sctpnet.Config, handle func(s *sc
 	})
 	t.Cleanup(func() {
 		sl.Close()
-		conformance.Watchdog(t, running.Wait)
+		watchdog(t, running.Wait)
 	})
 	return ln.Addr().String(), made
 }

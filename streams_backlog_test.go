@@ -120,7 +120,7 @@ func TestPushedStreams(t *testing.T) {
 			}
 		}()
 		d := closing(t, &sctpnet.StreamDialer{})
-		conformance.Watchdog(t, func() {
+		watchdog(t, func() {
 			for range 5 {
 				c, err := d.Dial(network, ln.Addr().String())
 				if err != nil {

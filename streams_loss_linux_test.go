@@ -29,7 +29,7 @@ func TestLoss(t *testing.T) {
 			t.Run(tt.name, func(t *testing.T) {
 				const n, count = 50, max(6, 60/conformance.Slowness)
 				from, to := pipeOf(t, network, n)
-				conformance.Watchdog(t, func() {
+				watchdog(t, func() {
 					together(t, []*sctpnet.Conn{from, to},
 						func() error { return tt.send(from, n, count) },
 						func() error { return tt.receive(to, n, count) },
@@ -39,7 +39,7 @@ func TestLoss(t *testing.T) {
 		}
 		t.Run("half-close", func(t *testing.T) {
 			client, server := pipe(t, network, "127.0.0.1:0")
-			conformance.Watchdog(t, func() {
+			watchdog(t, func() {
 				var fs []func() error
 				for i := range 25 {
 					c, s := streamPair(t, client, server)
@@ -52,7 +52,7 @@ func TestLoss(t *testing.T) {
 		})
 		t.Run("churn", func(t *testing.T) {
 			client, server := pipe(t, network, "127.0.0.1:0")
-			conformance.Watchdog(t, func() {
+			watchdog(t, func() {
 				churn(t, client, server, 400/min(conformance.Slowness, 4), openInTheEnd, churnClient, churnServer)
 			})
 		})

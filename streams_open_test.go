@@ -135,7 +135,7 @@ func TestStreamChurn(t *testing.T) {
 					runtime.ReadMemStats(&stats)
 					return int(stats.HeapAlloc)
 				}
-				conformance.Watchdog(t, func() {
+				watchdog(t, func() {
 					churn(1000 / conformance.Slowness)
 					before := heap()
 					churn(total)

@@ -395,7 +395,7 @@ func TestOneStreamAtATime(t *testing.T) {
 				}()
 				d := closing(t, &sctpnet.StreamDialer{})
 				var served atomic.Int32
-				conformance.Watchdog(t, func() {
+				watchdog(t, func() {
 					var fs []func() error
 					for range tt.clients {
 						fs = append(fs, func() error {

@@ -73,7 +73,7 @@ func newMutableServer(t testing.TB, network string) *mutableServer {
 	t.Cleanup(func() {
 		close(done)
 		sl.Close()
-		conformance.Watchdog(t, running.Wait)
+		watchdog(t, running.Wait)
 	})
 	v.address = ln.Addr().String()
 	return v

@@ -267,7 +267,7 @@ func TestKernelLoss(t *testing.T) {
 		for _, ns := range []*netns{a, b} {
 			ns.run(t, "tc qdisc add dev wire root netem limit 10000 delay 2ms loss 5%")
 		}
-		conformance.Watchdog(t, func() { testBulk(t, us, kernel, 2<<20) })
+		watchdog(t, func() { testBulk(t, us, kernel, 2<<20) })
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/sctpnet/sctpnet"
-	"github.com/sctpnet/sctpnet/internal/conformance"
 )
 
 // TestPlainRawPeer has a peer that cannot reset streams, and says nothing of
@@ -34,7 +33,7 @@ func TestPlainRawPeer(t *testing.T) {
 			s.Close()
 		}
 	}()
-	conformance.Watchdog(t, func() {
+	watchdog(t, func() {
 		r := newRawPeer(t, ln.Addr())
 		r.own.reconfig = false
 		r.handshake()
@@ -142,7 +141,7 @@ func TestStreamDialerRawPeer(t *testing.T) {
 			peer := newRawServer(t, tt.peer)
 			d := &sctpnet.StreamDialer{AnyPeer: tt.any}
 			defer d.Close()
-			conformance.Watchdog(t, func() {
+			watchdog(t, func() {
 				c, err := d.Dial("sctp4+udp", peer.conn.LocalAddr().String())
 				if tt.want != "" {
 					if err == nil || !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), tt.want) {
