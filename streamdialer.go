@@ -97,7 +97,7 @@ const (
 	idle                        // there are none, and a timer runs
 	draining                    // there are users, and no more are taken
 	failed                      // the handshake has failed, or nobody waits for it any more
-	ended                       // the association is closed
+	ended                       // the association is closed, or about to be
 )
 
 // Dial opens a stream without a context; see [StreamDialer.DialContext].
@@ -470,7 +470,12 @@ func (d *StreamDialer) move(sc *sharedConn, to sharedState) {
 	case idle:
 		sc.idle = d.idleTimer(sc)
 	case ended:
-		sc.conn.Close()
+		if sc.users > 0 { // the StreamDialer is closed
+			sc.conn.Close()
+		} else {
+			sc.conn.Shutdown()
+			go sc.conn.finishStreams()
+		}
 		fallthrough
 	case failed:
 		d.forget(sc)
@@ -525,8 +530,10 @@ func (d *StreamDialer) CloseIdleConnections() {
 }
 
 // Close closes all associations, as [Conn.Close] does, and with them all
-// streams. Dials that wait, and later ones, fail with [net.ErrClosed], as does a
-// second Close.
+// streams. An association without open streams is shut down first, which may
+// take 5 s after Close has returned: what was written on its streams is
+// delivered. Dials that wait, and later ones, fail with [net.ErrClosed], as does
+// a second Close.
 func (d *StreamDialer) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"sync"
-	"time"
 
 	"github.com/sctpnet/sctpnet/internal/mux"
 )
@@ -203,20 +202,15 @@ func (l *streamListener) serve(c *Conn) {
 			break
 		}
 	}
-	// What is left unread would make Close abort, with all that the streams have
-	// written last. So a stream that is opened now is closed at once.
+	// What peers open from now on is closed at once.
 	ctx, cancel = context.WithCancel(context.Background())
 	defer cancel()
 	go func() {
 		sc.wait()
-		c.Shutdown()
-		time.AfterFunc(lastWords, cancel)
+		cancel()
 	}()
 	sc.m.RefuseStreams(ctx)
 	sc.wait()
-	c.Close()
+	c.Shutdown()
+	c.finishStreams()
 }
-
-// lastWords is how long an association of which all streams are closed may take
-// to end.
-const lastWords = 5 * time.Second
