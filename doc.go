@@ -101,8 +101,10 @@
 //
 //   - It is returned when the old Conn has been read to its end. Until then what is
 //     written to the old Conn reaches the new life, as Linux cannot tell a writer.
-//   - If a part of a message had been read, or was about to be, Linux may hold the
-//     news of the restart back: Read then waits until its deadline.
+//   - If the peer crashes in the middle of a long message, Linux may hold the news
+//     of the restart back. A Read that waits for the rest of the message looks for
+//     it every 200 ms, where the kernel has the module sctp_diag. A Read that begins
+//     to wait after the restart waits until its deadline. The new life is aborted.
 //   - The Conn of a new life has no streams of its own: Stream, OpenStream and
 //     AcceptStream return an error that wraps [errors.ErrUnsupported], as Linux goes
 //     on with the numbering of the old life's.

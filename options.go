@@ -70,7 +70,8 @@ type Config struct {
 	// documentation. With it reading goes on with the messages of the peer's
 	// new life. Only OnEvent tells, by an [AssociationEvent] in order with the
 	// messages: [AssociationRestarted]. A message of the old life that was
-	// read in part never ends.
+	// read in part never ends. Over the kernel's SCTP the Conn may end there
+	// all the same: see the package's documentation.
 	//
 	// It is for protocols of messages, such as SIGTRAN's, which begin anew by
 	// messages of their own. An association with a [Stream] in use ends all

@@ -220,7 +220,9 @@ func (b *batch) fill(fd uintptr) {
 			b.apart = b.apart || b.conn.kept.Load() != life
 			continue
 		}
-		b.place(data, o.info())
+		m := o.info()
+		b.conn.inMessage.Store(m.More)
+		b.place(data, m)
 	}
 }
 

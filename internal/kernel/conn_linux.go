@@ -25,6 +25,7 @@ import (
 type conn struct {
 	*socket
 	lives
+	tagWatch
 	local, remote *engine.Addr
 
 	knownLocal, knownPeer addrCache // what LocalAddrs and PeerAddrs found last

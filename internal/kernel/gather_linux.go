@@ -132,6 +132,7 @@ func (g *gather) recv(fd uintptr, o *op) (int, unix.Errno) {
 			errno = unix.EINTR // if there is nothing else
 			continue
 		}
+		o.conn.inMessage.Store(g.headers[i].Flags&unix.MSG_EOR == 0)
 		f.saw(n, n == size && g.headers[i].Flags&unix.MSG_EOR == 0)
 		if i*size != total {
 			copy(p[total:], piece)

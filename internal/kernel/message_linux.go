@@ -437,6 +437,7 @@ func (o *op) doRecv(fd uintptr) bool {
 	if len(o.p) == 0 {
 		return true
 	}
+	o.conn.looks.Add(1)
 	gone := false
 	for {
 		if o.taken() {
@@ -480,10 +481,12 @@ func (o *op) doRecv(fd uintptr) bool {
 		case errno == unix.EAGAIN:
 			if !o.wait && !o.conn.ended.Load() && !o.conn.shared.Load() {
 				o.wait = true
+				o.conn.awaitRest(int(fd))
 				return false
 			}
 			if _, err := assocStatus(int(fd)); err == nil {
 				o.wait = true
+				o.conn.awaitRest(int(fd))
 				return false
 			}
 			if !o.conn.ended.Load() {
@@ -513,6 +516,9 @@ func (o *op) doRecv(fd uintptr) bool {
 			}
 		default:
 			m := o.info()
+			if o.many == nil {
+				o.conn.inMessage.Store(m.More)
+			}
 			if o.n > 0 && !continues(o.msg, m) {
 				o.conn.hold(o.p[o.n:o.n+n], m)
 				return true // the sender has given up the message that was begun

@@ -70,19 +70,25 @@ func (c *conn) restart(fd int) bool {
 	}
 	c.lives.mu.Lock()
 	defer c.lives.mu.Unlock()
-	c.next = &newLife{fd: -1, remote: c.remote, cause: c.cause.Load()}
+	next := &newLife{fd: -1, remote: c.remote, cause: c.cause.Load()}
 	if c.parent != nil && !c.isLeaving && !c.streamed.Load() && !c.shared.Load() {
 		if dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err == nil {
-			c.next.fd = dup
+			next.fd = dup
 		}
 	}
-	if c.next.fd < 0 {
+	c.begin(next, fd)
+	return true
+}
+
+// begin ends this life. The caller holds mu, and calls passOn.
+func (c *conn) begin(next *newLife, fd int) {
+	if next.fd < 0 {
 		setLinger(fd, 0)
 	}
+	c.next = next
 	c.cause.CompareAndSwap(0, uint32(unix.ECONNRESET))
 	c.ended.Store(true)
 	c.restarted.Store(true)
-	return true
 }
 
 // inherit keeps what one place of a system call received of the next life.

@@ -1,0 +1,128 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"net"
+	"runtime"
+	"slices"
+	"unsafe"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+	"golang.org/x/sys/unix"
+)
+
+// A restart changes the verification tag of an association. No socket option
+// tells the tag, but NETLINK_SOCK_DIAG does, where the kernel has it.
+
+const (
+	diagInfo   = 2  // INET_DIAG_INFO
+	diagHeader = 72 // sizeof(struct inet_diag_msg)
+	allStates  = 1<<32 - 1
+)
+
+// A diagRequest is a netlink message with a struct inet_diag_req_v2.
+type diagRequest struct {
+	unix.NlMsghdr
+	Family, Protocol, Ext, Pad uint8
+	States                     uint32
+	Ports                      [4]byte // in network order
+	Source, Dest               [16]byte
+	Interface                  uint32
+	Cookie                     uint64
+}
+
+// ownTag returns the verification tag of the socket's end, or 0 if it cannot be
+// learned. The addresses are of the association.
+func ownTag(fd int, local, remote *engine.Addr) uint32 {
+	if local == nil || remote == nil || len(local.IPAddrs) == 0 || len(remote.IPAddrs) == 0 {
+		return 0
+	}
+	cookie, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_COOKIE)
+	if err != nil {
+		return 0
+	}
+	to := remote.IPAddrs[0].IP
+	i := slices.IndexFunc(local.IPAddrs, func(from net.IPAddr) bool { return is4(from.IP) == is4(to) })
+	if i < 0 {
+		return 0
+	}
+	ask := func() uint32 { return askTag(cookie, local.IPAddrs[i].IP, to, local.Port, remote.Port) }
+	if tag := ask(); tag != 0 {
+		return tag
+	}
+	tag := uint32(0)
+	inNetworkOf(fd, func() { tag = ask() })
+	return tag
+}
+
+// inNetworkOf runs f in the network namespace of a socket, if that is allowed. The
+// calling thread may be in another.
+func inNetworkOf(fd int, f func()) {
+	ns, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCGSKNS, 0)
+	if errno != 0 {
+		return
+	}
+	defer unix.Close(int(ns))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlocked: the thread ends too
+		if unix.Setns(int(ns), unix.CLONE_NEWNET) == nil {
+			f()
+		}
+	}()
+	<-done
+}
+
+func askTag(cookie uint64, from, to net.IP, fromPort, toPort int) uint32 {
+	nl, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
+	if err != nil {
+		return 0
+	}
+	defer unix.Close(nl)
+	q := diagRequest{
+		NlMsghdr: unix.NlMsghdr{Len: uint32(unsafe.Sizeof(diagRequest{})), Type: unix.SOCK_DIAG_BY_FAMILY, Flags: unix.NLM_F_REQUEST},
+		Family:   unix.AF_INET6,
+		Protocol: unix.IPPROTO_SCTP,
+		Ext:      1 << (diagInfo - 1),
+		States:   allStates,
+		Cookie:   cookie, // so the answer is of this socket or none
+	}
+	binary.BigEndian.PutUint16(q.Ports[:], uint16(fromPort))
+	binary.BigEndian.PutUint16(q.Ports[2:], uint16(toPort))
+	if is4(from) {
+		q.Family = unix.AF_INET
+		from, to = from.To4(), to.To4()
+	}
+	copy(q.Source[:], from)
+	copy(q.Dest[:], to)
+	b := unsafe.Slice((*byte)(unsafe.Pointer(&q)), unsafe.Sizeof(q))
+	if err := unix.Sendto(nl, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return 0
+	}
+	answer := make([]byte, 4096)
+	n, _, err := unix.Recvfrom(nl, answer, unix.MSG_DONTWAIT) // it was answered in Sendto
+	if err != nil {
+		return 0
+	}
+	return parseTag(answer[:n])
+}
+
+// parseTag finds sctpi_tag of a struct sctp_info in an answer, 0 if there is none.
+func parseTag(b []byte) uint32 {
+	if len(b) < unix.SizeofNlMsghdr+diagHeader || binary.NativeEndian.Uint16(b[4:]) != unix.SOCK_DIAG_BY_FAMILY {
+		return 0
+	}
+	b = b[unix.SizeofNlMsghdr+diagHeader:]
+	for len(b) >= unix.SizeofNlAttr {
+		n, typ := int(binary.NativeEndian.Uint16(b)), binary.NativeEndian.Uint16(b[2:])
+		if n < unix.SizeofNlAttr || n > len(b) {
+			return 0
+		}
+		if value := b[unix.SizeofNlAttr:n]; typ == diagInfo && len(value) >= 4 {
+			return binary.NativeEndian.Uint32(value)
+		}
+		b = b[min((n+3)&^3, len(b)):]
+	}
+	return 0
+}

@@ -1,0 +1,102 @@
+package kernel
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Linux hands over a long message in pieces while it arrives, and keeps what else
+// there is to receive until the last piece: notifications, too. If the peer crashes
+// in the middle of the message, the last piece never comes, and so neither does the
+// notification of a restart. So while a reader waits for the rest of a message, the
+// association's tag is looked at now and then.
+
+// A tagWatch notices a restart by the tag.
+type tagWatch struct {
+	inMessage atomic.Bool   // the last piece that was received was not the last of its message
+	looks     atomic.Uint32 // how often a reader has looked for something to receive
+
+	mu    sync.Mutex
+	tag   uint32 // of this life, or 0 while it is not known
+	timer *time.Timer
+	seen  uint32 // looks, when the timer ran last
+}
+
+// tagWatchEvery is how often the tag is looked at.
+const tagWatchEvery = 200 * time.Millisecond
+
+// awaitRest is called when a reader begins to wait.
+func (c *conn) awaitRest(fd int) {
+	w := &c.tagWatch
+	if !w.inMessage.Load() || c.shared.Load() {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.timer != nil {
+		return
+	}
+	if w.tag == 0 {
+		if w.tag = ownTag(fd, c.local, c.remote); w.tag == 0 {
+			return // no such luck
+		}
+	}
+	w.seen = w.looks.Load()
+	w.timer = time.AfterFunc(tagWatchEvery, c.watchTag)
+}
+
+// watchTag ends this life if the next one has begun.
+func (c *conn) watchTag() {
+	if c.isWatchOver() {
+		c.passOn() // nothing, unless the life has ended here
+	}
+}
+
+// isWatchOver looks at the tag, and sees to it that this happens again.
+func (c *conn) isWatchOver() bool {
+	w := &c.tagWatch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	over := false
+	if looks := w.looks.Load(); looks != w.seen {
+		w.seen = looks
+		over = !w.inMessage.Load() // and the next reader that waits begins anew
+	} else {
+		err := c.socket.control(func(fd int) error {
+			if over = c.isHeldBack(fd) && w.looks.Load() == looks; over {
+				c.lose(fd)
+			}
+			return nil
+		})
+		over = over || err != nil
+	}
+	if over {
+		w.timer = nil
+	} else {
+		w.timer.Reset(tagWatchEvery)
+	}
+	return over
+}
+
+// isHeldBack reports whether there was a restart that no reader can learn of.
+func (c *conn) isHeldBack(fd int) bool {
+	tag := ownTag(fd, c.local, c.remote)
+	if tag == 0 || tag == c.tagWatch.tag {
+		return false
+	}
+	n, err := unix.IoctlGetInt(fd, unix.SIOCINQ)
+	return err == nil && n == 0
+}
+
+// lose ends this life. The next one is aborted, as its messages are held back too.
+func (c *conn) lose(fd int) {
+	c.lives.mu.Lock()
+	defer c.lives.mu.Unlock()
+	if c.isLeaving || c.restarted.Load() {
+		return
+	}
+	c.begin(&newLife{fd: -1}, fd)
+}
