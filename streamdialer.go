@@ -377,7 +377,7 @@ func (d *StreamDialer) handshake(ctx context.Context, key streamKey) (*Conn, err
 		}
 		if err == nil {
 			err = c.startMux().CanOpen()
-			if err == nil || c.hasEnded() {
+			if err == nil || c.startMux().HasEnded() {
 				return c, nil
 			}
 			again = true // it would be the same
@@ -551,13 +551,4 @@ func (d *StreamDialer) Close() error {
 		}
 	}
 	return nil
-}
-
-// hasEnded reports whether the association is known to have ended.
-func (c *Conn) hasEnded() bool {
-	m := c.mux.Load()
-	if m == nil {
-		return c.closed.Load()
-	}
-	return m.HasEnded()
 }
