@@ -19,6 +19,7 @@
 // A goroutine that holds a lock takes only locks to the right of it:
 //
 //	sctpnet.StreamDialer.mu → sctpnet.Conn.mu → reader.mu → sender.mu → Mux.mu → deadline.mu → the engine's
+//	sctpnet.servedConn.mu → Mux.mu
 //
 // No goroutine holds two locks of one kind, or reader.mu and sender.mu together.
 // The engine does not call back. [Config].OnEvent is called with no lock held.
