@@ -26,7 +26,9 @@ import (
 // Stream 0 is accepted like the others, when its first bytes arrive. So a peer
 // that uses the association as one connection is served too. Closing its Stream
 // shuts the association down, so that the peer reads io.EOF, if no other stream
-// is open and the peer cannot reset streams or has used none but stream 0.
+// is open and the peer cannot reset streams. The same holds for a peer that can,
+// if it has used no other stream and does not send the adaptation layer
+// indication.
 //
 // A peer that cannot reset streams can use each number once: what it sends on one
 // whose Stream was closed is dropped.
