@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -100,6 +101,32 @@ func TestNoResetPeerOfStreamListener(t *testing.T) {
 		}
 		b, err = io.ReadAll(c)
 		if string(b) != "answer" || err != nil {
+			t.Errorf("read %q, %v", b, err)
+		}
+	})
+}
+
+// TestLateDenialEndsPlainPeer has a peer deny the resets of its streams when all are
+// closed. It reads EOF.
+func TestLateDenialEndsPlainPeer(t *testing.T) {
+	needSCTP(t)
+	var both sync.WaitGroup // are closed at the same time
+	both.Add(2)
+	address, _ := streamsOf(t, "sctp4", sctpnet.Config{}, func(s *sctpnet.Stream) {
+		io.ReadFull(s, make([]byte, 5))
+		io.WriteString(s, "answer")
+		both.Done()
+		both.Wait()
+	})
+	watchdog(t, func() {
+		c := dial(t, nil, "sctp4", address)
+		denyResets(t, c)
+		if _, err := c.WriteStream([]byte("hello"), 5); err != nil {
+			t.Fatal(err)
+		}
+		write(t, c, "hello")
+		b, err := io.ReadAll(c)
+		if string(b) != "answeranswer" || err != nil {
 			t.Errorf("read %q, %v", b, err)
 		}
 	})

@@ -164,8 +164,23 @@ func (sc *servedConn) closed(id uint16) {
 		return
 	}
 	sc.idle.Broadcast()
-	// For a peer that reads the association, and not its stream 0, only the end
-	// of the association is an EOF.
+	sc.endPlain()
+}
+
+// denied takes note of a peer that denies resets of streams, which it may do
+// after they were closed.
+func (sc *servedConn) denied() {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	if sc.open == 0 {
+		sc.endPlain()
+	}
+}
+
+// endPlain ends the serving once stream 0 was closed, if the peer needs that. No
+// stream is open. For a peer that reads the association, and not its stream 0,
+// only the end of the association is an EOF.
+func (sc *servedConn) endPlain() {
 	if sc.plain && (!sc.m.CanReset() || !sc.usesOthers && !sc.c.knows.Load()) {
 		sc.cancel()
 	}
@@ -198,8 +213,9 @@ func (l *streamListener) serve(c *Conn) {
 	ctx, cancel := context.WithCancel(l.ctx)
 	defer cancel()
 	sc.cancel = cancel
-	sc.m.ServeStreams()
-	for sc.m.AwaitAccept(ctx) == nil {
+	m.WhenDenied(sc.denied)
+	m.ServeStreams()
+	for m.AwaitAccept(ctx) == nil {
 		if !l.pass(acceptResult{offer: sc}) {
 			break
 		}
@@ -211,7 +227,7 @@ func (l *streamListener) serve(c *Conn) {
 		sc.wait()
 		cancel()
 	}()
-	sc.m.RefuseStreams(ctx)
+	m.RefuseStreams(ctx)
 	sc.wait()
 	c.Shutdown()
 	c.finishStreams()

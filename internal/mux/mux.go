@@ -84,6 +84,7 @@ type Mux struct {
 	wait         time.Duration    // until the next retry
 	backedOff    time.Duration    // at most, after the last failure
 	noReset      error            // why no stream can be reset, or nil
+	whenDenied   func()           // or nil
 	spent        map[uint16]error // numbers that are not used again, and why
 	ended        bool             // the association has ended, though not receiving
 	isTelling    bool             // OnEvent runs

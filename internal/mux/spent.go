@@ -45,12 +45,23 @@ func (m *Mux) drop(id uint16) {
 	m.room.Signal()
 }
 
+// WhenDenied has f called, in a goroutine of its own, if the peer denies a reset.
+// CanReset is false then, and was true before.
+func (m *Mux) WhenDenied(f func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.whenDenied = f
+}
+
 // onDenied takes note that the peer does not reset streams for us.
 func (m *Mux) onDenied() {
 	if m.noReset != nil {
 		return
 	}
 	m.noReset = errDenied
+	if m.whenDenied != nil {
+		go m.whenDenied()
+	}
 	m.asking, m.isBackingOff = false, false
 	if m.retry != nil {
 		m.retry.Stop()
