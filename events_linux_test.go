@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"reflect"
 	"runtime"
 	"slices"
@@ -58,9 +59,43 @@ func newNetns(t testing.TB) *netns {
 	return ns
 }
 
+// ownNetworkEnv says that the process has a network of its own.
+const ownNetworkEnv = "SCTPNET_TEST_OWNNETWORK"
+
+// inOwnNetwork runs a test in a process that has a network of its own, of which
+// newLinks makes one of its two. A StreamDialer dials there: it does so in
+// goroutines of its own.
+func inOwnNetwork(t *testing.T, f func(t *testing.T)) {
+	needSCTP(t)
+	if os.Getenv(ownNetworkEnv) != "" {
+		f(t)
+		return
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make networks")
+	}
+	args := []string{"-test.run", "^" + t.Name() + "$", "-test.timeout", "10m"}
+	if testing.Verbose() {
+		args = append(args, "-test.v")
+	}
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), ownNetworkEnv+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("in a network of its own: %v\n%s", err, out)
+	}
+}
+
 // do runs f in the network. What sockets it makes stay there.
 func (ns *netns) do(t testing.TB, f func() error) {
 	t.Helper()
+	if ns.work == nil { // the process's own
+		if err := f(); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
 	done := make(chan error)
 	ns.work <- func() { done <- f() }
 	if err := <-done; err != nil {
@@ -110,7 +145,18 @@ const (
 
 func newLinks(t testing.TB) (a, b *netns) {
 	t.Helper()
-	a, b = newNetns(t), newNetns(t)
+	if os.Getenv(ownNetworkEnv) != "" {
+		a = new(netns)
+		a.ip(t, "link set lo up")
+		t.Cleanup(func() {
+			for _, link := range []string{"link1", "link2"} {
+				ip("link", "del", link) // unless it went with the other network
+			}
+		})
+	} else {
+		a = newNetns(t)
+	}
+	b = newNetns(t)
 	for link := 1; link <= 2; link++ {
 		a.ip(t, fmt.Sprintf("link add link%d type veth peer name link%d netns %d", link, link, b.tid))
 		for i, ns := range []*netns{a, b} {

@@ -29,10 +29,27 @@ type crasher struct {
 func newCrasher(t testing.TB, lc sctpnet.ListenConfig) (*crasher, *sctpnet.Listener) {
 	t.Helper()
 	a, b := newLinks(t)
-	const server = "10.77.1.2:5000"
+	server := linkAddr(2, 5000).String()
 	ln := b.listen(t, lc, server).(*sctpnet.Listener)
-	local := &sctpnet.Addr{IPAddrs: []net.IPAddr{{IP: net.IP{10, 77, 1, 1}}}, Port: 6000}
-	return &crasher{a, b, sctpnet.Dialer{LocalAddr: local}, server}, ln
+	return &crasher{a, b, sctpnet.Dialer{LocalAddr: linkAddr(1, 6000)}, server}, ln
+}
+
+// newCallback makes an association c with a peer that listened, and stops to. The
+// peer can vanish and dial c back, from the port on which it listened.
+func newCallback(t testing.TB, config sctpnet.Config) (p *crasher, peer, c *sctpnet.Conn) {
+	t.Helper()
+	a, b := newLinks(t)
+	server := linkAddr(2, 5000)
+	ln := b.listen(t, sctpnet.ListenConfig{}, server.String())
+	c = a.dial(t, sctpnet.Dialer{LocalAddr: linkAddr(1, 6000), Config: config}, server.String())
+	peer = accept(t, ln)
+	ln.Close()
+	return &crasher{b, a, sctpnet.Dialer{LocalAddr: server}, linkAddr(1, 6000).String()}, peer, c
+}
+
+// linkAddr is an end of link 1.
+func linkAddr(end byte, port int) *sctpnet.Addr {
+	return &sctpnet.Addr{IPAddrs: []net.IPAddr{{IP: net.IP{10, 77, 1, end}}}, Port: port}
 }
 
 func (p *crasher) dial(t testing.TB) *sctpnet.Conn {
@@ -333,18 +350,16 @@ func TestRestartManyTimes(t *testing.T) {
 // TestRestartAborted has a peer restart where the new life goes to nobody. It is
 // told so, and dials once more.
 func TestRestartAborted(t *testing.T) {
+	acceptOld := func(t *testing.T, ln *sctpnet.Listener, s, client *sctpnet.Conn) net.Conn {
+		return acceptStream(t, s)
+	}
 	for name, use := range map[string]func(t *testing.T, ln *sctpnet.Listener, s, client *sctpnet.Conn) net.Conn{
 		"ClosedListener": func(t *testing.T, ln *sctpnet.Listener, s, client *sctpnet.Conn) net.Conn {
 			ln.Close()
 			return s
 		},
-		"Streams": func(t *testing.T, ln *sctpnet.Listener, s, client *sctpnet.Conn) net.Conn {
-			st, err := s.AcceptStream(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			return st
-		},
+		"Streams":       acceptOld,
+		"StreamsUnread": acceptOld,
 		"File": func(t *testing.T, ln *sctpnet.Listener, s, client *sctpnet.Conn) net.Conn {
 			f, err := s.File()
 			if err != nil {
@@ -360,13 +375,14 @@ func TestRestartAborted(t *testing.T) {
 			return c
 		},
 	} {
+		streams := strings.HasPrefix(name, "Streams")
 		t.Run(name, func(t *testing.T) {
 			watchdog(t, func() {
 				p, ln := newCrasher(t, sctpnet.ListenConfig{})
 				client := p.dial(t)
 				s := accept(t, ln)
 				old := net.Conn(nil)
-				if name == "Streams" {
+				if streams {
 					if _, err := client.WriteStream([]byte("old"), 2); err != nil {
 						t.Fatal(err)
 					}
@@ -377,11 +393,17 @@ func TestRestartAborted(t *testing.T) {
 				arrived(t, client)
 				p.crash(t, client)
 				read := make(chan bool)
-				go func() {
+				readOld := func() {
 					defer close(read)
 					wantLife(t, old, "old")
-				}()
+				}
+				if name != "StreamsUnread" {
+					go readOld()
+				}
 				p.dialAborted(t)
+				if name == "StreamsUnread" {
+					readOld()
+				}
 				<-read
 				if name == "ClosedListener" {
 					return
@@ -389,7 +411,7 @@ func TestRestartAborted(t *testing.T) {
 				c := p.dial(t)
 				s2 := accept(t, ln)
 				exchange(t, c, s2)
-				if name == "Streams" {
+				if streams {
 					if _, err := s2.OpenStream(); err != nil {
 						t.Errorf("a stream of an association that is new: %v", err)
 					}
@@ -402,26 +424,51 @@ func TestRestartAborted(t *testing.T) {
 // TestRestartOfDialled has the peer that was dialled restart, by dialling back from
 // the port on which it listened.
 func TestRestartOfDialled(t *testing.T) {
-	watchdog(t, func() {
-		a, b := newLinks(t)
-		ln := b.listen(t, sctpnet.ListenConfig{}, "10.77.1.2:5000")
-		at := func(host byte, port int) *sctpnet.Addr {
-			return &sctpnet.Addr{IPAddrs: []net.IPAddr{{IP: net.IP{10, 77, 1, host}}}, Port: port}
-		}
-		c := a.dial(t, sctpnet.Dialer{LocalAddr: at(1, 6000)}, "10.77.1.2:5000")
-		s := accept(t, ln)
-		say(t, s, "old")
-		p := &crasher{b, a, sctpnet.Dialer{LocalAddr: at(2, 5000)}, "10.77.1.1:6000"}
-		ln.Close()
-		p.crash(t, s)
-		read := make(chan bool)
-		go func() {
-			defer close(read)
-			wantLife(t, c, "old")
-		}()
-		p.dialAborted(t)
-		<-read
-	})
+	for _, tt := range []struct {
+		name    string
+		streams bool // in use
+		isRead  bool // while the peer restarts
+	}{{"Unread", false, false}, {"Read", false, true}, {"Stream", true, false}, {"StreamRead", true, true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			watchdog(t, func() {
+				p, peer, c := newCallback(t, sctpnet.Config{})
+				old := net.Conn(c)
+				if tt.streams {
+					old = claim(t, c, 2)
+					if _, err := peer.WriteStream([]byte("old"), 2); err != nil {
+						t.Fatal(err)
+					}
+					arrived(t, peer)
+				} else {
+					say(t, peer, "old")
+				}
+				read := make(chan bool)
+				readOld := func() {
+					defer close(read)
+					wantLife(t, old, "old")
+				}
+				p.crash(t, peer)
+				switch {
+				case tt.isRead:
+					go readOld()
+					p.dialAborted(t)
+				case tt.streams: // which are received for
+					p.dialAborted(t)
+					readOld()
+				default: // the new life lasts until the old one has been read
+					again := p.dial(t)
+					readOld()
+					if b, err := io.ReadAll(again); len(b) > 0 || !errors.Is(err, syscall.ECONNRESET) {
+						t.Errorf("a life that is for nobody: %q, %v; want ECONNRESET", b, err)
+					}
+				}
+				<-read
+				if tt.streams {
+					wantReset(t, c)
+				}
+			})
+		})
+	}
 }
 
 // TestRestartWakesWrite has a peer restart while a Write waits for it.
@@ -580,5 +627,112 @@ func TestRestartStreamListener(t *testing.T) {
 		defer s2.Close()
 		wantBytes(t, s2, []byte("new"))
 		exchange(t, c, s2)
+	})
+}
+
+// TestRestartStreamDialer has a StreamDialer's process crash, with a stream that the
+// server reads or not, and another StreamDialer dial from the same port.
+func TestRestartStreamDialer(t *testing.T) { inOwnNetwork(t, testRestartStreamDialer) }
+
+func testRestartStreamDialer(t *testing.T) {
+	for _, isRead := range []bool{false, true} {
+		t.Run(fmt.Sprintf("Read=%v", isRead), func(t *testing.T) {
+			watchdog(t, func() {
+				p, ln := newCrasher(t, sctpnet.ListenConfig{Config: sctpnet.Config{Adaptation: sctpnet.AdaptationStreams}})
+				sl := sctpnet.NewStreamListener(ln)
+				defer sl.Close()
+				conns := make(chan *sctpnet.Conn, 10)
+				p.dialer.Config.OnEvent = func(c *sctpnet.Conn, e sctpnet.Event) {
+					if e, ok := e.(sctpnet.AssociationEvent); ok && e.Change == sctpnet.AssociationUp {
+						conns <- c
+					}
+				}
+				dial := func(d *sctpnet.StreamDialer) (c net.Conn) {
+					p.ns.do(t, func() (err error) {
+						c, err = d.Dial("sctp4", p.server)
+						return err
+					})
+					return c
+				}
+				old := dial(&sctpnet.StreamDialer{Dialer: p.dialer})
+				defer old.Close()
+				write(t, old, "old")
+				s, err := sl.Accept()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer s.Close()
+				client := <-conns
+				arrived(t, client)
+				read := make(chan bool)
+				readOld := func() {
+					defer close(read)
+					wantLife(t, s, "old")
+				}
+				if isRead {
+					go readOld()
+				}
+				p.crash(t, client)
+				d := closing(t, &sctpnet.StreamDialer{Dialer: p.dialer})
+				c := dial(d) // twice, if the first association is aborted
+				defer c.Close()
+				write(t, c, "new")
+				s2, err := sl.Accept()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer s2.Close()
+				wantBytes(t, s2, []byte("new"))
+				exchange(t, c, s2)
+				if !isRead {
+					readOld()
+				}
+				<-read
+			})
+		})
+	}
+}
+
+// TestRestartOfStreamServer has a StreamDialer's server crash, and dial back from the
+// port on which it listened. The streams end, and a dial makes another association
+// once the server listens again.
+func TestRestartOfStreamServer(t *testing.T) { inOwnNetwork(t, testRestartOfStreamServer) }
+
+func testRestartOfStreamServer(t *testing.T) {
+	watchdog(t, func() {
+		a, b := newLinks(t)
+		lc := sctpnet.ListenConfig{Config: sctpnet.Config{Adaptation: sctpnet.AdaptationStreams}}
+		local, remote := linkAddr(1, 6000), linkAddr(2, 5000)
+		server := remote.String()
+		ln := b.listen(t, lc, server)
+		d := closing(t, &sctpnet.StreamDialer{Dialer: sctpnet.Dialer{LocalAddr: local}})
+		dial := func() (c *sctpnet.Stream) {
+			a.do(t, func() error {
+				nc, err := d.Dial("sctp4", server)
+				if err != nil {
+					return err
+				}
+				c = nc.(*sctpnet.Stream)
+				return nil
+			})
+			return c
+		}
+		old := dial()
+		defer old.Close()
+		peer := accept(t, ln)
+		if _, err := peer.WriteStream([]byte("old"), old.ID()); err != nil {
+			t.Fatal(err)
+		}
+		arrived(t, peer)
+		ln.Close()
+		p := &crasher{b, a, sctpnet.Dialer{LocalAddr: remote}, local.String()}
+		p.crash(t, peer)
+		p.dialAborted(t)
+		wantLife(t, old, "old")
+		ln = b.listen(t, lc, server)
+		c := dial()
+		defer c.Close()
+		write(t, c, "new")
+		wantBytes(t, acceptStream(t, accept(t, ln)), []byte("new"))
 	})
 }

@@ -93,18 +93,9 @@ func TestRestartInPieces(t *testing.T) {
 // TestRestartOfDialledInPieces is the same where the reader has dialled.
 func TestRestartOfDialledInPieces(t *testing.T) {
 	watchdog(t, func() {
-		a, b := newLinks(t)
-		ln := b.listen(t, sctpnet.ListenConfig{}, "10.77.1.2:5000")
-		at := func(host byte, port int) *sctpnet.Addr {
-			return &sctpnet.Addr{IPAddrs: []net.IPAddr{{IP: net.IP{10, 77, 1, host}}}, Port: port}
-		}
-		d := sctpnet.Dialer{LocalAddr: at(1, 6000), Config: sctpnet.Config{PartialDeliveryPoint: 1000}}
-		c := a.dial(t, d, "10.77.1.2:5000")
-		s := accept(t, ln)
-		p := &crasher{b, a, sctpnet.Dialer{LocalAddr: at(2, 5000)}, "10.77.1.1:6000"}
-		ln.Close()
-		a.tc(t, "add dev link1 root netem loss 100%")
-		if _, err := s.WriteMsg(bytes.Repeat([]byte("o"), 40<<10), sctpnet.MsgInfo{}); err != nil {
+		p, peer, c := newCallback(t, sctpnet.Config{PartialDeliveryPoint: 1000})
+		p.peer.tc(t, "add dev link1 root netem loss 100%")
+		if _, err := peer.WriteMsg(bytes.Repeat([]byte("o"), 40<<10), sctpnet.MsgInfo{}); err != nil {
 			t.Fatal(err)
 		}
 		if n, err := c.Read(make([]byte, 100)); n != 100 {
@@ -115,8 +106,8 @@ func TestRestartOfDialledInPieces(t *testing.T) {
 			return 0, err
 		})
 		reading.Waits()
-		p.crash(t, s)
-		a.tc(t, "del dev link1 root")
+		p.crash(t, peer)
+		p.peer.tc(t, "del dev link1 root")
 		p.dialAborted(t)
 		if _, err := reading.Result(); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("read: %v; want ECONNRESET", err)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/mux"
@@ -366,7 +367,10 @@ func (d *StreamDialer) handshake(ctx context.Context, key streamKey) (*Conn, err
 	}
 	for again := false; ; again = true {
 		nc, err := dialer.DialContext(ctx, key.network, key.address)
-		if err != nil {
+		switch {
+		case errors.Is(err, syscall.ECONNRESET) && !again:
+			continue // the peer has agreed, and aborted: see "A peer that restarts"
+		case err != nil:
 			return nil, err
 		}
 		c := nc.(*Conn)
