@@ -137,7 +137,8 @@ type Owner interface {
 	// Ended reports whether the association has ended, even if there still
 	// is something to receive.
 	Ended() bool
-	// CanReset reports whether both sides have stream reconfiguration.
+	// CanReset reports whether both sides have stream reconfiguration. It is true
+	// of an association that ended before it could be asked.
 	CanReset() bool
 	// ResetStreams asks for the reset of outgoing streams. It does not wait
 	// for the answer, which is an event.

@@ -87,6 +87,10 @@ func (o owner) CanReset() bool {
 		var buf [8]byte
 		_, err := getsockopt(fd, optReconfigSupported, buf[:])
 		able = err == nil && binary.NativeEndian.Uint32(buf[4:]) != 0
+		if _, err := assocStatus(fd); err != nil {
+			// It has ended: the option is the socket's, and nothing is reset.
+			able = true
+		}
 		return nil
 	})
 	return able
