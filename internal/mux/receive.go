@@ -1,6 +1,7 @@
 package mux
 
 import (
+	"io"
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -13,6 +14,7 @@ type receiver struct {
 	batch [receiveBatch]engine.Msg
 	slots int          // in use: many if messages are small and many
 	msgs  []engine.Msg // of batch: received, and not sorted
+	ended bool         // the event of the association's end was received, or made up
 }
 
 func newReceiver(m *Mux) *receiver { return &receiver{m: m, b: newBuffer(), slots: 1} }
@@ -32,6 +34,12 @@ func (r *receiver) run() {
 			msgs[i].Data = r.b.bytes[start : start+size]
 		}
 		n, err := r.m.e.Recv(msgs)
+		if err == io.EOF && !r.ended {
+			// Linux ends receiving when the peer's SHUTDOWN comes. The event comes
+			// with SHUTDOWN COMPLETE, if that is not lost.
+			msgs[0] = engine.Msg{Message: engine.Message{Event: engine.AssociationEvent{Change: engine.AssociationEnded}}}
+			n, err = 1, nil
+		}
 		if err != nil {
 			r.m.mu.Lock()
 			r.m.end(err)
@@ -100,6 +108,8 @@ func (r *receiver) count() {
 		case nil:
 			r.m.sorting++
 			r.m.arrivals.Add(1)
+		case engine.AssociationEvent:
+			r.ended = r.ended || e.Change == engine.AssociationEnded
 		case engine.StreamResetEvent:
 			if e.Incoming {
 				r.m.arrivals.Add(1)
