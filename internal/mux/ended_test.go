@@ -2,6 +2,7 @@ package mux
 
 import (
 	"io"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -29,4 +30,32 @@ func TestEndedOnceBeforeEOF(t *testing.T) {
 			t.Errorf("the event comes from the engine: %v; OnEvent has got %v, want %v", comes, got, want)
 		}
 	}
+}
+
+// TestNoResetFromCloseOn closes a Stream as soon as its Recv says that the Mux is closed,
+// when Close has not ended the association yet. The stream is cut off, and the peer must
+// not take that for its end.
+func TestNoResetFromCloseOn(t *testing.T) {
+	m, _, f, _ := pair(t)
+	s, err := m.Claim(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.mu.Lock() // as Close does, and waits
+	closing := make(chan struct{})
+	go func() {
+		defer close(closing)
+		m.Close(f.Close)
+	}()
+	for !m.closed.Load() {
+		runtime.Gosched()
+	}
+	s.close()
+	f.do(func() {
+		if len(f.requests) > 0 {
+			t.Errorf("requests for resets: %v", f.requests)
+		}
+	})
+	m.mu.Unlock()
+	<-closing
 }

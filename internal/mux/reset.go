@@ -228,9 +228,10 @@ func (m *Mux) ask(s *Stream) {
 
 // flushResets asks for the resets on the list, as far as it can now. A request
 // must wait until the data of its streams has gone, and for the answer to the
-// request before.
+// request before. From Close on it asks for none: a peer would take the reset of a
+// stream that Close has cut off for the stream's regular end.
 func (m *Mux) flushResets() {
-	if m.asking || len(m.resets) == 0 {
+	if m.closed.Load() || m.asking || len(m.resets) == 0 {
 		return
 	}
 	m.resets = slices.DeleteFunc(m.resets, func(s *Stream) bool {
