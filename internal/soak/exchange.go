@@ -33,6 +33,7 @@ type exchange struct {
 	total [2]int // bytes that each end is to write
 	moves bool   // deadlines are moved
 	bare  bool   // no bytes are handed to io.Copy
+	dials bool   // end 0 is a StreamDialer's, which closes associations
 	left  atomic.Int32
 	over  chan struct{} // closed when both ends are done
 
@@ -88,7 +89,7 @@ func size(r *rand.Rand) int {
 	}
 }
 
-// isEnd judges a stream's error by the stream's ends, and then by those of the
+// readEnd judges a stream's error by the stream's ends, and then by those of the
 // association.
 func (x *exchange) readEnd(i int, err error) (outcome, error) {
 	switch {
@@ -96,6 +97,10 @@ func (x *exchange) readEnd(i int, err error) (outcome, error) {
 		return stopped, nil
 	case err == io.EOF && x.did.others(i, halfClosed|closed):
 		return whole, nil
+	case wasReset(err) && x.dials && i == 1 && x.did.has(0, closed) && x.how[0] != halfClose:
+		// The association was closed with its last stream, and with something left
+		// to read: what end 0 did not want.
+		return cut, nil
 	}
 	o, err := x.assoc.readEnd(i, err)
 	if err != nil {
