@@ -33,7 +33,6 @@ type exchange struct {
 	total [2]int // bytes that each end is to write
 	moves bool   // deadlines are moved
 	bare  bool   // no bytes are handed to io.Copy
-	dials bool   // end 0 is a StreamDialer's, which closes associations
 	left  atomic.Int32
 	over  chan struct{} // closed when both ends are done
 
@@ -97,10 +96,6 @@ func (x *exchange) readEnd(i int, err error) (outcome, error) {
 		return stopped, nil
 	case err == io.EOF && x.did.others(i, halfClosed|closed):
 		return whole, nil
-	case wasReset(err) && x.dials && i == 1 && x.did.has(0, closed) && x.how[0] != halfClose:
-		// The association was closed with its last stream, and with something left
-		// to read: what end 0 did not want.
-		return cut, nil
 	}
 	o, err := x.assoc.readEnd(i, err)
 	if err != nil {

@@ -339,7 +339,7 @@ func (s *soak) dialStream(name string, d *sctpnet.StreamDialer, did *deeds, endi
 		}
 	} else {
 		x = s.newExchange(name, r, did)
-		x.dials, x.how, x.r = true, endsOf(r, false), fork(r)
+		x.how, x.r = endsOf(r, false), fork(r)
 		s.expect(x, 0)
 	}
 	x.run(0, stream, x.how[0], r)
@@ -388,7 +388,7 @@ func (s *soak) greet(stream *sctpnet.Stream) {
 	n := s.greetings.Add(1)
 	r := s.rand(n | 1<<63)
 	x := s.newExchange(fmt.Sprintf("greeted stream %d", n), r, new(deeds))
-	x.dials, x.how, x.r = true, endsOf(r, false), fork(r)
+	x.how, x.r = endsOf(r, false), fork(r)
 	s.expect(x, 1)
 	x.run(1, stream, x.how[1], fork(r))
 }
