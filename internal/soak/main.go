@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync"
@@ -132,6 +133,7 @@ func (s *settings) run() {
 		plans, streams := s.phase(loss, s.duration/time.Duration(len(s.losses)))
 		after, err := awaitRest(before, s.limit)
 		if err != nil {
+			pprof.Lookup("heap").WriteTo(os.Stdout, 1)
 			s.fail(loss, err)
 		}
 		fmt.Printf("soak: loss of %d percent: %d plans, %d streams of StreamDialers, in %v; then %v\n",
