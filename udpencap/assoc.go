@@ -441,7 +441,8 @@ func (a *assoc) finish(err error) {
 	if err == io.EOF && a.options.Events {
 		a.rx.pushEvent(engine.AssociationEvent{Change: engine.AssociationEnded})
 	}
-	for _, t := range []*timer{&a.ackTimer, &a.dataTimer, &a.ctrlTimer, &a.flushTimer, &a.hb.timer, &a.rst.timer} {
+	for _, t := range []*timer{&a.ackTimer, &a.dataTimer, &a.ctrlTimer, &a.flushTimer, &a.hb.timer, &a.rst.timer,
+		&a.readBy.timer, &a.writeBy.timer} {
 		t.end()
 	}
 	if err != io.EOF {
