@@ -119,6 +119,7 @@ func (s *settings) prepare() error {
 // run does it, and exits if something fails.
 func (s *settings) run() {
 	fmt.Printf("soak: seed %d, %v on %s, loss of %v percent\n", s.seed, s.duration, strings.Join(s.networks, " and "), s.losses)
+	growRuntime()
 	for _, loss := range s.losses {
 		if len(s.losses) > 1 || loss > 0 {
 			if err := lose(loss); err != nil {

@@ -8,6 +8,7 @@ import (
 	"runtime/metrics"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -49,6 +50,19 @@ func measure() resources {
 		}
 	}
 	return r
+}
+
+// growRuntime has as many goroutines at a time as there will be. The runtime keeps what
+// describes them for later ones, in the heap.
+func growRuntime() {
+	const most = 20_000
+	quit := make(chan struct{})
+	var all sync.WaitGroup
+	for range most {
+		all.Go(func() { <-quit })
+	}
+	close(quit)
+	all.Wait()
 }
 
 const (
