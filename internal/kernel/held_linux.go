@@ -90,13 +90,16 @@ func (w *cutWatch) see(m engine.Message, interleaved bool) (cut engine.Event) {
 }
 
 // watch puts an event before each piece of n that shows a message to have been
-// given up. What has no place is held. It returns how many of msgs count.
+// given up. What has no place is held, before what is held already. It returns how
+// many of msgs count.
 func (c *conn) watch(msgs []engine.Msg, n int) int {
 	for i := range msgs[:n] {
 		e := c.cuts.see(msgs[i].Message, c.interleaved)
 		if e == nil {
 			continue
 		}
+		later := c.held
+		c.held = nil
 		if i > 0 {
 			// The event comes first the next time.
 			c.hold(nil, engine.Message{Event: e})
@@ -104,6 +107,7 @@ func (c *conn) watch(msgs []engine.Msg, n int) int {
 		for _, m := range msgs[i:n] {
 			c.hold(m.Data[:m.N], m.Message)
 		}
+		c.held = append(c.held, later...)
 		if i == 0 {
 			msgs[0].N, msgs[0].Message = 0, engine.Message{Event: e}
 		}
