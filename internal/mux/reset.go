@@ -145,7 +145,7 @@ func (m *Mux) forget(s *Stream) {
 	if !s.isClosed || m.streams[s.id] != s {
 		return
 	}
-	if m.noReset != nil && m.spent[s.id] == nil {
+	if m.noReset != nil && s.out != over && m.spent[s.id] == nil {
 		m.spent[s.id] = m.noReset
 	}
 	switch {

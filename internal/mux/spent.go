@@ -15,9 +15,13 @@ var (
 	errDenied     = fmt.Errorf("the peer denies stream resets (RFC 6525): %w", errors.ErrUnsupported)
 )
 
-// spend gives a number up, for some reason, once its Stream is closed.
+// spend gives a number up, for some reason, once its Stream is closed. If the
+// outgoing stream was reset before, the peer knows of the end and may use the
+// number again: then nothing is given up but the request to stop.
 func (m *Mux) spend(s *Stream, why error) {
-	m.spent[s.id] = why
+	if s.out != over && !s.stopping {
+		m.spent[s.id] = why
+	}
 	s.out = over // it is asked for no more
 	m.forget(s)
 }

@@ -334,3 +334,46 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 		}
 	})
 }
+
+// TestDeniedAfterReset has the peer deny a reset after it has granted that of another
+// stream. What it then sends on that one is the number's next use, and is accepted
+// when both ends have closed the first use, whatever came first.
+func TestDeniedAfterReset(t *testing.T) {
+	deny := func(t *testing.T, m *Mux, f *fake) {
+		f.do(func() { f.answer = answers(deny) })
+		claim(t, m, 5).Close()
+		synctest.Wait()
+		if m.CanReset() {
+			t.Fatal("the denial has not come")
+		}
+	}
+	for _, closesFirst := range []bool{false, true} {
+		bubble(t, func(t *testing.T) {
+			m, _, f, _ := pair(t)
+			s := claim(t, m, 3)
+			if err := s.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if closesFirst {
+				s.Close()
+			}
+			deny(t, m, f)
+			f.inject(incoming(3), message(3, "next"))
+			synctest.Wait()
+			if !closesFirst {
+				s.Close()
+			}
+			next, err := m.Accept(t.Context())
+			if err != nil || next.ID() != 3 {
+				t.Fatalf("accepted %v, %v; want stream 3", next, err)
+			}
+			if data, err := read(next); data != "next" || err != nil {
+				t.Errorf("read %q, %v; want \"next\"", data, err)
+			}
+			next.Close() // which the peer does not learn
+			synctest.Wait()
+			wantSpent(t, m, 3, errDenied)
+		})
+	}
+}
