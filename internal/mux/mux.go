@@ -318,7 +318,7 @@ func (m *Mux) Claim(id uint16) (*Stream, error) {
 			return nil, nil
 		}
 		return nil, fmt.Errorf("stream %d is in use already", id)
-	}, fmt.Errorf("stream %d is still being closed", id))
+	}, func() error { return fmt.Errorf("stream %d is still being closed", id) })
 }
 
 // ErrNoFreeStream is returned by Open when all streams are in use, or were used
@@ -329,9 +329,10 @@ var ErrNoFreeStream = errors.New("no free stream")
 // on the side that dialed, an odd one on the side that accepted (RFC 8832
 // section 6). It waits up to 5 s for one that is being closed.
 func (m *Mux) Open(ctx context.Context) (*Stream, error) {
-	first, count := m.own()
-	none := m.noFreeStream()
-	return m.awaitFree(ctx, func() (*Stream, error) { return m.claimUnused(first, count, none) }, none)
+	return m.awaitFree(ctx, func() (*Stream, error) {
+		first, count := m.own() // some may have been added
+		return m.claimUnused(first, count, m.noFreeStream)
+	}, m.noFreeStream)
 }
 
 // ErrClosing is an ErrNoFreeStream that may be over soon: some of the streams are
@@ -346,7 +347,7 @@ func (m *Mux) TryOpen() (*Stream, error) {
 	if m.closed.Load() {
 		return nil, net.ErrClosed
 	}
-	s, err := m.claimUnused(first, count, ErrNoFreeStream)
+	s, err := m.claimUnused(first, count, func() error { return ErrNoFreeStream })
 	if s == nil && err == nil {
 		err = ErrClosing
 	}
@@ -380,7 +381,7 @@ func (m *Mux) noFreeStream() error {
 
 // claimUnused makes the Stream of a number for this side that is not in use. It
 // returns none if all are in use, but no error if some of them are being closed.
-func (m *Mux) claimUnused(first, count int, none error) (*Stream, error) {
+func (m *Mux) claimUnused(first, count int, none func() error) (*Stream, error) {
 	if m.err != nil {
 		return nil, m.err
 	}
@@ -401,9 +402,9 @@ func (m *Mux) claimUnused(first, count int, none error) (*Stream, error) {
 	case closing:
 		return nil, nil
 	case why != nil:
-		return nil, fmt.Errorf("%w: each number is used once: %w", none, why)
+		return nil, fmt.Errorf("%w: each number is used once: %w", none(), why)
 	}
-	return nil, none
+	return nil, none()
 }
 
 // accept claims the first stream that the peer has begun to use. It returns nil

@@ -84,3 +84,23 @@ func TestMessageEndsAtReset(t *testing.T) {
 		}
 	})
 }
+
+// TestOpenFindsAddedStreams has streams be added while Open waits for one that is being
+// closed. It opens one of them, if not at once.
+func TestOpenFindsAddedStreams(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, _, f, _ := pair(t)
+		f.answer = answers(later)
+		for range 4 {
+			s, err := m.Open(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Close()
+		}
+		time.AfterFunc(time.Second, func() { f.do(func() { f.out, f.in = 12, 12 }) })
+		if s, err := m.Open(t.Context()); err != nil || s.ID() != 10 {
+			t.Errorf("opened %v, %v; want stream 10", s, err)
+		}
+	})
+}

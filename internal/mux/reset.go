@@ -185,11 +185,12 @@ func (m *Mux) wakeOpeners() {
 // awaitFree calls claim until that returns a stream or an error: first at once
 // and then whenever a number has become free. It returns the error otherwise
 // after 5 s. Closing a stream takes a round trip or two, and a few timeouts
-// where packets are lost.
-func (m *Mux) awaitFree(ctx context.Context, claim func() (*Stream, error), otherwise error) (*Stream, error) {
+// where packets are lost. Nothing tells that streams were added, so it looks at the
+// end once more.
+func (m *Mux) awaitFree(ctx context.Context, claim func() (*Stream, error), otherwise func() error) (*Stream, error) {
 	timeout := time.NewTimer(5 * time.Second)
 	defer timeout.Stop()
-	for {
+	for isLast := false; ; {
 		m.mu.Lock()
 		s, err := claim()
 		if err == nil && s == nil {
@@ -200,14 +201,17 @@ func (m *Mux) awaitFree(ctx context.Context, claim func() (*Stream, error), othe
 		}
 		freed := m.freed
 		m.mu.Unlock()
-		if s != nil || err != nil {
+		switch {
+		case s != nil || err != nil:
 			return s, err
+		case isLast:
+			return nil, otherwise()
 		}
 		select {
 		case <-freed:
 		case <-m.dead:
 		case <-timeout.C:
-			return nil, otherwise
+			isLast = true
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
