@@ -219,6 +219,11 @@ func FuzzCookie(f *testing.F) {
 	f.Add(ck.seal())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var c cookie
+		if len(b) > cookieSize {
+			b = slices.Clone(b[:cookieSize])
+			b[cookieSize-1] &= 15 // there are four flags
+			b = append(b, mac(b)...)
+		}
 		if c.open(b) && string(c.seal()) != string(b) {
 			t.Errorf("opened %x as %+v", b, c)
 		}
