@@ -105,6 +105,8 @@ func testConfigOutOfRange(t *testing.T, network string) {
 		{sctpnet.Config{MaxInStreams: -7}, []string{"MaxInStreams", "-7", "65535"}},
 		{sctpnet.Config{MaxInStreams: 1 << 30}, []string{"MaxInStreams", "1073741824", "65535"}},
 		{sctpnet.Config{AcceptStreams: -1}, []string{"AcceptStreams", "-1", "65535"}},
+		{sctpnet.Config{StreamMemory: 65535}, []string{"StreamMemory", "65535", "65536"}},
+		{sctpnet.Config{StreamMemory: -1}, []string{"StreamMemory", "-1", "65536"}},
 		{sctpnet.Config{AcceptStreams: 65536}, []string{"AcceptStreams", "65536", "65535"}},
 		{sctpnet.Config{InitAttempts: -1}, []string{"InitAttempts", "-1", "65535"}},
 		{sctpnet.Config{InitAttempts: 65536}, []string{"InitAttempts", "65536", "65535"}},

@@ -30,8 +30,8 @@ type Conn struct {
 	mux   atomic.Pointer[mux.Mux] // nil until a stream is claimed, or OnEvent is set
 
 	// Set before there is a Mux.
-	onEvent       func(*Conn, Event) // or nil
-	acceptStreams int                // of a Config
+	onEvent func(*Conn, Event) // or nil
+	limits  limits
 
 	mu              sync.Mutex
 	readBy, writeBy time.Time // the deadlines while there is no Mux
@@ -100,7 +100,8 @@ func (c *Conn) startMux() *mux.Mux {
 	config := mux.Config{
 		Accepted:      c.accepted,
 		MessageSize:   messageSize,
-		AcceptStreams: c.acceptStreams,
+		AcceptStreams: c.limits.acceptStreams,
+		StreamMemory:  c.limits.streamMemory,
 		Announces:     c.knows.Load,
 		ReadDeadline:  c.readBy,
 		WriteDeadline: c.writeBy,

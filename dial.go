@@ -127,7 +127,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	if err != nil {
 		return nil, err
 	}
-	c.acceptStreams = d.Config.AcceptStreams
+	c.limits = d.Config.limits()
 	c.handle(d.Config.OnEvent)
 	return c, nil
 }

@@ -114,6 +114,7 @@ func settings(t testing.TB) map[string]setting {
 	return map[string]setting{
 		"OutStreams":    with(both(sctpnet.Config{OutStreams: 7}), nil, streams, [2]uint16{7, 7}),
 		"MaxInStreams":  with(both(sctpnet.Config{MaxInStreams: 9}), nil, streams, [2]uint16{9, 9}),
+		"StreamMemory":  both(sctpnet.Config{StreamMemory: 1 << 20}),                          // TestStreamMemory
 		"AcceptStreams": both(sctpnet.Config{AcceptStreams: 3}),                               // TestAcceptStreams
 		"InitAttempts":  both(sctpnet.Config{InitAttempts: 2}),                                // TestConfigInit
 		"InitTimeout":   both(sctpnet.Config{InitTimeout: 2 * time.Second}),                   // TestConfigInit

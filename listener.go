@@ -79,7 +79,7 @@ func (lc *ListenConfig) listen(ctx context.Context, e engine.Engine, network, ad
 	if err != nil {
 		return nil, local, err
 	}
-	return &Listener{l, network, lc.Config.OnEvent, lc.Config.AcceptStreams}, local, nil
+	return &Listener{l, network, lc.Config.OnEvent, lc.Config.limits()}, local, nil
 }
 
 // Listener is a listening SCTP endpoint, a [net.Listener]. Multiple goroutines
@@ -89,8 +89,8 @@ type Listener struct {
 	network string
 
 	// Of a Config.
-	onEvent       func(*Conn, Event)
-	acceptStreams int
+	onEvent func(*Conn, Event)
+	limits  limits
 }
 
 var _ net.Listener = (*Listener)(nil)
@@ -126,7 +126,7 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 		return nil, l.opError("accept", err)
 	}
 	conn := newConn(c, l.network, true, l.e.Adaptation())
-	conn.acceptStreams = l.acceptStreams
+	conn.limits = l.limits
 	conn.handle(l.onEvent)
 	return conn, nil
 }

@@ -2,6 +2,7 @@ package sctpnet
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -18,10 +19,10 @@ type Config struct {
 
 	// MaxInStreams is how many incoming streams to grant at most, 1 to
 	// 65535. Zero means 64 for a Dialer and 256 for a [StreamDialer]. For a
-	// ListenConfig it means as many as OutStreams, so that each message can be
-	// answered on the stream that it came on. The
-	// peer cannot add to them later ([Conn.AddStreams]) unless it is 65535, as
-	// Linux lets a peer add any number or none.
+	// ListenConfig it means as many as OutStreams, and never more, so that each
+	// message can be answered on the stream that it came on. The peer cannot add
+	// to them later, nor to the outgoing ones ([Conn.AddStreams]), unless it is
+	// 65535, as Linux lets a peer add any number or none.
 	MaxInStreams int
 
 	// AcceptStreams is how many streams of an association can wait for
@@ -30,6 +31,15 @@ type Config struct {
 	// next one is closed, as by [Stream.Close]. Zero means 128. It does not matter
 	// before the first AcceptStream.
 	AcceptStreams int
+
+	// StreamMemory is how many bytes of memory the streams of an association may
+	// take with what has arrived and was not read, 64 KiB or more: the messages,
+	// with a little for each that Go needs, and what was received together with
+	// them and cannot be freed yet. When they do, nothing more is received, and
+	// the peer is held back. One message can exceed it. Zero means 4 MiB. What
+	// waits in the system's ReadBuffer comes on top of it. It does not matter to
+	// a Conn without streams, which keeps nothing.
+	StreamMemory int
 
 	// InitAttempts is how often an INIT that is not answered is sent again
 	// before the dial fails with ETIMEDOUT, 1 to 65535. Zero means 4, which
@@ -263,6 +273,7 @@ func (c *Config) options(network string, listen bool) (engine.Options, error) {
 	if err := checkSetting(network, "Config.", "", *c); err != nil {
 		return engine.Options{}, err
 	}
+	o.PeerAdds = o.MaxInStreams == math.MaxUint16
 	if c.KernelDefaults {
 		return o, nil
 	}
@@ -276,6 +287,7 @@ func (c *Config) options(network string, listen bool) (engine.Options, error) {
 		if o.MaxInStreams == 0 {
 			o.MaxInStreams = o.OutStreams
 		}
+		o.MaxInStreams = min(o.MaxInStreams, o.OutStreams)
 	default:
 		if o.OutStreams == 0 {
 			o.OutStreams = dialStreams
@@ -317,6 +329,14 @@ func (c *Config) options(network string, listen bool) (engine.Options, error) {
 	return o, nil
 }
 
+// leastStreamMemory is what a message is received into.
+const leastStreamMemory = 64 << 10
+
+// limits is what a Config says of what streams may take.
+type limits struct{ acceptStreams, streamMemory int }
+
+func (c *Config) limits() limits { return limits{c.AcceptStreams, c.StreamMemory} }
+
 func (c *Config) check() error {
 	for _, f := range []struct {
 		name  string
@@ -334,6 +354,9 @@ func (c *Config) check() error {
 	}
 	if t := c.InitTimeout; t != 0 && (t < time.Millisecond || t > 65535*time.Millisecond) {
 		return fmt.Errorf("sctpnet: Config.InitTimeout is %v; allowed are 0 (default) and 1ms to 65.535s", t)
+	}
+	if m := c.StreamMemory; m != 0 && m < leastStreamMemory {
+		return fmt.Errorf("sctpnet: Config.StreamMemory is %d; allowed are 0 (default) and %d or more", m, leastStreamMemory)
 	}
 	const p = "Config."
 	return firstError(

@@ -33,10 +33,10 @@ import (
 // A peer that cannot reset streams can use each number once: what it sends on one
 // whose Stream was closed is dropped.
 //
-// A stream that waits to be accepted does not hold up accepted ones, until those
-// that wait hold 4 MiB on one association. It then receives nothing. After a
-// second of that, the stream that holds most is closed, as is one that exceeds
-// Config.AcceptStreams.
+// A stream that waits to be accepted does not hold up accepted ones, until
+// Config.StreamMemory of one association is taken. It then receives nothing. After
+// a second of that, the waiting stream that holds most is closed, as is one that
+// exceeds Config.AcceptStreams.
 //
 // Accept returns the errors of ln, which the StreamListener owns from now on.
 // Closing it closes ln and leaves the open streams alone. Streams that peers open

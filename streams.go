@@ -226,16 +226,17 @@ func (c *Conn) ReadMsg(p []byte) (n int, info MsgInfo, err error) {
 // reads it, as long as AcceptStream was not called. After that the Conn reads
 // stream 0, and the others wait for AcceptStream.
 //
-// Streams that wait to be accepted do not hold up others, until those that wait
-// hold 4 MiB. Then nothing is received. After a second of that, the one that holds
-// most is closed, as by Close, and what has come on it is dropped. So is one that
-// exceeds Config.AcceptStreams.
-//
 // What arrives for a Stream waits for its Read, up to 256 KiB and the message
 // that exceeds it. While a Stream is full and not read, nothing is received
 // for any other stream of the association, and the peer is held back:
-// nothing is dropped. The same goes for a Conn with Streams: while it holds that
-// much for its Read. Read all streams, or close those that are not wanted.
+// nothing is dropped. The same goes for a Conn with Streams, while it holds that
+// much for its Read, and for all of them together, while they hold
+// Config.StreamMemory. Read all streams, or close those that are not wanted.
+//
+// Streams that wait to be accepted do not hold up others, until
+// Config.StreamMemory is taken. After a second of that, if those that wait hold
+// most of it, the one of them that holds most is closed, as by Close, and what has
+// come on it is dropped. So is one that exceeds Config.AcceptStreams.
 //
 // Multiple goroutines may invoke methods on a Stream simultaneously.
 type Stream struct {

@@ -321,6 +321,15 @@ func (a *assoc) recv(p []byte, how mode) (n int, msg engine.Message, err error) 
 	}
 }
 
+// awaitArrival waits while there is nothing for the owner's Recv to return.
+func (a *assoc) awaitArrival() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for a.rx.isEmpty() && a.canReceive(true) == nil && a.receiveError() == nil {
+		a.readable.Wait()
+	}
+}
+
 // canReceive returns why a Recv must not go on, if it must not.
 func (a *assoc) canReceive(owner bool) error {
 	err := a.mayReceive(owner)
@@ -382,7 +391,16 @@ func (o owner) Send(p []byte, size int, m engine.Message, spare bool) (int, erro
 
 func (o owner) TrySend(p []byte, m engine.Message) (int, error) { return o.a.trySend(p, m) }
 
-func (o owner) Recv(msgs []engine.Msg) (int, error) { return o.a.recvBatch(msgs, owned) }
+func (o owner) Recv(from engine.Lender) (int, error) {
+	for {
+		n, err := o.a.recvBatch(from.Lend(), owned|noWait)
+		if err != errNothing {
+			return n, err
+		}
+		from.Return()
+		o.a.awaitArrival()
+	}
+}
 
 func (o owner) SetWriteDeadline(t time.Time) error { return o.a.SetWriteDeadline(t) }
 

@@ -50,6 +50,7 @@ type Socket struct {
 type Options struct {
 	OutStreams   uint16        // outgoing streams asked for
 	MaxInStreams uint16        // incoming streams granted at most
+	PeerAdds     bool          // the peer may add to the streams later
 	InitAttempts uint16        // times that INIT is sent again
 	InitTimeout  time.Duration // most between two INITs
 	NoDelay      bool          // do not hold small messages back
@@ -130,8 +131,9 @@ type Owner interface {
 	// TrySend sends p as one message if there is room, also while a Send
 	// waits, and otherwise returns ErrFull.
 	TrySend(p []byte, m Message) (int, error)
-	// Recv is as RecvBatch of Conn, and returns events too.
-	Recv(msgs []Msg) (int, error)
+	// Recv is as RecvBatch of Conn, into messages that it borrows, and returns
+	// events too.
+	Recv(from Lender) (int, error)
 	// SetWriteDeadline is for Send, also one that waits.
 	SetWriteDeadline(t time.Time) error
 	// Ended reports whether the association has ended, even if there still
@@ -143,6 +145,14 @@ type Owner interface {
 	// ResetStreams asks for the reset of outgoing streams. It does not wait
 	// for the answer, which is an event.
 	ResetStreams(streams []uint16) error
+}
+
+// A Lender has memory for Recv, which has none while it waits.
+type Lender interface {
+	// Lend returns messages to receive into. They are lent until Recv returns,
+	// or until it calls Return because it has received nothing.
+	Lend() []Msg
+	Return()
 }
 
 // A Conn is one association, and one life of it: if the peer restarts that, its

@@ -21,6 +21,7 @@ type batch struct {
 	n       int  // messages sent, or received
 	eager   bool // Recv: look for more messages even after having waited
 	apart   bool // Recv: the next piece is of another life
+	first   *op  // Recv: receives the first message
 	ops     [maxBatch]op
 	headers [maxBatch]mmsghdr
 
@@ -43,7 +44,7 @@ var batches = sync.Pool{New: func() any {
 
 func newBatch(c *conn, owner bool, msgs []engine.Msg) *batch {
 	b := batches.Get().(*batch)
-	b.conn, b.msgs, b.n, b.apart = c, msgs[:min(len(msgs), maxBatch)], 0, false
+	b.conn, b.msgs, b.n, b.apart, b.first = c, msgs[:min(len(msgs), maxBatch)], 0, false, &b.ops[0]
 	for i := range b.msgs {
 		b.ops[i].conn, b.ops[i].owner = c, owner
 	}
@@ -55,7 +56,7 @@ func (b *batch) done() {
 		b.ops[i].clear()
 		b.headers[i].Msghdr = unix.Msghdr{}
 	}
-	b.conn, b.msgs = nil, nil
+	b.conn, b.msgs, b.first = nil, nil, nil
 	batches.Put(b)
 }
 
@@ -126,23 +127,18 @@ func (b *batch) doSend(fd uintptr) bool {
 
 // RecvBatch receives the messages that there are, and waits for one.
 func (c *conn) RecvBatch(msgs []engine.Msg, whole bool) (int, error) {
-	return c.recvBatch(msgs, whole, true, false)
-}
-
-func (c *conn) recvBatch(msgs []engine.Msg, whole, eager, owner bool) (int, error) {
 	if err := c.inform(); err != nil {
 		return 0, err
 	}
-	b := newBatch(c, owner, msgs)
+	b := newBatch(c, false, msgs)
 	defer b.done()
-	b.eager = eager
-	o := &b.ops[0]
-	o.p, o.whole = msgs[0].Data, whole
-	n, m, err := c.receive(o, b.recv)
+	b.eager = true
+	b.first.p, b.first.whole = msgs[0].Data, whole
+	n, m, err := c.receive(b.first, b.recv)
 	if err != nil {
 		return 0, err
 	}
-	if b.n == 0 { // the first has come on another way
+	if b.n == 0 { // the deadline has passed in the middle of the first
 		msgs[0].N, msgs[0].Message = n, m
 		return 1, nil
 	}
@@ -150,7 +146,7 @@ func (c *conn) recvBatch(msgs []engine.Msg, whole, eager, owner bool) (int, erro
 }
 
 func (b *batch) doRecv(fd uintptr) bool {
-	o := &b.ops[0]
+	o := b.first
 	if !o.doRecv(fd) {
 		return false
 	}
@@ -167,7 +163,7 @@ func (b *batch) doRecv(fd uintptr) bool {
 // finish receives the rest of a last message that was begun. If that has not
 // arrived, it leaves the message to the next call.
 func (b *batch) finish(fd uintptr) {
-	o, last := &b.ops[0], &b.msgs[b.n-1]
+	o, last := b.first, &b.msgs[b.n-1]
 	if b.n == 1 || !o.whole || !last.More || last.N == len(last.Data) {
 		return
 	}
@@ -216,7 +212,7 @@ func (b *batch) fill(fd uintptr) {
 				b.msgs[b.n].N, b.msgs[b.n].Message = 0, o.msg
 				b.n++
 			}
-			b.ops[0].last = b.ops[0].last || o.last
+			b.first.last = b.first.last || o.last
 			b.apart = b.apart || b.conn.kept.Load() != life
 			continue
 		}
@@ -230,7 +226,7 @@ func (b *batch) fill(fd uintptr) {
 // if that is of the same message and has room, and else into the next of msgs,
 // which is the one where it is already or one before that.
 func (b *batch) place(data []byte, m engine.Message) {
-	if last := &b.msgs[b.n-1]; b.ops[0].whole && !b.apart && last.Event == nil && continues(last.Message, m) {
+	if last := &b.msgs[b.n-1]; b.first.whole && !b.apart && last.Event == nil && continues(last.Message, m) {
 		n := copy(last.Data[last.N:], data)
 		data = data[n:]
 		last.N += n

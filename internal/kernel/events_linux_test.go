@@ -235,7 +235,7 @@ func TestSmallReads(t *testing.T) {
 		for {
 			b := make([]byte, 1)
 			msgs := []engine.Msg{{Data: b}}
-			if _, err := o.Recv(msgs); err == io.EOF {
+			if _, err := o.Recv(lent(msgs)); err == io.EOF {
 				break
 			} else if err != nil {
 				t.Fatal(err)
@@ -266,3 +266,9 @@ func TestSmallReads(t *testing.T) {
 		}
 	}
 }
+
+// lent is messages that Recv borrows.
+type lent []engine.Msg
+
+func (l lent) Lend() []engine.Msg { return l }
+func (l lent) Return()            {}

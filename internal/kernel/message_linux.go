@@ -387,11 +387,11 @@ func (c *conn) inform() error {
 // until it returns true, with the lock for readers held.
 func (c *conn) receive(o *op, recv func(fd uintptr) bool) (int, engine.Message, error) {
 	err := c.raw.Read(recv)
-	if len(o.p) == 0 && errors.Is(err, os.ErrDeadlineExceeded) && !o.taken() {
+	if len(o.p) == 0 && errors.Is(err, os.ErrDeadlineExceeded) && !o.owner && !o.taken() {
 		return 0, o.msg, nil // as package net
 	}
 	if err != nil && o.n == 0 && !o.taken() && !c.restarted.Load() && c.pollerGaveUp(err) {
-		err = c.recvFailed(o)
+		err = c.recvFailed(o, recv)
 	}
 	if o.last {
 		c.passOn()
@@ -415,12 +415,12 @@ func (c *conn) pollerGaveUp(err error) bool {
 }
 
 // recvFailed receives what a failed association still has, and the failure.
-func (c *conn) recvFailed(o *op) error {
+func (c *conn) recvFailed(o *op, recv func(fd uintptr) bool) error {
 	c.failed.Lock() // in place of the poller's lock for readers
 	defer c.failed.Unlock()
 	o.wait = true // if there is nothing, ask whether the association exists
 	done := false
-	if err := c.raw.Control(func(fd uintptr) { done = o.doRecv(fd) }); err != nil {
+	if err := c.raw.Control(func(fd uintptr) { done = recv(fd) }); err != nil {
 		return err
 	}
 	if !done {

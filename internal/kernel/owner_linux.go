@@ -10,7 +10,10 @@ import (
 )
 
 // owner is a conn whose sending and receiving belong to one caller.
-type owner struct{ c *conn }
+type owner struct {
+	c    *conn
+	loan *loan // of its Recv
+}
 
 // Take makes everybody leave: who comes from now on sees that the conn is
 // taken, who waits is woken by a deadline, and holding each of the poller's
@@ -31,7 +34,7 @@ func (c *conn) Take() (engine.Owner, bool) {
 	if o != nil {
 		o.resumes = true
 	}
-	return owner{c}, o != nil
+	return owner{c, newLoan()}, o != nil
 }
 
 func (o owner) Send(p []byte, size int, m engine.Message, spare bool) (int, error) {
@@ -57,17 +60,75 @@ func (o owner) TrySend(p []byte, m engine.Message) (int, error) {
 
 // Recv looks for more than one message only where the first was waiting, not
 // waited for: else there is rarely another, and looking costs a system call.
-func (o owner) Recv(msgs []engine.Msg) (int, error) {
-	if c := o.c; len(c.early) > 0 {
+func (o owner) Recv(from engine.Lender) (int, error) {
+	c := o.c
+	if len(c.early) > 0 {
+		msgs := from.Lend()
 		msgs[0].N, msgs[0].Message = 0, engine.Message{Event: c.early[0]}
 		c.early = c.early[1:]
 		return 1, nil
 	}
-	n, err := o.c.recvBatch(msgs, false, false, true)
-	if o.c.watches {
-		n = o.c.watch(msgs, n)
+	if err := c.inform(); err != nil {
+		return 0, err
 	}
-	return n, err
+	l := o.loan
+	l.from = from
+	l.op.conn, l.op.owner = c, true
+	defer l.end()
+	if _, _, err := c.receive(&l.op, l.recv); err != nil {
+		return 0, err
+	}
+	n := l.batch.n
+	if c.watches {
+		n = c.watch(l.batch.msgs, n)
+	}
+	return n, nil
+}
+
+// A loan is the memory of an owner's Recv, which gives it back while it waits: of
+// many associations most wait.
+type loan struct {
+	op    op // receives the first message
+	from  engine.Lender
+	batch *batch // nil while nothing is lent
+	recv  func(fd uintptr) bool
+}
+
+func newLoan() *loan {
+	l := new(loan)
+	l.op.init()
+	l.recv = l.doRecv
+	return l
+}
+
+func (l *loan) doRecv(fd uintptr) bool {
+	if l.batch == nil {
+		msgs := l.from.Lend()
+		l.batch = newBatch(l.op.conn, true, msgs)
+		l.batch.eager, l.batch.first = false, &l.op
+		l.op.p = msgs[0].Data
+	}
+	if l.batch.doRecv(fd) {
+		return true
+	}
+	l.release()
+	l.from.Return()
+	return false
+}
+
+func (l *loan) release() {
+	l.op.p, l.op.iov.Base = nil, nil
+	if l.batch != nil {
+		l.batch.done()
+		l.batch = nil
+	}
+}
+
+// end ends a Recv. What was lent is the lender's.
+func (l *loan) end() {
+	l.release()
+	l.from = nil
+	l.op.clear()
 }
 
 func (o owner) SetWriteDeadline(t time.Time) error { return o.c.SetWriteDeadline(t) }

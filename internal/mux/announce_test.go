@@ -113,20 +113,20 @@ func TestUnknownPeerAnnounces(t *testing.T) {
 
 // TestBacklogRefuses fills the memory of streams that wait to be accepted while
 // nobody accepts any: that which holds most is refused, and the others are kept.
-// If one is accepted, none is refused.
+// If it is accepted and read, none is refused.
 func TestBacklogRefuses(t *testing.T) {
 	for _, accepts := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			m := announcingMux(true)
 			m.reads = nothing
 			data := make([]byte, 60<<10)
-			for m.backlog.bytes < backlogSize-len(data)-pieceSize {
+			for m.memory.size()+bufferSize+pieceSize < DefaultStreamMemory {
 				m.arrive(data, engine.Message{Stream: 2})
 			}
 			go func() {
 				time.Sleep(backlogPatience / 2)
 				if accepts {
-					m.TryAccept()
+					m.TryAccept().Recv(make([]byte, DefaultStreamMemory), Filled)
 				}
 			}()
 			start := time.Now()

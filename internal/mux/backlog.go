@@ -5,10 +5,7 @@ import "time"
 // Streams that wait to be accepted must not hold up those that are read. So more
 // is kept of them than a queue holds. But their number is limited, and if they
 // hold too much and nobody accepts any for a while, one is refused.
-const (
-	backlogSize     = 4 << 20 // bytes
-	backlogPatience = time.Second
-)
+const backlogPatience = time.Second
 
 // waiting counts the streams that wait to be accepted.
 func (m *Mux) waiting() int {
@@ -38,10 +35,11 @@ func (m *Mux) refuse(id uint16) {
 	s.close()
 }
 
-// awaitAccept waits until the backlog has room. If nobody accepts a stream, the
-// one that holds most is refused.
-func (m *Mux) awaitAccept() {
-	for m.backlog.bytes >= backlogSize && !m.ended && !m.closed.Load() {
+// awaitMemory waits until the streams hold less than they may. If nobody reads or
+// accepts one, and those that wait to be accepted hold most of it, the one of them
+// that holds most is refused.
+func (m *Mux) awaitMemory() {
+	for m.isFull() && !m.ended && !m.closed.Load() {
 		expired := false
 		timer := time.AfterFunc(backlogPatience, func() {
 			m.mu.Lock()
@@ -49,10 +47,10 @@ func (m *Mux) awaitAccept() {
 			expired = true
 			m.room.Broadcast()
 		})
-		before := m.backlog.bytes
-		m.awaitRoom(func() bool { return m.backlog.bytes >= before && !expired })
+		before := m.memory.size()
+		m.awaitRoom(func() bool { return m.isFull() && m.memory.size() >= before && !expired })
 		timer.Stop()
-		if expired && m.backlog.bytes >= before {
+		if expired && m.isFull() && m.memory.size() >= before && m.backlog.bytes > m.config.StreamMemory/4 {
 			m.refuse(m.largest())
 		}
 	}

@@ -150,7 +150,7 @@ func TestUnacceptedHoldUpNobody(t *testing.T) {
 			if took := time.Since(begin); took != 0 {
 				t.Errorf("the stream was held up for %v", took)
 			}
-			flood(2 * backlogSize / size)
+			flood(2 * DefaultStreamMemory / size)
 			f.inject(message(1, "three"))
 			for all := ""; !strings.HasSuffix(all, "three"); {
 				got, err := read(s)
@@ -178,7 +178,7 @@ func TestNextUseHoldsUpNobody(t *testing.T) {
 	for _, tt := range []struct {
 		size    int
 		refused bool
-	}{{2 * queueSize, false}, {2 * backlogSize, true}} {
+	}{{2 * queueSize, false}, {2 * DefaultStreamMemory, true}} {
 		for _, ends := range []bool{false, true} {
 			bubble(t, func(t *testing.T) {
 				m, _, f, _ := pair(t)
@@ -250,7 +250,7 @@ func TestEndBehindAFullBacklog(t *testing.T) {
 			t.Fatalf("read %q, %v", got, err)
 		}
 		const size = 60 << 10
-		for range backlogSize/size + 3 {
+		for range DefaultStreamMemory/size + 3 {
 			f.inject(message(3, strings.Repeat("x", size)))
 		}
 		lost := errors.New("lost")

@@ -37,6 +37,7 @@ type fake struct {
 	held     []arrival      // sent, and not arrived: see hold
 	holds    bool           // what is sent is held
 	stuck    bool           // Recv does not return
+	lent     bool           // Recv has memory to receive into
 	sending  map[uint16]int // sends under way, of each stream
 	ssn      map[uint16]uint16
 	by       time.Time // the write deadline
@@ -220,7 +221,10 @@ func (f *fake) isSending(id uint16) bool {
 
 func (f *fake) Take() (engine.Owner, bool)   { return f, f.interrupted }
 func (f *fake) Streams() (out, in uint16)    { return f.out, f.in }
-func (f *fake) NumStreams() (out, in uint16) { return f.out, f.in }
+func (f *fake) NumStreams() (out, in uint16) {
+	f.do(func() { out, in = f.out, f.in })
+	return out, in
+}
 func (f *fake) CanReset() bool               { return f.reconfig }
 
 // queued is how many bytes the send buffer holds.
@@ -301,10 +305,17 @@ func (f *fake) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-func (f *fake) Recv(msgs []engine.Msg) (n int, err error) {
+func (f *fake) Recv(from engine.Lender) (n int, err error) {
 	f.l.mu.Lock()
 	defer f.l.mu.Unlock()
+	msgs := from.Lend()
+	f.lent = true
+	defer func() { f.lent = false }()
 	for f.stuck || len(f.arrived) == 0 || f.closed {
+		if msgs != nil {
+			from.Return()
+			msgs, f.lent = nil, false
+		}
 		switch {
 		case f.stuck:
 		case f.closed:
@@ -313,6 +324,9 @@ func (f *fake) Recv(msgs []engine.Msg) (n int, err error) {
 			return 0, f.err
 		}
 		f.l.cond.Wait()
+	}
+	if msgs == nil {
+		msgs, f.lent = from.Lend(), true
 	}
 	for n < len(msgs) && len(f.arrived) > 0 {
 		a, m := &f.arrived[0], &msgs[n]

@@ -230,19 +230,13 @@ func isEnd(ids []uint16, id uint16) bool {
 func checkPeerBounds(t *testing.T, m *Mux) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	const most = queueSize + 64<<10 + pieceSize // of a queue that takes a piece before it is full
-	queued, late := 0, 0
-	for _, s := range m.streams {
-		queued = max(queued, s.queue.bytes)
+	const over = bufferSize + 64<<10 + pieceSize // of what holds less than it may, and then gets a piece
+	if size := m.memory.size(); size > m.config.StreamMemory+over {
+		t.Errorf("the streams hold %d bytes, want at most %d", size, m.config.StreamMemory)
 	}
+	late := 0
 	for _, n := range m.late {
 		late += n
-	}
-	if queued > backlogSize+2*most || m.unclaimed.bytes > most || m.backlog.bytes > backlogSize+most {
-		t.Errorf("%d bytes are kept of a stream, %d for the Conn, %d to be accepted", queued, m.unclaimed.bytes, m.backlog.bytes)
-	}
-	if pieces := len(m.unclaimed.rest()) + len(m.backlog.rest()); pieces > 2*(most+backlogSize+most)/pieceSize {
-		t.Errorf("%d pieces are kept", pieces)
 	}
 	if len(m.streams) > 20 || len(m.used) > 20 || len(m.resets) > 20 || late > 40 || len(m.spent) > 20 {
 		t.Errorf("kept are %d streams, %d uses, %d resets, %d late answers, %d spent numbers",

@@ -69,7 +69,6 @@ type half struct {
 	end    *end
 	id     uint16
 	s      *Stream // nil of the Conn
-	had    int     // bytes in the queue, when it was claimed
 	peer   *half   // known once data has come from it
 
 	sent        int    // units of data,
@@ -161,11 +160,6 @@ func (md *model) add(e *end, s *Stream, id uint16) *half {
 		}
 	}
 	h := &half{number: len(md.halves), end: e, id: id, s: s}
-	if s != nil {
-		e.m.mu.Lock()
-		h.had = s.queue.bytes
-		e.m.mu.Unlock()
-	}
 	md.halves = append(md.halves, h)
 	return h
 }
@@ -527,7 +521,7 @@ func (md *model) checkEnd(e *end) {
 			}
 		}
 	}
-	const most = queueSize + 64<<10 + pieceSize // of a queue that takes a piece before it is full
+	const over = bufferSize + 64<<10 + pieceSize // of what holds less than it may, and then gets a piece
 	waiting, mayWait := 0, 0
 	for id, u := range m.used {
 		if u.pieces > 0 {
@@ -538,25 +532,19 @@ func (md *model) checkEnd(e *end) {
 		}
 	}
 	// While Accept waits, streams may come and go unseen.
-	e.wasFull = e.wasFull || mayWait >= e.acceptMost || m.backlog.bytes >= backlogSize || e.accepting > 0 && e.acceptMost < int(e.in)
+	e.wasFull = e.wasFull || mayWait >= e.acceptMost || m.isFull() || e.accepting > 0 && e.acceptMost < int(e.in)
 	if waiting > e.acceptMost {
 		md.fault("%s: %d streams wait to be accepted, of at most %d", e.name, waiting, e.acceptMost)
 	}
-	queued := 0
-	for _, h := range md.halves {
-		if h.end == e && h.s != nil {
-			queued = max(queued, h.s.queue.bytes-max(0, h.had-queueSize))
-		}
-	}
-	if !md.hasEnded && (queued > most || m.unclaimed.bytes > most || m.backlog.bytes > backlogSize+most) { // at the end there is no more to come
-		md.fault("%s keeps %d bytes of a stream, %d for the Conn, %d to be accepted", e.name, queued, m.unclaimed.bytes, m.backlog.bytes)
+	if size := m.memory.size(); !md.hasEnded && size > m.config.StreamMemory+over { // at the end there is no more to come
+		md.fault("%s: the streams hold %d bytes, want at most %d", e.name, size, m.config.StreamMemory)
 	}
 	late := 0
 	for _, n := range m.late {
 		late += n
 	}
-	if n := int(e.out); len(m.resets) > n || late > n || len(m.unclaimed.rest())+len(m.backlog.rest()) > 2*(2*most+backlogSize)/pieceSize {
-		md.fault("%s keeps %d resets, %d late answers, %d pieces", e.name, len(m.resets), late, len(m.unclaimed.rest())+len(m.backlog.rest()))
+	if n := int(e.out); len(m.resets) > n || late > n {
+		md.fault("%s keeps %d resets and %d late answers", e.name, len(m.resets), late)
 	}
 }
 

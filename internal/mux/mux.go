@@ -30,6 +30,9 @@ type Config struct {
 	// AcceptStreams is how many streams can wait to be accepted, 0 meaning
 	// DefaultAcceptStreams.
 	AcceptStreams int
+	// StreamMemory is how much memory what was not read may take before nothing
+	// more is received, 0 meaning DefaultStreamMemory.
+	StreamMemory int
 	// OnEvent is called with each event, in order with the messages, if it is
 	// not nil. Nothing is received until it returns.
 	OnEvent func(engine.Event)
@@ -40,8 +43,11 @@ type Config struct {
 	ReadDeadline, WriteDeadline time.Time
 }
 
-// DefaultAcceptStreams is how many streams can wait to be accepted.
-const DefaultAcceptStreams = 128
+// What a Config of zero means.
+const (
+	DefaultAcceptStreams = 128
+	DefaultStreamMemory  = 4 << 20
+)
 
 // A Mux shares one association among its streams.
 type Mux struct {
@@ -67,6 +73,7 @@ type Mux struct {
 	streams      map[uint16]*Stream
 	unclaimed    queue            // what the Conn reads, in order of arrival
 	backlog      queue            // what waits to be accepted, in order of arrival
+	memory       memory           // of these, and of the streams' queues
 	reads        share            // decides which of the two
 	late         map[uint16]int   // answers to resets to come, of numbers in use again
 	used         map[uint16]use   // streams that nobody claimed and the peer uses
@@ -127,6 +134,9 @@ func newMux(c Conn, config Config) *Mux {
 	if config.AcceptStreams == 0 {
 		config.AcceptStreams = DefaultAcceptStreams
 	}
+	if config.StreamMemory == 0 {
+		config.StreamMemory = DefaultStreamMemory
+	}
 	m := &Mux{
 		conn:       c,
 		config:     config,
@@ -139,6 +149,7 @@ func newMux(c Conn, config Config) *Mux {
 		spent:      make(map[uint16]error),
 	}
 	m.room.L = &m.mu
+	m.unclaimed.memory, m.backlog.memory = &m.memory, &m.memory
 	m.self.gone = make(chan struct{})
 	m.reader.arrived = make(chan struct{}, 1)
 	m.reader.by.set(config.ReadDeadline)
@@ -168,7 +179,8 @@ func (m *Mux) deliver(p piece) {
 		p.buf.release()
 	case s == nil || s.in == over && !s.isClosed: // belongs to the next use
 		m.keep(p)
-		m.awaitAccept()
+		m.compact()
+		m.awaitMemory()
 		m.awaitRoom(m.unclaimed.isFull)
 	case s.deaf:
 		p.buf.release()
@@ -176,6 +188,8 @@ func (m *Mux) deliver(p piece) {
 	default:
 		s.push(p)
 		signal(s.reader.arrived)
+		m.compact()
+		m.awaitMemory()
 		m.awaitRoom(s.queue.isFull) // which dropping it ends, too
 	}
 }
@@ -269,6 +283,7 @@ func (m *Mux) hasStream(id uint16) (out, in bool) {
 // for it.
 func (m *Mux) claim(id uint16) *Stream {
 	s := &Stream{m: m, id: id}
+	s.queue.memory = &m.memory
 	s.gone = make(chan struct{})
 	s.reader.arrived = make(chan struct{}, 1)
 	m.streams[id] = s

@@ -165,43 +165,6 @@ func TestSecondUseEnds(t *testing.T) {
 	}
 }
 
-// TestSmallPieces fills a queue with small messages, few of each buffer or many.
-// The queue must not keep all the buffers.
-func TestSmallPieces(t *testing.T) {
-	for _, each := range []int{1, 2, 100} {
-		var q queue
-		bufs := make(map[*buffer]bool)
-		n := 0
-		for ; !q.isFull(); n += each {
-			b := newBuffer()
-			for i := range each {
-				b.refs.Add(1)
-				b.bytes[i] = byte(n + i)
-				q.push(piece{b, b.bytes[i : i+1], engine.Message{}})
-			}
-			b.release()
-		}
-		for i, p := range q.rest() {
-			if p.data[0] != byte(i) {
-				t.Fatalf("message %d is %d", i, p.data[0])
-			}
-			if p.buf != nil {
-				bufs[p.buf] = true
-			}
-		}
-		if size := len(bufs) * len(buffer{}.bytes); size > 16*queueSize {
-			t.Errorf("%d messages of a byte, %d of each buffer, keep %d bytes", n, each, size)
-		}
-		for len(q.rest()) > 0 {
-			p := q.remove(0)
-			p.buf.release()
-		}
-		if q.last != nil {
-			t.Error("an empty queue keeps a buffer")
-		}
-	}
-}
-
 // TestResetOfAll has the peer reset all its streams. One that had ended before does
 // not end again.
 func TestResetOfAll(t *testing.T) {

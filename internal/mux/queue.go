@@ -1,45 +1,14 @@
 package mux
 
-import (
-	"slices"
-	"sync"
-	"sync/atomic"
-
-	"github.com/sctpnet/sctpnet/internal/engine"
-)
+import "github.com/sctpnet/sctpnet/internal/engine"
 
 // queueSize is how many bytes a queue takes before it is full. Each piece counts
-// with its data and pieceSize. A queue that is not full takes another piece of
-// any size.
+// with its data and pieceSize, which is what its place in the queue's array takes
+// at most. A queue that is not full takes another piece of any size.
 const (
 	queueSize = 256 << 10
-	pieceSize = 128
+	pieceSize = 256
 )
-
-// A buffer is memory that the engine receives into.
-type buffer struct {
-	refs  atomic.Int32 // by pieces, and by the receiver
-	used  int
-	bytes [64 << 10]byte
-}
-
-// minReceive is how much of a buffer must be left to receive into.
-const minReceive = 4 << 10
-
-var buffers = sync.Pool{New: func() any { return new(buffer) }}
-
-func newBuffer() *buffer {
-	b := buffers.Get().(*buffer)
-	b.used = 0
-	b.refs.Store(1)
-	return b
-}
-
-func (b *buffer) release() {
-	if b != nil && b.refs.Add(-1) == 0 {
-		buffers.Put(b)
-	}
-}
 
 // A piece is a message or a part of one, or the end of a stream.
 type piece struct {
@@ -59,14 +28,12 @@ func (p *piece) cost() int {
 }
 
 // A queue holds pieces in order of arrival, from head on. It uses its array
-// again.
+// again, unless that is much larger than what is in it.
 type queue struct {
 	pieces []piece
 	head   int
 	bytes  int
-
-	last  *buffer // the one that the last piece arrived in
-	share int     // how many bytes of it were pushed
+	memory *memory // of all queues of the association
 }
 
 func (q *queue) isFull() bool { return q.bytes >= queueSize }
@@ -75,31 +42,37 @@ func (q *queue) isFull() bool { return q.bytes >= queueSize }
 func (q *queue) rest() []piece { return q.pieces[q.head:] }
 
 func (q *queue) push(p piece) {
-	q.own(&p)
-	if len(q.pieces) == cap(q.pieces) && q.head >= max(1, len(q.pieces)/2) { // seldom enough
-		n := copy(q.pieces, q.rest())
-		clear(q.pieces[n:])
-		q.pieces, q.head = q.pieces[:n], 0
+	if len(q.pieces) == cap(q.pieces) {
+		if q.head >= max(1, len(q.pieces)/4) { // seldom enough
+			n := copy(q.pieces, q.rest())
+			clear(q.pieces[n:])
+			q.pieces, q.head = q.pieces[:n], 0
+		} else {
+			q.resize()
+		}
 	}
 	q.pieces = append(q.pieces, p)
 	q.bytes += p.cost()
+	q.memory.add(&p)
 }
 
-// own copies a small piece behind many others to memory of its own. There it
-// would otherwise keep a whole buffer from being used again, for as long as
-// nobody reads.
-func (q *queue) own(p *piece) {
-	const many = 16
-	if p.buf == nil {
-		return
-	}
-	if p.buf != q.last {
-		q.last, q.share = p.buf, 0
-	}
-	if q.share += len(p.data); q.share < minReceive && len(q.rest()) >= many {
-		data := slices.Clone(p.data)
-		p.buf.release()
-		p.buf, p.data = nil, data
+// resize makes another array, with a little room for more.
+func (q *queue) resize() {
+	rest := q.rest()
+	q.pieces = append(make([]piece, 0, len(rest)+len(rest)/4+4), rest...)
+	q.head = 0
+}
+
+// fewPieces is how large an array is that an almost empty queue may keep.
+const fewPieces = 32
+
+// shrink gives up memory that the pieces left do not need.
+func (q *queue) shrink() {
+	switch n := len(q.rest()); {
+	case cap(q.pieces) > fewPieces && n <= cap(q.pieces)/4:
+		q.resize()
+	case n == 0:
+		q.pieces, q.head = q.pieces[:0], 0
 	}
 }
 
@@ -108,12 +81,11 @@ func (q *queue) remove(i int) piece {
 	i += q.head
 	p := q.pieces[i]
 	q.bytes -= p.cost()
+	q.memory.subtract(&p)
 	copy(q.pieces[q.head+1:i+1], q.pieces[q.head:i])
 	q.pieces[q.head] = piece{}
-	if q.head++; q.head == len(q.pieces) {
-		q.pieces, q.head = q.pieces[:0], 0
-		q.last, q.share = nil, 0
-	}
+	q.head++
+	q.shrink()
 	return p
 }
 
@@ -124,23 +96,23 @@ func (q *queue) removeStream(id uint16) (pieces []piece) {
 	for _, p := range q.rest() {
 		if p.msg.Stream == id {
 			q.bytes -= p.cost()
+			q.memory.subtract(&p)
 			pieces = append(pieces, p)
 		} else {
 			others = append(others, p)
 		}
 	}
 	clear(q.pieces[len(others):])
-	if q.pieces = others; q.head == len(others) {
-		q.pieces, q.head = others[:0], 0
-		q.last, q.share = nil, 0
-	}
+	q.pieces = others
+	q.shrink()
 	return pieces
 }
 
 // drop empties the queue.
 func (q *queue) drop() {
 	for _, p := range q.rest() {
+		q.memory.subtract(&p)
 		p.buf.release()
 	}
-	*q = queue{}
+	*q = queue{memory: q.memory}
 }

@@ -44,6 +44,7 @@ type reader struct {
 	arrived chan struct{} // has a value when the source may have a piece
 	cur     piece         // what a Recv has begun; under mu
 	begun   atomic.Bool   // cur holds data that was not read
+	counted int           // how much of it Mux.memory has, under Mux.mu
 }
 
 // A source has pieces to read.
@@ -53,6 +54,8 @@ type source interface {
 	// isElsewhere reports whether what arrives on a stream goes to another
 	// source.
 	isElsewhere(stream uint16) bool
+	// begin takes note of how much is left of a piece that a Recv has begun.
+	begin(r *reader, rest int)
 }
 
 // next takes the next piece for the Conn.
@@ -74,6 +77,8 @@ func (m *Mux) next() (piece, bool, error) {
 	return piece{}, false, m.err
 }
 
+func (m *Mux) begin(r *reader, rest int) { m.count(r, rest, func() bool { return false }) }
+
 // receive fills p from what was begun and then from a source. It waits when the
 // source has nothing. The first n bytes of p are there already; they belong to
 // msg.
@@ -82,7 +87,15 @@ func (r *reader) receive(p []byte, n int, msg engine.Message, how Mode, from sou
 		return 0, msg, nil // as package net, also after the deadline
 	}
 	cur := &r.cur
-	defer func() { r.begun.Store(len(cur.data) > 0) }()
+	defer func() {
+		if cur.buf != nil && len(cur.data) < bufferSize/4 {
+			cur.own()
+		}
+		if begun := len(cur.data) > 0; begun != r.begun.Load() {
+			r.begun.Store(begun)
+			from.begin(r, len(cur.data))
+		}
+	}()
 	var err error
 	for {
 		if r.by.isPast() {

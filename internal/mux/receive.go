@@ -7,50 +7,65 @@ import (
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
-// A receiver receives for a Mux. One goroutine has it.
+// A receiver receives for a Mux. One goroutine has it. While it waits it has no
+// buffer: most associations are idle most of the time.
 type receiver struct {
 	m     *Mux
-	b     *buffer
-	batch [receiveBatch]engine.Msg
+	b     *buffer      // nil if there is none
 	slots int          // in use: many if messages are small and many
-	msgs  []engine.Msg // of batch: received, and not sorted
+	msgs  []engine.Msg // of b's batch: received, and not sorted
 	ended bool         // the event of the association's end was received, or made up
 }
 
-func newReceiver(m *Mux) *receiver { return &receiver{m: m, b: newBuffer(), slots: 1} }
+func newReceiver(m *Mux) *receiver { return &receiver{m: m, slots: 1} }
 
 // run receives until receiving ends, or until another goroutine has the receiver.
 func (r *receiver) run() {
 	for r.sort() {
-		if len(r.b.bytes)-r.b.used < minReceive {
-			r.b.release()
-			r.b = newBuffer()
-		}
-		rest := len(r.b.bytes) - r.b.used
-		msgs := r.batch[:min(r.slots, rest/minReceive)]
-		size := rest / len(msgs)
-		for i := range msgs {
-			start := r.b.used + i*size
-			msgs[i].Data = r.b.bytes[start : start+size]
-		}
-		n, err := r.m.e.Recv(msgs)
+		n, err := r.m.e.Recv(r)
 		if err == io.EOF && !r.ended {
 			// Linux ends receiving when the peer's SHUTDOWN comes. The event comes
 			// with SHUTDOWN COMPLETE, if that is not lost.
-			msgs[0] = engine.Msg{Message: engine.Message{Event: engine.AssociationEvent{Change: engine.AssociationEnded}}}
+			end := engine.Message{Event: engine.AssociationEvent{Change: engine.AssociationEnded}}
+			r.msgs = append(r.msgs[:0], engine.Msg{Message: end})
 			n, err = 1, nil
 		}
 		if err != nil {
 			r.m.mu.Lock()
 			r.m.end(err)
 			r.m.mu.Unlock()
-			r.b.release()
+			r.Return()
 			return
 		}
-		r.slots = nextSlots(msgs[:n], len(msgs))
-		r.msgs = msgs[:n]
+		lent := r.msgs
+		r.msgs = lent[:n]
+		r.slots = nextSlots(r.msgs, len(lent))
 		r.count()
 	}
+}
+
+// Lend returns memory to receive into, as an engine.Lender.
+func (r *receiver) Lend() []engine.Msg {
+	if r.b != nil && len(r.b.bytes)-r.b.used < minReceive {
+		r.Return()
+	}
+	if r.b == nil {
+		r.b = newBuffer()
+	}
+	rest := len(r.b.bytes) - r.b.used
+	r.msgs = r.b.batch[:min(r.slots, rest/minReceive)]
+	size := rest / len(r.msgs)
+	for i := range r.msgs {
+		start := r.b.used + i*size
+		r.msgs[i].Data = r.b.bytes[start : start+size]
+	}
+	return r.msgs
+}
+
+// Return takes back what was lent.
+func (r *receiver) Return() {
+	r.b.release()
+	r.b, r.msgs = nil, nil
 }
 
 // receiveBatch is how many messages are received at once at most.
@@ -71,12 +86,17 @@ func nextSlots(msgs []engine.Msg, slots int) int {
 	return slots
 }
 
-// sort delivers what has arrived. It moves the messages together in their buffer.
+// sort delivers what has arrived. It moves the messages together in their buffer;
+// if they are small and few, they get memory of their own.
 // It reports whether the caller still has the receiver.
 func (r *receiver) sort() bool {
 	m := r.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	total := 0
+	for i := range r.msgs {
+		total += r.msgs[i].N
+	}
 	for len(r.msgs) > 0 {
 		msg := &r.msgs[0]
 		r.msgs = r.msgs[1:]
@@ -89,10 +109,13 @@ func (r *receiver) sort() bool {
 			}
 			continue
 		}
-		n := copy(r.b.bytes[r.b.used:], msg.Data[:msg.N])
+		p := piece{r.b, r.b.bytes[r.b.used:][:copy(r.b.bytes[r.b.used:], msg.Data[:msg.N])], msg.Message}
 		r.b.refs.Add(1)
-		p := piece{r.b, r.b.bytes[r.b.used : r.b.used+n], msg.Message}
-		r.b.used += n
+		if total < minReceive {
+			p.own() // it would keep a whole buffer for little
+		} else {
+			r.b.used += msg.N
+		}
 		m.sorting--
 		m.deliver(p)
 	}

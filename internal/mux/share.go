@@ -29,9 +29,10 @@ func (m *Mux) leaveToAccept(to share) {
 	}
 	m.reads = to
 	had := m.unclaimed
-	m.unclaimed = queue{}
+	m.unclaimed = queue{memory: &m.memory}
 	var begun []uint16 // what is to be accepted now
 	for _, p := range had.rest() {
+		m.memory.subtract(&p)
 		id := p.msg.Stream
 		m.queueOf(id).push(p)
 		if !m.reads.has(id) && !slices.Contains(begun, id) {

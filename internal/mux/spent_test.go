@@ -293,7 +293,7 @@ func TestDeniedLate(t *testing.T) {
 // TestRemoveStream takes a stream's pieces out of a queue.
 func TestRemoveStream(t *testing.T) {
 	for _, taken := range []int{0, 1, 3} { // from the head, before
-		var q queue
+		q := queue{memory: new(memory)}
 		for i := range 6 {
 			q.push(piece{data: []byte{byte(i)}, msg: engine.Message{Stream: uint16(i % 2)}})
 		}

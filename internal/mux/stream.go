@@ -78,6 +78,8 @@ func (s *Stream) next() (piece, bool, error) {
 
 func (s *Stream) isElsewhere(uint16) bool { return false }
 
+func (s *Stream) begin(r *reader, rest int) { s.m.count(r, rest, func() bool { return s.deaf }) }
+
 // Send sends p on the stream, as messages of some size or, if single is set, as
 // one. Other streams have their turn after each message. It returns EPIPE when
 // only the writing has ended.
@@ -135,6 +137,8 @@ func (s *Stream) CloseRead() error {
 func (s *Stream) endRead() {
 	s.deaf = true
 	s.queue.drop()
+	s.m.memory.others -= s.reader.counted
+	s.reader.counted = 0
 	signal(s.reader.arrived)
 	s.m.room.Signal()
 }

@@ -1,0 +1,139 @@
+package mux
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// A buffer is memory that the engine receives into.
+type buffer struct {
+	refs  atomic.Int32 // by pieces, and by the receiver
+	used  int
+	bytes [bufferSize]byte
+	batch [receiveBatch]engine.Msg
+
+	// Of the pieces in queues, under Mux.mu.
+	pieces int // that lie in the buffer
+	queued int // their bytes
+}
+
+const bufferSize = 64 << 10
+
+// minReceive is how much of a buffer must be left to receive into.
+const minReceive = 4 << 10
+
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
+
+func newBuffer() *buffer {
+	b := buffers.Get().(*buffer)
+	b.used = 0
+	b.refs.Store(1)
+	return b
+}
+
+func (b *buffer) release() {
+	if b != nil && b.refs.Add(-1) == 0 {
+		buffers.Put(b)
+	}
+}
+
+// own gives a piece memory of its own.
+func (p *piece) own() {
+	data := slices.Clone(p.data)
+	p.buf.release()
+	p.buf, p.data = nil, data
+}
+
+// A memory is what an association's streams hold unread: the memory that this
+// takes, and not only the bytes. A buffer of which one byte is left counts as a
+// whole.
+type memory struct {
+	buffers int // that pieces in queues lie in
+	shared  int // bytes of these pieces
+	others  int // what else is held: pieces, and data that has its own memory
+}
+
+func (m *memory) size() int { return m.buffers*bufferSize + m.others }
+
+func (m *memory) add(p *piece) {
+	m.others += pieceSize
+	if p.buf == nil {
+		m.others += len(p.data)
+		return
+	}
+	if p.buf.pieces++; p.buf.pieces == 1 {
+		m.buffers++
+	}
+	p.buf.queued += len(p.data)
+	m.shared += len(p.data)
+}
+
+func (m *memory) subtract(p *piece) {
+	m.others -= pieceSize
+	if p.buf == nil {
+		m.others -= len(p.data)
+		return
+	}
+	if p.buf.pieces--; p.buf.pieces == 0 {
+		m.buffers--
+	}
+	p.buf.queued -= len(p.data)
+	m.shared -= len(p.data)
+}
+
+// isSparse reports whether the buffers, but for a few, have more than twice what
+// their pieces need, as others have been read.
+func (m *memory) isSparse(few int) bool {
+	return m.buffers > few && m.buffers*bufferSize > 2*m.shared
+}
+
+// compact gives pieces memory of their own that lie in buffers which hold little
+// else.
+func (m *memory) compact(q *queue) {
+	for i := range q.rest() {
+		p := &q.rest()[i]
+		if p.buf == nil || p.buf.queued >= bufferSize/2 {
+			continue
+		}
+		m.subtract(p)
+		p.own()
+		m.add(p)
+	}
+}
+
+// compact makes sure that the memory is at most twice of what is held.
+func (m *Mux) compact() {
+	few := 4
+	if m.isFull() {
+		few = 0
+	}
+	if !m.memory.isSparse(few) {
+		return
+	}
+	m.memory.compact(&m.unclaimed)
+	m.memory.compact(&m.backlog)
+	for _, s := range m.streams {
+		m.memory.compact(&s.queue)
+	}
+}
+
+// isFull reports whether the streams hold as much as they may.
+func (m *Mux) isFull() bool { return m.memory.size() >= m.config.StreamMemory }
+
+// count counts what is left of a piece that a Recv has begun, which is in no queue
+// any more. It does not if the stream is deaf, as that has dropped it.
+func (m *Mux) count(r *reader, rest int, isDeaf func() bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if isDeaf() {
+		rest = 0
+	}
+	m.memory.others += rest - r.counted
+	if rest < r.counted {
+		m.room.Signal()
+	}
+	r.counted = rest
+}

@@ -1,0 +1,207 @@
+package mux
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// A traffic has buffers of messages arrive, as an engine fills them.
+type traffic struct {
+	m    *Mux
+	bufs map[*buffer]bool
+}
+
+// arrive has messages arrive in one buffer, each of so many bytes on a stream.
+func (tr *traffic) arrive(sizes map[uint16]int) {
+	tr.m.mu.Lock()
+	defer tr.m.mu.Unlock()
+	b := newBuffer()
+	tr.bufs[b] = true
+	for id, size := range sizes {
+		b.refs.Add(1)
+		tr.m.deliver(piece{b, b.bytes[b.used:][:size], engine.Message{Stream: id}})
+		b.used += size
+	}
+	b.release()
+}
+
+// held is the memory that the pieces in a queue take, and their number.
+func held(q *queue, bufs map[*buffer]bool) (size, n int) {
+	size = cap(q.pieces) * 120
+	for _, p := range q.rest() {
+		if n++; p.buf != nil {
+			bufs[p.buf] = true
+		} else {
+			size += cap(p.data)
+		}
+	}
+	return size, n
+}
+
+// TestMemoryIsBounded has messages arrive of which some are not read: beside
+// others that are, on one stream or on many, claimed or not. Before nothing more
+// is received, they must not take much more memory than they may.
+func TestMemoryIsBounded(t *testing.T) {
+	const limit = 512 << 10
+	for _, tt := range []struct {
+		unread, read int // bytes of messages
+		streams      int // that are not read
+		claimed      bool
+	}{
+		{1, 0, 1, true},
+		{1, 0, 200, true},
+		{1, 60_000, 1, true},
+		{1, 60_000, 200, true},
+		{4100, 60_000, 200, true},
+		{20_000, 40_000, 200, true},
+		{60_000, 0, 200, true},
+		{1, 60_000, 1, false},
+		{1, 60_000, 100, false},
+		{4100, 60_000, 100, false},
+		{33_000, 20_000, 100, false},
+	} {
+		t.Run(fmt.Sprintf("%+v", tt), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				f, _ := newLink()
+				f.out, f.in = 300, 300
+				m := newMux(f, Config{StreamMemory: limit, AcceptStreams: 1000})
+				m.e = f
+				reader := claim(t, m, 1)
+				m.leaveToAccept(nothing)
+				if tt.claimed {
+					for id := range uint16(tt.streams) {
+						claim(t, m, 2+id)
+					}
+				}
+				tr := &traffic{m, make(map[*buffer]bool)}
+				done := false
+				go func() {
+					p := make([]byte, bufferSize)
+					for n := 0; !done; n++ {
+						sizes := map[uint16]int{2 + uint16(n%tt.streams): tt.unread}
+						if tt.read > 0 {
+							sizes[1] = tt.read
+						}
+						tr.arrive(sizes)
+						reader.Recv(p, Filled|NoWait)
+					}
+				}()
+				time.Sleep(backlogPatience / 2)
+				synctest.Wait()
+				done = true
+				m.mu.Lock()
+				bufs := make(map[*buffer]bool)
+				size, n := held(&m.backlog, bufs)
+				for _, s := range m.streams {
+					k, pieces := held(&s.queue, bufs)
+					size += k
+					n += pieces
+				}
+				size += len(bufs) * bufferSize
+				if size > 2*limit {
+					t.Errorf("%d messages take %d bytes, in %d buffers among others; the limit is %d, and %d are counted", n, size, len(bufs), limit, m.memory.size())
+				}
+				full := tt.streams == 1 && tt.claimed && n*(tt.unread+pieceSize) >= queueSize
+				if !full && n*(tt.unread+pieceSize) < limit/3 {
+					t.Errorf("after %d messages no more are received", n)
+				}
+				m.mu.Unlock()
+				m.Close(f.Close)
+			})
+		})
+	}
+}
+
+// TestMemoryOfSmallMessages keeps a small message of many that came one by one. It
+// must not keep what they were received into.
+func TestMemoryOfSmallMessages(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, _, f, _ := pair(t)
+		s := claim(t, m, 3)
+		for range 10 {
+			f.inject(message(3, "x"))
+			synctest.Wait()
+		}
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if n := m.memory.buffers; n != 0 || len(s.queue.rest()) != 10 {
+			t.Errorf("%d messages keep %d buffers, want 10 and 0", len(s.queue.rest()), n)
+		}
+	})
+}
+
+// TestMemoryComesBack has messages arrive that are read, dropped, refused, moved or
+// read in part. In the end nothing is counted.
+func TestMemoryComesBack(t *testing.T) {
+	for _, end := range []struct {
+		name string
+		do   func(m *Mux, s *Stream)
+	}{
+		{"read", func(m *Mux, s *Stream) { s.Recv(make([]byte, 1<<20), Filled) }},
+		{"read in part, and then all", func(m *Mux, s *Stream) {
+			s.Recv(make([]byte, 1000), 0)
+			if m.memory.size() == 0 {
+				panic("the rest of a message does not count")
+			}
+			s.Recv(make([]byte, 1<<20), Filled)
+		}},
+		{"closed", func(m *Mux, s *Stream) { s.Close() }},
+		{"closed after a part was read", func(m *Mux, s *Stream) {
+			s.Recv(make([]byte, 1000), 0)
+			s.Recv(make([]byte, 1000), 0)
+			s.Close()
+			s.Recv(make([]byte, 1000), 0)
+		}},
+		{"closed for reading", func(m *Mux, s *Stream) { s.CloseRead() }},
+	} {
+		t.Run(end.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				m, f := idleMux()
+				tr := &traffic{m, make(map[*buffer]bool)}
+				s := claim(t, m, 1)
+				m.leaveToAccept(nothing)
+				for range 3 {
+					tr.arrive(map[uint16]int{1: 30_000, 2: 10_000})
+				}
+				m.mu.Lock()
+				m.onIncomingReset(2)
+				m.mu.Unlock()
+				accepted := acceptNow(t, m)
+				accepted.Recv(make([]byte, 1<<20), Filled)
+				end.do(m, s)
+				if m.memory != (memory{}) {
+					t.Errorf("%+v is counted, of nothing", m.memory)
+				}
+				m.Close(f.Close)
+			})
+		})
+	}
+}
+
+// TestIdleReceiverHasNoBuffer has an association receive something and then wait.
+func TestIdleReceiverHasNoBuffer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, _ := newLink()
+		m := f.start(t, Config{})
+		s := claim(t, m, 3)
+		wantIdle := func() {
+			t.Helper()
+			synctest.Wait()
+			if f.lent {
+				t.Error("the engine has a buffer while it waits")
+			}
+		}
+		wantIdle()
+		for _, data := range []string{"x", string(make([]byte, 60_000))} {
+			f.inject(message(3, data))
+			if n, _, err := s.Recv(make([]byte, 60_000), Whole); n != len(data) || err != nil {
+				t.Errorf("read %d bytes, %v; want %d", n, err, len(data))
+			}
+			wantIdle()
+		}
+	})
+}
