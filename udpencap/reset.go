@@ -177,14 +177,15 @@ func (a *assoc) onRequest(p param) {
 		a.grant(n, a.resetStreams(streamList(p.value[4:]), n))
 	case p.typ == paramAddOutgoing && len(p.value) >= 6:
 		more := uint32(binary.BigEndian.Uint16(p.value[4:]))
-		if more == 0 || a.in.Load()+more > 1<<16-1 {
+		isAnswer := r.request != nil && r.kind == paramAddIncoming && more <= uint32(r.added)
+		if more == 0 || a.in.Load()+more > 1<<16-1 || !isAnswer && !a.options.PeerAdds {
 			a.conclude(n, resultDenied)
 			return
 		}
 		a.in.Add(more)
 		a.conclude(n, resultPerformed)
-		if r.request != nil && r.kind == paramAddIncoming {
-			r.request = nil // this is the answer
+		if isAnswer {
+			r.request = nil
 			r.timer.stop()
 		}
 		if a.options.Events {
@@ -194,7 +195,7 @@ func (a *assoc) onRequest(p param) {
 		more := binary.BigEndian.Uint16(p.value[4:])
 		// Two that ask each other for the same would wait for ever.
 		busy := r.request != nil && r.kind == paramAddIncoming
-		if busy || more == 0 || a.out.Load()+uint32(more) > 1<<16-1 {
+		if busy || more == 0 || !a.options.PeerAdds || a.out.Load()+uint32(more) > 1<<16-1 {
 			a.conclude(n, resultDenied)
 			return
 		}

@@ -783,7 +783,7 @@ func TestAssociations(t *testing.T) {
 
 // TestAddStreams adds streams to an association.
 func TestAddStreams(t *testing.T) {
-	c, s := makeConns(t, sctpnet.Config{OutStreams: 10})
+	c, s := makeConns(t, sctpnet.Config{OutStreams: 10, MaxInStreams: 65535})
 	watchdog(t, func() { testAddStreams(t, c, s) })
 }
 

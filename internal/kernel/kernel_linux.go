@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"math"
 	"net"
 	"os"
 	"slices"
@@ -200,7 +199,7 @@ func newSocket(ctx context.Context, s *engine.Socket, family int, v6only bool, a
 				return err
 			}
 		}
-		if err := setAlways(fd, s.Options.MaxInStreams == math.MaxUint16); err != nil {
+		if err := setAlways(fd, s.Options.PeerAdds); err != nil {
 			return err
 		}
 		return setOptions(fd, s.Options)
@@ -240,8 +239,7 @@ func adopt(fd int) (*socket, error) {
 
 // setAlways sets what an accepted socket inherits and any needs: the event of a
 // restart, and what streams need, which both sides must offer in the handshake.
-// grows says that the peer may add streams.
-func setAlways(fd int, grows bool) error {
+func setAlways(fd int, peerAdds bool) error {
 	if err := ifKnown(setEvent(fd, eventAssocChange)); err != nil { // it tells of a restart
 		return err
 	}
@@ -250,7 +248,7 @@ func setAlways(fd int, grows bool) error {
 		return ifKnown(err)
 	}
 	enabled := uint32(enableResets)
-	if grows {
+	if peerAdds {
 		enabled |= enableAddStreams
 	}
 	if err := setStruct(fd, optEnableStreamReset, assocValue{Value: enabled}); err != nil {
