@@ -186,7 +186,7 @@ func bufferSize(n int) int {
 }
 
 // establish begins the association's life. The caller holds a.mu.
-func (a *assoc) establish(i *initiation) error {
+func (a *assoc) establish(i *initiation) {
 	mine := a.initiation()
 	a.peerTag = i.tag
 	a.out.Store(uint32(min(mine.out, i.in)))
@@ -198,9 +198,7 @@ func (a *assoc) establish(i *initiation) error {
 	a.mtu = a.pathMTU()
 	a.rx.init(a, i.tsn)
 	a.rst.init(a.localTSN, i.tsn)
-	if err := a.startCore(i); err != nil {
-		return err
-	}
+	a.core.init(a.localTSN, i.window)
 	a.state = engine.StateEstablished
 	a.endDialling()
 	a.ctrlTimer.stop()
@@ -213,7 +211,6 @@ func (a *assoc) establish(i *initiation) error {
 		}
 	}
 	close(a.done)
-	return nil
 }
 
 // Sizes of what is around a packet.

@@ -78,6 +78,9 @@ func (a *assoc) send(p []byte, size int, m engine.Message, owner, spare bool) (n
 
 // write hands a message to the core. It leaves the lock meanwhile.
 func (a *assoc) write(p []byte, m engine.Message, owner bool) error {
+	if err := a.startCore(); err != nil {
+		return errno("write", syscall.ENOBUFS)
+	}
 	t := a.core.newTicket(m, len(p))
 	stream := a.core.stream
 	a.mu.Unlock()
@@ -290,11 +293,11 @@ func (a *assoc) recv(p []byte, how mode) (n int, msg engine.Message, err error) 
 			continue
 		}
 		q := &r.queue[r.head]
-		if q.msg.Event != nil {
+		if q.event != nil {
 			if n > 0 && owner {
 				return n, msg, nil
 			}
-			e := q.msg
+			e := q.message()
 			r.pop()
 			a.performResets() // there may be room for another event now
 			if owner {
@@ -303,12 +306,12 @@ func (a *assoc) recv(p []byte, how mode) (n int, msg engine.Message, err error) 
 			continue // nobody has asked for events
 		}
 		if n == 0 {
-			msg = q.msg
+			msg = q.message()
 		}
 		k := copy(p[n:], q.data)
 		n += k
 		q.data = q.data[k:]
-		more, rest := q.msg.More, len(q.data) > 0
+		more, rest := q.more, len(q.data) > 0
 		msg.More = more || rest
 		if !rest {
 			size := q.size

@@ -93,20 +93,26 @@ const (
 	pionStream = 0
 )
 
-// startCore starts pion's association as an established one, of two INITs made
-// for it.
-func (a *assoc) startCore(i *initiation) error {
-	c := &a.core
-	c.acked = a.localTSN - 1
-	c.window = i.window
+func (c *core) init(localTSN, window uint32) {
+	c.acked = localTSN - 1
+	c.window = window
 	c.unsent = make(map[uint16]int)
 	c.ssn = make(map[uint16]uint16)
+}
+
+// startCore starts pion's association as an established one, of two INITs made
+// for it. Until there is something to send there is none: it takes much memory.
+func (a *assoc) startCore() error {
+	c := &a.core
+	if c.stream != nil {
+		return nil
+	}
 	c.pipe = &pipe{a: a}
 	c.pipe.ready.L = &c.pipe.mu
 	c.out.init(a)
 	options := []sctp.ClientOption{
 		sctp.WithNetConn(c.pipe),
-		sctp.WithSNAP(pionInit(a.localTag, leastWindow, a.localTSN), pionInit(i.tag, i.window, i.tsn)),
+		sctp.WithSNAP(pionInit(a.localTag, leastWindow, a.localTSN), pionInit(a.peerTag, c.window, a.peerInit.tsn)),
 		sctp.WithMTU(uint32(a.mtu)),
 		sctp.WithMaxMessageSize(maxMessageSize),
 		sctp.WithMaxReceiveBufferSize(leastWindow),
@@ -139,6 +145,21 @@ func (a *assoc) stopCore() {
 		a.core.pipe.Close()
 	}
 	a.core.flight = queue[flying]{}
+}
+
+// peerWindow and cwnd are how much may be sent.
+func (c *core) peerWindow() int {
+	if c.pion == nil {
+		return int(c.window)
+	}
+	return int(c.pion.RWND())
+}
+
+func (c *core) cwnd(mtu int) int {
+	if c.pion == nil {
+		return min(4*mtu, max(2*mtu, 4380)) // as it will be (RFC 9260 section 7.2.1)
+	}
+	return int(c.pion.CWND())
 }
 
 func (c *core) isIdle() bool { return c.flight.len() == 0 }
@@ -296,7 +317,9 @@ func (a *assoc) onSACK(v []byte) {
 	} else if progress {
 		a.dataTimer.start(a.retry.rto)
 	}
-	c.pipe.deliver(v)
+	if c.pipe != nil {
+		c.pipe.deliver(v)
+	}
 	if gaps > 0 {
 		a.sendLostAgain(now)
 	}

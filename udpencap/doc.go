@@ -144,7 +144,14 @@
 // after Shutdown nothing of what the peer had written is read for five times
 // RTO.Max, or for 30 seconds if that is longer, the association ends by ETIMEDOUT.
 //
-// In the write buffer each message counts 256 bytes beside its own.
+// In the write buffer each message counts 256 bytes beside its own, in the read
+// buffer each chunk 128. Half of the read buffer is the window, and more is kept
+// only where it completes a message: of one that is larger than the window up to
+// 16 MiB more.
+//
+// 4,096 associations of a Listener can wait for Accept, and the dial of one more
+// fails with ECONNREFUSED. Each has a window of 64 KiB until it is accepted, or less
+// if many wait.
 //
 // A process that crashes sends no ABORT. Its peer notices by heartbeats, or by
 // what it sends not being acknowledged, and its calls then fail with ETIMEDOUT.

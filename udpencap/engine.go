@@ -208,9 +208,16 @@ func grants(o *engine.Options) uint16 {
 	return min(mine.in, mine.out)
 }
 
-// maxBacklog is how many associations wait to be accepted at most. The peer
-// tries again for a while.
+// maxBacklog is how many associations wait to be accepted at most. One more is
+// refused.
 const maxBacklog = 4096
+
+// What associations hold that wait to be accepted: each no more than waitingWindow,
+// and all of a listener not much more than waitingMemory.
+const (
+	waitingWindow = 64 << 10
+	waitingMemory = 16 << 20
+)
 
 // A listener is a listening endpoint.
 type listener struct {
@@ -255,12 +262,16 @@ func (l *listener) isSpent(ck *cookie) bool {
 }
 
 // establish makes an association of a valid cookie, for Accept. It returns nil
-// if there are too many.
+// if there are too many, and refuses this one.
 func (l *listener) establish(back path, to netip.Addr, key peer, ck *cookie, i *initiation) *assoc {
 	l.mu.Lock()
-	full := l.closed || len(l.queue) >= maxBacklog
+	closed, waiting := l.closed, len(l.queue)
 	l.mu.Unlock()
-	if full {
+	if closed {
+		return nil
+	}
+	if waiting >= maxBacklog {
+		back.sendPacket(newPacket(header{l.port.num, key.port, ck.peerTag}).addCause(ctAbort, 0, causeOutOfResource, nil))
 		return nil
 	}
 	a := newAssoc(l.port, key, l.currentOptions())
@@ -278,10 +289,8 @@ func (l *listener) establish(back path, to netip.Addr, key peer, ck *cookie, i *
 		l.port.release()
 		return nil
 	}
-	if a.establish(i) != nil {
-		a.finish(errReset)
-		return nil
-	}
+	a.establish(i)
+	a.rx.await(waiting)
 	a.sendChunk(ctCookieAck, 0, nil)
 	l.mu.Lock()
 	if l.closed {
@@ -298,6 +307,16 @@ func (l *listener) establish(back path, to netip.Addr, key peer, ck *cookie, i *
 
 // Accept waits for the next association.
 func (l *listener) Accept() (engine.Conn, error) {
+	a, err := l.next()
+	if err != nil {
+		return nil, err
+	}
+	a.accepted()
+	return a, nil
+}
+
+// next waits for the next association.
+func (l *listener) next() (*assoc, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for {

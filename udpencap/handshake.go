@@ -187,6 +187,7 @@ func (p *port) onInit(s *socket, h header, c chunk, from netip.AddrPort, to neti
 			return
 		}
 		o = l.currentOptions()
+		o.ReadBuffer = min(bufferSize(o.ReadBuffer), 2*waitingWindow)
 	}
 	if ck.localTag == 0 {
 		ck.localTag, ck.localTSN = p.newTag(), randUint32()
@@ -261,9 +262,7 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 				a.choose(asked)
 			}
 			a.path, a.localIP = back, to
-			if a.establish(&i) != nil {
-				return nil
-			}
+			a.establish(&i)
 			a.sendChunk(ctCookieAck, 0, nil)
 			return a
 		case local && remote:

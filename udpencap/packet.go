@@ -29,6 +29,7 @@ const (
 	causeInvalidStream            = 1
 	causeMissingParameter         = 2
 	causeStaleCookie              = 3
+	causeOutOfResource            = 4
 	causeUnresolvableAddress      = 5
 	causeUnrecognizedChunk        = 6
 	causeInvalidParameter         = 7

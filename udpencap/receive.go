@@ -17,10 +17,11 @@ type receiver struct {
 	cum    uint32 // all chunks up to this one have come,
 	later  []span // and these
 	dups   []uint32
-	bytes  int // that are held, of the window
-	window int // bytes that may be
-	told   int // that the peer was told there is room for
-	ackIn  int // packets until the next acknowledgement is due
+	bytes  int  // that are held, of the window
+	window int  // bytes that may be
+	waits  bool // nobody can read, as the association was not accepted
+	told   int  // that the peer was told there is room for
+	ackIn  int  // packets until the next acknowledgement is due
 	ackNow bool
 	fresh  bool // something has come since the last acknowledgement
 
@@ -56,16 +57,23 @@ type inStream struct {
 	waiting map[uint16]*run
 }
 
-// A piece is a message or a part of one, or an event.
+// A piece is a message or a part of one, or an event. There may be thousands, so
+// it has no more of an engine.Message than is needed.
 type piece struct {
-	data []byte // that is not read
-	size int
-	msg  engine.Message
+	data            []byte // that is not read
+	size            int
+	stream, ssn     uint16
+	ppid, tsn       uint32
+	unordered, more bool
+	event           engine.Event
 }
 
-// overhead is what a chunk counts beside its bytes, so that many small ones do
-// not take memory without end.
-const overhead = 64
+func (p *piece) message() engine.Message {
+	return engine.Message{Stream: p.stream, PPID: p.ppid, Unordered: p.unordered, SSN: p.ssn, TSN: p.tsn, More: p.more, Event: p.event}
+}
+
+// overhead is what a chunk counts beside its bytes: what it takes in memory.
+const overhead = 128
 
 // mostAhead is how far ahead of what is missing a chunk may be: an
 // acknowledgement says it with 16 bits.
@@ -90,6 +98,25 @@ func (r *receiver) init(a *assoc, tsn uint32) {
 	r.streams = make(map[uint16]*inStream)
 }
 
+// await has an association wait to be accepted, after others. It then has less room.
+func (r *receiver) await(others int) {
+	r.waits = true
+	r.window = min(r.window, waitingWindow, waitingMemory/(others+1))
+	r.told = r.window
+}
+
+// accepted ends the wait.
+func (a *assoc) accepted() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := &a.rx
+	r.waits = false
+	r.window = a.readBuffer()
+	if r.bytes > 0 && a.state != engine.StateClosed {
+		a.sendAck() // the peer knows of little room
+	}
+}
+
 func (r *receiver) stream(id uint16) *inStream {
 	s := r.streams[id]
 	if s == nil {
@@ -101,7 +128,7 @@ func (r *receiver) stream(id uint16) *inStream {
 
 // room is how much more the peer may send.
 func (r *receiver) room() int {
-	if r.bytes >= r.window && len(r.queue) == r.head {
+	if r.bytes >= r.window && len(r.queue) == r.head && !r.waits {
 		return max(0, min(r.window, r.window+mostOver-r.bytes))
 	}
 	return max(0, r.window-r.bytes)
@@ -342,30 +369,43 @@ func (r *receiver) deliverWaiting(s *inStream) {
 
 func (r *receiver) deliver(m *run) {
 	for f := m.head; f != nil; f = f.next {
-		r.push(piece{f.data, len(f.data), engine.Message{
-			Stream:    m.stream,
-			PPID:      m.ppid,
-			Unordered: m.unordered,
-			SSN:       m.ssn,
-			TSN:       m.first,
-			More:      f.next != nil,
-		}})
+		r.push(piece{
+			data:      f.data,
+			size:      len(f.data),
+			stream:    m.stream,
+			ppid:      m.ppid,
+			unordered: m.unordered,
+			ssn:       m.ssn,
+			tsn:       m.first,
+			more:      f.next != nil,
+		})
 	}
 }
 
 func (r *receiver) push(p piece) {
-	if r.head > 0 && len(r.queue) == cap(r.queue) {
-		n := copy(r.queue, r.queue[r.head:])
-		clear(r.queue[n:])
-		r.queue, r.head = r.queue[:n], 0
+	if len(r.queue) == cap(r.queue) {
+		r.resize()
 	}
 	r.queue = append(r.queue, p)
 	r.a.readable.Signal()
 }
 
+// resize makes the queue's array as large as it should be.
+func (r *receiver) resize() {
+	rest := r.queue[r.head:]
+	if r.head < max(1, len(r.queue)/4) || len(rest) <= cap(r.queue)/4 {
+		r.queue = append(make([]piece, 0, len(rest)+len(rest)/4+4), rest...)
+	} else {
+		n := copy(r.queue, rest)
+		clear(r.queue[n:])
+		r.queue = r.queue[:n]
+	}
+	r.head = 0
+}
+
 func (r *receiver) pushEvent(e engine.Event) {
 	r.events++
-	r.push(piece{msg: engine.Message{Event: e}})
+	r.push(piece{event: e})
 }
 
 // hasEvents reports whether so many events wait to be read that the peer must not
@@ -377,11 +417,16 @@ func (r *receiver) isEmpty() bool { return r.head == len(r.queue) }
 // pop takes the first piece off the queue.
 func (r *receiver) pop() {
 	p := &r.queue[r.head]
-	if p.msg.Event != nil {
+	if p.event != nil {
 		r.events--
 	}
 	*p = piece{}
-	if r.head++; r.head == len(r.queue) {
+	const few = 32
+	r.head++
+	switch n := len(r.queue) - r.head; {
+	case cap(r.queue) > few && n <= cap(r.queue)/4:
+		r.resize()
+	case n == 0:
 		r.queue, r.head = r.queue[:0], 0
 	}
 }

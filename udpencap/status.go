@@ -29,7 +29,7 @@ func (a *assoc) Status() (s engine.Status, err error) {
 			State:              a.state,
 			OutStreams:         uint16(a.out.Load()),
 			InStreams:          uint16(a.in.Load()),
-			PeerWindow:         int(a.core.pion.RWND()),
+			PeerWindow:         a.core.peerWindow(),
 			FragmentationPoint: a.mtu - headerSize - dataHeaderSize,
 			Primary:            a.pathStatus(),
 		}
@@ -49,7 +49,7 @@ func (a *assoc) pathStatus() engine.Path {
 		Addr:    a.peer.ip,
 		State:   engine.ActivePath,
 		Primary: true,
-		CWND:    int(a.core.pion.CWND()),
+		CWND:    a.core.cwnd(a.mtu),
 		SRTT:    a.retry.srtt,
 		RTO:     a.retry.rto,
 		MTU:     a.mtu + a.overhead(),

@@ -48,7 +48,7 @@ func (a *assoc) AssocParams() (v engine.AssocParams, err error) {
 		if v.CookieLife == 0 {
 			v.CookieLife = cookieLife
 		}
-		v.LocalWindow, v.PeerWindow = a.rx.room(), int(a.core.pion.RWND())
+		v.LocalWindow, v.PeerWindow = a.rx.room(), a.core.peerWindow()
 		return nil
 	})
 	return v, err
