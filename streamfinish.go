@@ -14,6 +14,9 @@ const lastWords = 5 * time.Second
 // abort, and what was written last would be lost. Nobody is to read anything any
 // more, so it is dropped.
 func (c *Conn) finishStreams() {
+	if !c.ok() {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
 	defer cancel()
 	c.startMux().RefuseStreams(ctx)

@@ -219,13 +219,13 @@ func (f *fake) isSending(id uint16) bool {
 	return f.sending[id] > 0
 }
 
-func (f *fake) Take() (engine.Owner, bool)   { return f, f.interrupted }
-func (f *fake) Streams() (out, in uint16)    { return f.out, f.in }
+func (f *fake) Take() (engine.Owner, bool) { return f, f.interrupted }
+func (f *fake) Streams() (out, in uint16)  { return f.out, f.in }
 func (f *fake) NumStreams() (out, in uint16) {
 	f.do(func() { out, in = f.out, f.in })
 	return out, in
 }
-func (f *fake) CanReset() bool               { return f.reconfig }
+func (f *fake) CanReset() bool { return f.reconfig }
 
 // queued is how many bytes the send buffer holds.
 func (f *fake) queued() int {
