@@ -50,19 +50,18 @@ func (s *Stream) push(p piece) {
 // Announce makes the peer's Accept return the stream before something is
 // written. Nothing may have been written yet.
 func (s *Stream) Announce() error {
+	s.sender.mu.Lock()
+	defer s.sender.mu.Unlock()
 	switch {
-	case s.m.closed.Load() || s.hasClosed():
+	case s.hasClosed():
 		return net.ErrClosed
 	case !s.m.opens(s.id):
 		return fmt.Errorf("stream %d is for the peer to open, and to announce", s.id)
 	case !s.m.announces():
 		return fmt.Errorf("the peer does not know announcements of streams: %w", errors.ErrUnsupported)
-	case s.written.Swap(true):
+	case s.written:
 		return errors.New("something was written on the stream already")
 	}
-	n, err := s.Send(announcement[:], true, engine.Message{Stream: s.id, PPID: announcementPPID})
-	if n == 0 {
-		s.written.Store(false)
-	}
+	_, err := s.send(announcement[:], true, engine.Message{Stream: s.id, PPID: announcementPPID})
 	return err
 }

@@ -138,7 +138,7 @@ func TestBacklogRefuses(t *testing.T) {
 			if took := time.Since(start); took != want {
 				t.Errorf("the receiver waited for %v, want %v", took, want)
 			}
-			if s := m.streams[2]; s == nil || s.isClosed == accepts || s.isClosed && s.out == open {
+			if s := m.numbers[2].stream; s == nil || s.closed == accepts || s.closed && s.out == outOpen {
 				t.Errorf("accepts=%v: stream 2 is %+v", accepts, s)
 			}
 			if s := m.TryAccept(); s == nil || s.id != 4 {

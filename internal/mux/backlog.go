@@ -7,30 +7,19 @@ import "time"
 // hold too much and nobody accepts any for a while, one is refused.
 const backlogPatience = time.Second
 
-// waiting counts the streams that wait to be accepted.
-func (m *Mux) waiting() int {
-	n := 0
-	for id, u := range m.used {
-		if u.pieces > 0 && !m.reads.has(id) {
-			n++
-		}
-	}
-	return n
-}
-
 // refuse closes a stream that nobody claimed, and drops what has arrived on it. If
 // there still is a Stream of the number's use before, that is done when the number
 // is free; until then what arrives is dropped.
 func (m *Mux) refuse(id uint16) {
-	hasEnded := m.used[id].hasEnded
+	hasEnded := m.numbers[id].next.hasEnded
 	m.drop(id)
-	if m.streams[id] != nil {
-		m.used[id] = use{hasEnded: hasEnded, isRefused: true}
+	if m.numbers[id].stream != nil {
+		m.setNext(id, use{isBegun: true, hasEnded: hasEnded, isRefused: true})
 		return
 	}
 	s := m.claim(id)
 	if hasEnded {
-		s.in = over
+		s.in = inEnded
 	}
 	s.close()
 }

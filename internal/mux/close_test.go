@@ -34,10 +34,14 @@ func TestClosedStreamIsGarbage(t *testing.T) {
 		"write": func(s *Stream, at time.Time) { s.SetWriteDeadline(at) },
 		"late read": func(s *Stream, at time.Time) {
 			s.Close()
-			s.reader.by.set(at) // as SetReadDeadline does that began before
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			s.reader.deadline.set(m, at) // as SetReadDeadline does that began before
 		},
 		"late write": func(s *Stream, at time.Time) {
 			s.Close()
+			m.mu.Lock()
+			defer m.mu.Unlock()
 			m.setWriteDeadline(&s.sender, at)
 		},
 	} {

@@ -1,40 +1,31 @@
 package mux
 
-import (
-	"sync"
-	"time"
-)
+import "time"
 
-// A deadline is a time that goroutines can wait for. The zero value never
-// passes.
+// A deadline is a time that goroutines can wait for. The zero value never passes.
+// Mux.mu guards it.
 type deadline struct {
-	mu     sync.Mutex
-	at     time.Time
+	at     time.Time // the zero time means never
 	timer  *time.Timer
 	passed chan struct{} // closed when it has passed; nil until a goroutine waits
-	done   bool          // passed is closed
-	over   bool          // see stop
+	isPast bool          // passed is closed
+	isOver bool          // see stop
 }
 
 // set moves the deadline; the zero time means never.
-func (d *deadline) set(t time.Time) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.over {
-		return
+func (d *deadline) set(m *Mux, t time.Time) {
+	if !d.isOver {
+		d.move(m, t)
 	}
-	d.reset(t)
 }
 
 // stop makes the deadline never pass, wherever set moves it.
-func (d *deadline) stop() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.reset(time.Time{})
-	d.over = true
+func (d *deadline) stop(m *Mux) {
+	d.move(m, time.Time{})
+	d.isOver = true
 }
 
-func (d *deadline) reset(t time.Time) {
+func (d *deadline) move(m *Mux, t time.Time) {
 	if d.timer != nil {
 		// If it is too late to stop the timer, its function finds that d.timer is
 		// another.
@@ -42,58 +33,39 @@ func (d *deadline) reset(t time.Time) {
 		d.timer = nil
 	}
 	d.at = t
-	if d.done {
-		d.passed, d.done = nil, false
+	if d.isPast {
+		d.passed, d.isPast = nil, false
 	}
 	if t.IsZero() {
 		return
 	}
 	left := time.Until(t)
 	if left <= 0 {
-		d.expire()
+		d.pass()
 		return
 	}
 	var timer *time.Timer
 	timer = time.AfterFunc(left, func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
+		m.mu.Lock()
+		defer m.mu.Unlock()
 		if d.timer == timer {
 			d.timer = nil
-			d.expire()
+			d.pass()
 		}
 	})
 	d.timer = timer
 }
 
-func (d *deadline) expire() {
-	if d.passed == nil {
-		d.passed = make(chan struct{})
-	}
-	close(d.passed)
-	d.done = true
+func (d *deadline) pass() {
+	close(d.wait())
+	d.isPast = true
 }
 
 // wait returns a channel that is closed when the deadline passes. A deadline
 // that is moved before it has passed moves for the channel, too.
-func (d *deadline) wait() <-chan struct{} {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+func (d *deadline) wait() chan struct{} {
 	if d.passed == nil {
 		d.passed = make(chan struct{})
 	}
 	return d.passed
-}
-
-// time returns the deadline; the zero time means never.
-func (d *deadline) time() time.Time {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.at
-}
-
-// isPast reports whether it has passed.
-func (d *deadline) isPast() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.done
 }

@@ -235,11 +235,10 @@ func checkPeerBounds(t *testing.T, m *Mux) {
 		t.Errorf("the streams hold %d bytes, want at most %d", size, m.config.StreamMemory)
 	}
 	late := 0
-	for _, n := range m.late {
-		late += n
+	for _, n := range m.numbers {
+		late += n.late
 	}
-	if len(m.streams) > 20 || len(m.used) > 20 || len(m.resets) > 20 || late > 40 || len(m.spent) > 20 {
-		t.Errorf("kept are %d streams, %d uses, %d resets, %d late answers, %d spent numbers",
-			len(m.streams), len(m.used), len(m.resets), late, len(m.spent))
+	if len(m.numbers) > 20 || len(m.resets.list) > 20 || late > 40 {
+		t.Errorf("kept are %d numbers, %d resets, %d late answers", len(m.numbers), len(m.resets.list), late)
 	}
 }

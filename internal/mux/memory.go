@@ -115,8 +115,10 @@ func (m *Mux) compact() {
 	}
 	m.memory.compact(&m.unclaimed)
 	m.memory.compact(&m.backlog)
-	for _, s := range m.streams {
-		m.memory.compact(&s.queue)
+	for _, n := range m.numbers {
+		if n.stream != nil {
+			m.memory.compact(&n.stream.queue)
+		}
 	}
 }
 
@@ -124,11 +126,11 @@ func (m *Mux) compact() {
 func (m *Mux) isFull() bool { return m.memory.size() >= m.config.StreamMemory }
 
 // count counts what is left of a piece that a Recv has begun, which is in no queue
-// any more. It does not if the stream is deaf, as that has dropped it.
-func (m *Mux) count(r *reader, rest int, isDeaf func() bool) {
+// any more.
+func (m *Mux) count(r *reader, rest int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if isDeaf() {
+	if r.isStale {
 		rest = 0
 	}
 	m.memory.others += rest - r.counted

@@ -96,8 +96,11 @@ func TestMemoryIsBounded(t *testing.T) {
 				m.mu.Lock()
 				bufs := make(map[*buffer]bool)
 				size, n := held(&m.backlog, bufs)
-				for _, s := range m.streams {
-					k, pieces := held(&s.queue, bufs)
+				for _, number := range m.numbers {
+					if number.stream == nil {
+						continue
+					}
+					k, pieces := held(&number.stream.queue, bufs)
 					size += k
 					n += pieces
 				}

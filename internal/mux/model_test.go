@@ -205,7 +205,7 @@ func (md *model) claim(e *end, id uint16) {
 }
 
 func (md *model) openStream(e *end) {
-	_, count := e.m.own()
+	count := e.m.own().count
 	md.mu.Lock()
 	if e.opening++; e.opening == 1 {
 		e.openMost = count
@@ -510,26 +510,28 @@ func (md *model) checkEnd(e *end) {
 			md.fault("%s: Accept waits for a stream that is there", e.name)
 		}
 		for id, n := range e.claiming {
-			if n > 0 && (m.streams[id] == nil || !m.streams[id].isClosed) {
+			if s := m.numbers[id].stream; n > 0 && (s == nil || !s.closed) {
 				md.fault("%s: Claim waits for stream %d, which is not being closed", e.name, id)
 			}
 		}
-		first, count := m.own()
-		for i := range min(count, e.openMost) {
-			if id := uint16(first + 2*i); e.opening > 0 && m.streams[id] == nil && !m.isUsed(id) && m.spent[id] == nil {
+		own := m.own()
+		for i := range min(own.count, e.openMost) {
+			id := uint16(own.first + 2*i)
+			if n := m.numbers[id]; e.opening > 0 && n.stream == nil && !n.next.isBegun && n.spent == nil {
 				md.fault("%s: Open waits, and stream %d is free", e.name, id)
 			}
 		}
 	}
 	const over = bufferSize + 64<<10 + pieceSize // of what holds less than it may, and then gets a piece
-	waiting, mayWait := 0, 0
-	for id, u := range m.used {
-		if u.pieces > 0 {
-			mayWait++
-			if !m.reads.has(id) {
-				waiting++
-			}
-		}
+	claimed, waiting, mayWait, late := 0, 0, 0, 0
+	for id, n := range m.numbers {
+		claimed += count(n.stream != nil)
+		waiting += count(m.waits(id, n))
+		mayWait += count(n.next.pieces > 0)
+		late += n.late
+	}
+	if claimed != m.claimed || waiting != m.waiting {
+		md.fault("%s counts %d streams and %d that wait; there are %d and %d", e.name, m.claimed, m.waiting, claimed, waiting)
 	}
 	// While Accept waits, streams may come and go unseen.
 	e.wasFull = e.wasFull || mayWait >= e.acceptMost || m.isFull() || e.accepting > 0 && e.acceptMost < int(e.in)
@@ -539,12 +541,8 @@ func (md *model) checkEnd(e *end) {
 	if size := m.memory.size(); !md.hasEnded && size > m.config.StreamMemory+over { // at the end there is no more to come
 		md.fault("%s: the streams hold %d bytes, want at most %d", e.name, size, m.config.StreamMemory)
 	}
-	late := 0
-	for _, n := range m.late {
-		late += n
-	}
-	if n := int(e.out); len(m.resets) > n || late > n {
-		md.fault("%s keeps %d resets and %d late answers", e.name, len(m.resets), late)
+	if n := int(e.out); len(m.resets.list) > n || late > n {
+		md.fault("%s keeps %d resets and %d late answers", e.name, len(m.resets.list), late)
 	}
 }
 
@@ -653,10 +651,10 @@ func (md *model) checkFree() {
 		for _, e := range md.ends {
 			e.m.mu.Lock()
 			if e.conn != nil {
-				delete(e.m.used, 0) // the Conn's
+				e.m.setNext(0, use{}) // the Conn's
 			}
-			if len(e.m.streams)+len(e.m.used)+len(e.m.resets)+len(e.m.late) > 0 {
-				left += fmt.Sprintf("%s: streams %v, used %v, resets %v, late %v; ", e.name, e.m.streams, e.m.used, e.m.resets, e.m.late)
+			if len(e.m.numbers)+len(e.m.resets.list) > 0 {
+				left += fmt.Sprintf("%s: numbers %+v, resets %v; ", e.name, e.m.numbers, e.m.resets.list)
 			}
 			e.m.mu.Unlock()
 		}

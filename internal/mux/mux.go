@@ -68,42 +68,33 @@ type Mux struct {
 	acceptable chan struct{} // has a value when the backlog may have something
 	dead       chan struct{} // closed when there is an err
 
-	mu           sync.Mutex
-	room         sync.Cond // for the receiver: a queue has got shorter
-	streams      map[uint16]*Stream
-	unclaimed    queue            // what the Conn reads, in order of arrival
-	backlog      queue            // what waits to be accepted, in order of arrival
-	memory       memory           // of these, and of the streams' queues
-	reads        share            // decides which of the two
-	late         map[uint16]int   // answers to resets to come, of numbers in use again
-	used         map[uint16]use   // streams that nobody claimed and the peer uses
-	freed        chan struct{}    // closed when a number becomes free; nil if none waits for that
-	sorting      int              // messages that were received and not delivered
-	opened       int              // how often Open has looked for a number
-	turns        int              // how many there were
-	sending      *sender          // the one that has the turn
-	sendBy       time.Time        // the write deadline that the engine has
-	resets       []*Stream        // to be reset, in order
-	asking       bool             // a request for resets is under way,
-	askedAt      time.Time        // since then,
-	isBackingOff bool             // or rather has failed
-	retry        *time.Timer      // of resets
-	wait         time.Duration    // until the next retry
-	backedOff    time.Duration    // at most, after the last failure
-	noReset      error            // why no stream can be reset, or nil
-	whenDenied   func()           // or nil
-	spent        map[uint16]error // numbers that are not used again, and why
-	ended        bool             // the association has ended, though not receiving
-	isTelling    bool             // OnEvent runs
-	untold       []engine.Event   // that came while it ran
-	err          error            // why nothing is received any more
-}
+	mu        sync.Mutex
+	numbers   map[uint16]number
+	claimed   int       // how many numbers have a Stream
+	waiting   int       // how many wait to be accepted
+	unclaimed queue     // what the Conn reads, in order of arrival
+	backlog   queue     // what waits to be accepted, in order of arrival
+	memory    memory    // of these, and of the streams' queues
+	reads     share     // decides which of the two
+	room      sync.Cond // for the receiver: a queue has got shorter
+	sorting   int       // messages that were received and not delivered
 
-// A use is what the peer has done with a stream that nobody claimed.
-type use struct {
-	pieces    int  // in the queue
-	hasEnded  bool // the peer has reset the stream, and not sent since
-	isRefused bool // see refuse
+	opened int           // how often Open has looked for a number
+	freed  chan struct{} // closed when a number becomes free; nil if none waits for that
+
+	turns   int       // how many there were
+	sending *sender   // the one that has the turn
+	sendBy  time.Time // the write deadline that the engine has
+
+	resets     resetter
+	noReset    error  // why no stream can be reset, or nil
+	whenDenied func() // or nil
+
+	isTelling bool           // OnEvent runs
+	untold    []engine.Event // that came while it ran
+
+	ended bool  // the association has ended, though not receiving
+	err   error // why nothing is received any more
 }
 
 // Start makes the Mux of an association, which is not taken yet, and gives it
@@ -143,17 +134,15 @@ func newMux(c Conn, config Config) *Mux {
 		turn:       make(chan struct{}, 1),
 		acceptable: make(chan struct{}, 1),
 		dead:       make(chan struct{}),
-		streams:    make(map[uint16]*Stream),
-		used:       make(map[uint16]use),
-		late:       make(map[uint16]int),
-		spent:      make(map[uint16]error),
+		numbers:    make(map[uint16]number),
 	}
 	m.room.L = &m.mu
 	m.unclaimed.memory, m.backlog.memory = &m.memory, &m.memory
+	m.resets.asked.L = &m.mu
 	m.self.gone = make(chan struct{})
 	m.reader.arrived = make(chan struct{}, 1)
-	m.reader.by.set(config.ReadDeadline)
-	m.self.by.set(config.WriteDeadline)
+	m.reader.deadline.set(m, config.ReadDeadline)
+	m.self.deadline.set(m, config.WriteDeadline)
 	return m
 }
 
@@ -168,21 +157,21 @@ func signal(c chan struct{}) {
 // more.
 func (m *Mux) deliver(p piece) {
 	id := p.msg.Stream
-	s := m.streams[id]
+	s := m.numbers[id].stream
 	if s != nil && s.isReset() {
 		// The peer has seen both resets. This begins the number's next use.
 		m.free(s)
-		s = m.streams[id]
+		s = m.numbers[id].stream
 	}
 	switch {
 	case m.isSpent(id):
 		p.buf.release()
-	case s == nil || s.in == over && !s.isClosed: // belongs to the next use
+	case s == nil || s.in == inEnded && !s.closed: // belongs to the next use
 		m.keep(p)
 		m.compact()
 		m.awaitMemory()
 		m.awaitRoom(m.unclaimed.isFull)
-	case s.deaf:
+	case s.in != inOpen:
 		p.buf.release()
 		m.stop(s)
 	default:
@@ -198,14 +187,14 @@ func (m *Mux) deliver(p piece) {
 // stream.
 func (m *Mux) keep(p piece) {
 	id := p.msg.Stream
-	u := m.used[id]
-	u.hasEnded = p.isEnd()
+	u := m.numbers[id].next
+	u.isBegun, u.hasEnded = true, p.isEnd()
 	switch {
 	case u.isRefused:
 		p.buf.release()
-	case u.pieces == 0 && !m.reads.has(id) && m.waiting() >= m.config.AcceptStreams:
+	case u.pieces == 0 && !m.reads.has(id) && m.waiting >= m.config.AcceptStreams:
 		p.buf.release()
-		m.used[id] = u
+		m.setNext(id, u)
 		m.refuse(id)
 		return
 	default:
@@ -213,7 +202,7 @@ func (m *Mux) keep(p piece) {
 		m.queueOf(id).push(p)
 		m.signalUnclaimed()
 	}
-	m.used[id] = u
+	m.setNext(id, u)
 }
 
 // take removes piece i of the queue of streams that nobody claimed, and returns
@@ -221,20 +210,15 @@ func (m *Mux) keep(p piece) {
 func (m *Mux) take(q *queue, i int) piece {
 	p := q.remove(i)
 	id := p.msg.Stream
-	u := m.used[id]
+	u := m.numbers[id].next
 	if u.pieces--; u.pieces == 0 && u.hasEnded {
-		delete(m.used, id)
+		u = use{}
+	}
+	m.setNext(id, u)
+	if !u.isBegun {
 		m.wakeOpeners()
-	} else {
-		m.used[id] = u
 	}
 	return p
-}
-
-// isUsed reports whether the peer uses a stream that nobody claimed.
-func (m *Mux) isUsed(id uint16) bool {
-	_, ok := m.used[id]
-	return ok
 }
 
 func (m *Mux) signalUnclaimed() {
@@ -260,14 +244,13 @@ func (m *Mux) end(err error) {
 	}
 	m.err = err
 	close(m.dead)
-	for _, s := range m.streams {
-		signal(s.reader.arrived)
+	for _, n := range m.numbers {
+		if n.stream != nil {
+			signal(n.stream.reader.arrived)
+		}
 	}
 	m.signalUnclaimed()
-	if m.retry != nil {
-		m.retry.Stop()
-	}
-	m.resets = nil
+	m.resets.stop()
 }
 
 // hasStream reports whether there is a stream of a number in each direction.
@@ -286,11 +269,13 @@ func (m *Mux) claim(id uint16) *Stream {
 	s.queue.memory = &m.memory
 	s.gone = make(chan struct{})
 	s.reader.arrived = make(chan struct{}, 1)
-	m.streams[id] = s
+	n := m.numbers[id]
+	n.stream = s
+	m.put(id, n)
 	if m.isUsed(id) {
 		m.takeUse(s)
 	}
-	if s.queue.bytes > 0 || s.in == over {
+	if s.queue.bytes > 0 || s.in == inEnded {
 		signal(s.reader.arrived)
 	}
 	signal(m.reader.arrived) // for a Recv that has begun a message of this stream
@@ -302,52 +287,60 @@ func (m *Mux) claim(id uint16) *Stream {
 func (m *Mux) takeUse(s *Stream) {
 	q := m.queueOf(s.id)
 	pieces := q.removeStream(s.id)
-	for len(pieces) > 0 && s.in != over {
+	for len(pieces) > 0 && s.in != inEnded {
 		if p := pieces[0]; p.isEnd() {
-			s.in = over
+			s.in = inEnded
 		} else {
 			s.push(p)
 		}
 		pieces = pieces[1:]
 	}
-	if len(pieces) == 0 {
-		delete(m.used, s.id)
-		return
+	var next use
+	if len(pieces) > 0 {
+		next = use{isBegun: true, pieces: len(pieces), hasEnded: m.numbers[s.id].next.hasEnded}
 	}
 	for _, p := range pieces {
 		q.push(p)
 	}
-	m.used[s.id] = use{pieces: len(pieces), hasEnded: m.used[s.id].hasEnded}
+	m.setNext(s.id, next)
 }
 
 // Claim makes the Stream of a number, which must be that of a stream. It waits
 // up to 5 s for one that is being closed.
 func (m *Mux) Claim(id uint16) (*Stream, error) {
-	return m.awaitFree(context.Background(), func() (*Stream, error) {
-		switch s, err := m.streams[id], m.checkSpent(id); {
+	s, err := m.awaitFree(context.Background(), func() (*Stream, error) {
+		switch s, err := m.numbers[id].stream, m.checkSpent(id); {
 		case err != nil:
 			return nil, err
 		case s == nil:
 			return m.claim(id), nil
-		case s.isClosed:
-			return nil, nil
+		case s.closed:
+			return nil, errClosing
 		}
 		return nil, fmt.Errorf("stream %d is in use already", id)
-	}, func() error { return fmt.Errorf("stream %d is still being closed", id) })
+	})
+	if err == errClosing {
+		err = fmt.Errorf("stream %d is still being closed", id)
+	}
+	return s, err
 }
 
 // ErrNoFreeStream is returned by Open when all streams are in use, or were used
 // and cannot be used again.
 var ErrNoFreeStream = errors.New("no free stream")
 
+// errClosing says that a number is not free yet.
+var errClosing = errors.New("being closed")
+
 // Open makes the Stream of a number that is not in use: an even one, but not 0,
 // on the side that dialed, an odd one on the side that accepted (RFC 8832
 // section 6). It waits up to 5 s for one that is being closed.
 func (m *Mux) Open(ctx context.Context) (*Stream, error) {
-	return m.awaitFree(ctx, func() (*Stream, error) {
-		first, count := m.own() // some may have been added
-		return m.claimUnused(first, count, m.noFreeStream)
-	}, m.noFreeStream)
+	s, err := m.awaitFree(ctx, func() (*Stream, error) { return m.claimUnused(m.own()) }) // some may have been added
+	if err == errClosing {
+		err = m.own().none(nil)
+	}
+	return s, err
 }
 
 // ErrClosing is an ErrNoFreeStream that may be over soon: some of the streams are
@@ -356,70 +349,73 @@ var ErrClosing = fmt.Errorf("%w: some are being closed", ErrNoFreeStream)
 
 // TryOpen is Open without the wait.
 func (m *Mux) TryOpen() (*Stream, error) {
-	first, count := m.own()
+	own := m.own()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed.Load() {
 		return nil, net.ErrClosed
 	}
-	s, err := m.claimUnused(first, count, func() error { return ErrNoFreeStream })
-	if s == nil && err == nil {
+	s, err := m.claimUnused(own)
+	if err == errClosing {
 		err = ErrClosing
 	}
 	return s, err
 }
 
-// own returns the first number that is for this side to open, and how many
-// there are. They are every second one.
-func (m *Mux) own() (first, count int) {
-	first = 2
-	if m.config.Accepted {
-		first = 1
-	}
-	out, in := m.conn.NumStreams()
-	return first, max(0, (int(min(out, in))-first+1)/2)
-}
-
 // CanOpen returns an error if no number is for this side to open.
 func (m *Mux) CanOpen() error {
-	if _, count := m.own(); count == 0 {
-		return m.noFreeStream()
+	if own := m.own(); own.count == 0 {
+		return own.none(nil)
 	}
 	return nil
 }
 
-func (m *Mux) noFreeStream() error {
-	out, in := m.conn.NumStreams()
-	_, count := m.own()
-	return fmt.Errorf("%w: of %d outgoing and %d incoming, %d are for this side to open", ErrNoFreeStream, out, in, count)
+// An ownNumbers is the numbers that are for one side to open: every second one.
+type ownNumbers struct {
+	first, count int
+	out, in      uint16 // how many streams there are
 }
 
-// claimUnused makes the Stream of a number for this side that is not in use. It
-// returns none if all are in use, but no error if some of them are being closed.
-func (m *Mux) claimUnused(first, count int, none func() error) (*Stream, error) {
+func (m *Mux) own() ownNumbers {
+	out, in := m.conn.NumStreams()
+	first := 2
+	if m.config.Accepted {
+		first = 1
+	}
+	return ownNumbers{first, max(0, (int(min(out, in))-first+1)/2), out, in}
+}
+
+// none is the error for when all are in use, or why they cannot be used again.
+func (o ownNumbers) none(why error) error {
+	if why != nil {
+		return fmt.Errorf("%w: of %d outgoing and %d incoming, %d are for this side to open: each number is used once: %w", ErrNoFreeStream, o.out, o.in, o.count, why)
+	}
+	return fmt.Errorf("%w: of %d outgoing and %d incoming, %d are for this side to open", ErrNoFreeStream, o.out, o.in, o.count)
+}
+
+// claimUnused makes the Stream of a number for this side that is not in use. If all
+// are in use, and some of them are being closed, it returns errClosing.
+func (m *Mux) claimUnused(own ownNumbers) (*Stream, error) {
 	if m.err != nil {
 		return nil, m.err
 	}
 	closing, why := false, m.noReset
-	for range count {
-		id := uint16(first + 2*(m.opened%count))
+	for range own.count {
+		id := uint16(own.first + 2*(m.opened%own.count))
 		m.opened++
-		switch s := m.streams[id]; {
+		switch n := m.numbers[id]; {
 		case m.isSpent(id):
-			why = m.spent[id]
-		case s == nil && !m.isUsed(id):
+			why = n.spent
+		case n.stream == nil && !n.next.isBegun:
 			return m.claim(id), nil
-		case s != nil && s.isClosed:
+		case n.stream != nil && n.stream.closed:
 			closing = true
 		}
 	}
-	switch {
-	case closing:
-		return nil, nil
-	case why != nil:
-		return nil, fmt.Errorf("%w: each number is used once: %w", none(), why)
+	if closing {
+		return nil, errClosing
 	}
-	return nil, none()
+	return nil, own.none(why)
 }
 
 // accept claims the first stream that the peer has begun to use. It returns nil
@@ -442,7 +438,7 @@ func (m *Mux) Accept(ctx context.Context) (*Stream, error) {
 		m.mu.Lock()
 		s := m.accept()
 		more, err := len(m.backlog.rest()) > 0, m.err
-		m.mu.Unlock()
+		m.unlock()
 		if s != nil {
 			if more {
 				signal(m.acceptable) // for the next waiter
@@ -468,8 +464,8 @@ func (m *Mux) Unread() bool {
 	if m.unclaimed.bytes > 0 || m.backlog.bytes > 0 || m.sorting > 0 || m.reader.begun.Load() {
 		return true
 	}
-	for _, s := range m.streams {
-		if s.queue.bytes > 0 || s.reader.begun.Load() && !s.deaf {
+	for _, n := range m.numbers {
+		if s := n.stream; s != nil && (s.queue.bytes > 0 || s.reader.begun.Load() && !s.reader.isStale) {
 			return true
 		}
 	}
@@ -489,10 +485,12 @@ func (m *Mux) Close(end func() error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.kick(&m.self)
-	m.reader.by.stop()
-	m.self.by.stop()
-	for _, s := range m.streams {
-		s.stopTimers()
+	m.reader.deadline.stop(m)
+	m.self.deadline.stop(m)
+	for _, n := range m.numbers {
+		if n.stream != nil {
+			n.stream.stopTimers()
+		}
 	}
 	return err
 }

@@ -72,11 +72,11 @@ func TestStopAfterTheEnd(t *testing.T) {
 	}
 	s := m.claim(3)
 	incoming(4, 3, 3)
-	if s.in == over || s.isGone() {
+	if s.in == inEnded || s.isGone() {
 		t.Error("a request to stop has ended the next use of a stream")
 	}
 	incoming(3)
-	if s.in != over || s.isGone() {
+	if s.in != inEnded || s.isGone() {
 		t.Error("the end of a stream was overlooked")
 	}
 	incoming(3, 3)
@@ -105,10 +105,10 @@ func TestManyEnds(t *testing.T) {
 	}
 	for _, want := range []int{0, 1, 1} {
 		s := m.accept()
-		if s == nil || s.in != over || len(s.queue.rest()) != want {
+		if s == nil || s.in != inEnded || len(s.queue.rest()) != want {
 			t.Fatalf("accepted %+v, want a stream that has ended, with %d messages", s, want)
 		}
-		delete(m.streams, 3) // as if it were closed
+		m.put(3, number{next: m.numbers[3].next}) // as if it were closed
 	}
 	if s := m.accept(); s != nil {
 		t.Errorf("accepted a stream of which nothing has come: %+v", s)
@@ -124,7 +124,7 @@ func TestNextUseAfterCloseRead(t *testing.T) {
 	defer m.mu.Unlock()
 	s := m.claim(3)
 	s.endRead()
-	s.in, s.out = over, over
+	s.in, s.out = inEnded, outReset
 	b := newBuffer()
 	m.deliver(piece{b, b.bytes[:1], engine.Message{Stream: 3}})
 	if n := len(m.unclaimed.rest()); n != 1 {
@@ -153,9 +153,9 @@ func TestSecondUseEnds(t *testing.T) {
 		if !withEnd {
 			end()
 		}
-		delete(m.streams, 3) // as if it were closed
+		m.put(3, number{next: m.numbers[3].next}) // as if it were closed
 		second := m.accept()
-		if len(first.queue.rest()) != 1 || first.in != over || second == nil || len(second.queue.rest()) != 1 || second.in != over {
+		if len(first.queue.rest()) != 1 || first.in != inEnded || second == nil || len(second.queue.rest()) != 1 || second.in != inEnded {
 			t.Errorf("the streams are %+v and %+v, want one message of each, and its end", first, second)
 		}
 		if m.isUsed(3) {
@@ -172,9 +172,9 @@ func TestResetOfAll(t *testing.T) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s3, s4 := m.claim(3), m.claim(4)
-	s4.in, s4.out = over, over // by CloseWrite at both ends
+	s4.in, s4.out = inEnded, outReset // by CloseWrite at both ends
 	m.onReset(engine.StreamResetEvent{Incoming: true})
-	if s3.in != over {
+	if s3.in != inEnded {
 		t.Error("stream 3 has not ended")
 	}
 	if n := len(m.unclaimed.rest()); n != 0 {
@@ -227,19 +227,20 @@ func TestBackOff(t *testing.T) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		s3 := m.claim(3)
-		m.ask(s3)
+		m.ask(s3, resetWanted)
 		m.flushResets()
-		m.ask(m.claim(4))
+		m.ask(m.claim(4), resetWanted)
 		m.flushResets()
 		if n := len(f.requested()); n != 1 {
 			t.Fatalf("%d requests under way, want 1", n)
 		}
 		time.Sleep(50 * time.Millisecond) // the round trip
-		s3.isClosed, s3.in = true, over
+		s3.closed, s3.in = true, inEnded
 		m.free(s3) // the peer uses it again
 		f.do(func() { f.asked = nil })
 		m.onReset(engine.StreamResetEvent{Streams: []uint16{3}, Failed: true})
-		m.flushResets() // as the end of a Send does
+		m.endSend(&s3.sender)
+		m.flushResets()
 		if n := len(f.requested()); n != 1 {
 			t.Error("the next request was made at once")
 		}

@@ -28,62 +28,101 @@ var errNothing = errors.New("nothing has arrived")
 func (m *Mux) Recv(p []byte, n int, msg engine.Message, how Mode) (int, engine.Message, error) {
 	m.reader.mu.Lock()
 	defer m.reader.mu.Unlock()
-	if n == 0 && m.closed.Load() {
-		return 0, msg, net.ErrClosed
-	}
-	return m.reader.receive(p, n, msg, how, m)
+	return m.receive(&m.reader, p, n, msg, how, m)
 }
 
 // SetReadDeadline sets the deadline of Recv, the zero time meaning never.
-func (m *Mux) SetReadDeadline(t time.Time) { m.reader.by.set(t) }
+func (m *Mux) SetReadDeadline(t time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.reader.deadline.set(m, t)
+}
 
 // A reader reads pieces from a source, with a deadline of its own.
 type reader struct {
-	mu      sync.Mutex // held for the time of one Recv
-	by      deadline
-	arrived chan struct{} // has a value when the source may have a piece
+	mu      sync.Mutex    // held for the time of one Recv
 	cur     piece         // what a Recv has begun; under mu
 	begun   atomic.Bool   // cur holds data that was not read
-	counted int           // how much of it Mux.memory has, under Mux.mu
+	arrived chan struct{} // has a value when the source may have a piece
+
+	// Under Mux.mu.
+	deadline deadline
+	isStale  bool // what was begun is not to be read any more
+	counted  int  // how much of it Mux.memory has
 }
 
 // A source has pieces to read.
 type source interface {
-	// next returns the next piece. If there is none yet, ok is false.
-	next() (p piece, ok bool, err error)
+	// isClosed reports whether nothing is read any more, whatever there is.
+	isClosed() bool
+	// next returns the next piece, and whether there may be another one. If
+	// there is none yet, ok is false.
+	next() (p piece, ok, more bool, err error)
 	// isElsewhere reports whether what arrives on a stream goes to another
 	// source.
 	isElsewhere(stream uint16) bool
-	// begin takes note of how much is left of a piece that a Recv has begun.
-	begin(r *reader, rest int)
 }
+
+func (m *Mux) isClosed() bool { return m.closed.Load() }
 
 // next takes the next piece for the Conn.
-func (m *Mux) next() (piece, bool, error) {
-	if m.closed.Load() {
-		return piece{}, false, net.ErrClosed
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for i := 0; i < len(m.unclaimed.rest()); {
-		switch p := &m.unclaimed.rest()[i]; {
-		case m.streams[p.msg.Stream] != nil: // of its next use
-			i++
-		default:
+func (m *Mux) next() (p piece, ok, more bool, err error) {
+	for i := 0; i < len(m.unclaimed.rest()); i++ {
+		if p := &m.unclaimed.rest()[i]; m.numbers[p.msg.Stream].stream == nil { // else it is of the next use
 			m.room.Signal()
-			return m.take(&m.unclaimed, i), true, nil
+			p := m.take(&m.unclaimed, i)
+			return p, true, len(m.unclaimed.rest()) > 0, nil
 		}
 	}
-	return piece{}, false, m.err
+	return piece{}, false, false, m.err
 }
 
-func (m *Mux) begin(r *reader, rest int) { m.count(r, rest, func() bool { return false }) }
+// A look is what a reader finds when it looks for more.
+type look struct {
+	piece     piece
+	ok        bool // there is a piece
+	more      bool // and there may be another one
+	elsewhere bool // the rest of the message goes to another source
+	passed    <-chan struct{}
+	err       error
+}
+
+// look looks for more: for the next piece, unless one was begun. A message of
+// some stream was begun if n is not 0.
+func (m *Mux) look(r *reader, from source, n int, stream uint16) (l look) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r.isStale {
+		r.cur.buf.release()
+		r.cur, r.isStale = piece{}, false
+	}
+	switch {
+	case from.isClosed():
+		l.err = net.ErrClosed
+	case r.deadline.isPast:
+		l.err = os.ErrDeadlineExceeded
+	case len(r.cur.data) == 0:
+		l.piece, l.ok, l.more, l.err = from.next()
+		if !l.ok && l.err == nil {
+			l.elsewhere = n > 0 && from.isElsewhere(stream)
+			l.passed = r.deadline.wait()
+		}
+	default:
+		l.piece, l.ok, l.more = r.cur, true, true
+	}
+	return l
+}
 
 // receive fills p from what was begun and then from a source. It waits when the
 // source has nothing. The first n bytes of p are there already; they belong to
 // msg.
-func (r *reader) receive(p []byte, n int, msg engine.Message, how Mode, from source) (int, engine.Message, error) {
+func (m *Mux) receive(r *reader, p []byte, n int, msg engine.Message, how Mode, from source) (int, engine.Message, error) {
 	if len(p) == 0 {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if from.isClosed() {
+			return 0, msg, net.ErrClosed
+		}
 		return 0, msg, nil // as package net, also after the deadline
 	}
 	cur := &r.cur
@@ -93,43 +132,35 @@ func (r *reader) receive(p []byte, n int, msg engine.Message, how Mode, from sou
 		}
 		if begun := len(cur.data) > 0; begun != r.begun.Load() {
 			r.begun.Store(begun)
-			from.begin(r, len(cur.data))
+			m.count(r, len(cur.data))
 		}
 	}()
-	var err error
 	for {
-		if r.by.isPast() {
-			err = os.ErrDeadlineExceeded
-			break
-		}
-		if len(cur.data) == 0 {
-			got, ok, err1 := from.next()
-			if err1 != nil {
-				err = err1
-				break
+		l := m.look(r, from, n, msg.Stream)
+		switch {
+		case l.err != nil:
+			if n > 0 {
+				l.err = nil // the next call will meet it again
 			}
-			switch {
-			case ok && got.isEnd():
-				if n > 0 && how&Filled == 0 && got.msg.Stream == msg.Stream {
-					return n, msg, nil // the rest of the message was given up
-				}
-				continue
-			case ok:
-			case how&Filled != 0 && n > 0:
-				return n, msg, nil
-			case n > 0 && from.isElsewhere(msg.Stream):
-				return n, msg, nil
-			case how&NoWait != 0 && n == 0:
-				return 0, msg, errNothing
-			default:
-				select {
-				case <-r.arrived:
-				case <-r.by.wait():
-				}
-				continue
+			return n, msg, l.err
+		case l.ok && l.piece.isEnd():
+			if n > 0 && how&Filled == 0 && l.piece.msg.Stream == msg.Stream {
+				return n, msg, nil // the rest of the message was given up
 			}
-			*cur = got
+			continue
+		case l.ok:
+		case n > 0 && (how&Filled != 0 || l.elsewhere):
+			return n, msg, nil
+		case n == 0 && how&NoWait != 0:
+			return 0, msg, errNothing
+		default:
+			select {
+			case <-r.arrived:
+			case <-l.passed:
+			}
+			continue
 		}
+		*cur = l.piece
 		if n == 0 {
 			msg = cur.msg
 		} else if how&Filled == 0 && (cur.msg.Stream != msg.Stream || cur.msg.SSN != msg.SSN || cur.msg.Unordered != msg.Unordered) {
@@ -144,12 +175,8 @@ func (r *reader) receive(p []byte, n int, msg engine.Message, how Mode, from sou
 			cur.buf.release()
 			*cur = piece{}
 		}
-		if n == len(p) || how&Filled == 0 && (how&Whole == 0 || !msg.More) {
+		if n == len(p) || how&Filled != 0 && !l.more || how&Filled == 0 && (how&Whole == 0 || !msg.More) {
 			return n, msg, nil
 		}
 	}
-	if n > 0 {
-		err = nil // the next call will meet it again
-	}
-	return n, msg, err
 }

@@ -2,6 +2,7 @@ package mux
 
 import (
 	"io"
+	"slices"
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -14,6 +15,8 @@ type receiver struct {
 	b     *buffer      // nil if there is none
 	slots int          // in use: many if messages are small and many
 	msgs  []engine.Msg // of b's batch: received, and not sorted
+	fresh int          // how many of these are messages, until sort has counted them
+	apart bool         // they have memory of their own, not b's
 	ended bool         // the event of the association's end was received, or made up
 }
 
@@ -40,7 +43,7 @@ func (r *receiver) run() {
 		lent := r.msgs
 		r.msgs = lent[:n]
 		r.slots = nextSlots(r.msgs, len(lent))
-		r.count()
+		r.compact()
 	}
 }
 
@@ -86,17 +89,49 @@ func nextSlots(msgs []engine.Msg, slots int) int {
 	return slots
 }
 
-// sort delivers what has arrived. It moves the messages together in their buffer;
-// if they are small and few, they get memory of their own.
-// It reports whether the caller still has the receiver.
-func (r *receiver) sort() bool {
-	m := r.m
-	m.mu.Lock()
-	defer m.mu.Unlock()
+// compact counts what has arrived, and moves it together in its buffer. If that is
+// little it gets memory of its own: it would keep a whole buffer.
+func (r *receiver) compact() {
 	total := 0
 	for i := range r.msgs {
 		total += r.msgs[i].N
 	}
+	r.apart = total < minReceive
+	for i := range r.msgs {
+		msg := &r.msgs[i]
+		switch e := msg.Event.(type) {
+		case nil:
+			msg.Data = msg.Data[:msg.N]
+			if r.apart {
+				msg.Data = slices.Clone(msg.Data)
+			} else {
+				n := copy(r.b.bytes[r.b.used:], msg.Data)
+				msg.Data = r.b.bytes[r.b.used : r.b.used+n]
+				r.b.used += n
+				r.b.refs.Add(1)
+			}
+			r.fresh++
+		case engine.AssociationEvent:
+			r.ended = r.ended || e.Change == engine.AssociationEnded
+		case engine.StreamResetEvent:
+			if e.Incoming {
+				r.m.arrivals.Add(1)
+			}
+		case engine.StreamsAddedEvent:
+			r.m.conn.NumStreams() // has hasStream know
+		}
+	}
+	r.m.arrivals.Add(uint64(r.fresh))
+}
+
+// sort delivers what has arrived. It reports whether the caller still has the
+// receiver.
+func (r *receiver) sort() bool {
+	m := r.m
+	m.mu.Lock()
+	defer m.unlock()
+	m.sorting += r.fresh
+	r.fresh = 0
 	for len(r.msgs) > 0 {
 		msg := &r.msgs[0]
 		r.msgs = r.msgs[1:]
@@ -109,36 +144,14 @@ func (r *receiver) sort() bool {
 			}
 			continue
 		}
-		p := piece{r.b, r.b.bytes[r.b.used:][:copy(r.b.bytes[r.b.used:], msg.Data[:msg.N])], msg.Message}
-		r.b.refs.Add(1)
-		if total < minReceive {
-			p.own() // it would keep a whole buffer for little
-		} else {
-			r.b.used += msg.N
-		}
 		m.sorting--
+		p := piece{data: msg.Data, msg: msg.Message}
+		if !r.apart {
+			p.buf = r.b
+		}
 		m.deliver(p)
 	}
 	return true
-}
-
-// count counts what has arrived.
-func (r *receiver) count() {
-	r.m.mu.Lock()
-	defer r.m.mu.Unlock()
-	for i := range r.msgs {
-		switch e := r.msgs[i].Event.(type) {
-		case nil:
-			r.m.sorting++
-			r.m.arrivals.Add(1)
-		case engine.AssociationEvent:
-			r.ended = r.ended || e.Change == engine.AssociationEnded
-		case engine.StreamResetEvent:
-			if e.Incoming {
-				r.m.arrivals.Add(1)
-			}
-		}
-	}
 }
 
 // tell calls OnEvent. It reports whether the caller still has the receiver: if the
@@ -170,7 +183,7 @@ func (m *Mux) tell(e engine.Event, r *receiver) bool {
 
 // call calls OnEvent with no lock held.
 func (m *Mux) call(e engine.Event) {
-	m.mu.Unlock()
+	m.unlock()
 	defer m.mu.Lock()
 	m.config.OnEvent(e)
 }
@@ -183,6 +196,7 @@ func (m *Mux) awaitRoom(isFull func() bool) {
 	}
 	stop := m.watchEnd(m.room.Broadcast)
 	for isFull() && !m.ended && !m.closed.Load() {
+		m.flushResets()
 		m.room.Wait()
 	}
 	stop()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -28,15 +29,17 @@ func (m *Mux) stop(s *Stream) {
 	switch now := time.Now(); {
 	case s.dropped.IsZero():
 		s.dropped = now
-	case !s.stopping && s.isClosed && s.out == over && now.Sub(s.dropped) > patience:
-		s.stopping = true
-		m.ask(s)
-		m.flushResets()
+	case s.closed && s.out == outReset && now.Sub(s.dropped) > patience:
+		m.ask(s, stopWanted)
 	}
 }
 
 // onReset handles an event of a reset.
 func (m *Mux) onReset(r engine.StreamResetEvent) {
+	for m.resets.state == asking {
+		m.resets.asked.Wait() // the answer may be to that request
+	}
+	m.resets.isDue = true
 	switch {
 	case r.Incoming && (r.Failed || r.Denied):
 		return // not our request: we never ask for incoming resets
@@ -44,27 +47,17 @@ func (m *Mux) onReset(r engine.StreamResetEvent) {
 		m.onDenied()
 		return
 	case r.Failed:
-		m.backOff()
-	case r.Incoming:
-		defer m.flushResets()
-	default:
-		m.asking, m.isBackingOff = false, false
-		m.backedOff = 0
-		defer m.flushResets()
+		m.resets.backOff(m)
+	case !r.Incoming:
+		m.resets.settle()
 	}
 	ids := r.Streams
 	if len(ids) == 0 { // all
-		for id, s := range m.streams {
-			if r.Incoming && s.in == over && !m.isUsed(id) {
-				continue // nothing has come since the end
-			}
-			ids = append(ids, id)
-		}
-		if r.Incoming {
-			for id := range m.used {
-				if m.streams[id] == nil {
-					ids = append(ids, id)
-				}
+		for id, n := range m.numbers {
+			// If nothing has come since the end of a stream, this is no other end.
+			isOpen := n.stream != nil && (!r.Incoming || n.stream.in != inEnded)
+			if isOpen || r.Incoming && n.next.isBegun {
+				ids = append(ids, id)
 			}
 		}
 	}
@@ -85,40 +78,38 @@ func (m *Mux) onReset(r engine.StreamResetEvent) {
 // onOutgoingReset handles the answer to a request of ours: the outgoing stream
 // was reset, or the request has failed.
 func (m *Mux) onOutgoingReset(id uint16, failed bool) {
-	s := m.streams[id]
+	n := m.numbers[id]
+	s := n.stream
 	switch {
-	case m.late[id] > 0:
-		if m.late[id]--; m.late[id] == 0 {
-			delete(m.late, id)
-		}
+	case n.late > 0:
+		n.late--
+		m.put(id, n)
 	case s == nil:
-	case failed:
-		if s.out == asked {
-			m.ask(s)
-		}
-	case s.out == asked:
-		s.out = over
+	case s.out.isAsked() && failed:
+		m.ask(s, s.out-1)
+	case s.out.isAsked():
+		s.out++
 		m.forget(s)
-	default:
+	case !failed:
 		m.kick(&s.sender) // the peer has asked for the reset
 	}
 }
 
 // onIncomingReset handles the reset of an incoming stream by the peer.
 func (m *Mux) onIncomingReset(id uint16) {
-	s := m.streams[id]
+	s := m.numbers[id].stream
 	if s != nil && s.isReset() {
 		m.free(s) // this ends the next use, which was empty
-		s = m.streams[id]
+		s = m.numbers[id].stream
 	}
 	switch {
 	case m.isSpent(id):
-	case m.used[id].hasEnded:
+	case m.numbers[id].next.hasEnded:
 		// Nothing has come since. Many ends would take memory.
-	case s == nil || s.in == over && (m.isUsed(id) || s.out >= asked):
+	case s == nil || s.in == inEnded && (m.isUsed(id) || s.out >= resetAsked):
 		m.keep(piece{msg: engine.Message{Stream: id}})
-	case s.in == open:
-		s.in = over
+	case s.in != inEnded:
+		s.in = inEnded
 		signal(s.reader.arrived)
 		m.forget(s)
 	}
@@ -128,7 +119,7 @@ func (m *Mux) onIncomingReset(id uint16) {
 // late, when the number is free or in use again. A next use is not meant: that
 // has not ended yet.
 func (m *Mux) onStop(id uint16) {
-	if s := m.streams[id]; s != nil && s.in == over {
+	if s := m.numbers[id].stream; s != nil && s.in == inEnded {
 		m.kick(&s.sender)
 	}
 }
@@ -136,23 +127,25 @@ func (m *Mux) onStop(id uint16) {
 // isReset reports whether a stream was closed and both its directions may be
 // reset for the peer.
 func (s *Stream) isReset() bool {
-	return s.isClosed && s.in == over && (s.out >= asked || s.stopping)
+	return s.closed && s.in == inEnded && s.out >= resetAsked
 }
 
 // forget makes a stream's number free once nothing of the stream is left. If the
 // number cannot be used again, nothing but the number is remembered.
 func (m *Mux) forget(s *Stream) {
-	if !s.isClosed || m.streams[s.id] != s {
+	n := m.numbers[s.id]
+	if !s.closed || n.stream != s {
 		return
 	}
-	if m.noReset != nil && s.out != over && m.spent[s.id] == nil {
-		m.spent[s.id] = m.noReset
+	if m.noReset != nil && s.out < outReset && n.spent == nil {
+		n.spent = m.noReset
+		m.put(s.id, n)
 	}
 	switch {
-	case m.spent[s.id] != nil:
+	case n.spent != nil:
 		m.drop(s.id)
 		m.free(s)
-	case s.isReset() && (s.out == over || m.isUsed(s.id)):
+	case s.isReset() && (s.out.isSettled() || m.isUsed(s.id)):
 		m.free(s)
 	}
 }
@@ -160,11 +153,13 @@ func (m *Mux) forget(s *Stream) {
 // free makes a stream's number free. If the answer to its reset is still to
 // come, late keeps it from being taken for the next use's.
 func (m *Mux) free(s *Stream) {
-	delete(m.streams, s.id)
-	if s.out == asked {
-		m.late[s.id]++
+	n := m.numbers[s.id]
+	n.stream = nil
+	if s.out.isAsked() {
+		n.late++
 	}
-	if m.used[s.id].isRefused {
+	m.put(s.id, n)
+	if n.next.isRefused {
 		m.refuse(s.id)
 	}
 	if m.isUsed(s.id) {
@@ -182,18 +177,17 @@ func (m *Mux) wakeOpeners() {
 	}
 }
 
-// awaitFree calls claim until that returns a stream or an error: first at once
-// and then whenever a number has become free. It returns the error otherwise
-// after 5 s. Closing a stream takes a round trip or two, and a few timeouts
-// where packets are lost. Nothing tells that streams were added, so it looks at the
-// end once more.
-func (m *Mux) awaitFree(ctx context.Context, claim func() (*Stream, error), otherwise func() error) (*Stream, error) {
+// awaitFree calls claim until that returns another error than errClosing: first at
+// once and then whenever a number has become free. It gives up after 5 s. Closing
+// a stream takes a round trip or two, and a few timeouts where packets are lost.
+// Nothing tells that streams were added, so it looks at the end once more.
+func (m *Mux) awaitFree(ctx context.Context, claim func() (*Stream, error)) (*Stream, error) {
 	timeout := time.NewTimer(5 * time.Second)
 	defer timeout.Stop()
 	for isLast := false; ; {
 		m.mu.Lock()
 		s, err := claim()
-		if err == nil && s == nil {
+		if err == errClosing && m.err != nil {
 			err = m.err
 		}
 		if m.freed == nil {
@@ -201,11 +195,8 @@ func (m *Mux) awaitFree(ctx context.Context, claim func() (*Stream, error), othe
 		}
 		freed := m.freed
 		m.mu.Unlock()
-		switch {
-		case s != nil || err != nil:
+		if err != errClosing || isLast {
 			return s, err
-		case isLast:
-			return nil, otherwise()
 		}
 		select {
 		case <-freed:
@@ -218,69 +209,117 @@ func (m *Mux) awaitFree(ctx context.Context, claim func() (*Stream, error), othe
 	}
 }
 
-// ask puts a stream on the list of those to be reset, for flushResets.
-func (m *Mux) ask(s *Stream) {
+// A resetter asks the peer for the resets of outgoing streams, by one request at a
+// time. A request must wait until the data of its streams has gone, and for the
+// answer to the request before.
+type resetter struct {
+	state     resetterState
+	asked     sync.Cond // state is asking no more
+	list      []*Stream // whose out is resetWanted or stopWanted, in order
+	isDue     bool      // the list, or what holds it up, has changed: see unlock
+	since     time.Time // when the last request was made
+	timer     *time.Timer
+	wait      time.Duration // until the next try of a request that was not made
+	backedOff time.Duration // at most, after the last failure
+}
+
+type resetterState uint8
+
+const (
+	idle       resetterState = iota
+	asking                   // the engine is being asked, with Mux.mu released
+	awaiting                 // the answer is to come
+	backingOff               // the request has failed, and the timer runs
+)
+
+// ask puts a stream on the list of those to be reset, or to be told to stop.
+func (m *Mux) ask(s *Stream, to outState) {
 	switch out, _ := m.hasStream(s.id); {
 	case m.noReset != nil:
 	case !out:
-		s.out = over // a request that names it would fail as a whole
+		s.out = outReset // a request that names it would fail as a whole
 	default:
-		s.out = wanted
-		m.resets = append(m.resets, s)
+		s.out = to
+		m.resets.list = append(m.resets.list, s)
+		m.resets.isDue = true
 	}
 }
 
-// flushResets asks for the resets on the list, as far as it can now. A request
-// must wait until the data of its streams has gone, and for the answer to the
-// request before. From Close on it asks for none: a peer would take the reset of a
-// stream that Close has cut off for the stream's regular end.
+// unlock releases Mux.mu, after it has asked for the resets that are due.
+func (m *Mux) unlock() {
+	m.flushResets()
+	m.mu.Unlock()
+}
+
+// flushResets asks for the resets on the list, as far as it can now. It releases
+// Mux.mu while it asks.
 func (m *Mux) flushResets() {
-	if m.closed.Load() || m.asking || len(m.resets) == 0 {
+	for m.resets.isDue {
+		m.resets.isDue = false
+		m.requestResets()
+	}
+}
+
+// requestResets makes one request. If some stream can never be reset, that is
+// noted, and another request is due. From Close on it makes none: a peer would take
+// the reset of a stream that Close has cut off for the stream's regular end.
+func (m *Mux) requestResets() {
+	r := &m.resets
+	if r.state != idle || len(r.list) == 0 || m.err != nil || m.closed.Load() {
 		return
 	}
-	m.resets = slices.DeleteFunc(m.resets, func(s *Stream) bool {
-		if !s.stopping || s.in != over {
+	r.list = slices.DeleteFunc(r.list, func(s *Stream) bool {
+		if s.out != stopWanted || s.in != inEnded {
 			return false
 		}
-		s.out = over // the peer has closed it too, and need not be told
+		s.out = outStopped // the peer has closed it too, and need not be told
 		m.forget(s)
 		return true
 	})
 	var some []*Stream
-	for _, s := range m.resets {
-		if !s.isSending && len(some) < maxResets {
-			some = append(some, s)
+	var ids [][]uint16
+	for _, s := range r.list {
+		switch {
+		case s.isSending || len(some) == maxResets: // endSend comes back
+		case s.out == stopWanted:
+			some, ids = append(some, s), append(ids, []uint16{s.id, s.id})
+		default:
+			some, ids = append(some, s), append(ids, []uint16{s.id})
 		}
 	}
 	if len(some) == 0 {
-		return // endSend comes back
+		return
 	}
-	err := m.request(some)
+	r.state = asking
+	m.mu.Unlock()
+	err := m.e.ResetStreams(slices.Concat(ids...))
 	for i := 0; err == engine.ErrUnsent && len(some) > 1 && i < len(some); i++ {
-		if one := some[i : i+1]; m.request(one) == nil {
-			some, err = one, nil
+		if m.e.ResetStreams(ids[i]) == nil {
+			some, err = some[i:i+1], nil
 		}
 	}
-	switch err {
-	case engine.ErrBusy, engine.ErrUnsent:
-		m.retryResets()
+	m.mu.Lock()
+	r.state = idle
+	r.asked.Broadcast()
+	switch {
+	case m.err != nil:
 		return
-	case nil:
-		m.asking = true
-		m.askedAt = time.Now()
-		m.wait = 0
+	case err == engine.ErrBusy || err == engine.ErrUnsent:
+		r.retry(m)
+		return
+	case err == nil:
+		r.state, r.since, r.wait = awaiting, time.Now(), 0
+	default:
+		r.isDue = true
 	}
-	m.resets = slices.DeleteFunc(m.resets, func(s *Stream) bool { return slices.Contains(some, s) })
+	r.list = slices.DeleteFunc(r.list, func(s *Stream) bool { return slices.Contains(some, s) })
 	for _, s := range some {
 		if err == nil {
-			s.out = asked
+			s.out++
 			m.forget(s) // the peer may use it again already
 		} else {
 			m.spend(s, err)
 		}
-	}
-	if err != nil {
-		m.flushResets()
 	}
 }
 
@@ -288,25 +327,25 @@ func (m *Mux) flushResets() {
 // packet, even if it names all of them twice.
 const maxResets = 128
 
-// request asks for the reset of streams.
-func (m *Mux) request(streams []*Stream) error {
-	var ids []uint16
-	for _, s := range streams {
-		ids = append(ids, s.id)
-		if s.stopping {
-			ids = append(ids, s.id)
-		}
-	}
-	return m.e.ResetStreams(ids)
+// settle notes that the request was answered.
+func (r *resetter) settle() {
+	r.state, r.backedOff = idle, 0
 }
 
-// retryResets comes back to the list later. Most often an event comes first, the
-// answer to the request under way. But no event says that a stream's data has
-// gone.
-func (m *Mux) retryResets() {
+// stop forgets all that is wanted.
+func (r *resetter) stop() {
+	r.state, r.list = idle, nil
+	if r.timer != nil {
+		r.timer.Stop()
+	}
+}
+
+// retry comes back to the list later. Most often an event comes first, the answer
+// to the request under way. But no event says that a stream's data has gone.
+func (r *resetter) retry(m *Mux) {
 	const most = 50 * time.Millisecond
-	m.wait = min(max(2*m.wait, time.Millisecond), most)
-	m.retryIn(m.wait/2 + rand.N(m.wait))
+	r.wait = min(max(2*r.wait, time.Millisecond), most)
+	r.comeBack(m, r.wait/2+rand.N(r.wait))
 }
 
 // backOff holds all requests back for a while, as one has failed. Most likely
@@ -314,35 +353,32 @@ func (m *Mux) retryResets() {
 // round trip; the two sides must not ask again within half of one. If requests
 // fail again and again, each is held back for longer: when an answer of ours was
 // lost, the peer refuses all of them until its timer has repeated its request.
-func (m *Mux) backOff() {
+func (r *resetter) backOff(m *Mux) {
 	const (
 		most        = 2 * time.Second        // for one that fails first
 		mostDoubled = 250 * time.Millisecond // for the others
 	)
-	if !m.asking { // not the answer to a request of ours
-		m.retryResets()
+	if r.state == idle { // not the answer to a request of ours
+		r.retry(m)
 		return
 	}
-	m.isBackingOff = true
-	first := min(2*time.Since(m.askedAt), most) + time.Millisecond
-	m.backedOff = max(first, min(2*m.backedOff, mostDoubled))
-	m.retryIn(rand.N(m.backedOff))
+	r.state = backingOff
+	first := min(2*time.Since(r.since), most) + time.Millisecond
+	r.backedOff = max(first, min(2*r.backedOff, mostDoubled))
+	r.comeBack(m, rand.N(r.backedOff))
 }
 
-func (m *Mux) retryIn(wait time.Duration) {
-	if m.retry == nil {
-		m.retry = time.AfterFunc(wait, func() {
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			if m.isBackingOff {
-				m.isBackingOff = false
-				m.asking = false
-			}
-			if m.err == nil {
-				m.flushResets()
-			}
-		})
+func (r *resetter) comeBack(m *Mux, wait time.Duration) {
+	if r.timer != nil {
+		r.timer.Reset(wait)
 		return
 	}
-	m.retry.Reset(wait)
+	r.timer = time.AfterFunc(wait, func() {
+		m.mu.Lock()
+		defer m.unlock()
+		if r.state == backingOff {
+			r.state = idle
+		}
+		r.isDue = true
+	})
 }

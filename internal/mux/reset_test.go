@@ -58,8 +58,8 @@ func TestLateAnswer(t *testing.T) {
 			time.Sleep(time.Second)
 			m.mu.Lock()
 			defer m.mu.Unlock()
-			if m.streams[3] != nil || len(m.late) != 0 {
-				t.Errorf("the number is not free: stream %+v, late %v", m.streams[3], m.late)
+			if len(m.numbers) != 0 {
+				t.Errorf("the number is not free: %+v", m.numbers)
 			}
 		})
 	}
@@ -214,7 +214,7 @@ func TestBackOffGrows(t *testing.T) {
 		isReset := func(id uint16) bool {
 			m.mu.Lock()
 			defer m.mu.Unlock()
-			return m.streams[id].out == over
+			return m.numbers[id].stream.out == outReset
 		}
 		for !isReset(3) {
 			time.Sleep(time.Millisecond)
@@ -275,7 +275,7 @@ func TestCollidingResets(t *testing.T) {
 			isDone = true
 			for _, m := range []*Mux{m1, m2} {
 				m.mu.Lock()
-				isDone = isDone && len(m.streams) == 0
+				isDone = isDone && m.claimed == 0
 				m.mu.Unlock()
 			}
 			if time.Since(begin) > 10*time.Second {

@@ -21,11 +21,12 @@ const (
 
 // A sender sends on one stream, or for the Conn, with a deadline of its own.
 type sender struct {
-	mu   sync.Mutex // held for the time of one Send
-	by   deadline
-	gone chan struct{} // closed when the sender may send no more
+	mu      sync.Mutex // held for the time of one Send
+	written bool       // something was sent; under mu
 
 	// Under Mux.mu.
+	deadline    deadline
+	gone        chan struct{} // closed when the sender may send no more
 	isSending   bool
 	sent, turns int // bytes sent since there were that many turns
 }
@@ -34,149 +35,181 @@ type sender struct {
 // one. Set resume for a Send that Start interrupted: it has the turn and the
 // lock.
 func (m *Mux) Send(p []byte, single bool, msg engine.Message, resume bool) (n int, err error) {
+	if !resume {
+		m.self.mu.Lock()
+	}
+	defer m.self.mu.Unlock()
 	return m.send(&m.self, p, single, msg, resume)
 }
 
 // SetWriteDeadline sets the deadline of Send, the zero time meaning never.
-func (m *Mux) SetWriteDeadline(t time.Time) { m.setWriteDeadline(&m.self, t) }
+func (m *Mux) SetWriteDeadline(t time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.setWriteDeadline(&m.self, t)
+}
 
-// send is Send for any sender.
-func (m *Mux) send(by *sender, p []byte, single bool, msg engine.Message, resume bool) (n int, err error) {
-	if !resume {
-		by.mu.Lock()
-	}
-	defer by.mu.Unlock()
+// send sends p, message by message. It holds from.mu. If mine is set, it has the
+// turn.
+func (m *Mux) send(from *sender, p []byte, single bool, msg engine.Message, mine bool) (n int, err error) {
 	for {
-		part := p[n:]
-		size := 0
-		if !single {
-			size = m.messageSize()
-			part = part[:min(len(part), size)]
+		k := 0
+		err = engine.ErrFull
+		if !mine {
+			k, err = m.sendLittle(from, p[n:], single, msg)
+			if err == engine.ErrFull {
+				err = m.awaitTurn(from)
+				mine = err == nil
+			}
 		}
-		k, err := m.sendPart(by, part, size, msg, resume)
-		resume = false
+		if mine {
+			k, err = m.sendInTurn(from, p[n:], single, msg)
+			mine = false
+		}
 		n += k
+		if n > 0 {
+			from.written = true
+		}
 		if err != nil || n == len(p) {
 			return n, err
 		}
 	}
 }
 
-func (m *Mux) messageSize() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if len(m.streams) > 1 {
-		return bulkSize
+// size returns how long the next message is, and whether senders must leave room
+// for others.
+func (m *Mux) size(single bool) (size int, several bool) {
+	several = m.claimed > 1
+	switch {
+	case single:
+	case several:
+		size = bulkSize
+	default:
+		size = m.config.MessageSize
 	}
-	return m.config.MessageSize
+	return size, several
 }
 
-// sendPart sends a part of a sender's data, at once or in its turn. If mine is
-// set, it has the turn already.
-func (m *Mux) sendPart(by *sender, p []byte, size int, msg engine.Message, mine bool) (n int, err error) {
-	if !mine {
-		if err := by.check(); err != nil || len(p) == 0 {
-			return 0, err
-		}
-		if m.isLittle(by, len(p)) {
-			if n, err := m.trySend(by, p, msg); err != engine.ErrFull {
-				return n, err
-			}
-		}
-		select {
-		case <-m.turn:
-		case <-by.by.wait():
-			return 0, os.ErrDeadlineExceeded
-		case <-by.gone:
-			return 0, net.ErrClosed
-		}
+// first returns the first message of p, if messages have a size.
+func first(p []byte, size int) []byte {
+	if size > 0 && len(p) > size {
+		return p[:size]
+	}
+	return p
+}
+
+// sendLittle sends a message at once, if its sender has sent little and there is
+// room. Otherwise it returns ErrFull.
+func (m *Mux) sendLittle(from *sender, p []byte, single bool, msg engine.Message) (int, error) {
+	if len(p) > little {
+		return 0, engine.ErrFull
 	}
 	m.mu.Lock()
-	err = m.beginSend(by)
-	spare := len(m.streams) > 1
+	err := from.check()
+	switch {
+	case err != nil || len(p) == 0:
+	case !m.countLittle(from, len(p)):
+		err = engine.ErrFull
+	default:
+		from.isSending = true
+	}
+	size, _ := m.size(single)
+	m.mu.Unlock()
+	if err != nil || len(p) == 0 {
+		return 0, err
+	}
+	n, err := m.e.TrySend(first(p, size), msg)
+	m.mu.Lock()
+	defer m.unlock()
+	m.endSend(from)
+	return n, err
+}
+
+// countLittle reports whether a sender has sent little, even with n bytes more, and
+// then counts them.
+func (m *Mux) countLittle(from *sender, n int) bool {
+	if m.turns-from.turns >= longSince {
+		from.turns, from.sent = m.turns, 0
+	}
+	if from.sent+n > little {
+		return false
+	}
+	from.sent += n
+	return true
+}
+
+// awaitTurn takes the turn.
+func (m *Mux) awaitTurn(from *sender) error {
+	select {
+	case <-m.turn:
+		return nil
+	default:
+	}
+	m.mu.Lock()
+	err, past := from.check(), from.deadline.wait()
+	m.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-m.turn:
+		return nil
+	case <-past:
+		return os.ErrDeadlineExceeded
+	case <-from.gone:
+		return net.ErrClosed
+	}
+}
+
+// sendInTurn sends a message, waiting for room. It has the turn, and gives it up.
+func (m *Mux) sendInTurn(from *sender, p []byte, single bool, msg engine.Message) (n int, err error) {
+	m.mu.Lock()
+	err = from.check()
+	size, several := m.size(single)
 	if err == nil {
-		m.sending = by
-		m.setSendBy(by.by.time())
+		from.isSending = true
+		m.sending = from
+		m.setSendBy(from.deadline.at)
 	}
 	m.mu.Unlock()
 
 	if err == nil {
-		n, err = m.e.Send(p, size, msg, spare)
+		n, err = m.e.Send(first(p, size), size, msg, several)
 	}
 
 	m.mu.Lock()
 	m.sending = nil
 	m.turns++
-	by.turns, by.sent = m.turns, 0
-	m.endSend(by)
-	m.mu.Unlock()
-	m.turn <- struct{}{}
-	if err == os.ErrDeadlineExceeded && by.isGone() {
+	from.turns, from.sent = m.turns, 0
+	if err == os.ErrDeadlineExceeded && from.isGone() {
 		err = net.ErrClosed // the deadline was that of kick
 	}
+	m.endSend(from)
+	m.unlock()
+	m.turn <- struct{}{}
 	return n, err
 }
 
-// isLittle reports whether a sender has sent little, even with n bytes more, and
-// then counts them.
-func (m *Mux) isLittle(by *sender, n int) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.turns-by.turns >= longSince {
-		by.turns, by.sent = m.turns, 0
-	}
-	if by.sent+n > little {
-		return false
-	}
-	by.sent += n
-	return true
-}
-
-// trySend sends a message for a sender if there is room.
-func (m *Mux) trySend(by *sender, p []byte, msg engine.Message) (n int, err error) {
-	m.mu.Lock()
-	err = m.beginSend(by)
-	m.mu.Unlock()
-	if err != nil {
-		return 0, err
-	}
-	n, err = m.e.TrySend(p, msg)
-	m.mu.Lock()
-	m.endSend(by)
-	m.mu.Unlock()
-	return n, err
-}
-
-// beginSend is called before each message, and endSend after it.
-func (m *Mux) beginSend(by *sender) error {
-	if err := by.check(); err != nil {
-		return err
-	}
-	by.isSending = true
-	return nil
-}
-
-func (m *Mux) endSend(by *sender) {
-	by.isSending = false
-	if m.err == nil {
-		m.flushResets()
-	}
+// endSend notes that a sender does not send any more: its stream can be reset.
+func (m *Mux) endSend(from *sender) {
+	from.isSending = false
+	m.resets.isDue = true
 }
 
 // check returns an error if a sender cannot send.
-func (by *sender) check() error {
+func (s *sender) check() error {
 	switch {
-	case by.isGone():
+	case s.isGone():
 		return net.ErrClosed
-	case by.by.isPast():
+	case s.deadline.isPast:
 		return os.ErrDeadlineExceeded
 	}
 	return nil
 }
 
-func (by *sender) isGone() bool {
+func (s *sender) isGone() bool {
 	select {
-	case <-by.gone:
+	case <-s.gone:
 		return true
 	default:
 		return false
@@ -193,11 +226,9 @@ func (m *Mux) setSendBy(t time.Time) {
 
 // setWriteDeadline moves the write deadline of a sender.
 func (m *Mux) setWriteDeadline(of *sender, t time.Time) {
-	of.by.set(t)
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	of.deadline.set(m, t)
 	if m.sending == of && !of.isGone() {
-		m.setSendBy(of.by.time()) // not t: another call may have been faster
+		m.setSendBy(t)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 // and stream 0 is accepted like any other.
 func (m *Mux) ServeStreams() {
 	m.mu.Lock()
-	defer m.mu.Unlock()
+	defer m.unlock()
 	m.leaveToAccept(nothing)
 }
 
@@ -40,7 +40,7 @@ func (m *Mux) AwaitAccept(ctx context.Context) error {
 // accept.
 func (m *Mux) TryAccept() *Stream {
 	m.mu.Lock()
-	defer m.mu.Unlock()
+	defer m.unlock()
 	s := m.accept()
 	if len(m.backlog.rest()) > 0 {
 		signal(m.acceptable)
@@ -61,7 +61,7 @@ func (m *Mux) RefuseStreams(ctx context.Context) {
 // begunStream returns the number of a stream that can be accepted, or -1.
 func (m *Mux) begunStream() int {
 	for _, p := range m.backlog.rest() {
-		if id := p.msg.Stream; m.streams[id] == nil {
+		if id := p.msg.Stream; m.numbers[id].stream == nil {
 			return int(id)
 		}
 	}

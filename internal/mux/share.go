@@ -28,6 +28,10 @@ func (m *Mux) leaveToAccept(to share) {
 		return
 	}
 	m.reads = to
+	m.waiting = 0
+	for id, n := range m.numbers {
+		m.waiting += count(m.waits(id, n))
+	}
 	had := m.unclaimed
 	m.unclaimed = queue{memory: &m.memory}
 	var begun []uint16 // what is to be accepted now
@@ -49,7 +53,5 @@ func (m *Mux) leaveToAccept(to share) {
 // isElsewhere reports whether what arrives on a stream does not belong to the
 // Conn.
 func (m *Mux) isElsewhere(id uint16) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.streams[id] != nil || !m.reads.has(id)
+	return m.numbers[id].stream != nil || !m.reads.has(id)
 }

@@ -19,22 +19,21 @@ var (
 // outgoing stream was reset before, the peer knows of the end and may use the
 // number again: then nothing is given up but the request to stop.
 func (m *Mux) spend(s *Stream, why error) {
-	if s.out != over && !s.stopping {
-		m.spent[s.id] = why
+	if s.out < outReset {
+		n := m.numbers[s.id]
+		n.spent = why
+		m.put(s.id, n)
 	}
-	s.out = over // it is asked for no more
+	s.out = outStopped // it is asked for no more
 	m.forget(s)
 }
-
-// isSpent reports whether what arrives on a number is dropped.
-func (m *Mux) isSpent(id uint16) bool { return m.streams[id] == nil && m.spent[id] != nil }
 
 // checkSpent returns an error for a number that is spent.
 func (m *Mux) checkSpent(id uint16) error {
 	if !m.isSpent(id) {
 		return nil
 	}
-	return fmt.Errorf("%w: stream %d was used, and its number cannot be used again: %w", ErrNoFreeStream, id, m.spent[id])
+	return fmt.Errorf("%w: stream %d was used, and its number cannot be used again: %w", ErrNoFreeStream, id, m.numbers[id].spent)
 }
 
 // drop drops what has arrived on a stream that nobody claimed.
@@ -45,7 +44,7 @@ func (m *Mux) drop(id uint16) {
 	for _, p := range m.queueOf(id).removeStream(id) {
 		p.buf.release()
 	}
-	delete(m.used, id)
+	m.setNext(id, use{})
 	m.room.Signal()
 }
 
@@ -66,14 +65,11 @@ func (m *Mux) onDenied() {
 	if m.whenDenied != nil {
 		go m.whenDenied()
 	}
-	m.asking, m.isBackingOff = false, false
-	if m.retry != nil {
-		m.retry.Stop()
-	}
-	m.resets = nil
-	clear(m.late)
-	for _, s := range m.streams {
-		if s.isClosed {
+	m.resets.stop()
+	for id, n := range m.numbers {
+		n.late = 0
+		m.put(id, n)
+		if s := n.stream; s != nil && s.closed {
 			m.spend(s, m.noReset)
 		}
 	}

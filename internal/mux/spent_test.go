@@ -101,8 +101,8 @@ func TestDroppedOnSpentNumbers(t *testing.T) {
 		}
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if len(m.streams) != 0 || m.isUsed(3) {
-			t.Errorf("streams %v, used %v; want nothing of stream 3", m.streams, m.used)
+		if n := m.numbers[3]; m.claimed != 0 || n != (number{spent: n.spent}) {
+			t.Errorf("%+v; want nothing of stream 3", m.numbers)
 		}
 	})
 }
@@ -187,8 +187,13 @@ func TestDeniedReset(t *testing.T) {
 			}
 			m.mu.Lock()
 			defer m.mu.Unlock()
-			if len(m.streams) != 0 || len(m.resets) != 0 || len(m.late) != 0 {
-				t.Errorf("streams %v, resets %v, late %v; want none", m.streams, m.resets, m.late)
+			for id, n := range m.numbers {
+				if n != (number{spent: n.spent}) {
+					t.Errorf("stream %d: %+v; want it spent", id, n)
+				}
+			}
+			if len(m.resets.list) != 0 {
+				t.Errorf("resets of %v are wanted", m.resets.list)
 			}
 		})
 	}
@@ -284,8 +289,8 @@ func TestDeniedLate(t *testing.T) {
 		synctest.Wait()
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if len(m.late) != 0 {
-			t.Errorf("late: %v, want none", m.late)
+		if n := m.numbers[3]; n.late != 0 {
+			t.Errorf("late: %d, want none", n.late)
 		}
 	})
 }

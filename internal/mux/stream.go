@@ -3,7 +3,6 @@ package mux
 import (
 	"io"
 	"net"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -14,31 +13,49 @@ import (
 // number.
 type Stream struct {
 	sender
-	m       *Mux
-	id      uint16
-	written atomic.Bool // something was, or is about to be
-
+	m      *Mux
+	id     uint16
 	reader reader
 
 	// Under Mux.mu.
-	queue    queue
-	begun    bool // something has arrived, or the announcement
-	in, out  direction
-	deaf     bool      // what arrives is dropped,
-	dropped  time.Time // since when,
-	stopping bool      // and the peer is told
-	isClosed bool
+	queue   queue
+	begun   bool // something has arrived, or the announcement
+	in      inState
+	out     outState
+	dropped time.Time // when something was dropped first
+	closed  bool
 }
 
-// A direction is the state of one direction of a stream.
-type direction uint8
+// An inState is that of a stream's incoming direction. Each state includes
+// those before it.
+type inState uint8
 
 const (
-	open   direction = iota
-	wanted           // its reset is on the list
-	asked            // we asked for its reset
-	over             // it was reset
+	inOpen  inState = iota
+	inDeaf          // CloseRead or Close was called: what arrives is dropped
+	inEnded         // the peer has reset it
 )
+
+// An outState is that of a stream's outgoing direction. From outReset on it
+// is reset; what follows tells the peer to stop: see Mux.stop. Each state includes
+// those before it.
+type outState uint8
+
+const (
+	outOpen     outState = iota
+	resetWanted          // it is on the resetter's list
+	resetAsked           // the answer is to come
+	outReset
+	stopWanted // it is on the list again
+	stopAsked
+	outStopped
+)
+
+// isAsked reports whether the answer to a request is to come.
+func (o outState) isAsked() bool { return o == resetAsked || o == stopAsked }
+
+// isSettled reports whether the direction is reset, and nothing else is wanted.
+func (o outState) isSettled() bool { return o == outReset || o == outStopped }
 
 // ID returns the stream's number.
 func (s *Stream) ID() uint16 { return s.id }
@@ -47,51 +64,49 @@ func (s *Stream) ID() uint16 { return s.id }
 func (s *Stream) Recv(p []byte, how Mode) (n int, msg engine.Message, err error) {
 	s.reader.mu.Lock()
 	defer s.reader.mu.Unlock()
-	if s.m.closed.Load() || s.isGone() && s.hasClosed() {
-		return 0, msg, net.ErrClosed
-	}
-	return s.reader.receive(p, 0, msg, how, s)
+	return s.m.receive(&s.reader, p, 0, msg, how, s)
 }
 
-func (s *Stream) hasClosed() bool {
-	s.m.mu.Lock()
-	defer s.m.mu.Unlock()
-	return s.isClosed
-}
+func (s *Stream) isClosed() bool { return s.closed || s.m.closed.Load() }
 
 // next takes the next piece out of the queue.
-func (s *Stream) next() (piece, bool, error) {
-	m := s.m
-	m.mu.Lock()
-	defer m.mu.Unlock()
+func (s *Stream) next() (p piece, ok, more bool, err error) {
 	switch {
-	case s.isClosed, m.closed.Load():
-		return piece{}, false, net.ErrClosed
 	case len(s.queue.rest()) > 0:
-		m.room.Signal()
-		return s.queue.remove(0), true, nil
-	case s.in == over, s.deaf:
-		return piece{}, false, io.EOF
+		s.m.room.Signal()
+		p := s.queue.remove(0)
+		return p, true, len(s.queue.rest()) > 0, nil
+	case s.in != inOpen:
+		return piece{}, false, false, io.EOF
 	}
-	return piece{}, false, m.err
+	return piece{}, false, false, s.m.err
 }
 
 func (s *Stream) isElsewhere(uint16) bool { return false }
-
-func (s *Stream) begin(r *reader, rest int) { s.m.count(r, rest, func() bool { return s.deaf }) }
 
 // Send sends p on the stream, as messages of some size or, if single is set, as
 // one. Other streams have their turn after each message. It returns EPIPE when
 // only the writing has ended.
 func (s *Stream) Send(p []byte, single bool, msg engine.Message) (int, error) {
-	if !s.written.Load() {
-		s.written.Store(true)
-	}
+	s.sender.mu.Lock()
+	defer s.sender.mu.Unlock()
+	return s.send(p, single, msg)
+}
+
+// send is Send with the lock.
+func (s *Stream) send(p []byte, single bool, msg engine.Message) (int, error) {
 	n, err := s.m.send(&s.sender, p, single, msg, false)
-	if err == net.ErrClosed && !s.hasClosed() && !s.m.closed.Load() {
+	if err == net.ErrClosed && !s.hasClosed() {
 		err = syscall.EPIPE
 	}
 	return n, err
+}
+
+// hasClosed is isClosed for a caller that does not hold Mux.mu.
+func (s *Stream) hasClosed() bool {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	return s.isClosed()
 }
 
 // CloseWrite ends the writing direction. The stream is reset when all that was
@@ -101,9 +116,9 @@ func (s *Stream) Send(p []byte, single bool, msg engine.Message) (int, error) {
 func (s *Stream) CloseWrite() error {
 	m := s.m
 	m.mu.Lock()
-	defer m.mu.Unlock()
+	defer m.unlock()
 	switch {
-	case s.isClosed:
+	case s.closed:
 		return net.ErrClosed
 	case m.noReset != nil:
 		return m.noReset
@@ -115,9 +130,8 @@ func (s *Stream) CloseWrite() error {
 // endWrite ends the writing direction.
 func (s *Stream) endWrite() {
 	s.m.kick(&s.sender)
-	if s.m.err == nil && s.out == open {
-		s.m.ask(s)
-		s.m.flushResets()
+	if s.m.err == nil && s.out == outOpen {
+		s.m.ask(s, resetWanted)
 	}
 }
 
@@ -125,8 +139,8 @@ func (s *Stream) endWrite() {
 func (s *Stream) CloseRead() error {
 	m := s.m
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if s.isClosed {
+	defer m.unlock()
+	if s.closed {
 		return net.ErrClosed
 	}
 	s.endRead()
@@ -135,8 +149,9 @@ func (s *Stream) CloseRead() error {
 
 // endRead ends the reading direction.
 func (s *Stream) endRead() {
-	s.deaf = true
+	s.in = max(s.in, inDeaf)
 	s.queue.drop()
+	s.reader.isStale = true
 	s.m.memory.others -= s.reader.counted
 	s.reader.counted = 0
 	signal(s.reader.arrived)
@@ -147,8 +162,8 @@ func (s *Stream) endRead() {
 func (s *Stream) Close() error {
 	m := s.m
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if s.isClosed {
+	defer m.unlock()
+	if s.closed {
 		return net.ErrClosed
 	}
 	s.close()
@@ -158,9 +173,9 @@ func (s *Stream) Close() error {
 // close is Close of a Stream that is open.
 func (s *Stream) close() {
 	m := s.m
-	s.isClosed = true
+	s.closed = true
 	if _, in := m.hasStream(s.id); !in {
-		s.in = over
+		s.in = inEnded
 	}
 	s.endRead()
 	s.endWrite()
@@ -171,22 +186,26 @@ func (s *Stream) close() {
 // stopTimers stops the timers of the deadlines, which would keep the Stream in
 // memory.
 func (s *Stream) stopTimers() {
-	s.reader.by.stop()
-	s.by.stop()
+	s.reader.deadline.stop(s.m)
+	s.deadline.stop(s.m)
 }
 
 // SetReadDeadline sets the deadline of Recv, the zero time meaning never.
 func (s *Stream) SetReadDeadline(t time.Time) error {
-	if s.hasClosed() {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	if s.closed {
 		return net.ErrClosed
 	}
-	s.reader.by.set(t)
+	s.reader.deadline.set(s.m, t)
 	return nil
 }
 
 // SetWriteDeadline sets the deadline of Send, the zero time meaning never.
 func (s *Stream) SetWriteDeadline(t time.Time) error {
-	if s.hasClosed() {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	if s.closed {
 		return net.ErrClosed
 	}
 	s.m.setWriteDeadline(&s.sender, t)
