@@ -11,7 +11,7 @@ import (
 
 	"github.com/ishidawataru/sctp"
 	"github.com/sctpnet/sctpnet/internal/engine"
-	"github.com/sctpnet/sctpnet/internal/kernel"
+	_ "github.com/sctpnet/sctpnet/internal/kernel" // the networks "sctp"
 )
 
 // Addr is the address of an SCTP endpoint: one port and one or more IP
@@ -20,8 +20,6 @@ import (
 type Addr = sctp.SCTPAddr
 
 var _ net.Addr = (*Addr)(nil)
-
-func init() { engine.Register("", kernel.Engine{}) }
 
 // Available returns nil if the named network can be used on this system, and
 // otherwise an error that says why not and what to do about it. Where SCTP is
@@ -45,14 +43,16 @@ func lookupNetwork(network string) (string, engine.Engine, error) {
 	case "tcp", "tcp4", "tcp6":
 		name = "sctp" + strings.TrimPrefix(network, "tcp")
 	}
-	_, e, ok := engine.Lookup(name)
-	switch {
-	case !ok:
-		return "", nil, net.UnknownNetworkError(network)
-	case e == nil:
-		return "", nil, &missingImportError{name}
+	switch family(name) {
+	case "sctp", "sctp4", "sctp6":
+		if e := engine.Lookup(name); e != nil {
+			return name, e, nil
+		}
+		if strings.HasSuffix(name, "+udp") {
+			return "", nil, &missingImportError{name}
+		}
 	}
-	return name, e, nil
+	return "", nil, net.UnknownNetworkError(network)
 }
 
 // A missingImportError says which package to import for a network.

@@ -114,11 +114,11 @@ func (c *Conn) ReadMsgs(msgs []Message) (n int, err error) {
 // recvBatch receives messages where the Conn's are.
 func (c *Conn) recvBatch(msgs []engine.Msg) (n int, err error) {
 	if c.mux.Load() == nil {
-		if n, err = c.e.RecvBatch(msgs, c.whole() == mux.Whole); err != engine.ErrTaken {
+		if n, err = c.e.RecvBatch(msgs, true); err != engine.ErrTaken {
 			return n, err
 		}
 	}
-	m, how := c.mux.Load(), c.whole()
+	m, how := c.mux.Load(), mux.Whole
 	for ; n < len(msgs); n++ {
 		next := &msgs[n]
 		next.N, next.Message, err = m.Recv(next.Data, 0, engine.Message{}, how)

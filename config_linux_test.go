@@ -95,10 +95,10 @@ func TestConfigKernelDefaults(t *testing.T) {
 	}
 	config := sctpnet.Config{KernelDefaults: true, RTO: sctpnet.RTO{Max: 2 * time.Second}, ReadBuffer: 40000}
 	c, _ = configured(t, "sctp", "127.0.0.1:0", config, config)
-	if got, want := must[sctpnet.RTO](t)(c.RTO()), (sctpnet.RTO{Initial: 3 * time.Second, Min: time.Second, Max: 2 * time.Second}); got != want {
+	if got, want := inForce(t, c).RTO, (sctpnet.RTO{Initial: 3 * time.Second, Min: time.Second, Max: 2 * time.Second}); got != want {
 		t.Errorf("RTO is %+v, want %+v", got, want)
 	}
-	if got := must[int](t)(c.ReadBuffer()); got != 80000 {
+	if got := inForce(t, c).ReadBuffer; got != 40000 {
 		t.Errorf("read buffer is %d", got)
 	}
 }

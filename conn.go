@@ -29,11 +29,11 @@ type Conn struct {
 	knows atomic.Bool
 	mux   atomic.Pointer[mux.Mux] // nil until a stream is claimed, or OnEvent is set
 
-	// Set before there is a Mux.
-	onEvent func(*Conn, Event) // or nil
-	limits  limits
+	asked *Config // of the handshake, with its defaults; shared, and not changed
+	ppid  atomic.Uint32
 
 	mu              sync.Mutex
+	limits          mux.Limits
 	readBy, writeBy time.Time // the deadlines while there is no Mux
 }
 
@@ -42,19 +42,21 @@ var (
 	_ StreamConn = (*Conn)(nil)
 )
 
-// newConn makes a Conn of an association. The adaptation is this end's
-// indication, or 0 if that is not known.
-func newConn(e engine.Conn, network string, accepted bool, adaptation uint32) *Conn {
-	c := &Conn{e: e, network: network, accepted: accepted}
-	if adaptation == AdaptationStreams {
-		c.meet(adaptation)
-	}
+// newConn makes a Conn of an association. Its Config, if it is known, is one that
+// settle has returned.
+func newConn(e engine.Conn, network string, accepted bool, asked *Config) *Conn {
+	c := &Conn{e: e, network: network, accepted: accepted, asked: asked, limits: asked.limits().Or(mux.DefaultLimits())}
+	c.ppid.Store(asked.PPID)
+	local, peer := e.Adaptation()
+	c.knows.Store(local == AdaptationStreams && peer == local)
 	return c
 }
 
-// meet finds out whether the peer has sent this end's indication.
-func (c *Conn) meet(adaptation uint32) {
-	c.knows.Store(adaptation != 0 && c.e.PeerAdaptation() == adaptation)
+// meet finds out whether the peer has sent this end's indication, whatever number
+// that is.
+func (c *Conn) meet() {
+	local, peer := c.e.Adaptation()
+	c.knows.Store(local != 0 && peer == local)
 }
 
 func (c *Conn) ok() bool { return c != nil && c.e != nil }
@@ -100,14 +102,13 @@ func (c *Conn) startMux() *mux.Mux {
 	config := mux.Config{
 		Accepted:      c.accepted,
 		MessageSize:   messageSize,
-		AcceptStreams: c.limits.acceptStreams,
-		StreamMemory:  c.limits.streamMemory,
+		Limits:        c.limits,
 		Announces:     c.knows.Load,
 		ReadDeadline:  c.readBy,
 		WriteDeadline: c.writeBy,
 	}
-	if c.onEvent != nil {
-		config.OnEvent = func(e engine.Event) { c.onEvent(c, newEvent(e)) }
+	if onEvent := c.asked.OnEvent; onEvent != nil {
+		config.OnEvent = func(e engine.Event) { onEvent(c, newEvent(e)) }
 	}
 	m := mux.Start(c.e, config, c.mux.Store)
 	if c.closed.Load() { // before the Mux could be seen
@@ -130,9 +131,6 @@ func (c *Conn) recv(p []byte, how mux.Mode) (n int, msg engine.Message, err erro
 	if len(p) == 0 && !c.closed.Load() {
 		return 0, msg, nil // as in package net, also after the deadline
 	}
-	if how == mux.Whole {
-		how = c.whole()
-	}
 	if c.mux.Load() == nil {
 		if how == mux.Filled {
 			n, err = c.e.Read(p)
@@ -149,13 +147,20 @@ func (c *Conn) recv(p []byte, how mux.Mode) (n int, msg engine.Message, err erro
 	return c.mux.Load().Recv(p, 0, engine.Message{}, how)
 }
 
-// whole is the mode of reading messages: in pieces, if the next piece may be
-// another message's.
-func (c *Conn) whole() mux.Mode {
-	if c.e.Interleaved() {
-		return 0
+// setLimits changes limits of what streams may take, but for those that are zero.
+func (c *Conn) setLimits(l mux.Limits) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.limits = l.Or(c.limits)
+	if m := c.mux.Load(); m != nil {
+		m.SetLimits(c.limits)
 	}
-	return mux.Whole
+}
+
+func (c *Conn) limitsInForce() mux.Limits {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.limits
 }
 
 // send sends where the Conn's messages go, as one message if single is set.
@@ -187,7 +192,7 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 	if !c.ok() {
 		return 0, syscall.EINVAL
 	}
-	n, err = c.send(p, false, engine.Message{})
+	n, err = c.send(p, false, engine.Message{PPID: c.ppid.Load()})
 	return n, c.opError("write", err)
 }
 
@@ -316,7 +321,7 @@ func (c *Conn) SetLinger(sec int) error {
 // 6458 section 8.1.5) or held back while others are not acknowledged. The
 // default is true, as for TCP in package net.
 func (c *Conn) SetNoDelay(noDelay bool) error {
-	return c.set("Nagle", !noDelay, nil, func() error { return c.e.SetNoDelay(noDelay) })
+	return c.set("Nagle", !noDelay, nil, engine.Settings{Nagle: !noDelay, NoDelay: noDelay})
 }
 
 // SetReadBuffer sets the size in bytes of the system's receive buffer
@@ -324,10 +329,7 @@ func (c *Conn) SetNoDelay(noDelay bool) error {
 // net.core.rmem_max. The window that the peer was told in the handshake does
 // not change with it.
 func (c *Conn) SetReadBuffer(bytes int) error {
-	if !c.ok() {
-		return syscall.EINVAL
-	}
-	return c.opError("set", setBuffer(c.e.SetReadBuffer, bytes))
+	return c.set("ReadBuffer", bytes, checkBuffer(bytes), engine.Settings{ReadBuffer: max(bytes, 1)})
 }
 
 // SetWriteBuffer sets the size in bytes of the system's send buffer
@@ -335,17 +337,14 @@ func (c *Conn) SetReadBuffer(bytes int) error {
 // net.core.wmem_max. No message can be larger than the buffer; Write splits
 // its data small enough.
 func (c *Conn) SetWriteBuffer(bytes int) error {
-	if !c.ok() {
-		return syscall.EINVAL
-	}
-	return c.opError("set", setBuffer(c.e.SetWriteBuffer, bytes))
+	return c.set("WriteBuffer", bytes, checkBuffer(bytes), engine.Settings{WriteBuffer: max(bytes, 1)})
 }
 
-func setBuffer(set func(int) error, bytes int) error {
+func checkBuffer(bytes int) error {
 	if bytes < 0 {
 		return errNegativeBuffer
 	}
-	return set(bytes)
+	return nil
 }
 
 var errNegativeBuffer = errors.New("negative buffer size")

@@ -106,7 +106,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	if err != nil {
 		return nil, dialError("dial", network, nil, nil, err)
 	}
-	s, err := d.socket(name)
+	s, asked, err := d.socket(name)
 	if err != nil {
 		return nil, dialError("dial", name, nil, nil, err)
 	}
@@ -122,13 +122,12 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 		if err != nil {
 			return nil, dialError("dial", name, s.Local, addr, contextError(err))
 		}
-		return newConn(c, name, false, d.Config.Adaptation), nil
+		return newConn(c, name, false, asked), nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	c.limits = d.Config.limits()
-	c.handle(d.Config.OnEvent)
+	c.handle()
 	return c, nil
 }
 
@@ -176,11 +175,11 @@ func (d *Dialer) deadline() time.Time {
 	return deadline
 }
 
-// socket returns what the engine is told of the Dialer.
-func (d *Dialer) socket(network string) (*engine.Socket, error) {
-	options, err := d.Config.options(network, false)
+// socket returns what the engine is told of the Dialer, and the Config of that.
+func (d *Dialer) socket(network string) (*engine.Socket, *Config, error) {
+	options, asked, err := d.Config.settle(network, false)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s := &engine.Socket{Network: family(network), Control: d.ControlContext, Options: options}
 	if s.Control == nil && d.Control != nil {
@@ -191,7 +190,7 @@ func (d *Dialer) socket(network string) (*engine.Socket, error) {
 	if d.LocalAddr != nil {
 		local, ok := d.LocalAddr.(*Addr)
 		if !ok {
-			return nil, &net.AddrError{Err: "mismatched local address type", Addr: d.LocalAddr.String()}
+			return nil, nil, &net.AddrError{Err: "mismatched local address type", Addr: d.LocalAddr.String()}
 		}
 		if local != nil && isWildcard(local) && s.Network == "sctp6" {
 			local = &Addr{Port: local.Port} // 0.0.0.0 too, as package net
@@ -199,13 +198,13 @@ func (d *Dialer) socket(network string) (*engine.Socket, error) {
 		if local != nil {
 			for _, ip := range local.IPAddrs {
 				if err := fits(network, ip); len(ip.IP) > 0 && err != nil {
-					return nil, err
+					return nil, nil, err
 				}
 			}
 			s.Local = clone(local) // the Conn keeps it
 		}
 	}
-	return s, nil
+	return s, asked, nil
 }
 
 // resolve returns the endpoints to dial, in order.

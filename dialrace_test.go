@@ -26,6 +26,8 @@ type raceConn struct {
 	abort func()
 }
 
+func (raceConn) Adaptation() (local, peer uint32) { return 0, 0 }
+
 func (c raceConn) Abort() error {
 	c.abort()
 	return nil
@@ -104,7 +106,7 @@ func TestRace(t *testing.T) {
 					if end.err != nil {
 						return nil, end.err
 					}
-					return newConn(raceConn{abort: func() { aborted = append(aborted, a.Port) }}, fmt.Sprint(a.Port), false, 0), nil
+					return newConn(raceConn{abort: func() { aborted = append(aborted, a.Port) }}, fmt.Sprint(a.Port), false, new(Config)), nil
 				}
 				var addrs []*Addr
 				for i := range tt.attempts {

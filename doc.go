@@ -235,7 +235,7 @@
 // wraps errors.ErrUnsupported too. With the kernel's SCTP this is lacking on every
 // system:
 //
-// Settings, in Config and by the methods of Conn:
+// Settings:
 //
 //   - UDPPort: the system has one for all, sysctl net.sctp.udp_port.
 //

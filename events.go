@@ -522,9 +522,8 @@ func sentInfo(m engine.Message) MsgInfo {
 }
 
 // handle has events go to a Config's OnEvent from now on, if that is set.
-func (c *Conn) handle(onEvent func(*Conn, Event)) {
-	if onEvent != nil {
-		c.onEvent = onEvent
+func (c *Conn) handle() {
+	if c.asked.OnEvent != nil {
 		c.startMux()
 	}
 }

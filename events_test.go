@@ -116,7 +116,7 @@ func (s *eventSightings) add(network string, e sctpnet.Event) {
 func (s *eventSightings) check(network string) (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, e, _ := engine.Lookup(network)
+	e := engine.Lookup(network)
 	for _, name := range eventNames() {
 		lack, never := e.Lacks().Find(engine.LacksEvent, name)
 		switch seen := s.seen[network][name]; {

@@ -55,7 +55,7 @@ func TestEventsOverUDPPaths(t *testing.T) {
 			t.Errorf("%+v, %v; want an active path", paths, err)
 		}
 		exchange(t, c, s)
-		if err := c.SetAssocParams(sctpnet.AssocParams{MaxRetransmissions: 4}); err != nil {
+		if err := c.Set(sctpnet.Config{AssocParams: sctpnet.AssocParams{MaxRetransmissions: 4}}); err != nil {
 			t.Fatal(err)
 		}
 		w.setLoss(all)
@@ -116,7 +116,7 @@ func TestPendingOverUDP(t *testing.T) {
 	const data = 0
 	watchdog(t, func() {
 		c, s, _, _, w := eventWire(t, sctpnet.Config{}, sctpnet.Config{})
-		if err := c.SetRTO(sctpnet.RTO{Initial: time.Hour, Min: time.Hour, Max: time.Hour}); err != nil {
+		if err := c.Set(sctpnet.Config{RTO: sctpnet.RTO{Initial: time.Hour, Min: time.Hour, Max: time.Hour}}); err != nil {
 			t.Fatal(err)
 		}
 		lost := make(map[uint32]bool) // by TSN

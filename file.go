@@ -7,7 +7,6 @@ import (
 	"syscall"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
-	"github.com/sctpnet/sctpnet/internal/kernel"
 )
 
 // File returns a copy of the underlying socket, as an [os.File]. It is the
@@ -81,11 +80,11 @@ func FileConn(f *os.File) (c net.Conn, err error) {
 	if f == nil {
 		return nil, fileError(f, os.ErrInvalid)
 	}
-	e, err := kernel.Engine{}.FileConn(f)
+	e, err := filer().FileConn(f)
 	if err != nil {
 		return nil, fileError(f, err)
 	}
-	return newConn(e, "sctp", false, 0), nil
+	return newConn(e, "sctp", false, new(Config)), nil
 }
 
 // FileListener returns a copy of the listening endpoint of the open file f, as
@@ -111,12 +110,15 @@ func FileListener(f *os.File) (l net.Listener, err error) {
 	if f == nil {
 		return nil, fileError(f, os.ErrInvalid)
 	}
-	e, err := kernel.Engine{}.FileListener(f, engine.Options{LoopbackMTU: loopbackMTU})
+	e, err := filer().FileListener(f, engine.Options{SmallLoopbackMTU: true})
 	if err != nil {
 		return nil, fileError(f, err)
 	}
-	return &Listener{e: e, network: "sctp"}, nil
+	return &Listener{e: e, network: "sctp", asked: new(Config)}, nil
 }
+
+// filer returns the engine of sockets of the system.
+func filer() engine.Filer { return engine.Lookup("sctp").(engine.Filer) }
 
 func fileError(f *os.File, err error) error {
 	e := &net.OpError{Op: "file", Net: "sctp", Err: err}

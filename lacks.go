@@ -11,11 +11,10 @@ import (
 // Listen and the methods of Conn and Listener look there first.
 
 func lacksOf(network string) engine.Lacks {
-	_, e, _ := engine.Lookup(network)
-	if e == nil {
-		return nil
+	if e := engine.Lookup(network); e != nil {
+		return e.Lacks()
 	}
-	return e.Lacks()
+	return nil
 }
 
 // checkCall returns an error if the engine has no such call.
@@ -40,9 +39,10 @@ func checkSetting(network, prefix, name string, v any) error {
 	return nil
 }
 
-// checkLater returns an error if v, the value of a field of Config, changes what
-// can be set before the handshake only. now returns the value that is in force.
-func checkLater[T any](network, name string, v T, now func() (T, error)) error {
+// checkLater returns an error if v, the value of a field of Config, or with no
+// name all of Config, changes what this engine can set before the handshake only.
+// now is the value that is in force.
+func checkLater(network, prefix, name string, v, now any) error {
 	for _, lack := range lacksOf(network) {
 		if lack.Kind != engine.LacksLater {
 			continue
@@ -51,12 +51,8 @@ func checkLater[T any](network, name string, v T, now func() (T, error)) error {
 		if !ok || f.IsZero() {
 			continue
 		}
-		old, err := now()
-		if err != nil {
-			return err
-		}
-		if n, _ := fieldOf(old, name, lack.Name); !f.Equal(n) {
-			return lack.Error("")
+		if n, _ := fieldOf(now, name, lack.Name); !f.Equal(n) {
+			return lack.Error(prefix)
 		}
 	}
 	return nil
@@ -82,5 +78,8 @@ func fieldOf(v any, name, path string) (f reflect.Value, ok bool) {
 // sets reports whether a value is another than the one that is in force where
 // it cannot be set: negative numbers stand for zero.
 func sets(f reflect.Value) bool {
+	if p, ok := f.Interface().(PartialReliability); ok {
+		return p.Policy > Reliable
+	}
 	return !f.IsZero() && !(f.CanInt() && f.Int() < 0)
 }

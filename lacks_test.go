@@ -25,8 +25,8 @@ import (
 // lacksOf returns what the engine of a network lacks.
 func lacksOf(t testing.TB, network string) engine.Lacks {
 	t.Helper()
-	_, e, ok := engine.Lookup(network)
-	if !ok {
+	e := engine.Lookup(network)
+	if e == nil {
 		t.Fatalf("no network %s", network)
 	}
 	return e.Lacks()
@@ -45,153 +45,134 @@ func wantUnsupported(t testing.TB, what, network string, err error, lack engine.
 	}
 }
 
-// A setting is a field of Config, how it is set and what tells.
+// A setting is a field of Config, a value of it and what tells.
 type setting struct {
-	client, server sctpnet.Config            // with this field, and no other that matters
-	set            func(*sctpnet.Conn) error // nil if it can be set in Config only
-	get            func(*sctpnet.Conn) any   // what is in force; nil if only a test of its own can tell
-	want           any                       // by get
-	network        map[string]string         // another network of the same engine
-	end            string                    // which can tell if it was in the Config; both if empty
-	cannotDial     string                    // an engine's network on which the association would not come about
-	system         string                    // what an error says that stems from the system's configuration
+	client, server sctpnet.Config          // with this field, and no other that matters
+	settled        bool                    // by the handshake
+	get            func(*sctpnet.Conn) any // what is in force; nil if only a test of its own can tell
+	want           any                     // by get
+	network        map[string]string       // another network of the same engine
+	end            string                  // which can tell if it was in the Config; both if empty
+	cannotDial     string                  // an engine's network on which the association would not come about
+	system         string                  // what an error says that stems from the system's configuration
+}
+
+// inForce returns the settings of a Conn.
+func inForce(t testing.TB, c *sctpnet.Conn) sctpnet.Config {
+	t.Helper()
+	return must[sctpnet.Config](t)(c.Config())
+}
+
+// field returns the field of a path, such as "RTO.Min".
+func field(c sctpnet.Config, path string) any {
+	v := reflect.ValueOf(c)
+	for name := range strings.SplitSeq(path, ".") {
+		v = v.FieldByName(name)
+	}
+	return v.Interface()
 }
 
 // settings are all fields of Config.
 func settings(t testing.TB) map[string]setting {
-	both := func(c sctpnet.Config) setting { return setting{client: c, server: c} }
-	with := func(s setting, set func(*sctpnet.Conn) error, get func(*sctpnet.Conn) any, want any) setting {
-		s.set, s.get, s.want = set, get, want
+	with := func(c sctpnet.Config) setting { return setting{client: c, server: c} }
+	settled := func(s setting) setting {
+		s.settled = true
 		return s
 	}
-	rto := func(v sctpnet.RTO, get func(sctpnet.RTO) time.Duration, want time.Duration) setting {
-		return with(both(sctpnet.Config{RTO: v}),
-			func(c *sctpnet.Conn) error { return c.SetRTO(v) },
-			func(c *sctpnet.Conn) any { return get(must[sctpnet.RTO](t)(c.RTO())) }, want)
-	}
-	assoc := func(v sctpnet.AssocParams, get func(sctpnet.AssocParams) any, want any) setting {
-		return with(both(sctpnet.Config{AssocParams: v}),
-			func(c *sctpnet.Conn) error { return c.SetAssocParams(v) },
-			func(c *sctpnet.Conn) any { return get(must[sctpnet.AssocParams](t)(c.AssocParams())) }, want)
-	}
-	path := func(v sctpnet.PathParams, get func(sctpnet.PathParams) any, want any) setting {
-		return with(both(sctpnet.Config{PathParams: v}),
-			func(c *sctpnet.Conn) error { return c.SetPathParams(allPaths, v) },
-			func(c *sctpnet.Conn) any { return get(must[sctpnet.PathParams](t)(c.PathParams(allPaths))) }, want)
-	}
-	sack := func(v sctpnet.SACK, get func(sctpnet.SACK) any, want any) setting {
-		return with(both(sctpnet.Config{SACK: v}),
-			func(c *sctpnet.Conn) error { return c.SetSACK(v) },
-			func(c *sctpnet.Conn) any { return get(must[sctpnet.SACK](t)(c.SACK())) }, want)
-	}
+	rto := func(v sctpnet.RTO) setting { return with(sctpnet.Config{RTO: v}) }
+	assoc := func(v sctpnet.AssocParams) setting { return with(sctpnet.Config{AssocParams: v}) }
+	path := func(v sctpnet.PathParams) setting { return with(sctpnet.Config{PathParams: v}) }
+	sack := func(v sctpnet.SACK) setting { return with(sctpnet.Config{SACK: v}) }
 	feature := func(c sctpnet.Config, get func(sctpnet.Features) bool, want bool) setting {
-		return with(both(c), nil, func(c *sctpnet.Conn) any { return get(must[sctpnet.Features](t)(c.Features())) }, want)
+		s := settled(with(c))
+		s.get, s.want = func(c *sctpnet.Conn) any { return get(must[sctpnet.Features](t)(c.Features())) }, want
+		return s
 	}
-	streams := func(c *sctpnet.Conn) any {
-		out, in := c.NumStreams()
-		return [2]uint16{out, in}
-	}
-	least := func(n, least int) any {
-		if n < least {
-			return n
-		}
-		return least
+	streams := func(c sctpnet.Config, n uint16) setting {
+		s := settled(with(c))
+		s.get, s.want = func(c *sctpnet.Conn) any {
+			out, in := c.NumStreams()
+			return [2]uint16{out, in}
+		}, [2]uint16{n, n}
+		return s
 	}
 	udp := freeUDPPort(t)
-	toUDP := path(sctpnet.PathParams{UDPPort: udp}, func(p sctpnet.PathParams) any { return p.UDPPort }, udp)
+	toUDP := path(sctpnet.PathParams{UDPPort: udp})
 	toUDP.server = sctpnet.Config{UDPPort: udp}
 	toUDP.end = "client"
 	toUDP.cannotDial = "sctp4" // the system's port may be another
-	udpPort := toUDP
-	udpPort.client, udpPort.server, udpPort.set = toUDP.server, sctpnet.Config{}, nil
-	udpPort.end = "server"
-	udpPort.cannotDial = ""
-	flowLabel := path(sctpnet.PathParams{FlowLabel: 0x12345}, func(p sctpnet.PathParams) any { return p.FlowLabel }, 0x12345)
+	udpPort := settled(with(toUDP.server))
+	udpPort.server = sctpnet.Config{PathParams: sctpnet.PathParams{}}
+	udpPort.get = func(c *sctpnet.Conn) any { return must[sctpnet.PathParams](t)(c.PathParams(allPaths)).UDPPort }
+	udpPort.want, udpPort.end = udp, "server"
+	flowLabel := path(sctpnet.PathParams{FlowLabel: 0x12345})
 	flowLabel.network = map[string]string{"sctp4": "sctp6"}
 	interleaving := feature(sctpnet.Config{Interleaving: true}, func(f sctpnet.Features) bool { return f.Interleaving }, true)
 	interleaving.system = "net.sctp.intl_enable"
+	kernelDefaults := settled(with(sctpnet.Config{KernelDefaults: true}))
+	kernelDefaults.get = func(c *sctpnet.Conn) any { return min(inForce(t, c).RTO.Min, time.Second) }
+	kernelDefaults.want = time.Second
 
-	return map[string]setting{
-		"OutStreams":    with(both(sctpnet.Config{OutStreams: 7}), nil, streams, [2]uint16{7, 7}),
-		"MaxInStreams":  with(both(sctpnet.Config{MaxInStreams: 9}), nil, streams, [2]uint16{9, 9}),
-		"StreamMemory":  both(sctpnet.Config{StreamMemory: 1 << 20}),                          // TestStreamMemory
-		"AcceptStreams": both(sctpnet.Config{AcceptStreams: 3}),                               // TestAcceptStreams
-		"InitAttempts":  both(sctpnet.Config{InitAttempts: 2}),                                // TestConfigInit
-		"InitTimeout":   both(sctpnet.Config{InitTimeout: 2 * time.Second}),                   // TestConfigInit
-		"OnEvent":       both(sctpnet.Config{OnEvent: func(*sctpnet.Conn, sctpnet.Event) {}}), // TestEvents
-		"KeepRestarted": both(sctpnet.Config{KeepRestarted: true}),                            // TestKeepRestarted
-		"SenderDry":     both(sctpnet.Config{SenderDry: true}),                                // TestEvents
+	all := map[string]setting{
+		"OutStreams":    streams(sctpnet.Config{OutStreams: 7}, 7),
+		"MaxInStreams":  streams(sctpnet.Config{MaxInStreams: 9}, 9),
+		"AcceptStreams": with(sctpnet.Config{AcceptStreams: 3}),                                        // TestAcceptStreams
+		"StreamMemory":  with(sctpnet.Config{StreamMemory: 1 << 20}),                                   // TestStreamMemory
+		"PPID":          with(sctpnet.Config{PPID: 46}),                                                // TestDefaultPPID
+		"InitAttempts":  settled(with(sctpnet.Config{InitAttempts: 2})),                                // TestConfigInit
+		"InitTimeout":   settled(with(sctpnet.Config{InitTimeout: 2 * time.Second})),                   // TestConfigInit
+		"OnEvent":       settled(with(sctpnet.Config{OnEvent: func(*sctpnet.Conn, sctpnet.Event) {}})), // TestEvents
+		"KeepRestarted": settled(with(sctpnet.Config{KeepRestarted: true})),                            // TestKeepRestarted
+		"SenderDry":     settled(with(sctpnet.Config{SenderDry: true})),                                // TestEvents
 
-		"RTO.Initial": rto(sctpnet.RTO{Initial: 400 * ms}, func(r sctpnet.RTO) time.Duration { return r.Initial }, 400*ms),
-		"RTO.Min":     rto(sctpnet.RTO{Min: 700 * ms}, func(r sctpnet.RTO) time.Duration { return r.Min }, 700*ms),
-		"RTO.Max":     rto(sctpnet.RTO{Max: 8 * time.Second}, func(r sctpnet.RTO) time.Duration { return r.Max }, 8*time.Second),
+		"RTO.Initial": rto(sctpnet.RTO{Initial: 400 * ms}),
+		"RTO.Min":     rto(sctpnet.RTO{Min: 700 * ms}),
+		"RTO.Max":     rto(sctpnet.RTO{Max: 8 * time.Second}),
 
-		"AssocParams.MaxRetransmissions": assoc(sctpnet.AssocParams{MaxRetransmissions: 3},
-			func(p sctpnet.AssocParams) any { return p.MaxRetransmissions }, 3),
-		"AssocParams.CookieLife": assoc(sctpnet.AssocParams{CookieLife: 5 * time.Second},
-			func(p sctpnet.AssocParams) any { return p.CookieLife }, 5*time.Second),
+		"AssocParams.MaxRetransmissions": assoc(sctpnet.AssocParams{MaxRetransmissions: 3}),
+		"AssocParams.CookieLife":         assoc(sctpnet.AssocParams{CookieLife: 5 * time.Second}),
 
-		"PathParams.HeartbeatInterval": path(sctpnet.PathParams{HeartbeatInterval: 2 * time.Second},
-			func(p sctpnet.PathParams) any { return p.HeartbeatInterval }, 2*time.Second),
-		"PathParams.NoHeartbeat": path(sctpnet.PathParams{NoHeartbeat: true},
-			func(p sctpnet.PathParams) any { return p.NoHeartbeat }, true),
-		"PathParams.MaxRetransmissions": path(sctpnet.PathParams{MaxRetransmissions: 7},
-			func(p sctpnet.PathParams) any { return p.MaxRetransmissions }, 7),
-		"PathParams.PotentiallyFailed": path(sctpnet.PathParams{PotentiallyFailed: 2},
-			func(p sctpnet.PathParams) any { return p.PotentiallyFailed }, 2),
-		"PathParams.PrimarySwitchover": path(sctpnet.PathParams{PrimarySwitchover: 4},
-			func(p sctpnet.PathParams) any { return p.PrimarySwitchover }, 4),
-		"PathParams.MTU": path(sctpnet.PathParams{MTU: 1200}, func(p sctpnet.PathParams) any { return p.MTU }, 1200),
-		"PathParams.DiscoverMTU": path(sctpnet.PathParams{DiscoverMTU: true},
-			func(p sctpnet.PathParams) any { return p.DiscoverMTU }, true),
-		"PathParams.DSCP":      path(sctpnet.PathParams{DSCP: 46}, func(p sctpnet.PathParams) any { return p.DSCP }, 46),
-		"PathParams.FlowLabel": flowLabel,
-		"PathParams.UDPPort":   toUDP,
+		"PathParams.HeartbeatInterval":  path(sctpnet.PathParams{HeartbeatInterval: 2 * time.Second}),
+		"PathParams.NoHeartbeat":        path(sctpnet.PathParams{NoHeartbeat: true}),
+		"PathParams.MaxRetransmissions": path(sctpnet.PathParams{MaxRetransmissions: 7}),
+		"PathParams.PotentiallyFailed":  path(sctpnet.PathParams{PotentiallyFailed: 2}),
+		"PathParams.PrimarySwitchover":  path(sctpnet.PathParams{PrimarySwitchover: 4}),
+		"PathParams.MTU":                path(sctpnet.PathParams{MTU: 1200}),
+		"PathParams.DiscoverMTU":        path(sctpnet.PathParams{DiscoverMTU: true}),
+		"PathParams.DSCP":               path(sctpnet.PathParams{DSCP: 46}),
+		"PathParams.FlowLabel":          flowLabel,
+		"PathParams.UDPPort":            toUDP,
 
-		"SACK.Delay":     sack(sctpnet.SACK{Delay: 60 * ms}, func(s sctpnet.SACK) any { return s.Delay }, 60*ms),
-		"SACK.Frequency": sack(sctpnet.SACK{Frequency: 5}, func(s sctpnet.SACK) any { return s.Frequency }, 5),
+		"SACK.Delay":     sack(sctpnet.SACK{Delay: 60 * ms}),
+		"SACK.Frequency": sack(sctpnet.SACK{Frequency: 5}),
 
-		"Nagle": with(both(sctpnet.Config{Nagle: true}),
-			func(c *sctpnet.Conn) error { return c.SetNoDelay(false) },
-			func(c *sctpnet.Conn) any { return must[bool](t)(c.NoDelay()) }, false),
-		// Linux doubles it, and each engine has a least size.
-		"ReadBuffer": with(both(sctpnet.Config{ReadBuffer: 90000}),
-			func(c *sctpnet.Conn) error { return c.SetReadBuffer(90000) },
-			func(c *sctpnet.Conn) any { n := must[int](t)(c.ReadBuffer()); return n == 90000 || n == 2*90000 }, true),
-		"WriteBuffer": with(both(sctpnet.Config{WriteBuffer: 95000}),
-			func(c *sctpnet.Conn) error { return c.SetWriteBuffer(95000) },
-			func(c *sctpnet.Conn) any { n := must[int](t)(c.WriteBuffer()); return n == 95000 || n == 2*95000 }, true),
-		"MaxSegment": with(both(sctpnet.Config{MaxSegment: 1000}),
-			func(c *sctpnet.Conn) error { return c.SetMaxSegment(1000) },
-			func(c *sctpnet.Conn) any { return must[int](t)(c.MaxSegment()) }, 1000),
-		"MaxBurst": with(both(sctpnet.Config{MaxBurst: 9}),
-			func(c *sctpnet.Conn) error { return c.SetMaxBurst(9) },
-			func(c *sctpnet.Conn) any { return must[int](t)(c.MaxBurst()) }, 9),
-		"Adaptation": with(both(sctpnet.Config{Adaptation: 5}), nil,
-			func(c *sctpnet.Conn) any { return must[uint32](t)(c.Adaptation()) }, uint32(5)),
-		"PartialReliability": with(both(sctpnet.Config{PartialReliability: sctpnet.PartialReliability{Policy: sctpnet.LimitedRetransmissions}}),
-			func(c *sctpnet.Conn) error {
-				return c.SetPartialReliability(sctpnet.PartialReliability{Policy: sctpnet.LimitedRetransmissions})
-			},
-			func(c *sctpnet.Conn) any { return must[sctpnet.PartialReliability](t)(c.PartialReliability()).Policy }, sctpnet.LimitedRetransmissions),
+		"Nagle":       with(sctpnet.Config{Nagle: true}),
+		"ReadBuffer":  with(sctpnet.Config{ReadBuffer: 90000}),
+		"WriteBuffer": with(sctpnet.Config{WriteBuffer: 95000}),
+		"MaxSegment":  with(sctpnet.Config{MaxSegment: 1000}),
+		"MaxBurst":    with(sctpnet.Config{MaxBurst: 9}),
+		"Adaptation":  settled(with(sctpnet.Config{Adaptation: 5})),
+		"PartialReliability": with(sctpnet.Config{
+			PartialReliability: sctpnet.PartialReliability{Policy: sctpnet.LimitedRetransmissions, Retransmissions: 3},
+		}),
 		"NoPartialReliability": feature(sctpnet.Config{NoPartialReliability: true}, func(f sctpnet.Features) bool { return f.PartialReliability }, false),
-		"Scheduler": with(both(sctpnet.Config{Scheduler: sctpnet.SchedulerPriority}),
-			func(c *sctpnet.Conn) error { return c.SetScheduler(sctpnet.SchedulerPriority) },
-			func(c *sctpnet.Conn) any { return must[sctpnet.Scheduler](t)(c.Scheduler()) }, sctpnet.SchedulerPriority),
-		"Interleaving": interleaving,
-		"FragmentInterleave": with(both(sctpnet.Config{FragmentInterleave: 1}),
-			func(c *sctpnet.Conn) error { return c.SetFragmentInterleave(1) },
-			func(c *sctpnet.Conn) any { return must[int](t)(c.FragmentInterleave()) }, 1),
-		"PartialDeliveryPoint": with(both(sctpnet.Config{PartialDeliveryPoint: 4000}),
-			func(c *sctpnet.Conn) error { return c.SetPartialDeliveryPoint(4000) },
-			func(c *sctpnet.Conn) any { return must[int](t)(c.PartialDeliveryPoint()) }, 4000),
-		"Auth":            feature(sctpnet.Config{Auth: &sctpnet.Auth{}}, func(f sctpnet.Features) bool { return f.Auth }, true),
-		"AddressReconfig": feature(sctpnet.Config{AddressReconfig: true}, func(f sctpnet.Features) bool { return f.AddressReconfig }, true),
-		"NoECN":           feature(sctpnet.Config{NoECN: true}, func(f sctpnet.Features) bool { return f.ECN }, false),
-		"UDPPort":         udpPort,
-		"KernelDefaults": with(both(sctpnet.Config{KernelDefaults: true}), nil,
-			func(c *sctpnet.Conn) any { return least(int(must[sctpnet.RTO](t)(c.RTO()).Min), int(time.Second)) }, int(time.Second)),
+		"Scheduler":            with(sctpnet.Config{Scheduler: sctpnet.SchedulerPriority}),
+		"Interleaving":         interleaving,
+		"FragmentInterleave":   with(sctpnet.Config{FragmentInterleave: 1}),
+		"PartialDeliveryPoint": with(sctpnet.Config{PartialDeliveryPoint: 4000}),
+		"Auth":                 feature(sctpnet.Config{Auth: &sctpnet.Auth{}}, func(f sctpnet.Features) bool { return f.Auth }, true),
+		"AddressReconfig":      feature(sctpnet.Config{AddressReconfig: true}, func(f sctpnet.Features) bool { return f.AddressReconfig }, true),
+		"NoECN":                feature(sctpnet.Config{NoECN: true}, func(f sctpnet.Features) bool { return f.ECN }, false),
+		"UDPPort":              udpPort,
+		"KernelDefaults":       kernelDefaults,
 	}
+	for name, s := range all {
+		if s.get == nil && name != "OnEvent" { // which Config does not tell
+			s.get, s.want = func(c *sctpnet.Conn) any { return field(inForce(t, c), name) }, field(s.client, name)
+			all[name] = s
+		}
+	}
+	return all
 }
 
 // freeUDPPort returns a UDP port that nobody has.
@@ -209,7 +190,6 @@ func freeUDPPort(t testing.TB) int {
 func fieldsOf(typ reflect.Type, prefix string) (paths []string) {
 	for f := range typ.Fields() {
 		switch {
-		case strings.HasSuffix(f.Name, "Window"): // of the getter's only
 		case f.Type.Kind() == reflect.Struct && f.Name != "PartialReliability":
 			paths = append(paths, fieldsOf(f.Type, prefix+f.Name+".")...)
 		default:
@@ -244,9 +224,9 @@ func try(t testing.TB, network string, client, server sctpnet.Config) (c, s *sct
 	return conn.(*sctpnet.Conn), accept(t, ln), nil, nil
 }
 
-// TestEverySetting sets every field of Config, at Dial, at Listen and by its
-// setter: all of them take it and the getter says so, or none of them does and
-// the engine's table says so.
+// TestEverySetting sets every field of Config, at Dial, at Listen and by Set: all
+// of them take it and Config says so, or none of them does and the engine's table
+// says so, or the handshake settles it.
 func TestEverySetting(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
 		all := settings(t)
@@ -277,19 +257,24 @@ func TestEverySetting(t *testing.T) {
 					if s.get != nil && s.get(plain) == s.want && name != "NoECN" { // which not each engine has
 						t.Errorf("it is %v without being set", s.want)
 					}
-					if s.set != nil {
-						switch err := s.set(plain); {
-						case never:
-							wantUnsupported(t, "setter", network, err, lack)
-						case fixed:
-							wantUnsupported(t, "setter", network, err, later)
-						case err != nil:
-							t.Error(err)
-						default:
-							if got := s.get(plain); got != s.want {
-								t.Errorf("after the setter it is %v, want %v", got, s.want)
-							}
+					before := inForce(t, plain)
+					switch err := plain.Set(s.client); {
+					case never:
+						wantUnsupported(t, "Set", network, err, lack)
+					case fixed:
+						wantUnsupported(t, "Set", network, err, later)
+					case s.settled:
+						wantUnsupported(t, "Set", network, err, engine.Lack{Name: "Config." + name, Why: "handshake"})
+					case err != nil:
+						t.Error(err)
+					default:
+						if got := s.get(plain); got != s.want {
+							t.Errorf("after Set it is %v, want %v", got, s.want)
 						}
+						before = inForce(t, plain)
+					}
+					if now := inForce(t, plain); !reflect.DeepEqual(now, before) {
+						t.Errorf("an error has changed %+v to %+v", before, now)
 					}
 					if s.cannotDial == network {
 						return
@@ -330,32 +315,41 @@ func TestEverySetting(t *testing.T) {
 	})
 }
 
-// TestSettersTakeWhatGettersGive sets what is in force already.
-func TestSettersTakeWhatGettersGive(t *testing.T) {
+// TestSetTakesWhatConfigGives sets what is in force already.
+func TestSetTakesWhatConfigGives(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
-		c, s := pipe(t, network, "127.0.0.1:0")
-		for what, err := range map[string]error{
-			"RTO":                  c.SetRTO(must[sctpnet.RTO](t)(c.RTO())),
-			"AssocParams":          c.SetAssocParams(must[sctpnet.AssocParams](t)(c.AssocParams())),
-			"PathParams":           c.SetPathParams(allPaths, must[sctpnet.PathParams](t)(c.PathParams(allPaths))),
-			"PathParams of one":    c.SetPathParams(c.PeerAddrs()[0], must[sctpnet.PathParams](t)(c.PathParams(c.PeerAddrs()[0]))),
-			"SACK":                 c.SetSACK(must[sctpnet.SACK](t)(c.SACK())),
-			"NoDelay":              c.SetNoDelay(must[bool](t)(c.NoDelay())),
-			"MaxSegment":           c.SetMaxSegment(must[int](t)(c.MaxSegment())),
-			"MaxBurst":             c.SetMaxBurst(must[int](t)(c.MaxBurst())),
-			"PartialReliability":   c.SetPartialReliability(must[sctpnet.PartialReliability](t)(c.PartialReliability())),
-			"Scheduler":            c.SetScheduler(must[sctpnet.Scheduler](t)(c.Scheduler())),
-			"FragmentInterleave":   c.SetFragmentInterleave(must[int](t)(c.FragmentInterleave())),
-			"PartialDeliveryPoint": c.SetPartialDeliveryPoint(must[int](t)(c.PartialDeliveryPoint())),
-		} {
-			if err != nil {
-				t.Errorf("%s: %v", what, err)
+		handler := sctpnet.Config{OnEvent: func(*sctpnet.Conn, sctpnet.Event) {}, Adaptation: 9, PPID: 3, OutStreams: 5, AcceptStreams: 2, KernelDefaults: true}
+		var auth sctpnet.Config
+		if _, lacks := lacksOf(t, network).Find(engine.LacksSetting, "Auth"); !lacks {
+			auth.Auth = &sctpnet.Auth{Chunks: []uint8{0}, Keys: []sctpnet.AuthKey{{ID: 5, Secret: []byte("secret")}}, Active: 5}
+			auth.AddressReconfig = true
+		}
+		for name, config := range map[string]sctpnet.Config{"zero": {}, "handler": handler, "auth": auth} {
+			c, s := configured(t, network, "127.0.0.1:0", config, config)
+			for end, conn := range map[string]*sctpnet.Conn{"client": c, "server": s} {
+				before := inForce(t, conn)
+				if err := conn.Set(before); err != nil {
+					t.Errorf("%s, %s: %v", name, end, err)
+				}
+				if now := inForce(t, conn); !reflect.DeepEqual(now, before) {
+					t.Errorf("%s, %s: it was %+v, and is %+v", name, end, before, now)
+				}
+				for what, addr := range map[string]netip.Addr{"all paths": allPaths, "one path": conn.PeerAddrs()[0]} {
+					if err := conn.SetPathParams(addr, must[sctpnet.PathParams](t)(conn.PathParams(addr))); err != nil {
+						t.Errorf("%s, %s, %s: %v", name, end, what, err)
+					}
+				}
+				if before.MaxSegment != 0 {
+					t.Errorf("MaxSegment is %d, which nobody has set", before.MaxSegment)
+				}
+				if before.Auth != nil && (before.Auth.Keys != nil || before.Auth.Active != 0) {
+					t.Errorf("Auth is %+v, and tells of keys", before.Auth)
+				}
+			}
+			if name != "auth" { // DATA needs the keys of both
+				works(t, c, s)
 			}
 		}
-		if n := must[int](t)(c.MaxSegment()); n != 0 {
-			t.Errorf("MaxSegment is %d, which nobody has set", n)
-		}
-		works(t, c, s)
 	})
 }
 
@@ -379,11 +373,9 @@ var calls = map[string]func(e callTest) error{
 	"Conn.ActivateAuthKey": func(e callTest) error {
 		return errors.Join(e.c.SetAuthKey(sctpnet.AuthKey{ID: 1, Secret: []byte("x")}), e.c.ActivateAuthKey(1))
 	},
-	"Conn.Adaptation":  func(e callTest) error { return first(e.c.Adaptation()) },
-	"Conn.AddStreams":  func(e callTest) error { return e.c.AddStreams(1, 0) },
-	"Conn.AssocParams": func(e callTest) error { return first(e.c.AssocParams()) },
-	"Conn.AuthState":   func(e callTest) error { return first(e.c.AuthState()) },
-	"Conn.BindAdd":     func(e callTest) error { return e.c.BindAdd(netip.MustParseAddr("127.0.0.3")) },
+	"Conn.AddStreams": func(e callTest) error { return e.c.AddStreams(1, 0) },
+	"Conn.AuthState":  func(e callTest) error { return first(e.c.AuthState()) },
+	"Conn.BindAdd":    func(e callTest) error { return e.c.BindAdd(netip.MustParseAddr("127.0.0.3")) },
 	"Conn.BindRemove": func(e callTest) error {
 		err := e.c.BindRemove(e.local())
 		if errors.Is(err, syscall.EBUSY) {
@@ -391,7 +383,9 @@ var calls = map[string]func(e callTest) error{
 		}
 		return err
 	},
-	"Conn.Close": func(e callTest) error { return e.c.Close() },
+	"Conn.Config": func(e callTest) error { return first(e.c.Config()) },
+	"Conn.Set":    func(e callTest) error { return e.c.Set(sctpnet.Config{RTO: sctpnet.RTO{Min: time.Second}}) },
+	"Conn.Close":  func(e callTest) error { return e.c.Close() },
 	"Conn.DeactivateAuthKey": func(e callTest) error {
 		return errors.Join(e.c.SetAuthKey(sctpnet.AuthKey{ID: 2, Secret: []byte("x")}), e.c.DeactivateAuthKey(2))
 	},
@@ -406,26 +400,18 @@ var calls = map[string]func(e callTest) error{
 		}
 		return err
 	},
-	"Conn.FragmentInterleave":   func(e callTest) error { return first(e.c.FragmentInterleave()) },
-	"Conn.Heartbeat":            func(e callTest) error { return e.c.Heartbeat(allPaths) },
-	"Conn.LocalAddr":            func(e callTest) error { return isNil(e.c.LocalAddr()) },
-	"Conn.LocalAddrs":           func(e callTest) error { return isNil(e.c.LocalAddrs()) },
-	"Conn.MaxBurst":             func(e callTest) error { return first(e.c.MaxBurst()) },
-	"Conn.MaxMessageSize":       func(e callTest) error { return isNil(e.c.MaxMessageSize()) },
-	"Conn.MaxSegment":           func(e callTest) error { return first(e.c.MaxSegment()) },
-	"Conn.NoDelay":              func(e callTest) error { return first(e.c.NoDelay()) },
-	"Conn.NumStreams":           func(e callTest) error { out, _ := e.c.NumStreams(); return isNil(out) },
-	"Conn.OpenStream":           func(e callTest) error { return first(e.c.OpenStream()) },
-	"Conn.PartialDeliveryPoint": func(e callTest) error { return first(e.c.PartialDeliveryPoint()) },
-	"Conn.PartialReliability":   func(e callTest) error { return first(e.c.PartialReliability()) },
-	"Conn.PathParams":           func(e callTest) error { return first(e.c.PathParams(allPaths)) },
-	"Conn.Paths":                func(e callTest) error { return first(e.c.Paths()) },
-	"Conn.PeerAddrs":            func(e callTest) error { return isNil(e.c.PeerAddrs()) },
-	"Conn.RTO":                  func(e callTest) error { return first(e.c.RTO()) },
-	"Conn.Read":                 func(e callTest) error { return first(e.c.Read(make([]byte, 9))) },
-	"Conn.ReadBuffer":           func(e callTest) error { return first(e.c.ReadBuffer()) },
-	"Conn.ReadFrom":             func(e callTest) error { return first(e.c.ReadFrom(strings.NewReader("abc"))) },
-	"Conn.ReadMsg":              func(e callTest) error { _, _, err := e.c.ReadMsg(make([]byte, 9)); return err },
+	"Conn.Heartbeat":      func(e callTest) error { return e.c.Heartbeat(allPaths) },
+	"Conn.LocalAddr":      func(e callTest) error { return isNil(e.c.LocalAddr()) },
+	"Conn.LocalAddrs":     func(e callTest) error { return isNil(e.c.LocalAddrs()) },
+	"Conn.MaxMessageSize": func(e callTest) error { return isNil(e.c.MaxMessageSize()) },
+	"Conn.NumStreams":     func(e callTest) error { out, _ := e.c.NumStreams(); return isNil(out) },
+	"Conn.OpenStream":     func(e callTest) error { return first(e.c.OpenStream()) },
+	"Conn.PathParams":     func(e callTest) error { return first(e.c.PathParams(allPaths)) },
+	"Conn.Paths":          func(e callTest) error { return first(e.c.Paths()) },
+	"Conn.PeerAddrs":      func(e callTest) error { return isNil(e.c.PeerAddrs()) },
+	"Conn.Read":           func(e callTest) error { return first(e.c.Read(make([]byte, 9))) },
+	"Conn.ReadFrom":       func(e callTest) error { return first(e.c.ReadFrom(strings.NewReader("abc"))) },
+	"Conn.ReadMsg":        func(e callTest) error { _, _, err := e.c.ReadMsg(make([]byte, 9)); return err },
 	"Conn.ReadMsgs": func(e callTest) error {
 		return first(e.c.ReadMsgs([]sctpnet.Message{{Data: make([]byte, 9)}}))
 	},
@@ -438,34 +424,23 @@ var calls = map[string]func(e callTest) error{
 		}
 		return err
 	},
-	"Conn.SACK":                    func(e callTest) error { return first(e.c.SACK()) },
-	"Conn.Scheduler":               func(e callTest) error { return first(e.c.Scheduler()) },
-	"Conn.SetAssocParams":          nil, // TestEverySetting
-	"Conn.SetAuthKey":              func(e callTest) error { return e.c.SetAuthKey(sctpnet.AuthKey{ID: 1, Secret: []byte("x")}) },
-	"Conn.SetDeadline":             func(e callTest) error { return e.c.SetDeadline(time.Time{}) },
-	"Conn.SetFragmentInterleave":   nil,
-	"Conn.SetLinger":               func(e callTest) error { return e.c.SetLinger(1) },
-	"Conn.SetMaxBurst":             nil,
-	"Conn.SetMaxSegment":           nil,
-	"Conn.SetNoDelay":              nil,
-	"Conn.SetPartialDeliveryPoint": nil,
-	"Conn.SetPartialReliability":   nil,
-	"Conn.SetPathParams":           nil,
-	"Conn.SetPeerPrimary":          func(e callTest) error { return e.c.SetPeerPrimary(e.local()) },
-	"Conn.SetPrimary":              func(e callTest) error { return e.c.SetPrimary(e.c.PeerAddrs()[0]) },
-	"Conn.SetRTO":                  nil,
-	"Conn.SetReadBuffer":           nil,
-	"Conn.SetReadDeadline":         func(e callTest) error { return e.c.SetReadDeadline(time.Time{}) },
-	"Conn.SetSACK":                 nil,
-	"Conn.SetScheduler":            nil,
-	"Conn.SetStreamValue":          func(e callTest) error { return e.c.SetStreamValue(1, 2) },
-	"Conn.SetWriteBuffer":          nil,
-	"Conn.SetWriteDeadline":        func(e callTest) error { return e.c.SetWriteDeadline(time.Time{}) },
-	"Conn.Shutdown":                func(e callTest) error { return e.c.Shutdown() },
-	"Conn.Stats":                   func(e callTest) error { return first(e.c.Stats()) },
-	"Conn.Status":                  func(e callTest) error { return first(e.c.Status()) },
-	"Conn.Stream":                  func(e callTest) error { return first(e.c.Stream(1)) },
-	"Conn.StreamValue":             func(e callTest) error { return first(e.c.StreamValue(1)) },
+	"Conn.SetAuthKey":       func(e callTest) error { return e.c.SetAuthKey(sctpnet.AuthKey{ID: 1, Secret: []byte("x")}) },
+	"Conn.SetDeadline":      func(e callTest) error { return e.c.SetDeadline(time.Time{}) },
+	"Conn.SetLinger":        func(e callTest) error { return e.c.SetLinger(1) },
+	"Conn.SetNoDelay":       func(e callTest) error { return e.c.SetNoDelay(true) },
+	"Conn.SetPathParams":    func(e callTest) error { return e.c.SetPathParams(allPaths, sctpnet.PathParams{MaxRetransmissions: 4}) },
+	"Conn.SetPeerPrimary":   func(e callTest) error { return e.c.SetPeerPrimary(e.local()) },
+	"Conn.SetPrimary":       func(e callTest) error { return e.c.SetPrimary(e.c.PeerAddrs()[0]) },
+	"Conn.SetReadBuffer":    func(e callTest) error { return e.c.SetReadBuffer(1 << 20) },
+	"Conn.SetReadDeadline":  func(e callTest) error { return e.c.SetReadDeadline(time.Time{}) },
+	"Conn.SetStreamValue":   func(e callTest) error { return e.c.SetStreamValue(1, 2) },
+	"Conn.SetWriteBuffer":   func(e callTest) error { return e.c.SetWriteBuffer(1 << 20) },
+	"Conn.SetWriteDeadline": func(e callTest) error { return e.c.SetWriteDeadline(time.Time{}) },
+	"Conn.Shutdown":         func(e callTest) error { return e.c.Shutdown() },
+	"Conn.Stats":            func(e callTest) error { return first(e.c.Stats()) },
+	"Conn.Status":           func(e callTest) error { return first(e.c.Status()) },
+	"Conn.Stream":           func(e callTest) error { return first(e.c.Stream(1)) },
+	"Conn.StreamValue":      func(e callTest) error { return first(e.c.StreamValue(1)) },
 	"Conn.SyscallConn": func(e callTest) error {
 		raw, err := e.c.SyscallConn()
 		if err != nil {
@@ -474,7 +449,6 @@ var calls = map[string]func(e callTest) error{
 		return raw.Control(func(uintptr) {})
 	},
 	"Conn.Write":        func(e callTest) error { return first(e.c.Write([]byte("abc"))) },
-	"Conn.WriteBuffer":  func(e callTest) error { return first(e.c.WriteBuffer()) },
 	"Conn.WriteBuffers": func(e callTest) error { return first(e.c.WriteBuffers(&net.Buffers{[]byte("abc")})) },
 	"Conn.WriteMsg": func(e callTest) error {
 		return first(e.c.WriteMsg([]byte("abc"), sctpnet.MsgInfo{Stream: 1, PPID: 2, Unordered: true, Context: 3, To: e.c.PeerAddrs()[0]}))
@@ -638,8 +612,8 @@ func docOf(l engine.Lacks) string {
 		kind  engine.Kind
 		title string
 	}{
-		{engine.LacksSetting, "Settings, in Config and by the methods of Conn:"},
-		{engine.LacksLater, "Settings that Config alone has:"},
+		{engine.LacksSetting, "Settings:"},
+		{engine.LacksLater, "Settings that the handshake settles:"},
 		{engine.LacksCall, "Calls:"},
 		{engine.LacksEvent, "Events:"},
 	} {

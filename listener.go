@@ -50,7 +50,7 @@ func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (ne
 }
 
 func (lc *ListenConfig) listen(ctx context.Context, e engine.Engine, network, address string) (*Listener, *Addr, error) {
-	options, err := lc.Config.options(network, true)
+	options, asked, err := lc.Config.settle(network, true)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -79,7 +79,7 @@ func (lc *ListenConfig) listen(ctx context.Context, e engine.Engine, network, ad
 	if err != nil {
 		return nil, local, err
 	}
-	return &Listener{l, network, lc.Config.OnEvent, lc.Config.limits()}, local, nil
+	return &Listener{l, network, asked}, local, nil
 }
 
 // Listener is a listening SCTP endpoint, a [net.Listener]. Multiple goroutines
@@ -87,10 +87,7 @@ func (lc *ListenConfig) listen(ctx context.Context, e engine.Engine, network, ad
 type Listener struct {
 	e       engine.Listener
 	network string
-
-	// Of a Config.
-	onEvent func(*Conn, Event)
-	limits  limits
+	asked   *Config // as of a Conn
 }
 
 var _ net.Listener = (*Listener)(nil)
@@ -125,9 +122,8 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 	if err != nil {
 		return nil, l.opError("accept", err)
 	}
-	conn := newConn(c, l.network, true, l.e.Adaptation())
-	conn.limits = l.limits
-	conn.handle(l.onEvent)
+	conn := newConn(c, l.network, true, l.asked)
+	conn.handle()
 	return conn, nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"syscall"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
 // LocalAddrs returns the addresses of this end that the association has now:
@@ -66,7 +68,7 @@ func (c *Conn) BindAdd(ip netip.Addr) error {
 		if err := checkZone(ip); err != nil {
 			return err
 		}
-		return c.e.BindAdd(ip.Unmap())
+		return c.e.Address(engine.AddLocal, ip.Unmap())
 	})
 }
 
@@ -79,7 +81,7 @@ func (c *Conn) BindAdd(ip netip.Addr) error {
 // which Linux cannot take one from.
 // In all these cases the association goes on as it was.
 func (c *Conn) BindRemove(ip netip.Addr) error {
-	return c.changeAddrs("bind", "BindRemove", ip, func() error { return c.e.BindRemove(ip.Unmap()) })
+	return c.changeAddrs("bind", "BindRemove", ip, func() error { return c.e.Address(engine.RemoveLocal, ip.Unmap()) })
 }
 
 // SetPrimary chooses the primary path: the address of the peer that messages
@@ -87,7 +89,7 @@ func (c *Conn) BindRemove(ip netip.Addr) error {
 // 8.1.9). It must be one of PeerAddrs; otherwise the error is EADDRNOTAVAIL,
 // and nothing has changed. To send one message elsewhere, see MsgInfo.To.
 func (c *Conn) SetPrimary(peer netip.Addr) error {
-	return c.changeAddrs("set", "SetPrimary", peer, func() error { return c.e.SetPrimary(peer.Unmap()) })
+	return c.changeAddrs("set", "SetPrimary", peer, func() error { return c.e.Address(engine.SetPrimary, peer.Unmap()) })
 }
 
 // SetPeerPrimary asks the peer to send to one of this end's addresses
@@ -96,7 +98,7 @@ func (c *Conn) SetPrimary(peer netip.Addr) error {
 // otherwise the error is EADDRNOTAVAIL. SetPeerPrimary needs what BindAdd
 // needs.
 func (c *Conn) SetPeerPrimary(local netip.Addr) error {
-	return c.changeAddrs("set", "SetPeerPrimary", local, func() error { return c.e.SetPeerPrimary(local.Unmap()) })
+	return c.changeAddrs("set", "SetPeerPrimary", local, func() error { return c.e.Address(engine.SetPeerPrimary, local.Unmap()) })
 }
 
 // changeAddrs checks an address and does something with it.

@@ -212,8 +212,8 @@ func TestRestartEndsLife(t *testing.T) {
 				wantBytes(t, c, []byte("a new life"))
 				wantReset(t, old)
 				wantNoStreams(t, c)
-				if noDelay, err := c.NoDelay(); !noDelay || err != nil {
-					t.Errorf("NoDelay %v, %v; want the Config's", noDelay, err)
+				if config, err := c.Config(); config.Nagle || err != nil {
+					t.Errorf("Nagle %v, %v; want the Config's", config.Nagle, err)
 				}
 				if err := old.Close(); err != nil {
 					t.Errorf("Close of the old life: %v", err)

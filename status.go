@@ -62,6 +62,10 @@ type Status struct {
 	// have arrived, and these have not.
 	Pending int
 
+	// LocalWindow is how many bytes the peer may send now (the rwnd of this
+	// end). Config.ReadBuffer sets its size.
+	LocalWindow int
+
 	// PeerWindow is how many bytes the peer still has room for, by what it
 	// has last said and what was sent since (its rwnd). Where it is 0 the
 	// peer does not read.
@@ -192,6 +196,7 @@ func (c *Conn) Status() (Status, error) {
 		InStreams:          s.InStreams,
 		Unacked:            s.Unacked,
 		Pending:            s.Pending,
+		LocalWindow:        s.LocalWindow,
 		PeerWindow:         s.PeerWindow,
 		FragmentationPoint: s.FragmentationPoint,
 		Primary:            newPath(s.Primary),

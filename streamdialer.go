@@ -374,7 +374,7 @@ func (d *StreamDialer) handshake(ctx context.Context, key streamKey) (*Conn, err
 			return nil, err
 		}
 		c := nc.(*Conn)
-		c.meet(config.Adaptation)
+		c.meet()
 		_, err = c.streamMux()
 		if err == nil {
 			err = d.suits(c, config.Adaptation)
@@ -404,7 +404,7 @@ const lateListener = 100 * time.Millisecond
 // suits returns an error for a peer that does not serve streams, or cannot reset
 // them.
 func (d *StreamDialer) suits(c *Conn, adaptation uint32) error {
-	switch got := c.e.PeerAdaptation(); {
+	switch _, got := c.e.Adaptation(); {
 	case d.AnyPeer:
 	case !c.knows.Load():
 		sent := "no adaptation layer indication"

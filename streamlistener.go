@@ -200,9 +200,7 @@ func (sc *servedConn) wait() {
 // ends, has no more use, or the listener is closed. It closes the association
 // when no stream is open.
 func (l *streamListener) serve(c *Conn) {
-	if own, err := c.e.Adaptation(); err == nil {
-		c.meet(own)
-	}
+	c.meet()
 	m, err := c.streamMux()
 	if err != nil {
 		c.Abort() // its peer dials again

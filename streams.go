@@ -84,7 +84,7 @@ type MsgInfo struct {
 func (i *MsgInfo) message() (engine.Message, error) {
 	const most = math.MaxUint32 * time.Millisecond
 	if i.TTL < 0 || i.TTL > most {
-		return engine.Message{}, fmt.Errorf("sctpnet: TTL %v of a message; allowed are 0 (none) to %v", i.TTL, most)
+		return engine.Message{}, fmt.Errorf("TTL %v of a message; allowed are 0 (none) to %v", i.TTL, most)
 	}
 	if i.To != (netip.Addr{}) {
 		if err := firstError(checkIP(i.To), checkZone(i.To)); err != nil {
@@ -123,7 +123,7 @@ func (c *Conn) NumStreams() (out, in uint16) {
 	if !c.ok() {
 		return 0, 0
 	}
-	return c.e.NumStreams()
+	return c.e.Streams(true)
 }
 
 // MaxMessageSize returns how many bytes a message can have at most: the size of
@@ -140,9 +140,12 @@ func (c *Conn) MaxMessageSize() int {
 }
 
 // WriteStream sends p as one message on a stream. It is WriteMsg with nothing
-// but the stream set.
+// but the stream and Config.PPID set.
 func (c *Conn) WriteStream(p []byte, stream uint16) (int, error) {
-	return c.WriteMsg(p, MsgInfo{Stream: stream})
+	if !c.ok() {
+		return 0, syscall.EINVAL
+	}
+	return c.WriteMsg(p, MsgInfo{Stream: stream, PPID: c.ppid.Load()})
 }
 
 // WriteMsg sends p as exactly one message, or returns an error and sends
@@ -383,7 +386,7 @@ func (s *Stream) Write(p []byte) (int, error) {
 	if !s.ok() {
 		return 0, syscall.EINVAL
 	}
-	n, err := s.send(p, false, engine.Message{Stream: s.s.ID()})
+	n, err := s.send(p, false, engine.Message{Stream: s.s.ID(), PPID: s.c.ppid.Load()})
 	return n, s.c.opError("write", err)
 }
 

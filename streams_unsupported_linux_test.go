@@ -116,6 +116,7 @@ func TestDefaultScheduler(t *testing.T) {
 		{sctpnet.Config{}, false, sctpnet.SchedulerFirstCome, sctpnet.SchedulerRoundRobin},
 		{sctpnet.Config{}, true, sctpnet.SchedulerFirstCome, sctpnet.SchedulerFirstCome},
 		{sctpnet.Config{KernelDefaults: true}, false, sctpnet.SchedulerFirstCome, sctpnet.SchedulerFirstCome},
+		{sctpnet.Config{Scheduler: -1}, false, sctpnet.SchedulerFirstCome, sctpnet.SchedulerFirstCome},
 		{sctpnet.Config{Scheduler: sctpnet.SchedulerPriority}, false, sctpnet.SchedulerPriority, sctpnet.SchedulerPriority},
 	} {
 		ln, err := (&sctpnet.ListenConfig{Config: tt.config}).Listen(context.Background(), "sctp4", "127.0.0.1:0")
@@ -127,18 +128,18 @@ func TestDefaultScheduler(t *testing.T) {
 		server := accept(t, ln)
 		for _, c := range []*sctpnet.Conn{client, server} {
 			if tt.set {
-				if err := c.SetScheduler(sctpnet.SchedulerFirstCome); err != nil {
+				if err := c.Set(sctpnet.Config{Scheduler: -1}); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if s, err := c.Scheduler(); s != tt.before || err != nil {
-				t.Errorf("%+v: scheduler is %v, %v before streams are in use; want %v", tt.config.Scheduler, s, err, tt.before)
+			if s := inForce(t, c).Scheduler; s != tt.before {
+				t.Errorf("%+v: scheduler is %v before streams are in use; want %v", tt.config.Scheduler, s, tt.before)
 			}
 			if _, err := c.OpenStream(); err != nil {
 				t.Fatal(err)
 			}
-			if s, err := c.Scheduler(); s != tt.after || err != nil {
-				t.Errorf("%+v: scheduler is %v, %v with streams in use; want %v", tt.config.Scheduler, s, err, tt.after)
+			if s := inForce(t, c).Scheduler; s != tt.after {
+				t.Errorf("%+v: scheduler is %v with streams in use; want %v", tt.config.Scheduler, s, tt.after)
 			}
 		}
 	}

@@ -58,12 +58,14 @@ const (
 	encaps   = (afterSS + 2 + wordSize - 1) / wordSize * wordSize
 )
 
-// An optionTest sets one option, in a Config and by a setter, and compares what
-// the getter and the kernel say.
+// An optionTest sets one option, in a Config for the handshake and by Set, and
+// compares what Config and the kernel say.
 type optionTest struct {
 	name   string
 	config sctpnet.Config                // nothing: there is none
-	set    func(*sctpnet.Conn) error     // nil: there is none
+	set    func(*sctpnet.Conn) error     // nil: Set of the Config
+	fixed  bool                          // the handshake settles it
+	back   bool                          // it is set and then as before
 	get    func(*sctpnet.Conn) any       // of what was set
 	want   any                           // by get
 	kernel func(socketer) any            // the C structure's fields
@@ -93,8 +95,7 @@ func optionTests(t testing.TB) []optionTest {
 		{
 			name:   "RTO",
 			config: sctpnet.Config{RTO: rto},
-			set:    func(c *sctpnet.Conn) error { return c.SetRTO(rto) },
-			get:    func(c *sctpnet.Conn) any { return must[sctpnet.RTO](t)(c.RTO()) },
+			get:    func(c *sctpnet.Conn) any { return inForce(t, c).RTO },
 			want:   rto,
 			kernel: func(s socketer) any {
 				return [3]uint32{field32(t, s, 0, 16, 4), field32(t, s, 0, 16, 8), field32(t, s, 0, 16, 12)}
@@ -104,16 +105,7 @@ func optionTests(t testing.TB) []optionTest {
 		{
 			name:   "association retransmissions",
 			config: sctpnet.Config{AssocParams: sctpnet.AssocParams{MaxRetransmissions: 3}},
-			set: func(c *sctpnet.Conn) error {
-				return c.SetAssocParams(sctpnet.AssocParams{MaxRetransmissions: 3})
-			},
-			get: func(c *sctpnet.Conn) any {
-				p := must[sctpnet.AssocParams](t)(c.AssocParams())
-				if p.LocalWindow <= 0 || p.PeerWindow <= 0 {
-					t.Errorf("windows of %+v", p)
-				}
-				return p.MaxRetransmissions
-			},
+			get:    func(c *sctpnet.Conn) any { return inForce(t, c).AssocParams.MaxRetransmissions },
 			want:   3,
 			kernel: func(s socketer) any { return field16(t, s, 1, 20, 4) },
 			answer: uint16(3),
@@ -121,10 +113,7 @@ func optionTests(t testing.TB) []optionTest {
 		{
 			name:   "cookie life",
 			config: sctpnet.Config{AssocParams: sctpnet.AssocParams{CookieLife: 5 * time.Second}},
-			set: func(c *sctpnet.Conn) error {
-				return c.SetAssocParams(sctpnet.AssocParams{CookieLife: 5 * time.Second})
-			},
-			get:    func(c *sctpnet.Conn) any { return must[sctpnet.AssocParams](t)(c.AssocParams()).CookieLife },
+			get:    func(c *sctpnet.Conn) any { return inForce(t, c).AssocParams.CookieLife },
 			want:   5 * time.Second,
 			kernel: func(s socketer) any { return field32(t, s, 1, 20, 16) },
 			answer: uint32(5000),
@@ -214,8 +203,7 @@ func optionTests(t testing.TB) []optionTest {
 		{
 			name:   "SACK",
 			config: sctpnet.Config{SACK: sack},
-			set:    func(c *sctpnet.Conn) error { return c.SetSACK(sack) },
-			get:    func(c *sctpnet.Conn) any { return must[sctpnet.SACK](t)(c.SACK()) },
+			get:    func(c *sctpnet.Conn) any { return inForce(t, c).SACK },
 			want:   sack,
 			kernel: func(s socketer) any { return [2]uint32{field32(t, s, 16, 12, 4), field32(t, s, 16, 12, 8)} },
 			answer: [2]uint32{60, 5},
@@ -223,8 +211,7 @@ func optionTests(t testing.TB) []optionTest {
 		{
 			name:   "SACK of each packet",
 			config: sctpnet.Config{SACK: sctpnet.SACK{Frequency: 1}},
-			set:    func(c *sctpnet.Conn) error { return c.SetSACK(sctpnet.SACK{Frequency: 1}) },
-			get:    func(c *sctpnet.Conn) any { return must[sctpnet.SACK](t)(c.SACK()) },
+			get:    func(c *sctpnet.Conn) any { return inForce(t, c).SACK },
 			want:   sctpnet.SACK{Frequency: 1},
 			kernel: func(s socketer) any { return [2]uint32{field32(t, s, 16, 12, 4), field32(t, s, 16, 12, 8)} },
 			answer: [2]uint32{0, 1},
@@ -232,35 +219,77 @@ func optionTests(t testing.TB) []optionTest {
 		{
 			name:   "Nagle",
 			config: sctpnet.Config{Nagle: true},
-			set:    func(c *sctpnet.Conn) error { return c.SetNoDelay(false) },
-			get:    func(c *sctpnet.Conn) any { return must[bool](t)(c.NoDelay()) },
-			want:   false,
+			get:    func(c *sctpnet.Conn) any { return inForce(t, c).Nagle },
+			want:   true,
 			kernel: func(s socketer) any { return field32(t, s, 3, 4, 0) },
 			answer: uint32(0),
 		},
 		{
+			name:   "SetNoDelay",
+			set:    func(c *sctpnet.Conn) error { return c.SetNoDelay(false) },
+			get:    func(c *sctpnet.Conn) any { return inForce(t, c).Nagle },
+			want:   true,
+			kernel: func(s socketer) any { return field32(t, s, 3, 4, 0) },
+			answer: uint32(0),
+		},
+		{
+			name: "SetNoDelay after Nagle",
+			back: true,
+			set: func(c *sctpnet.Conn) error {
+				return errors.Join(c.Set(sctpnet.Config{Nagle: true}), c.SetNoDelay(true))
+			},
+			get:    func(c *sctpnet.Conn) any { return inForce(t, c).Nagle },
+			want:   false,
+			kernel: func(s socketer) any { return field32(t, s, 3, 4, 0) },
+			answer: uint32(1),
+		},
+		{
 			name:   "read buffer",
 			config: sctpnet.Config{ReadBuffer: 50000},
-			set:    func(c *sctpnet.Conn) error { return c.SetReadBuffer(50000) },
-			get:    func(c *sctpnet.Conn) any { return must[int](t)(c.ReadBuffer()) },
-			want:   100000,
+			get:    func(c *sctpnet.Conn) any { return inForce(t, c).ReadBuffer },
+			want:   50000,
 			kernel: func(s socketer) any { return getsockopt(t, s, unix.SOL_SOCKET, unix.SO_RCVBUF) },
 			answer: 100000,
 		},
 		{
 			name:   "write buffer",
 			config: sctpnet.Config{WriteBuffer: 60000},
-			set:    func(c *sctpnet.Conn) error { return c.SetWriteBuffer(60000) },
-			get:    func(c *sctpnet.Conn) any { return must[int](t)(c.WriteBuffer()) },
-			want:   120000,
+			get:    func(c *sctpnet.Conn) any { return inForce(t, c).WriteBuffer },
+			want:   60000,
 			kernel: func(s socketer) any { return getsockopt(t, s, unix.SOL_SOCKET, unix.SO_SNDBUF) },
 			answer: 120000,
 		},
 		{
+			name:   "SetReadBuffer",
+			set:    func(c *sctpnet.Conn) error { return c.SetReadBuffer(50000) },
+			get:    func(c *sctpnet.Conn) any { return inForce(t, c).ReadBuffer },
+			want:   50000,
+			kernel: func(s socketer) any { return getsockopt(t, s, unix.SOL_SOCKET, unix.SO_RCVBUF) },
+			answer: 100000,
+		},
+		{
+			name:   "SetWriteBuffer",
+			set:    func(c *sctpnet.Conn) error { return c.SetWriteBuffer(60000) },
+			get:    func(c *sctpnet.Conn) any { return inForce(t, c).WriteBuffer },
+			want:   60000,
+			kernel: func(s socketer) any { return getsockopt(t, s, unix.SOL_SOCKET, unix.SO_SNDBUF) },
+			answer: 120000,
+		},
+		{
+			name: "no max segment",
+			back: true,
+			set: func(c *sctpnet.Conn) error {
+				return errors.Join(c.Set(sctpnet.Config{MaxSegment: 1000}), c.Set(sctpnet.Config{MaxSegment: -1}))
+			},
+			get:    func(c *sctpnet.Conn) any { return inForce(t, c).MaxSegment },
+			want:   0,
+			kernel: func(s socketer) any { return field32(t, s, 13, 8, 4) > 1500 }, // of the path
+			answer: true,
+		},
+		{
 			name:   "max segment",
 			config: sctpnet.Config{MaxSegment: 1000},
-			set:    func(c *sctpnet.Conn) error { return c.SetMaxSegment(1000) },
-			get:    func(c *sctpnet.Conn) any { return must[int](t)(c.MaxSegment()) },
+			get:    func(c *sctpnet.Conn) any { return inForce(t, c).MaxSegment },
 			want:   1000,
 			kernel: func(s socketer) any { return field32(t, s, 13, 8, 4) },
 			answer: uint32(1000),
@@ -268,8 +297,7 @@ func optionTests(t testing.TB) []optionTest {
 		{
 			name:   "max burst",
 			config: sctpnet.Config{MaxBurst: 9},
-			set:    func(c *sctpnet.Conn) error { return c.SetMaxBurst(9) },
-			get:    func(c *sctpnet.Conn) any { return must[int](t)(c.MaxBurst()) },
+			get:    func(c *sctpnet.Conn) any { return inForce(t, c).MaxBurst },
 			want:   9,
 			kernel: func(s socketer) any { return field32(t, s, 20, 8, 4) },
 			answer: uint32(9),
@@ -277,19 +305,66 @@ func optionTests(t testing.TB) []optionTest {
 		{
 			name:   "no max burst",
 			config: sctpnet.Config{MaxBurst: -1},
-			set:    func(c *sctpnet.Conn) error { return c.SetMaxBurst(-1) },
-			get:    func(c *sctpnet.Conn) any { return must[int](t)(c.MaxBurst()) },
-			want:   0,
+			get:    func(c *sctpnet.Conn) any { return inForce(t, c).MaxBurst },
+			want:   -1,
 			kernel: func(s socketer) any { return field32(t, s, 20, 8, 4) },
 			answer: uint32(0),
 		},
 		{
 			name:   "adaptation",
+			fixed:  true,
 			config: sctpnet.Config{Adaptation: 0x01020304},
-			get:    func(c *sctpnet.Conn) any { return must[uint32](t)(c.Adaptation()) },
+			get:    func(c *sctpnet.Conn) any { return inForce(t, c).Adaptation },
 			want:   uint32(0x01020304),
 			kernel: func(s socketer) any { return field32(t, s, 7, 4, 0) },
 			answer: uint32(0x01020304),
+		},
+		{
+			name: "no partial reliability by default",
+			back: true,
+			set: func(c *sctpnet.Conn) error {
+				return errors.Join(
+					c.Set(sctpnet.Config{PartialReliability: sctpnet.PartialReliability{Policy: sctpnet.PriorityReliability, Priority: 5}}),
+					c.Set(sctpnet.Config{PartialReliability: sctpnet.PartialReliability{Policy: -1}}),
+				)
+			},
+			get:    func(c *sctpnet.Conn) any { return inForce(t, c).PartialReliability },
+			want:   sctpnet.PartialReliability{},
+			kernel: func(s socketer) any { return field16(t, s, 114, 12, 8) },
+			answer: uint16(0),
+		},
+		{
+			name: "scheduler first come",
+			back: true,
+			set: func(c *sctpnet.Conn) error {
+				return errors.Join(c.Set(sctpnet.Config{Scheduler: sctpnet.SchedulerPriority}), c.Set(sctpnet.Config{Scheduler: -1}))
+			},
+			get:    func(c *sctpnet.Conn) any { return inForce(t, c).Scheduler },
+			want:   sctpnet.SchedulerFirstCome,
+			kernel: func(s socketer) any { return field32(t, s, 123, 8, 4) },
+			answer: uint32(0),
+		},
+		{
+			name: "no fragment interleave",
+			back: true,
+			set: func(c *sctpnet.Conn) error {
+				return errors.Join(c.Set(sctpnet.Config{FragmentInterleave: 1}), c.Set(sctpnet.Config{FragmentInterleave: -1}))
+			},
+			get:    func(c *sctpnet.Conn) any { return inForce(t, c).FragmentInterleave },
+			want:   0,
+			kernel: func(s socketer) any { return field32(t, s, 18, 4, 0) },
+			answer: uint32(0),
+		},
+		{
+			name: "no partial delivery point",
+			back: true,
+			set: func(c *sctpnet.Conn) error {
+				return errors.Join(c.Set(sctpnet.Config{PartialDeliveryPoint: 4000}), c.Set(sctpnet.Config{PartialDeliveryPoint: -1}))
+			},
+			get:    func(c *sctpnet.Conn) any { return inForce(t, c).PartialDeliveryPoint },
+			want:   0,
+			kernel: func(s socketer) any { return field32(t, s, 19, 4, 0) },
+			answer: uint32(0),
 		},
 		reliabilityTest(t, sctpnet.PartialReliability{Policy: sctpnet.TimedReliability, Lifetime: 3 * time.Second}, 3000, 0x10),
 		reliabilityTest(t, sctpnet.PartialReliability{Policy: sctpnet.LimitedRetransmissions, Retransmissions: 2}, 2, 0x20),
@@ -301,7 +376,7 @@ func optionTests(t testing.TB) []optionTest {
 		{
 			name: "stream value",
 			set: func(c *sctpnet.Conn) error {
-				if err := c.SetScheduler(sctpnet.SchedulerPriority); err != nil {
+				if err := c.Set(sctpnet.Config{Scheduler: sctpnet.SchedulerPriority}); err != nil {
 					return err
 				}
 				return c.SetStreamValue(3, 500)
@@ -318,8 +393,7 @@ func optionTests(t testing.TB) []optionTest {
 		{
 			name:   "fragment interleave",
 			config: sctpnet.Config{FragmentInterleave: 2},
-			set:    func(c *sctpnet.Conn) error { return c.SetFragmentInterleave(2) },
-			get:    func(c *sctpnet.Conn) any { return must[int](t)(c.FragmentInterleave()) > 0 },
+			get:    func(c *sctpnet.Conn) any { return inForce(t, c).FragmentInterleave > 0 },
 			want:   true,
 			kernel: func(s socketer) any { return field32(t, s, 18, 4, 0) > 0 },
 			answer: true,
@@ -327,8 +401,7 @@ func optionTests(t testing.TB) []optionTest {
 		{
 			name:   "partial delivery point",
 			config: sctpnet.Config{PartialDeliveryPoint: 4000},
-			set:    func(c *sctpnet.Conn) error { return c.SetPartialDeliveryPoint(4000) },
-			get:    func(c *sctpnet.Conn) any { return must[int](t)(c.PartialDeliveryPoint()) },
+			get:    func(c *sctpnet.Conn) any { return inForce(t, c).PartialDeliveryPoint },
 			want:   4000,
 			kernel: func(s socketer) any { return field32(t, s, 19, 4, 0) },
 			answer: uint32(4000),
@@ -351,8 +424,7 @@ func reliabilityTest(t testing.TB, p sctpnet.PartialReliability, value uint32, p
 	return optionTest{
 		name:   "partial reliability " + p.Policy.String(),
 		config: sctpnet.Config{PartialReliability: p},
-		set:    func(c *sctpnet.Conn) error { return c.SetPartialReliability(p) },
-		get:    func(c *sctpnet.Conn) any { return must[sctpnet.PartialReliability](t)(c.PartialReliability()) },
+		get:    func(c *sctpnet.Conn) any { return inForce(t, c).PartialReliability },
 		want:   p,
 		kernel: func(s socketer) any {
 			return [2]uint32{field32(t, s, 114, 12, 4), uint32(field16(t, s, 114, 12, 8))}
@@ -365,8 +437,7 @@ func schedulerTest(t testing.TB, s sctpnet.Scheduler) optionTest {
 	return optionTest{
 		name:   "scheduler " + s.String(),
 		config: sctpnet.Config{Scheduler: s},
-		set:    func(c *sctpnet.Conn) error { return c.SetScheduler(s) },
-		get:    func(c *sctpnet.Conn) any { return must[sctpnet.Scheduler](t)(c.Scheduler()) },
+		get:    func(c *sctpnet.Conn) any { return inForce(t, c).Scheduler },
 		want:   s,
 		kernel: func(k socketer) any { return field32(t, k, 123, 8, 4) },
 		answer: uint32(s),
@@ -396,6 +467,7 @@ func featureTest(t testing.TB, name string, config sctpnet.Config, opt int, answ
 	return optionTest{
 		name:   name,
 		config: config,
+		fixed:  true,
 		get:    func(c *sctpnet.Conn) any { return ok(must[sctpnet.Features](t)(c.Features())) },
 		want:   true,
 		kernel: func(s socketer) any { return field32(t, s, opt, 8, 4) },
@@ -430,16 +502,20 @@ func TestOptions(t *testing.T) {
 					check(t, tt, "Config, server "+address, s)
 					works(t, c, s)
 				}
-				if tt.set != nil {
+				if !tt.fixed {
 					c, s := configured(t, "sctp", address, sctpnet.Config{}, sctpnet.Config{})
-					if got := tt.kernel(s); tt.name != "stream value" && got == tt.answer {
+					set := tt.set
+					if set == nil {
+						set = func(c *sctpnet.Conn) error { return c.Set(tt.config) }
+					}
+					if got := tt.kernel(s); !tt.back && tt.name != "stream value" && got == tt.answer {
 						t.Errorf("it is %v without being set", got)
 					}
 					for end, conn := range map[string]*sctpnet.Conn{"client ": c, "server ": s} {
-						if err := tt.set(conn); err != nil {
+						if err := set(conn); err != nil {
 							t.Errorf("%s: %v", end, err)
 						}
-						check(t, tt, "setter, "+end+address, conn)
+						check(t, tt, "Set, "+end+address, conn)
 					}
 					if tt.name != "UDP port" {
 						works(t, c, s)
@@ -500,7 +576,7 @@ func TestOptionOfOnePath(t *testing.T) {
 		}
 	}
 	// The association goes on.
-	if err := c.SetRTO(sctpnet.RTO{Min: 400 * ms}); err != nil {
+	if err := c.Set(sctpnet.Config{RTO: sctpnet.RTO{Min: 400 * ms}}); err != nil {
 		t.Error(err)
 	}
 }
@@ -552,7 +628,7 @@ func TestOptionsUnsupported(t *testing.T) {
 		if hasScheduler(t, sched) {
 			continue
 		}
-		unsupported("SetScheduler", c.SetScheduler(sched), "SCTP_STREAM_SCHEDULER", sched.String())
+		unsupported("Set", c.Set(sctpnet.Config{Scheduler: sched}), "Scheduler", "SCTP_STREAM_SCHEDULER", sched.String())
 		_, err := (&sctpnet.Dialer{Config: sctpnet.Config{Scheduler: sched}}).Dial("sctp", s.LocalAddr().String())
 		unsupported("Config.Scheduler", err, "SCTP_STREAM_SCHEDULER")
 	}
@@ -599,12 +675,18 @@ func TestAddStreamsWithPlainPeer(t *testing.T) {
 // TestPartialDeliveryPointOutOfRange checks a limit that the system has.
 func TestPartialDeliveryPointOutOfRange(t *testing.T) {
 	c, _ := pipe(t, "sctp", "127.0.0.1:0")
-	err := c.SetPartialDeliveryPoint(1<<31 - 1)
+	before := inForce(t, c)
+	err := c.Set(sctpnet.Config{MaxBurst: 9, PartialDeliveryPoint: 1<<31 - 1})
 	var op *net.OpError
 	if !errors.As(err, &op) {
 		t.Fatalf("%v, want a *net.OpError", err)
 	}
-	for _, name := range []string{"partial delivery point", "2147483647", "0 to", "half the read buffer"} {
+	// What comes before it stays.
+	before.MaxBurst = 9
+	if now := inForce(t, c); !reflect.DeepEqual(now, before) {
+		t.Errorf("%+v, want %+v", now, before)
+	}
+	for _, name := range []string{"PartialDeliveryPoint: ", "partial delivery point", "2147483647", "0 to", "half the read buffer"} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%q does not say %q", err, name)
 		}
@@ -642,7 +724,7 @@ func TestResetAssociation(t *testing.T) {
 func TestDefaultReliability(t *testing.T) {
 	c, s := configured(t, "sctp", "127.0.0.1:0", sctpnet.Config{WriteBuffer: 256 << 10}, sctpnet.Config{ReadBuffer: 128 << 10})
 	// More retransmissions than there are, but as milliseconds too few.
-	err := c.SetPartialReliability(sctpnet.PartialReliability{Policy: sctpnet.LimitedRetransmissions, Retransmissions: 40})
+	err := c.Set(sctpnet.Config{PartialReliability: sctpnet.PartialReliability{Policy: sctpnet.LimitedRetransmissions, Retransmissions: 40}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -748,7 +830,7 @@ func TestInterleaving(t *testing.T) {
 		if f := must[sctpnet.Features](t)(conn.Features()); !f.Interleaving {
 			t.Fatalf("%+v", f)
 		}
-		if level := must[int](t)(conn.FragmentInterleave()); level == 0 {
+		if level := inForce(t, conn).FragmentInterleave; level == 0 {
 			t.Errorf("fragment interleave is %d", level)
 		}
 	}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/netip"
+	"reflect"
 	"strings"
 	"syscall"
 	"testing"
@@ -56,27 +58,20 @@ func TestOptionsOutOfRange(t *testing.T) { eachEngine(t, testOptionsOutOfRange) 
 func testOptionsOutOfRange(t *testing.T, network string) {
 	c, s := pipe(t, network, "127.0.0.1:0")
 	type path = sctpnet.PathParams
+	var large int64 = math.MaxInt32 + 1
 	for _, tt := range []struct {
-		names  []string // what the error names: option, value and range
-		config *sctpnet.Config
-		set    func() error
+		names  []string        // what the error names: option, value and range
+		config *sctpnet.Config // nil: there is none
+		set    func() error    // nil: that of Config alone
 	}{
-		{[]string{"RTO.Initial", "-1s", "1ms", "24h"}, &sctpnet.Config{RTO: sctpnet.RTO{Initial: -time.Second}},
-			func() error { return c.SetRTO(sctpnet.RTO{Initial: -time.Second}) }},
-		{[]string{"RTO.Min", "1µs", "1ms", "24h"}, &sctpnet.Config{RTO: sctpnet.RTO{Min: time.Microsecond}},
-			func() error { return c.SetRTO(sctpnet.RTO{Min: time.Microsecond}) }},
-		{[]string{"RTO.Max", "25h", "1ms", "24h"}, &sctpnet.Config{RTO: sctpnet.RTO{Max: 25 * time.Hour}},
-			func() error { return c.SetRTO(sctpnet.RTO{Max: 25 * time.Hour}) }},
-		{[]string{"RTO.Min", "2s", "1s", "RTO.Max"}, &sctpnet.Config{RTO: sctpnet.RTO{Min: 2 * time.Second, Max: time.Second}},
-			func() error { return c.SetRTO(sctpnet.RTO{Min: 2 * time.Second, Max: time.Second}) }},
-		{[]string{"RTO.Min", "2m", "1m", "RTO.Max"}, &sctpnet.Config{RTO: sctpnet.RTO{Min: 2 * time.Minute}},
-			func() error { return c.SetRTO(sctpnet.RTO{Min: 2 * time.Minute}) }},
-		{[]string{"RTO.Min", "20ms", "RTO.Max"}, nil,
-			func() error { return c.SetRTO(sctpnet.RTO{Max: 20 * ms}) }},
-		{[]string{"MaxRetransmissions", "65536", "1 to 65535"}, &sctpnet.Config{AssocParams: sctpnet.AssocParams{MaxRetransmissions: 65536}},
-			func() error { return c.SetAssocParams(sctpnet.AssocParams{MaxRetransmissions: 65536}) }},
-		{[]string{"CookieLife", "-1ns", "1ms"}, &sctpnet.Config{AssocParams: sctpnet.AssocParams{CookieLife: -1}},
-			func() error { return c.SetAssocParams(sctpnet.AssocParams{CookieLife: -1}) }},
+		{[]string{"RTO.Initial", "-1s", "1ms", "24h"}, &sctpnet.Config{RTO: sctpnet.RTO{Initial: -time.Second}}, nil},
+		{[]string{"RTO.Min", "1µs", "1ms", "24h"}, &sctpnet.Config{RTO: sctpnet.RTO{Min: time.Microsecond}}, nil},
+		{[]string{"RTO.Max", "25h", "1ms", "24h"}, &sctpnet.Config{RTO: sctpnet.RTO{Max: 25 * time.Hour}}, nil},
+		{[]string{"RTO.Min", "2s", "1s", "RTO.Max"}, &sctpnet.Config{RTO: sctpnet.RTO{Min: 2 * time.Second, Max: time.Second}}, nil},
+		{[]string{"RTO.Min", "2m", "1m", "RTO.Max"}, &sctpnet.Config{RTO: sctpnet.RTO{Min: 2 * time.Minute}}, nil},
+		{[]string{"RTO.Min", "20ms", "RTO.Max"}, nil, func() error { return c.Set(sctpnet.Config{RTO: sctpnet.RTO{Max: 20 * ms}}) }},
+		{[]string{"MaxRetransmissions", "65536", "1 to 65535"}, &sctpnet.Config{AssocParams: sctpnet.AssocParams{MaxRetransmissions: 65536}}, nil},
+		{[]string{"CookieLife", "-1ns", "1ms"}, &sctpnet.Config{AssocParams: sctpnet.AssocParams{CookieLife: -1}}, nil},
 		{[]string{"HeartbeatInterval", "-1s", "1ms", "24h"}, &sctpnet.Config{PathParams: path{HeartbeatInterval: -time.Second}},
 			func() error { return c.SetPathParams(allPaths, path{HeartbeatInterval: -time.Second}) }},
 		{[]string{"PathParams.MaxRetransmissions", "-2", "65535"}, &sctpnet.Config{PathParams: path{MaxRetransmissions: -2}},
@@ -95,28 +90,19 @@ func testOptionsOutOfRange(t *testing.T, network string) {
 			func() error { return c.SetPathParams(allPaths, path{FlowLabel: 1 << 20}) }},
 		{[]string{"UDPPort", "65536", "65535"}, &sctpnet.Config{PathParams: path{UDPPort: 65536}},
 			func() error { return c.SetPathParams(allPaths, path{UDPPort: 65536}) }},
-		{[]string{"SACK.Delay", "501ms", "1ms to 500ms"}, &sctpnet.Config{SACK: sctpnet.SACK{Delay: 501 * ms}},
-			func() error { return c.SetSACK(sctpnet.SACK{Delay: 501 * ms}) }},
-		{[]string{"SACK.Frequency", "-1", "1 to 65535"}, &sctpnet.Config{SACK: sctpnet.SACK{Frequency: -1}},
-			func() error { return c.SetSACK(sctpnet.SACK{Frequency: -1}) }},
-		{[]string{"MaxSegment", "439", "440 to 65516"}, &sctpnet.Config{MaxSegment: 439},
-			func() error { return c.SetMaxSegment(439) }},
-		{[]string{"MaxBurst", "65536", "65535"}, &sctpnet.Config{MaxBurst: 65536},
-			func() error { return c.SetMaxBurst(65536) }},
+		{[]string{"SACK.Delay", "501ms", "1ms to 500ms"}, &sctpnet.Config{SACK: sctpnet.SACK{Delay: 501 * ms}}, nil},
+		{[]string{"SACK.Frequency", "-1", "1 to 65535"}, &sctpnet.Config{SACK: sctpnet.SACK{Frequency: -1}}, nil},
+		{[]string{"MaxSegment", "439", "440 to 65516"}, &sctpnet.Config{MaxSegment: 439}, nil},
+		{[]string{"MaxBurst", "65536", "65535"}, &sctpnet.Config{MaxBurst: 65536}, nil},
 		{[]string{"ReadBuffer", "-1", "2147483647"}, &sctpnet.Config{ReadBuffer: -1}, nil},
 		{[]string{"WriteBuffer", "-1", "2147483647"}, &sctpnet.Config{WriteBuffer: -1}, nil},
-		{[]string{"PartialReliability.Lifetime", "0s", "1ms"}, &sctpnet.Config{PartialReliability: sctpnet.PartialReliability{Policy: sctpnet.TimedReliability}},
-			func() error {
-				return c.SetPartialReliability(sctpnet.PartialReliability{Policy: sctpnet.TimedReliability})
-			}},
-		{[]string{"PartialReliability.Policy", "9", "0 to 3"}, &sctpnet.Config{PartialReliability: sctpnet.PartialReliability{Policy: 9}},
-			func() error { return c.SetPartialReliability(sctpnet.PartialReliability{Policy: 9}) }},
-		{[]string{"Scheduler", "5", "0 to 4"}, &sctpnet.Config{Scheduler: 5},
-			func() error { return c.SetScheduler(5) }},
-		{[]string{"FragmentInterleave", "3", "0 to 2"}, &sctpnet.Config{FragmentInterleave: 3},
-			func() error { return c.SetFragmentInterleave(3) }},
-		{[]string{"PartialDeliveryPoint", "-4", "2147483647"}, &sctpnet.Config{PartialDeliveryPoint: -4},
-			func() error { return c.SetPartialDeliveryPoint(-4) }},
+		{[]string{"negative buffer size"}, nil, func() error { return c.SetReadBuffer(-1) }},
+		{[]string{"negative buffer size"}, nil, func() error { return c.SetWriteBuffer(-1) }},
+		{[]string{"PartialReliability.Lifetime", "0s", "1ms"}, &sctpnet.Config{PartialReliability: sctpnet.PartialReliability{Policy: sctpnet.TimedReliability}}, nil},
+		{[]string{"PartialReliability.Policy", "9", "0 to 3"}, &sctpnet.Config{PartialReliability: sctpnet.PartialReliability{Policy: 9}}, nil},
+		{[]string{"Scheduler", "5", "0 to 4"}, &sctpnet.Config{Scheduler: 5}, nil},
+		{[]string{"FragmentInterleave", "3", "0 to 2"}, &sctpnet.Config{FragmentInterleave: 3}, nil},
+		{[]string{"PartialDeliveryPoint", "2147483648", "2147483647"}, &sctpnet.Config{PartialDeliveryPoint: int(large)}, nil},
 		{[]string{"stream 64", "0 to 63"}, nil, func() error { return c.SetStreamValue(64, 1) }},
 		{[]string{"stream 64", "0 to 63"}, nil, func() error { _, err := c.StreamValue(64); return err }},
 		{[]string{"outgoing streams", "-1", "0 to 65471"}, nil, func() error { return c.AddStreams(-1, 0) }},
@@ -135,6 +121,13 @@ func testOptionsOutOfRange(t *testing.T, network string) {
 		}
 		if tt.config != nil {
 			_, errs["Config"] = (&sctpnet.Dialer{Config: *tt.config}).Dial(network, s.LocalAddr().String())
+			// With something that is possible, and must not happen.
+			before, some := inForce(t, c), *tt.config
+			some.AcceptStreams, some.PPID = 9, 9
+			errs["Set"] = c.Set(some)
+			if now := inForce(t, c); !reflect.DeepEqual(now, before) {
+				t.Errorf("Set of %v has changed %+v to %+v", tt.names, before, now)
+			}
 		}
 		for what, err := range errs {
 			var op *net.OpError
@@ -155,45 +148,46 @@ func testOptionsOutOfRange(t *testing.T, network string) {
 // setters are all of a Conn's setters and getters here.
 func setters(c *sctpnet.Conn) map[string]func() error {
 	m := map[string]func() error{
-		"SetRTO":                  func() error { return c.SetRTO(sctpnet.RTO{Min: time.Second}) },
-		"SetAssocParams":          func() error { return c.SetAssocParams(sctpnet.AssocParams{MaxRetransmissions: 3}) },
-		"SetPathParams":           func() error { return c.SetPathParams(allPaths, sctpnet.PathParams{MTU: 1000}) },
-		"Heartbeat":               func() error { return c.Heartbeat(allPaths) },
-		"SetSACK":                 func() error { return c.SetSACK(sctpnet.SACK{Frequency: 1}) },
-		"SetMaxSegment":           func() error { return c.SetMaxSegment(1000) },
-		"SetMaxBurst":             func() error { return c.SetMaxBurst(0) },
-		"SetPartialReliability":   func() error { return c.SetPartialReliability(sctpnet.PartialReliability{}) },
-		"SetScheduler":            func() error { return c.SetScheduler(sctpnet.SchedulerPriority) },
-		"SetStreamValue":          func() error { return c.SetStreamValue(1, 2) },
-		"SetFragmentInterleave":   func() error { return c.SetFragmentInterleave(1) },
-		"SetPartialDeliveryPoint": func() error { return c.SetPartialDeliveryPoint(1000) },
-		"AddStreams":              func() error { return c.AddStreams(1, 1) },
-		"ResetAssociation":        func() error { return c.ResetAssociation() },
-		"SetAuthKey":              func() error { return c.SetAuthKey(sctpnet.AuthKey{ID: 1, Secret: []byte("x")}) },
-		"ActivateAuthKey":         func() error { return c.ActivateAuthKey(1) },
-		"DeactivateAuthKey":       func() error { return c.DeactivateAuthKey(1) },
-		"DeleteAuthKey":           func() error { return c.DeleteAuthKey(1) },
-		"SetNoDelay":              func() error { return c.SetNoDelay(true) },
-		"SetReadBuffer":           func() error { return c.SetReadBuffer(10000) },
-		"SetWriteBuffer":          func() error { return c.SetWriteBuffer(10000) },
-		"SetLinger":               func() error { return c.SetLinger(1) },
+		"SetPathParams":     func() error { return c.SetPathParams(allPaths, sctpnet.PathParams{MTU: 1000}) },
+		"Heartbeat":         func() error { return c.Heartbeat(allPaths) },
+		"SetStreamValue":    func() error { return c.SetStreamValue(1, 2) },
+		"AddStreams":        func() error { return c.AddStreams(1, 1) },
+		"ResetAssociation":  func() error { return c.ResetAssociation() },
+		"SetAuthKey":        func() error { return c.SetAuthKey(sctpnet.AuthKey{ID: 1, Secret: []byte("x")}) },
+		"ActivateAuthKey":   func() error { return c.ActivateAuthKey(1) },
+		"DeactivateAuthKey": func() error { return c.DeactivateAuthKey(1) },
+		"DeleteAuthKey":     func() error { return c.DeleteAuthKey(1) },
+		"SetNoDelay":        func() error { return c.SetNoDelay(true) },
+		"SetReadBuffer":     func() error { return c.SetReadBuffer(10000) },
+		"SetWriteBuffer":    func() error { return c.SetWriteBuffer(10000) },
+		"SetLinger":         func() error { return c.SetLinger(1) },
 	}
-	getter(m, "RTO", c.RTO)
-	getter(m, "AssocParams", c.AssocParams)
+	for name, config := range map[string]sctpnet.Config{
+		"nothing":              {},
+		"AcceptStreams":        {AcceptStreams: 1},
+		"PPID":                 {PPID: 1},
+		"RTO":                  {RTO: sctpnet.RTO{Min: time.Second}},
+		"AssocParams":          {AssocParams: sctpnet.AssocParams{MaxRetransmissions: 3}},
+		"PathParams":           {PathParams: sctpnet.PathParams{MTU: 1000}},
+		"SACK":                 {SACK: sctpnet.SACK{Frequency: 1}},
+		"Nagle":                {Nagle: true},
+		"ReadBuffer":           {ReadBuffer: 10000},
+		"WriteBuffer":          {WriteBuffer: 10000},
+		"MaxSegment":           {MaxSegment: 1000},
+		"MaxBurst":             {MaxBurst: 7},
+		"PartialReliability":   {PartialReliability: sctpnet.PartialReliability{Policy: -1}},
+		"Scheduler":            {Scheduler: sctpnet.SchedulerPriority},
+		"FragmentInterleave":   {FragmentInterleave: 1},
+		"PartialDeliveryPoint": {PartialDeliveryPoint: 1000},
+		"what is settled":      {OutStreams: 3},
+		"what is out of range": {MaxBurst: 1 << 20},
+	} {
+		m["Set of "+name] = func() error { return c.Set(config) }
+	}
+	getter(m, "Config", c.Config)
 	getter(m, "PathParams", func() (sctpnet.PathParams, error) { return c.PathParams(allPaths) })
 	getter(m, "PathParams of one", func() (sctpnet.PathParams, error) { return c.PathParams(netip.MustParseAddr("127.0.0.1")) })
-	getter(m, "SACK", c.SACK)
-	getter(m, "NoDelay", c.NoDelay)
-	getter(m, "ReadBuffer", c.ReadBuffer)
-	getter(m, "WriteBuffer", c.WriteBuffer)
-	getter(m, "MaxSegment", c.MaxSegment)
-	getter(m, "MaxBurst", c.MaxBurst)
-	getter(m, "PartialReliability", c.PartialReliability)
-	getter(m, "Scheduler", c.Scheduler)
 	getter(m, "StreamValue", func() (uint16, error) { return c.StreamValue(1) })
-	getter(m, "FragmentInterleave", c.FragmentInterleave)
-	getter(m, "PartialDeliveryPoint", c.PartialDeliveryPoint)
-	getter(m, "Adaptation", c.Adaptation)
 	getter(m, "Features", c.Features)
 	getter(m, "AuthState", c.AuthState)
 	return m
@@ -330,7 +324,7 @@ func testConfigLimits(t *testing.T, network string) {
 		config := sctpnet.Config{RTO: tt.set}
 		c, s := configured(t, network, "127.0.0.1:0", config, config)
 		for _, conn := range []*sctpnet.Conn{c, s} {
-			got := must[sctpnet.RTO](t)(conn.RTO())
+			got := inForce(t, conn).RTO
 			got.Min = got.Min.Round(10 * ms) // the kernel counts in ticks
 			if got != tt.want {
 				t.Errorf("RTO %+v gives %+v, want %+v", tt.set, got, tt.want)

@@ -38,30 +38,26 @@ func findSettings(n *network) (*result.Sample, error) {
 		return nil, err
 	}
 	c := client.(*sctpnet.Conn)
-	noDelay, err0 := c.NoDelay()
-	read, err1 := c.ReadBuffer()
-	write, err2 := c.WriteBuffer()
-	rto, err3 := c.RTO()
-	sack, err4 := c.SACK()
-	path, err5 := c.PathParams(c.PeerAddrs()[0])
+	config, err1 := c.Config()
+	path, err2 := c.PathParams(c.PeerAddrs()[0])
 	out, _ := c.NumStreams()
 	settings := map[string]float64{
 		"nodelay":     0,
-		"rcvbuf":      float64(read / 2), // the system doubles it
-		"sndbuf":      float64(write / 2),
-		"rto_initial": float64(rto.Initial.Milliseconds()),
-		"rto_min":     float64(rto.Min.Milliseconds()),
-		"rto_max":     float64(rto.Max.Milliseconds()),
-		"sack_delay":  float64(sack.Delay.Milliseconds()),
-		"sack_freq":   float64(sack.Frequency),
+		"rcvbuf":      float64(config.ReadBuffer),
+		"sndbuf":      float64(config.WriteBuffer),
+		"rto_initial": float64(config.RTO.Initial.Milliseconds()),
+		"rto_min":     float64(config.RTO.Min.Milliseconds()),
+		"rto_max":     float64(config.RTO.Max.Milliseconds()),
+		"sack_delay":  float64(config.SACK.Delay.Milliseconds()),
+		"sack_freq":   float64(config.SACK.Frequency),
 		"streams":     float64(out),
 		"message":     messageSize,
 	}
-	if noDelay {
+	if !config.Nagle {
 		settings["nodelay"] = 1
 	}
 	if !path.DiscoverMTU {
 		settings["mtu"] = float64(path.MTU)
 	}
-	return &result.Sample{Values: settings}, errors.Join(err0, err1, err2, err3, err4, err5)
+	return &result.Sample{Values: settings}, errors.Join(err1, err2)
 }

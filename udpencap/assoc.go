@@ -232,9 +232,9 @@ func (a *assoc) overhead() int {
 func (a *assoc) pathMTU() int {
 	overhead := a.overhead()
 	switch {
-	case a.options.Path.MTU != 0:
-		return min(a.options.Path.MTU, 65535) - overhead
-	case a.options.LoopbackMTU != 0 && (a.peer.ip.IsLoopback() || a.peer.ip == a.localIP):
+	case a.options.PathParams.MTU != 0:
+		return min(a.options.PathParams.MTU, 65535) - overhead
+	case a.options.SmallLoopbackMTU && (a.peer.ip.IsLoopback() || a.peer.ip == a.localIP):
 		return loopbackMTU
 	}
 	return ethernetMTU - overhead

@@ -405,18 +405,10 @@ func (o owner) Recv(from engine.Lender) (int, error) {
 	}
 }
 
-func (o owner) SetWriteDeadline(t time.Time) error { return o.a.SetWriteDeadline(t) }
-
 func (o owner) Ended() bool {
 	o.a.mu.Lock()
 	defer o.a.mu.Unlock()
 	return o.a.state == engine.StateClosed
-}
-
-func (o owner) CanReset() bool {
-	o.a.mu.Lock()
-	defer o.a.mu.Unlock()
-	return o.a.reconfig
 }
 
 func (o owner) ResetStreams(streams []uint16) error {
@@ -501,18 +493,9 @@ func (a *assoc) setDeadline(t time.Time, ws ...*waiting) error {
 func (a *assoc) LocalAddr() *engine.Addr  { return a.local }
 func (a *assoc) RemoteAddr() *engine.Addr { return a.remote }
 
-func (a *assoc) Streams() (out, in uint16) { return uint16(a.out.Load()), uint16(a.in.Load()) }
-
 // UseStreams need not do anything: each life of a peer is an association of its
 // own.
 func (a *assoc) UseStreams() error { return nil }
-
-// PeerAdaptation is settled before the Conn is there.
-func (a *assoc) PeerAdaptation() uint32 {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.peerInit.adaptation
-}
 
 // set changes a setting, unless the association is closed.
 func (a *assoc) set(f func() error) error {
@@ -527,22 +510,6 @@ func (a *assoc) set(f func() error) error {
 func (a *assoc) SetLinger(sec int) error {
 	return a.set(func() error {
 		a.linger = sec
-		return nil
-	})
-}
-
-func (a *assoc) SetReadBuffer(bytes int) error {
-	return a.set(func() error {
-		a.options.ReadBuffer = max(bytes, 1)
-		a.rx.window = max(a.rx.window, a.readBuffer())
-		return nil
-	})
-}
-
-func (a *assoc) SetWriteBuffer(bytes int) error {
-	return a.set(func() error {
-		a.options.WriteBuffer = max(bytes, 1)
-		a.writable.Broadcast()
 		return nil
 	})
 }

@@ -203,7 +203,7 @@ func TestOtherPortAfterRefusal(t *testing.T) {
 // asked then, and whichever answers is the peer; the one that is not has no say.
 func TestOtherPortAfterSilence(t *testing.T) {
 	const rto = 20 * time.Millisecond
-	o := engine.Options{RTO: engine.RTO{Initial: rto, Min: rto}, InitAttempts: 20, InitTimeout: 100 * time.Millisecond}
+	o := engine.Options{Settings: engine.Settings{RTO: engine.RTO{Initial: rto, Min: rto}}, InitAttempts: 20, InitTimeout: 100 * time.Millisecond}
 	for _, namedAnswers := range []bool{true, false} {
 		t.Run(strconv.FormatBool(namedAnswers), func(t *testing.T) {
 			peer, stranger := newDialledPort(t, 7), newDialledPort(t, 9)

@@ -69,7 +69,7 @@
 // What this package does not have is in this list. Dial, Listen and the methods
 // return an error for it that wraps [errors.ErrUnsupported] and names it.
 //
-// Settings, in Config and by the methods of Conn:
+// Settings:
 //
 //   - PathParams.PotentiallyFailed,
 //     PathParams.PrimarySwitchover: there is one path;
@@ -88,7 +88,7 @@
 //   - Auth: there is no authentication (RFC 4895);
 //   - AddressReconfig: an endpoint has one address.
 //
-// Settings that Config alone has:
+// Settings that the handshake settles:
 //
 //   - PathParams.MTU: the first packets settle it;
 //   - PathParams.UDPPort: it is learnt from the peer.

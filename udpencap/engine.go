@@ -35,7 +35,7 @@ func checkOptions(o *engine.Options) error {
 
 // Dial makes an association with remote.
 func (udpEngine) Dial(ctx context.Context, s *engine.Socket, remote *engine.Addr) (engine.Conn, error) {
-	ports := []uint16{uint16(s.Options.Path.UDPPort)}
+	ports := []uint16{uint16(s.Options.PathParams.UDPPort)}
 	if ports[0] == 0 {
 		// The UDP port of the SCTP port's number, as the caller has named it, and
 		// that of RFC 6951, which may be somebody else's.

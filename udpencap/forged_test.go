@@ -451,7 +451,7 @@ func TestInitWhileSet(t *testing.T) {
 			if err := c.SetReadBuffer(i); err != nil {
 				t.Error(err)
 			}
-			if err := c.SetAssocParams(sctpnet.AssocParams{CookieLife: time.Minute}); err != nil {
+			if err := c.Set(sctpnet.Config{AssocParams: sctpnet.AssocParams{CookieLife: time.Minute}}); err != nil {
 				t.Error(err)
 			}
 		}

@@ -192,7 +192,7 @@ func (p *port) onInit(s *socket, h header, c chunk, from netip.AddrPort, to neti
 	if ck.localTag == 0 {
 		ck.localTag, ck.localTSN = p.newTag(), randUint32()
 	}
-	ck.life = int64(o.Assoc.CookieLife)
+	ck.life = int64(o.AssocParams.CookieLife)
 	if ck.life == 0 {
 		ck.life = int64(cookieLife)
 	}

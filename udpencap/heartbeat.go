@@ -19,14 +19,14 @@ const paramHeartbeatInfo = 1
 
 // period is the time between two heartbeats, beside the timeout.
 func (a *assoc) heartbeatPeriod() time.Duration {
-	if d := a.options.Path.HeartbeatInterval; d != 0 {
+	if d := a.options.PathParams.HeartbeatInterval; d != 0 {
 		return d
 	}
 	return heartbeatPeriod
 }
 
 func (a *assoc) scheduleHeartbeat() {
-	if a.options.Path.NoHeartbeat {
+	if a.options.PathParams.NoHeartbeat {
 		a.hb.timer.stop()
 		return
 	}

@@ -35,11 +35,11 @@ func (r *retry) init(o engine.Options) {
 	r.set(engine.RTO{Initial: rtoInitial, Min: rtoMin, Max: rtoMax})
 	r.set(o.RTO)
 	r.most = maxRetrans
-	if n := o.Assoc.MaxRetransmissions; n != 0 {
+	if n := o.AssocParams.MaxRetransmissions; n != 0 {
 		r.most = n
 	}
 	r.pathMost = pathMaxRetrans
-	if n := o.Path.MaxRetransmissions; n != 0 {
+	if n := o.PathParams.MaxRetransmissions; n != 0 {
 		r.pathMost = n
 	}
 }

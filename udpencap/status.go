@@ -29,6 +29,7 @@ func (a *assoc) Status() (s engine.Status, err error) {
 			State:              a.state,
 			OutStreams:         uint16(a.out.Load()),
 			InStreams:          uint16(a.in.Load()),
+			LocalWindow:        a.rx.room(),
 			PeerWindow:         a.core.peerWindow(),
 			FragmentationPoint: a.mtu - headerSize - dataHeaderSize,
 			Primary:            a.pathStatus(),

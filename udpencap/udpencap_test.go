@@ -710,15 +710,15 @@ func TestPathMTU(t *testing.T) {
 		options engine.Options
 		want    int
 	}{
-		{"192.0.2.1", engine.Options{LoopbackMTU: 16384}, 1472},
-		{"2001:db8::1", engine.Options{LoopbackMTU: 16384}, 1452},
-		{"127.0.0.1", engine.Options{LoopbackMTU: 16384}, loopbackMTU},
+		{"192.0.2.1", engine.Options{SmallLoopbackMTU: true}, 1472},
+		{"2001:db8::1", engine.Options{SmallLoopbackMTU: true}, 1452},
+		{"127.0.0.1", engine.Options{SmallLoopbackMTU: true}, loopbackMTU},
 		{"127.0.0.1", engine.Options{}, 1472},
-		{"192.0.2.1", engine.Options{Path: engine.PathParams{MTU: 1280}}, 1252},
+		{"192.0.2.1", engine.Options{Settings: engine.Settings{PathParams: engine.PathParams{MTU: 1280}}}, 1252},
 	} {
 		a := &assoc{peer: peer{ip: netip.MustParseAddr(tt.ip)}, options: tt.options}
 		if got := a.pathMTU(); got != tt.want {
-			t.Errorf("%s, %+v: %d, want %d", tt.ip, tt.options.Path, got, tt.want)
+			t.Errorf("%s, %+v: %d, want %d", tt.ip, tt.options.PathParams, got, tt.want)
 		}
 	}
 }

@@ -46,46 +46,6 @@ type Socket struct {
 	Options Options
 }
 
-// Options are the settings of an endpoint. Zero leaves a value to the system.
-type Options struct {
-	OutStreams   uint16        // outgoing streams asked for
-	MaxInStreams uint16        // incoming streams granted at most
-	PeerAdds     bool          // the peer may add to the streams later
-	InitAttempts uint16        // times that INIT is sent again
-	InitTimeout  time.Duration // most between two INITs
-	NoDelay      bool          // do not hold small messages back
-	ReadBuffer   int           // bytes asked of the system for receiving
-	WriteBuffer  int           // and for sending
-	LoopbackMTU  int           // path MTU where the path is the loopback interface
-	RoundRobin   bool          // once there is an Owner, give each stream its turn, if possible
-	UDPPort      uint16        // to receive at, of SCTP over UDP
-	Events       bool          // tell the Owner of all events, not of stream resets only,
-	SenderDry    bool          // and also of this one
-
-	// KeepRestarted has a Conn go on where the peer restarts the association.
-	KeepRestarted bool
-
-	// As of a Tuner.
-	RTO                  RTO
-	Assoc                AssocParams
-	Path                 PathParams
-	SACK                 SACK
-	MaxSegment           int
-	MaxBurst             int
-	Adaptation           uint32
-	PartialReliability   PartialReliability
-	Scheduler            uint32
-	FragmentInterleave   int
-	PartialDeliveryPoint int
-
-	// What is offered to the peer, or not.
-	NoPartialReliability bool
-	NoECN                bool
-	Interleaving         bool
-	AddressReconfig      bool
-	Auth                 *Auth // not changed
-}
-
 // A Message describes one message, or the part of one that Recv returned.
 type Message struct {
 	Stream    uint16
@@ -134,14 +94,9 @@ type Owner interface {
 	// Recv is as RecvBatch of Conn, into messages that it borrows, and returns
 	// events too.
 	Recv(from Lender) (int, error)
-	// SetWriteDeadline is for Send, also one that waits.
-	SetWriteDeadline(t time.Time) error
 	// Ended reports whether the association has ended, even if there still
 	// is something to receive.
 	Ended() bool
-	// CanReset reports whether both sides have stream reconfiguration. It is true
-	// of an association that ended before it could be asked.
-	CanReset() bool
 	// ResetStreams asks for the reset of outgoing streams. It does not wait
 	// for the answer, which is an event.
 	ResetStreams(streams []uint16) error
@@ -156,12 +111,11 @@ type Lender interface {
 }
 
 // A Conn is one association, and one life of it: if the peer restarts that, its
-// Recv gets what came before, and then the error ECONNRESET. Its methods may be called concurrently. The
-// errors of its waiting methods are io.EOF, os.ErrDeadlineExceeded,
-// net.ErrClosed, ErrTaken or an os.SyscallError.
+// Recv gets what came before, and then the error ECONNRESET. Its methods may be
+// called concurrently. The errors of its waiting methods are io.EOF,
+// os.ErrDeadlineExceeded, net.ErrClosed, ErrTaken or an os.SyscallError.
 type Conn interface {
 	Inspector
-	Tuner
 
 	// Send sends p as messages of at most size bytes each, or if size is 0
 	// as one; no message of another Send comes between them. It waits for
@@ -169,9 +123,9 @@ type Conn interface {
 	Send(p []byte, size int, m Message) (int, error)
 	// Recv fills p from the next message, of which a later Recv gives what p
 	// did not hold. A message may come in pieces; if whole is set, Recv
-	// waits for all of them as far as p holds them. Once the association has
-	// ended and its messages are read, Recv returns the same error every
-	// time.
+	// waits for all of them as far as p holds them, unless the messages of
+	// streams interleave. Once the association has ended and its messages
+	// are read, Recv returns the same error every time.
 	Recv(p []byte, whole bool) (int, Message, error)
 	// Read fills p with the bytes of as many messages as there are. Apart from
 	// that it is Recv.
@@ -203,28 +157,47 @@ type Conn interface {
 	// what was sent is still delivered.
 	Close() error
 
-	SetDeadline(t time.Time) error
+	// SetReadDeadline is for Recv, and SetWriteDeadline for Send, also of the
+	// Owner and also those that wait.
 	SetReadDeadline(t time.Time) error
 	SetWriteDeadline(t time.Time) error
 
 	// LocalAddr and RemoteAddr are settled when the Conn is made.
 	LocalAddr() *Addr
 	RemoteAddr() *Addr
-	// Streams are the stream counts as negotiated, and as NumStreams last
-	// found them.
-	Streams() (out, in uint16)
-	// PeerAdaptation is the adaptation layer indication that the peer sent in
-	// the handshake, 0 for none. Where Options.Adaptation is 0 it may not be
-	// known, and is 0 then too.
-	PeerAdaptation() uint32
+	// Adaptation returns the adaptation layer indications of the handshake, 0
+	// for none. Where the local one is 0 the peer's may not be known, and is 0
+	// then too.
+	Adaptation() (local, peer uint32)
 
+	// Set applies settings in the order of their fields. If one fails, the
+	// error names the field and those before it have been applied. Values
+	// have been checked for their ranges. If path is an address of the peer,
+	// PathParams alone are applied, and to that path alone; with the zero
+	// Addr to all of them.
+	Set(path netip.Addr, s Settings) error
+	// Get returns the settings that are in force: if path is an address of the
+	// peer its PathParams alone, and otherwise all, with the PathParams of new
+	// paths.
+	Get(path netip.Addr) (Settings, error)
 	SetLinger(sec int) error
-	SetNoDelay(noDelay bool) error
-	SetReadBuffer(bytes int) error
-	SetWriteBuffer(bytes int) error
+	// SetStreamValue and StreamValue are for the scheduler.
+	SetStreamValue(stream, value uint16) error
+	StreamValue(stream uint16) (uint16, error)
+	// Key does something with a key, of which only SetKey needs the secret.
+	Key(op KeyOp, k AuthKey) error
+
+	// AddStreams and ResetAssociation ask the peer, and do not wait for it.
+	// Where the same call may succeed later, their errors wrap EINPROGRESS
+	// or EAGAIN.
+	AddStreams(out, in uint16) error
+	ResetAssociation() error
+
 	// MaxMessageSize is the most bytes that one message can have.
 	MaxMessageSize() (int, error)
 	SyscallConn() (syscall.RawConn, error)
+	// File returns a duplicate of the descriptor.
+	File() (*os.File, error)
 }
 
 // A Listener is a listening endpoint. Errors are as Conn's.
@@ -243,6 +216,17 @@ type Listener interface {
 	File() (*os.File, error)
 }
 
+// A Filer is an Engine whose endpoints can be made of files. Its Conn and
+// Listener have File.
+type Filer interface {
+	// FileConn returns the association of a file's socket, which it
+	// duplicates.
+	FileConn(f *os.File) (Conn, error)
+	// FileListener is the same for a listening endpoint. Of the Options only
+	// those count that are not the socket's.
+	FileListener(f *os.File, o Options) (Listener, error)
+}
+
 var registry struct {
 	sync.RWMutex
 	engines map[string]Engine
@@ -259,23 +243,13 @@ func Register(suffix string, e Engine) {
 	registry.engines[suffix] = e
 }
 
-// Lookup splits a network into the part that chooses the address families and
-// the engine that serves it. The engine is nil where none is registered; ok is
-// false where there is no such network.
-func Lookup(network string) (family string, e Engine, ok bool) {
-	family, suffix, _ := strings.Cut(network, "+")
-	if suffix != "" {
-		suffix = "+" + suffix
-	}
-	if suffix != "" && suffix != "+udp" || strings.HasSuffix(network, "+") {
-		return "", nil, false
-	}
-	switch family {
-	case "sctp", "sctp4", "sctp6":
-	default:
-		return "", nil, false
+// Lookup returns the engine of a network, or nil where none is registered.
+func Lookup(network string) Engine {
+	suffix := ""
+	if i := strings.IndexByte(network, '+'); i >= 0 {
+		suffix = network[i:]
 	}
 	registry.RLock()
 	defer registry.RUnlock()
-	return family, registry.engines[suffix], true
+	return registry.engines[suffix]
 }

@@ -2,35 +2,30 @@ package engine
 
 import (
 	"net/netip"
-	"os"
 	"syscall"
 	"time"
 )
 
 // An Inspector is the part of a Conn that tells of an association's addresses,
-// paths and state, and changes the addresses. Once the association has ended
-// its methods return ErrEnded, if they return an error.
+// paths and state. Once the association has ended its methods return ErrEnded,
+// if they return an error.
 type Inspector interface {
 	// LocalAddrs and PeerAddrs are the association's addresses as they are
 	// now, the peer's primary one first; after its end those that were last
 	// known.
 	LocalAddrs() []netip.Addr
 	PeerAddrs() []netip.Addr
-	// BindAdd and BindRemove change the local addresses and tell the peer
-	// (RFC 5061).
-	BindAdd(ip netip.Addr) error
-	BindRemove(ip netip.Addr) error
-	// SetPrimary chooses the peer's address that is sent to, and
-	// SetPeerPrimary asks the peer to choose one of ours.
-	SetPrimary(peer netip.Addr) error
-	SetPeerPrimary(local netip.Addr) error
+	// Address does something with an address, or with the path to it.
+	Address(op AddrOp, ip netip.Addr) error
 
 	Status() (Status, error)
 	Paths() ([]Path, error)
 	Stats() (Stats, error)
-
-	// File returns a duplicate of the descriptor.
-	File() (*os.File, error)
+	Features() (Features, error)
+	AuthState() (AuthState, error)
+	// Streams are the stream counts: as they are now, or where that need not
+	// be asked as they were last found, which costs nothing.
+	Streams(ask bool) (out, in uint16)
 }
 
 // ErrEnded says that an association has ended, and that what was asked of it
@@ -63,6 +58,7 @@ type Status struct {
 	InStreams          uint16
 	Unacked            int // DATA chunks
 	Pending            int // DATA chunks
+	LocalWindow        int // bytes
 	PeerWindow         int // bytes
 	FragmentationPoint int // bytes
 	Primary            Path

@@ -110,7 +110,23 @@ func find(list *engine.Addr, ip netip.Addr) (*engine.Addr, bool) {
 	return &engine.Addr{IPAddrs: list.IPAddrs[i : i+1], Port: list.Port}, true
 }
 
-func (c *conn) BindAdd(ip netip.Addr) error {
+// Address does something with an address.
+func (c *conn) Address(op engine.AddrOp, ip netip.Addr) error {
+	switch op {
+	case engine.AddLocal:
+		return c.addLocal(ip)
+	case engine.RemoveLocal:
+		return c.removeLocal(ip)
+	case engine.SetPrimary:
+		return c.setPrimary(ip)
+	case engine.SetPeerPrimary:
+		return c.setPeerPrimary(ip)
+	default:
+		return c.heartbeat(ip)
+	}
+}
+
+func (c *conn) addLocal(ip netip.Addr) error {
 	return c.control(func(fd int) error {
 		local, err := localAddrs(fd)
 		if err != nil {
@@ -139,7 +155,7 @@ func (c *conn) BindAdd(ip netip.Addr) error {
 	})
 }
 
-func (c *conn) BindRemove(ip netip.Addr) error {
+func (c *conn) removeLocal(ip netip.Addr) error {
 	return c.control(func(fd int) error {
 		local, err := localAddrs(fd)
 		if err != nil {
@@ -172,7 +188,7 @@ func bindx(fd, opt int, addr *engine.Addr) error {
 	return setBytes(fd, opt, list)
 }
 
-func (c *conn) SetPrimary(peer netip.Addr) error {
+func (c *conn) setPrimary(peer netip.Addr) error {
 	return c.control(func(fd int) error {
 		list, err := peerAddrs(fd)
 		if err != nil {
@@ -186,7 +202,7 @@ func (c *conn) SetPrimary(peer netip.Addr) error {
 	})
 }
 
-func (c *conn) SetPeerPrimary(local netip.Addr) error {
+func (c *conn) setPeerPrimary(local netip.Addr) error {
 	return c.control(func(fd int) error {
 		list, err := localAddrs(fd)
 		if err != nil {
@@ -202,6 +218,16 @@ func (c *conn) SetPeerPrimary(local netip.Addr) error {
 		err = setAddr(fd, sctp.SCTP_SET_PEER_PRIMARY_ADDR, addr)
 		if errors.Is(err, unix.EPERM) {
 			return fmt.Errorf("the peer does not let its primary path be chosen: %w", err)
+		}
+		return err
+	})
+}
+
+func (c *conn) heartbeat(ip netip.Addr) error {
+	return c.path(ip, func(fd int, addr [128]byte) error {
+		err := optPathParams.set(fd, pathParams{Address: addr, Flags: sppHBDemand})
+		if errors.Is(err, unix.EINVAL) {
+			return engine.ErrEnded
 		}
 		return err
 	})

@@ -133,7 +133,7 @@ func (c *conn) RecvBatch(msgs []engine.Msg, whole bool) (int, error) {
 	b := newBatch(c, false, msgs)
 	defer b.done()
 	b.eager = true
-	b.first.p, b.first.whole = msgs[0].Data, whole
+	b.first.p, b.first.whole = msgs[0].Data, whole && !c.interleaved
 	n, m, err := c.receive(b.first, b.recv)
 	if err != nil {
 		return 0, err

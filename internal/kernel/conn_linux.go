@@ -31,7 +31,7 @@ type conn struct {
 	knownLocal, knownPeer addrCache // what LocalAddrs and PeerAddrs found last
 
 	streams     atomic.Uint32 // how many: outgoing ones << 16, and incoming
-	reliability atomic.Uint64 // the default of messages, as packReliability has it
+	reliability atomic.Uint64 // the default of messages, as prInfo.pack has it
 	segmented   atomic.Bool   // SCTP_MAXSEG was set, or may have been by somebody else
 	interleaved bool          // pieces of messages can alternate
 
@@ -49,7 +49,8 @@ type conn struct {
 
 	roundRobin atomic.Bool // is wanted of the scheduler by default
 
-	peerAdaptation atomic.Uint32  // the peer's indication, 0 while it is not known
+	adaptation     uint32         // the indication that the peer was sent
+	peerAdaptation atomic.Uint32  // the peer's, 0 while it is not known
 	early          []engine.Event // what came before all else, for the owner's Recv
 
 	informs atomic.Bool        // messages come with their info
@@ -105,14 +106,20 @@ func newConn(sk *socket, from origin) (*conn, error) {
 		c.setStreams(st.Ostreams, st.Instreams)
 		c.roundRobin.Store(o.RoundRobin)
 		c.watches = o.Events
-		pr := o.PartialReliability
+		for i := range rows {
+			c.know(&rows[i], &o.Settings)
+		}
 		if from.foreign {
 			if v, err := defaultReliability(fd); err == nil {
-				pr = v
+				c.reliability.Store(v.pack())
+			}
+			c.segmented.Store(true)
+		}
+		if o.Adaptation != 0 || from.foreign || from.reborn {
+			if err := optAdaptation.get(fd, &c.adaptation); err != nil {
+				return err
 			}
 		}
-		c.reliability.Store(packReliability(pr))
-		c.segmented.Store(o.MaxSegment != 0 || from.foreign)
 		if o.Interleaving || from.foreign {
 			v, err := optInterleaving.getValue(fd)
 			c.interleaved = err == nil && v != 0
@@ -132,12 +139,12 @@ func newConn(sk *socket, from origin) (*conn, error) {
 		// set here fails only if the association has ended by now, of which
 		// the next Read or Write will tell.
 		window := int(st.RWND)
-		if o.LoopbackMTU == 0 || st.PrimaryPeerAddr.MTU < loopbackMTU || !isLocal(primary.IP) {
+		if !o.SmallLoopbackMTU || st.PrimaryPeerAddr.MTU < loopbackMTU || !isLocal(primary.IP) {
 			c.setTurns(window / 4)
 			return nil
 		}
 		setStruct(fd, sctp.SCTP_PEER_ADDR_PARAMS, pathParams{
-			PathMTU: uint32(windowMTU(o.LoopbackMTU, window)),
+			PathMTU: uint32(windowMTU(smallLoopbackMTU, window)),
 			Flags:   sppPMTUDDisable,
 		})
 		c.setTurns(window * 2 / 3)
@@ -149,6 +156,11 @@ func newConn(sk *socket, from origin) (*conn, error) {
 // loopbackMTU is the path MTU over Linux's interface lo: 65536, of which an
 // IPv4 packet can have 65535, and SCTP the multiple of four below.
 const loopbackMTU = 65532
+
+// smallLoopbackMTU is so much less that two chunks of half a message of a Write,
+// which are 64 KiB, fit with the headers of IPv6: with one chunk that nearly
+// fills the window transfers stall. It is halved for small windows.
+const smallLoopbackMTU = 32<<10 + 40 + 12 + 16
 
 // windowMTU is mtu, or so much less that a window holds several packets: else
 // one could be more than the receiver ever has room for.
@@ -246,14 +258,7 @@ var localhost4 = net.IPv4(127, 0, 0, 1)
 func (c *conn) LocalAddr() *engine.Addr  { return c.local }
 func (c *conn) RemoteAddr() *engine.Addr { return c.remote }
 
-func (c *conn) Streams() (out, in uint16) {
-	n := c.streams.Load()
-	return uint16(n >> 16), uint16(n)
-}
-
-func (c *conn) PeerAdaptation() uint32 { return c.peerAdaptation.Load() }
-
-func (c *conn) setStreams(out, in uint16) { c.streams.Store(uint32(out)<<16 | uint32(in)) }
+func (c *conn) Adaptation() (local, peer uint32) { return c.adaptation, c.peerAdaptation.Load() }
 
 func (c *conn) Close() error {
 	return c.finish(c.holds.Load()) // as the system does with what was not read
@@ -328,25 +333,7 @@ func (c *conn) SetLinger(sec int) error {
 	return c.control(func(fd int) error { return setLinger(fd, sec) })
 }
 
-func (c *conn) SetNoDelay(noDelay bool) error {
-	return c.control(func(fd int) error { return setInt(fd, sctp.SOL_SCTP, sctp.SCTP_NODELAY, boolInt(noDelay)) })
-}
-
-func (c *conn) SetReadBuffer(bytes int) error {
-	return c.control(func(fd int) error { return setInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, bytes) })
-}
-
-func (c *conn) SetWriteBuffer(bytes int) error {
-	return c.control(func(fd int) error { return setInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, bytes) })
-}
-
-func (c *conn) MaxMessageSize() (n int, err error) {
-	err = c.control(func(fd int) (err error) {
-		n, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF)
-		return os.NewSyscallError("getsockopt", err)
-	})
-	return n, err
-}
+func (c *conn) MaxMessageSize() (int, error) { return read(c, optWriteBuffer.getInt) }
 
 func (sk *socket) SetDeadline(t time.Time) error     { return setDeadline(sk.file.SetDeadline, t) }
 func (sk *socket) SetReadDeadline(t time.Time) error { return setDeadline(sk.file.SetReadDeadline, t) }

@@ -181,7 +181,7 @@ func FuzzControl(f *testing.F) {
 // needSCTP fails a test that needs SCTP where the kernel has none.
 func needSCTP(t *testing.T) {
 	t.Helper()
-	if err := (Engine{}).Available(); err != nil {
+	if err := (kernelEngine{}).Available(); err != nil {
 		if os.Getenv("SCTPNET_TEST_NOKERNEL") == "1" {
 			t.Skip("SCTPNET_TEST_NOKERNEL=1, and", err)
 		}
@@ -199,12 +199,12 @@ func owners(t *testing.T) (client, server engine.Owner, c, s engine.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	o := engine.Options{Events: true}
-	ln, err := Engine{}.Listen(ctx, &engine.Socket{Network: "sctp", Local: lo(0), Options: o})
+	ln, err := kernelEngine{}.Listen(ctx, &engine.Socket{Network: "sctp", Local: lo(0), Options: o})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	if c, err = (Engine{}).Dial(ctx, &engine.Socket{Network: "sctp", Options: o}, lo(ln.Addr().Port)); err != nil {
+	if c, err = (kernelEngine{}).Dial(ctx, &engine.Socket{Network: "sctp", Options: o}, lo(ln.Addr().Port)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })

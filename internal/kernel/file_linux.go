@@ -37,7 +37,7 @@ func (c *conn) File() (*os.File, error) {
 }
 
 // FileConn returns the association of a file's socket, which it duplicates.
-func (Engine) FileConn(f *os.File) (engine.Conn, error) {
+func (kernelEngine) FileConn(f *os.File) (engine.Conn, error) {
 	sk, err := fileSocket(f, false)
 	if err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func (Engine) FileConn(f *os.File) (engine.Conn, error) {
 
 // FileListener returns the listening endpoint of a file's socket, which it
 // duplicates. Of the options only those count that are not the socket's.
-func (Engine) FileListener(f *os.File, o engine.Options) (engine.Listener, error) {
+func (kernelEngine) FileListener(f *os.File, o engine.Options) (engine.Listener, error) {
 	sk, err := fileSocket(f, true)
 	if err != nil {
 		return nil, err

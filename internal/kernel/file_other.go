@@ -9,9 +9,9 @@ import (
 )
 
 // FileConn returns the same error as Dial.
-func (Engine) FileConn(*os.File) (engine.Conn, error) { return nil, errNoSCTP }
+func (kernelEngine) FileConn(*os.File) (engine.Conn, error) { return nil, errNoSCTP }
 
 // FileListener returns the same.
-func (Engine) FileListener(*os.File, engine.Options) (engine.Listener, error) {
+func (kernelEngine) FileListener(*os.File, engine.Options) (engine.Listener, error) {
 	return nil, errNoSCTP
 }

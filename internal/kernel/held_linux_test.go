@@ -19,12 +19,12 @@ func TestNoPartialDeliveryEvent(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		lo := &engine.Addr{IPAddrs: []net.IPAddr{{IP: net.IP{127, 0, 0, 1}}}}
-		ln, err := Engine{}.Listen(ctx, &engine.Socket{Network: "sctp", Local: lo, Options: o})
+		ln, err := kernelEngine{}.Listen(ctx, &engine.Socket{Network: "sctp", Local: lo, Options: o})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer ln.Close()
-		c, err := Engine{}.Dial(ctx, &engine.Socket{Network: "sctp", Options: o}, ln.Addr())
+		c, err := kernelEngine{}.Dial(ctx, &engine.Socket{Network: "sctp", Options: o}, ln.Addr())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -20,11 +20,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Engine is the kernel's SCTP.
-type Engine struct{}
+func init() { engine.Register("", kernelEngine{}) }
+
+// kernelEngine is the kernel's SCTP.
+type kernelEngine struct{}
+
+var _ engine.Filer = kernelEngine{}
 
 // Available reports whether this kernel makes SCTP sockets.
-func (Engine) Available() error {
+func (kernelEngine) Available() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_SCTP)
 	if err == nil {
 		return unix.Close(fd)
@@ -58,7 +62,7 @@ func (e *noSCTPError) Unwrap() []error { return []error{errors.ErrUnsupported, e
 // over before it was accepted has not been closed, Linux answers an INIT from the
 // same port with a cookie that the listener does not know as its own. It drops
 // the COOKIE ECHO then, again and again. So Dial begins anew.
-func (e Engine) Dial(ctx context.Context, s *engine.Socket, remote *engine.Addr) (engine.Conn, error) {
+func (e kernelEngine) Dial(ctx context.Context, s *engine.Socket, remote *engine.Addr) (engine.Conn, error) {
 	for _, patience := range cookiePatience {
 		c, err := e.dial(ctx, s, remote, patience)
 		if err != errCookieIgnored {
@@ -76,7 +80,7 @@ var cookiePatience = [...]time.Duration{4 * time.Second, 8 * time.Second}
 
 var errCookieIgnored = errors.New("the peer does not answer COOKIE ECHO")
 
-func (Engine) dial(ctx context.Context, s *engine.Socket, remote *engine.Addr, patience time.Duration) (engine.Conn, error) {
+func (kernelEngine) dial(ctx context.Context, s *engine.Socket, remote *engine.Addr, patience time.Duration) (engine.Conn, error) {
 	family, v6only := dialFamily(s.Network, s.Local, remote)
 	from := origin{options: s.Options, bound: s.Local, remote: remote, foreign: s.Control != nil}
 	sk, err := newSocket(ctx, s, family, v6only, remote)
@@ -100,7 +104,7 @@ func (Engine) dial(ctx context.Context, s *engine.Socket, remote *engine.Addr, p
 }
 
 // Listen makes a listening endpoint.
-func (Engine) Listen(ctx context.Context, s *engine.Socket) (engine.Listener, error) {
+func (kernelEngine) Listen(ctx context.Context, s *engine.Socket) (engine.Listener, error) {
 	family, v6only, fallback := listenFamily(s.Network, s.Local)
 	l, err := listen(ctx, s, family, v6only)
 	if err != nil && fallback && (errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL)) {
@@ -202,7 +206,7 @@ func newSocket(ctx context.Context, s *engine.Socket, family int, v6only bool, a
 		if err := setAlways(fd, s.Options.PeerAdds); err != nil {
 			return err
 		}
-		return setOptions(fd, s.Options)
+		return setOptions(fd, &s.Options)
 	})
 	if err == nil && s.Control != nil {
 		network := "sctp4"
@@ -263,37 +267,6 @@ func ifKnown(err error) error {
 		return nil
 	}
 	return err
-}
-
-// setOptions applies what is settled before the handshake.
-func setOptions(fd int, o engine.Options) error {
-	if o.Events {
-		if err := subscribe(fd); err != nil {
-			return err
-		}
-	}
-	if o.Adaptation != 0 { // the event is the only thing that tells the peer's
-		if err := setEvent(fd, eventAdaptation); err != nil {
-			return err
-		}
-	}
-	if o.SenderDry {
-		if err := setEvent(fd, eventSenderDry); err != nil {
-			return err
-		}
-	}
-	if o.OutStreams != 0 || o.MaxInStreams != 0 || o.InitAttempts != 0 || o.InitTimeout != 0 {
-		init := sctp.InitMsg{
-			NumOstreams:    o.OutStreams,
-			MaxInstreams:   o.MaxInStreams,
-			MaxAttempts:    o.InitAttempts,
-			MaxInitTimeout: uint16(o.InitTimeout / time.Millisecond),
-		}
-		if err := setStruct(fd, sctp.SCTP_INITMSG, init); err != nil {
-			return err
-		}
-	}
-	return tune(fd, o)
 }
 
 // control runs f on the descriptor. The error is f's, or net.ErrClosed.

@@ -13,21 +13,25 @@ import (
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
-// Engine is the kernel's SCTP.
-type Engine struct{}
+func init() { engine.Register("", kernelEngine{}) }
+
+// kernelEngine is the kernel's SCTP.
+type kernelEngine struct{}
+
+var _ engine.Filer = kernelEngine{}
 
 var errNoSCTP = fmt.Errorf("kernel SCTP is %w on %s: it needs Linux with `modprobe sctp`; elsewhere use the network sctp+udp",
 	errors.ErrUnsupported, runtime.GOOS)
 
 // Available returns an error that wraps errors.ErrUnsupported.
-func (Engine) Available() error { return errNoSCTP }
+func (kernelEngine) Available() error { return errNoSCTP }
 
 // Dial returns the same.
-func (Engine) Dial(context.Context, *engine.Socket, *engine.Addr) (engine.Conn, error) {
+func (kernelEngine) Dial(context.Context, *engine.Socket, *engine.Addr) (engine.Conn, error) {
 	return nil, errNoSCTP
 }
 
 // Listen returns the same.
-func (Engine) Listen(context.Context, *engine.Socket) (engine.Listener, error) {
+func (kernelEngine) Listen(context.Context, *engine.Socket) (engine.Listener, error) {
 	return nil, errNoSCTP
 }

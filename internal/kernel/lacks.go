@@ -7,4 +7,4 @@ var lacks = engine.Lacks{
 }
 
 // Lacks returns what the engine does not have on any system.
-func (Engine) Lacks() engine.Lacks { return lacks }
+func (kernelEngine) Lacks() engine.Lacks { return lacks }

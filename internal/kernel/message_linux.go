@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"sync"
-	"time"
 	"unsafe"
 
 	"github.com/ishidawataru/sctp"
@@ -338,7 +337,7 @@ func (o *op) putInfo(ackNow bool) {
 	n := unsafe.Sizeof(*info)
 	if m.TTL > 0 {
 		// Rounded up: a lifetime of 0 would be for ever.
-		o.sctl.pr.prInfo = prInfo{Policy: prTTL, Value: uint32((m.TTL + time.Millisecond - 1) / time.Millisecond)}
+		o.sctl.pr.prInfo = prInfo{Policy: prTimed, Value: milliseconds(m.TTL)}
 		n = unsafe.Sizeof(o.sctl)
 	} else if r := o.conn.reliability.Load(); r != 0 {
 		// With any information the kernel takes the policy from there too.
@@ -366,7 +365,7 @@ func (c *conn) recv(p []byte, whole, owner bool) (int, engine.Message, error) {
 	}
 	o := newOp(c, owner, p)
 	defer o.done()
-	o.whole = whole
+	o.whole = whole && !c.interleaved
 	return c.receive(o, o.recv)
 }
 

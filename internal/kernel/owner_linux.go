@@ -28,7 +28,7 @@ func (c *conn) Take() (engine.Owner, bool) {
 	c.SetDeadline(time.Time{})
 	if c.roundRobin.Load() {
 		// Where it is not possible, streams have their messages' turns.
-		c.control(func(fd int) error { return setScheduler(fd, schedulerRoundRobin) })
+		c.control(func(fd int) error { return setScheduler(fd, engine.SchedulerRoundRobin) })
 	}
 	o := c.partial.Swap(nil)
 	if o != nil {
@@ -131,30 +131,11 @@ func (l *loan) end() {
 	l.op.clear()
 }
 
-func (o owner) SetWriteDeadline(t time.Time) error { return o.c.SetWriteDeadline(t) }
-
 func (o owner) Ended() bool {
 	return o.c.control(func(fd int) error {
 		_, err := assocStatus(fd)
 		return err
 	}) != nil
-}
-
-func (o owner) CanReset() bool {
-	able := false
-	o.c.control(func(fd int) error {
-		// struct sctp_assoc_value; of an association it is whether the peer
-		// offered it in the handshake.
-		var buf [8]byte
-		_, err := getsockopt(fd, optReconfigSupported, buf[:])
-		able = err == nil && binary.NativeEndian.Uint32(buf[4:]) != 0
-		if _, err := assocStatus(fd); err != nil {
-			// It has ended: the option is the socket's, and nothing is reset.
-			able = true
-		}
-		return nil
-	})
-	return able
 }
 
 func (o owner) ResetStreams(streams []uint16) error {

@@ -310,25 +310,26 @@ func (l *listener) Close() error {
 	return l.close()
 }
 
-// settable are the options that can be set during an association.
-var settable = []option{
-	optRTO, optAssocInfo, optPathParams, optThresholds, optThresholdsV2, optSACK, optNoDelay, optMaxSegment, optMaxBurst,
-	optFragmentInterleave, optPartialDelivery, optDefaultPRInfo, optScheduler,
-}
-
-// copyOptions gives a socket the options of another one, as far as both have
+// copyOptions gives a socket the settings of another one, as far as both have
 // them.
 func copyOptions(to, from int) error {
-	for _, o := range settable {
-		b := make([]byte, 256) // more than any has
-		if n, err := getsockopt(from, o.num, b); err == nil {
-			setBytes(to, o.num, b[:n])
-		}
-	}
-	for _, o := range []option{optReadBuffer, optWriteBuffer} {
-		if n, err := unix.GetsockoptInt(from, o.level, o.num); err == nil {
-			o.setInt(to, n/2) // which Linux doubles
+	for _, r := range rows {
+		for _, o := range r.options {
+			o.copy(to, from)
 		}
 	}
 	return setLinger(to, -1)
+}
+
+func (o option) copy(to, from int) {
+	if o.level == unix.SOL_SOCKET {
+		if n, err := o.getInt(from); err == nil {
+			o.setInt(to, n/2) // a buffer's size, which Linux doubles
+		}
+		return
+	}
+	b := make([]byte, 256) // more than any has
+	if n, err := o.getBytes(from, b); err == nil {
+		o.setBytes(to, b[:n])
+	}
 }

@@ -26,8 +26,6 @@ const (
 	// is needed to ask for more streams and lets the peer add any number.
 	enableResets     = 0x03
 	enableAddStreams = 0x04
-
-	prTTL = 0x0010 // SCTP_PR_SCTP_TTL
 )
 
 // Structures that it lacks. Their fields are as in linux/sctp.h; they travel

@@ -37,7 +37,10 @@ func (c *conn) Status() (s engine.Status, err error) {
 			return err
 		}
 		s = newStatus(&st)
-		return nil
+		var v assocParams
+		err = optAssocInfo.get(fd, &v)
+		s.LocalWindow = int(v.LocalRWND)
+		return err
 	})
 	return s, err
 }

@@ -120,13 +120,13 @@ func TestBacklogRefuses(t *testing.T) {
 			m := announcingMux(true)
 			m.reads = nothing
 			data := make([]byte, 60<<10)
-			for m.memory.size()+bufferSize+pieceSize < DefaultStreamMemory {
+			for m.memory.size()+bufferSize+pieceSize < DefaultLimits().StreamMemory {
 				m.arrive(data, engine.Message{Stream: 2})
 			}
 			go func() {
 				time.Sleep(backlogPatience / 2)
 				if accepts {
-					m.TryAccept().Recv(make([]byte, DefaultStreamMemory), Filled)
+					m.TryAccept().Recv(make([]byte, DefaultLimits().StreamMemory), Filled)
 				}
 			}()
 			start := time.Now()

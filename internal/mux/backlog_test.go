@@ -35,7 +35,7 @@ func TestAcceptLimit(t *testing.T) {
 		for _, serves := range []bool{false, true} {
 			bubble(t, func(t *testing.T) {
 				f, _ := newLink()
-				m := f.start(t, Config{AcceptStreams: 3})
+				m := f.start(t, Config{Limits: Limits{AcceptStreams: 3}})
 				if serves {
 					m.ServeStreams()
 				} else {
@@ -79,7 +79,7 @@ func TestAcceptLimit(t *testing.T) {
 func TestAcceptLimitOfTheFirstAccept(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f, _ := newLink()
-		m := f.start(t, Config{AcceptStreams: 2})
+		m := f.start(t, Config{Limits: Limits{AcceptStreams: 2}})
 		for id := range uint16(6) {
 			f.inject(message(id, "x"))
 		}
@@ -108,7 +108,7 @@ func TestAcceptLimitWithoutReset(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f, _ := newLink()
 		f.reconfig = false
-		m := f.start(t, Config{AcceptStreams: 1})
+		m := f.start(t, Config{Limits: Limits{AcceptStreams: 1}})
 		acceptNone(t, m)
 		f.inject(message(1, "one"), message(3, "three"))
 		synctest.Wait()
@@ -150,7 +150,7 @@ func TestUnacceptedHoldUpNobody(t *testing.T) {
 			if took := time.Since(begin); took != 0 {
 				t.Errorf("the stream was held up for %v", took)
 			}
-			flood(2 * DefaultStreamMemory / size)
+			flood(2 * DefaultLimits().StreamMemory / size)
 			f.inject(message(1, "three"))
 			for all := ""; !strings.HasSuffix(all, "three"); {
 				got, err := read(s)
@@ -178,7 +178,7 @@ func TestNextUseHoldsUpNobody(t *testing.T) {
 	for _, tt := range []struct {
 		size    int
 		refused bool
-	}{{2 * queueSize, false}, {2 * DefaultStreamMemory, true}} {
+	}{{2 * queueSize, false}, {2 * DefaultLimits().StreamMemory, true}} {
 		for _, ends := range []bool{false, true} {
 			bubble(t, func(t *testing.T) {
 				m, _, f, _ := pair(t)
@@ -250,7 +250,7 @@ func TestEndBehindAFullBacklog(t *testing.T) {
 			t.Fatalf("read %q, %v", got, err)
 		}
 		const size = 60 << 10
-		for range DefaultStreamMemory/size + 3 {
+		for range DefaultLimits().StreamMemory/size + 3 {
 			f.inject(message(3, strings.Repeat("x", size)))
 		}
 		lost := errors.New("lost")

@@ -220,12 +220,13 @@ func (f *fake) isSending(id uint16) bool {
 }
 
 func (f *fake) Take() (engine.Owner, bool) { return f, f.interrupted }
-func (f *fake) Streams() (out, in uint16)  { return f.out, f.in }
-func (f *fake) NumStreams() (out, in uint16) {
+func (f *fake) Streams(bool) (out, in uint16) {
 	f.do(func() { out, in = f.out, f.in })
 	return out, in
 }
-func (f *fake) CanReset() bool { return f.reconfig }
+func (f *fake) Features() (engine.Features, error) {
+	return engine.Features{StreamReconfig: f.reconfig}, nil
+}
 
 // queued is how many bytes the send buffer holds.
 func (f *fake) queued() int {

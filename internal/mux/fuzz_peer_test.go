@@ -47,7 +47,7 @@ func runPeer(t *testing.T, program []byte) {
 		return int(program[at-1])
 	}
 	settings := next()
-	config := Config{Accepted: settings&1 != 0, AcceptStreams: 1 + settings>>1&3}
+	config := Config{Accepted: settings&1 != 0, Limits: Limits{AcceptStreams: 1 + settings>>1&3}}
 	if settings&8 != 0 {
 		config.OnEvent = func(engine.Event) { time.Sleep(time.Second) }
 	}

@@ -67,7 +67,7 @@ func runMux(t *testing.T, program []byte) {
 	has := func(bit int) bool { return settings>>bit&1 != 0 }
 	limits := [2]int{1 + settings>>4&1, 1 + settings>>5&1}
 	if has(6) {
-		limits = [2]int{DefaultAcceptStreams, DefaultAcceptStreams}
+		limits = [2]int{DefaultLimits().AcceptStreams, DefaultLimits().AcceptStreams}
 	}
 	md := newModel(t, (1+sizes>>4)*8<<10, sizes&15*100, has(0), !has(1), limits)
 	for i, e := range md.ends {

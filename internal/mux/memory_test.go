@@ -68,7 +68,7 @@ func TestMemoryIsBounded(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				f, _ := newLink()
 				f.out, f.in = 300, 300
-				m := newMux(f, Config{StreamMemory: limit, AcceptStreams: 1000})
+				m := newMux(f, Config{Limits: Limits{StreamMemory: limit, AcceptStreams: 1000}})
 				m.e = f
 				reader := claim(t, m, 1)
 				m.leaveToAccept(nothing)

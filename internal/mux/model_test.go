@@ -105,7 +105,7 @@ func newModel(t *testing.T, room, pieces int, announces, conns bool, limits [2]i
 		f.answer = e.nextAnswer
 		md.ends[i] = e
 		e.m = f.start(t, Config{
-			Accepted: i == 1, MessageSize: 8 << 10, AcceptStreams: limits[i],
+			Accepted: i == 1, MessageSize: 8 << 10, Limits: Limits{AcceptStreams: limits[i]},
 			Announces: func() bool { return announces },
 		})
 		if e.readsAll = conns; conns {

@@ -1,6 +1,7 @@
 package mux
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,8 +17,9 @@ import (
 // [engine.Conn] is one.
 type Conn interface {
 	Take() (o engine.Owner, interrupted bool)
-	Streams() (out, in uint16)
-	NumStreams() (out, in uint16)
+	Streams(ask bool) (out, in uint16)
+	Features() (engine.Features, error)
+	SetWriteDeadline(t time.Time) error
 }
 
 // Config is what a Mux is told at its start.
@@ -27,12 +29,7 @@ type Config struct {
 	// MessageSize is how long the messages are that Send makes of its data
 	// while no more than one stream is claimed.
 	MessageSize int
-	// AcceptStreams is how many streams can wait to be accepted, 0 meaning
-	// DefaultAcceptStreams.
-	AcceptStreams int
-	// StreamMemory is how much memory what was not read may take before nothing
-	// more is received, 0 meaning DefaultStreamMemory.
-	StreamMemory int
+	Limits      // zero meaning those of DefaultLimits
 	// OnEvent is called with each event, in order with the messages, if it is
 	// not nil. Nothing is received until it returns.
 	OnEvent func(engine.Event)
@@ -43,11 +40,22 @@ type Config struct {
 	ReadDeadline, WriteDeadline time.Time
 }
 
-// What a Config of zero means.
-const (
-	DefaultAcceptStreams = 128
-	DefaultStreamMemory  = 4 << 20
-)
+// Limits bound what is kept of the peer's streams.
+type Limits struct {
+	// AcceptStreams is how many streams can wait to be accepted.
+	AcceptStreams int
+	// StreamMemory is how much memory what was not read may take before nothing
+	// more is received.
+	StreamMemory int
+}
+
+// DefaultLimits are those of a Config that has none.
+func DefaultLimits() Limits { return Limits{AcceptStreams: 128, StreamMemory: 4 << 20} }
+
+// Or returns l with what it lacks from more.
+func (l Limits) Or(more Limits) Limits {
+	return Limits{cmp.Or(l.AcceptStreams, more.AcceptStreams), cmp.Or(l.StreamMemory, more.StreamMemory)}
+}
 
 // A Mux shares one association among its streams.
 type Mux struct {
@@ -61,6 +69,8 @@ type Mux struct {
 	// turn holds a token. A sender takes it for the time of one message, if it
 	// sends much or there is no room.
 	turn chan struct{}
+
+	interleaves bool // a stream's pieces may come between those of another
 
 	self   sender // sends for the Conn, on streams that nobody claimed
 	reader reader // reads for it: see share
@@ -109,7 +119,9 @@ func Start(c Conn, config Config, publish func(*Mux)) *Mux {
 	publish(m)
 	var interrupted bool
 	m.e, interrupted = c.Take()
-	if !m.e.CanReset() {
+	f, err := c.Features() // which an association that has ended does not tell
+	m.interleaves = f.Interleaving
+	if err == nil && !f.StreamReconfig {
 		m.noReset = errNoReconfig
 	}
 	if !interrupted {
@@ -120,14 +132,17 @@ func Start(c Conn, config Config, publish func(*Mux)) *Mux {
 	return m
 }
 
+// SetLimits changes Config.Limits. What is kept already stays.
+func (m *Mux) SetLimits(l Limits) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.config.Limits = l
+	m.room.Broadcast()
+}
+
 // newMux makes a Mux that has no Owner yet, and no turn.
 func newMux(c Conn, config Config) *Mux {
-	if config.AcceptStreams == 0 {
-		config.AcceptStreams = DefaultAcceptStreams
-	}
-	if config.StreamMemory == 0 {
-		config.StreamMemory = DefaultStreamMemory
-	}
+	config.Limits = config.Limits.Or(DefaultLimits())
 	m := &Mux{
 		conn:       c,
 		config:     config,
@@ -255,9 +270,9 @@ func (m *Mux) end(err error) {
 
 // hasStream reports whether there is a stream of a number in each direction.
 func (m *Mux) hasStream(id uint16) (out, in bool) {
-	o, i := m.conn.Streams()
+	o, i := m.conn.Streams(false)
 	if id >= min(o, i) {
-		o, i = m.conn.NumStreams() // some may have been added
+		o, i = m.conn.Streams(true) // some may have been added
 	}
 	return id < o, id < i
 }
@@ -377,7 +392,7 @@ type ownNumbers struct {
 }
 
 func (m *Mux) own() ownNumbers {
-	out, in := m.conn.NumStreams()
+	out, in := m.conn.Streams(true)
 	first := 2
 	if m.config.Accepted {
 		first = 1

@@ -15,7 +15,7 @@ import (
 type Mode uint8
 
 const (
-	Whole  Mode = 1 << iota // wait for all of a message, as far as there is room for it
+	Whole  Mode = 1 << iota // wait for all of a message, as far as there is room for it, unless streams interleave
 	Filled                  // go on with more messages, as far as they have arrived
 	NoWait                  // do not wait for the first one
 )
@@ -28,6 +28,12 @@ var errNothing = errors.New("nothing has arrived")
 func (m *Mux) Recv(p []byte, n int, msg engine.Message, how Mode) (int, engine.Message, error) {
 	m.reader.mu.Lock()
 	defer m.reader.mu.Unlock()
+	if m.interleaves && how&Whole != 0 {
+		// The next piece may be another message's.
+		if how &^= Whole; n > 0 {
+			return n, msg, nil
+		}
+	}
 	return m.receive(&m.reader, p, n, msg, how, m)
 }
 

@@ -118,7 +118,7 @@ func (r *receiver) compact() {
 				r.m.arrivals.Add(1)
 			}
 		case engine.StreamsAddedEvent:
-			r.m.conn.NumStreams() // has hasStream know
+			r.m.conn.Streams(true) // has hasStream know
 		}
 	}
 	r.m.arrivals.Add(uint64(r.fresh))

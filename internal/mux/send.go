@@ -219,7 +219,7 @@ func (s *sender) isGone() bool {
 // setSendBy sets the engine's write deadline, if it is another.
 func (m *Mux) setSendBy(t time.Time) {
 	if !t.Equal(m.sendBy) || t.IsZero() != m.sendBy.IsZero() {
-		m.e.SetWriteDeadline(t)
+		m.conn.SetWriteDeadline(t)
 		m.sendBy = t
 	}
 }

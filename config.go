@@ -1,15 +1,26 @@
 package sctpnet
 
 import (
-	"fmt"
 	"math"
+	"reflect"
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
+	"github.com/sctpnet/sctpnet/internal/mux"
 )
 
-// Config holds what is settled about an association before its handshake, for
-// a [Dialer] or a [ListenConfig]. Its zero value is good and fast.
+// Config holds the settings of an association: those of its handshake, for a
+// [Dialer] or a [ListenConfig], and those that [Conn.Set] changes while it lives.
+// [Conn.Config] returns what is in force. The zero value is good and fast.
+//
+// A field that is zero has its default in a handshake, and stays as it is in
+// Conn.Set. Where zero is a value of its own, a negative number stands for it.
+// Conn.Set changes AcceptStreams, StreamMemory, PPID, and all fields from RTO to
+// PartialDeliveryPoint that do not say otherwise. The handshake settles the
+// others.
+//
+// Package udpencap lists the fields that the networks sctp+udp do not have, and
+// the documentation of this package those that sctp does not have.
 type Config struct {
 	// OutStreams is how many outgoing streams to ask for, 1 to 65535. The
 	// peer may grant fewer. Zero means 64 for a Dialer and 256 for a
@@ -29,7 +40,8 @@ type Config struct {
 	// [Conn.AcceptStream], or for the Accept of a [NewStreamListener], 1 to 65535:
 	// streams that the peer has begun and that nobody has accepted or claimed. The
 	// next one is closed, as by [Stream.Close]. Zero means 128. It does not matter
-	// before the first AcceptStream.
+	// before the first AcceptStream. Conn.Set changes it for streams that begin
+	// from then on.
 	AcceptStreams int
 
 	// StreamMemory is how many bytes of memory the streams of an association may
@@ -40,6 +52,15 @@ type Config struct {
 	// waits in the system's ReadBuffer comes on top of it. It does not matter to
 	// a Conn without streams, which keeps nothing.
 	StreamMemory int
+
+	// PPID is the payload protocol identifier (RFC 9260 section 3.3.1) of what
+	// Write, ReadFrom and WriteBuffers of a Conn or a [Stream], and WriteStream,
+	// send, and so of what [io.Copy], package bufio and the like write. It is in
+	// host order here and travels in network order. The default is 0, for no
+	// protocol in particular. Once it is set, Conn.Set can give it another value,
+	// but not 0. MsgInfo.PPID has no default: WriteMsg sends what it says, 0
+	// included.
+	PPID uint32
 
 	// InitAttempts is how often an INIT that is not answered is sent again
 	// before the dial fails with ETIMEDOUT, 1 to 65535. Zero means 4, which
@@ -70,8 +91,8 @@ type Config struct {
 	// it receives, as the use of streams does.
 	OnEvent func(c *Conn, e Event)
 	// SenderDry has OnEvent receive each [SenderDryEvent] too. They come
-	// after every message, where one is sent at a time, and slow both that
-	// and sending in bulk down by a fifth or more.
+	// after every message, where one is sent at a time. That costs a fifth of the
+	// throughput or more.
 	SenderDry bool
 
 	// KeepRestarted keeps a Conn where the peer has lost the association, as
@@ -105,41 +126,50 @@ type Config struct {
 	// Nagle holds small messages back while others are not acknowledged
 	// (SCTP_NODELAY off, RFC 6458 section 8.1.5). The default is false, as
 	// for TCP in package net, and with KernelDefaults the system's, which is
-	// the same as true: see [Conn.SetNoDelay].
+	// the same as true. Conn.Set turns it on; [Conn.SetNoDelay] turns it on and
+	// off.
 	Nagle bool
 
 	// ReadBuffer and WriteBuffer are the sizes in bytes of the system's
 	// buffers (SO_RCVBUF, SO_SNDBUF), which Linux doubles for its own needs
 	// and caps at net.core.rmem_max and wmem_max. Half of the read buffer is
-	// the window that the peer is told. Zero means 2 MiB.
+	// the window that the peer is told in the handshake, which Conn.Set does not
+	// change. Zero means 2 MiB. No message can be larger than the write buffer;
+	// Write splits its data small enough.
 	ReadBuffer, WriteBuffer int
 
-	// MaxSegment is how many bytes of data a packet has at most: see
-	// [Conn.SetMaxSegment]. Zero means as many as the path allows.
+	// MaxSegment is how many bytes of data a packet has at most, 464 to 65516,
+	// and over IPv6 from 444 (SCTP_MAXSEG, RFC 6458 section 8.1.16). Larger
+	// messages are sent in fragments. Zero means as many as the path MTU
+	// allows, which is a limit in any case. A negative number sets that again.
 	MaxSegment int
-	// MaxBurst is how many packets are sent in one burst, negative for no
-	// limit: see [Conn.SetMaxBurst]. Zero means the kernel's default, 4.
+	// MaxBurst is how many packets may be sent in one burst, 1 to 65535, or
+	// negative for no limit (SCTP_MAX_BURST, RFC 6458 section 8.1.24). Zero means
+	// the kernel's default, 4 (net.sctp.max_burst).
 	MaxBurst int
 
 	// Adaptation is a number that the peer is sent in the handshake, as the
 	// adaptation layer indication (SCTP_ADAPTATION_LAYER, RFC 6458 section
 	// 8.1.10, RFC 5061 section 4.2.6). The peer gets an [AdaptationEvent] with
 	// it. Zero means none, but [AdaptationStreams] for a [StreamDialer] and a
-	// [NewStreamListener].
+	// [NewStreamListener]. The handshake settles it.
 	Adaptation uint32
 
-	// PartialReliability is what messages are given up by that do not say so
-	// themselves. Zero means that none is.
+	// PartialReliability is the default policy for abandoning messages;
+	// MsgInfo.TTL overrides it. Conn.Set changes it for messages that are written
+	// from then on. Zero means that no message is abandoned.
 	PartialReliability PartialReliability
 	// NoPartialReliability keeps partial reliability (RFC 3758) from being
 	// offered to the peer (SCTP_PR_SUPPORTED, RFC 7496 section 4.5): no
-	// message is ever given up.
+	// message is ever given up. The handshake settles it.
 	NoPartialReliability bool
 
 	// Scheduler decides which stream's message is sent next. Zero means
 	// SchedulerFirstCome for a plain Conn and, from the first [Stream] on,
-	// SchedulerRoundRobin. If the kernel
-	// lacks it the error wraps [errors.ErrUnsupported].
+	// SchedulerRoundRobin. A negative number means SchedulerFirstCome in both
+	// cases. Conn.Set also changes it for messages that wait already; the values
+	// of streams ([Conn.SetStreamValue]) then begin anew. If the kernel lacks a
+	// scheduler the error wraps [errors.ErrUnsupported].
 	Scheduler Scheduler
 
 	// Interleaving offers the peer to interleave the messages of different
@@ -147,13 +177,20 @@ type Config struct {
 	// does not hold up those of other streams. It needs sysctl
 	// net.sctp.intl_enable=1 and implies a FragmentInterleave of 2. Pieces of
 	// several streams' messages, as ReadStream and ReadMsg give them when a
-	// message is larger than its buffer or the window, may then alternate.
+	// message is larger than its buffer or the window, may then alternate. The
+	// handshake settles it.
 	Interleaving bool
-	// FragmentInterleave is the level of what may come between the pieces of
-	// a message, 0 to 2: see [Conn.SetFragmentInterleave].
+	// FragmentInterleave is whether pieces of a message may come between those
+	// of another (SCTP_FRAGMENT_INTERLEAVE, RFC 6458 section 8.1.20): level 1 or
+	// 2, or negative for 0, the default. A one-to-one socket has one association,
+	// whose messages do not come between each other unless both ends have
+	// Interleaving. Linux makes no difference between 1 and 2, and says 1 for 2.
 	FragmentInterleave int
-	// PartialDeliveryPoint is from how many bytes on a message may be handed
-	// over in pieces: see [Conn.SetPartialDeliveryPoint].
+	// PartialDeliveryPoint is how many bytes of an incomplete message may have
+	// arrived before its first part is delivered, up to half the read buffer of
+	// the system (SCTP_PARTIAL_DELIVERY_POINT, RFC 6458 section 8.1.21). Zero, the
+	// default, leaves it to the system, which also delivers a part when the window
+	// is full. A negative number sets that again.
 	PartialDeliveryPoint int
 
 	// Auth, if not nil, offers the peer authentication (RFC 4895).
@@ -217,159 +254,162 @@ const (
 	// (net.core.rmem_max and wmem_max) cap it silently.
 	bufferSize = 2 << 20
 
-	// loopbackMTU is less than the 65536 of the interface lo, with which one
-	// chunk nearly fills the window and transfers stall. Two chunks of half a
-	// message fit, with the headers of IPv6. It is halved for small windows.
-	loopbackMTU = messageSize/2 + 40 + 12 + 16
-
 	// messageSize is what a Write is split into.
 	messageSize = 64 << 10
 )
 
-// options are what the engine of a network is told: the Config, with the
-// defaults for dialling or listening in its gaps.
-func (c *Config) options(network string, listen bool) (engine.Options, error) {
-	if err := c.check(); err != nil {
-		return engine.Options{}, err
+// settle returns what the engine of a network is told: the Config, with the
+// defaults for dialling or listening in its gaps. It also returns that as a
+// Config, for Conn.Config, which does not share anything with c.
+func (c *Config) settle(network string, listen bool) (engine.Options, *Config, error) {
+	if err := firstError(c.check(), checkSetting(network, "Config.", "", *c)); err != nil {
+		return engine.Options{}, nil, err
 	}
-	o := engine.Options{
-		OutStreams:           uint16(c.OutStreams),
-		MaxInStreams:         uint16(c.MaxInStreams),
-		InitAttempts:         uint16(c.InitAttempts),
-		InitTimeout:          c.InitTimeout,
-		ReadBuffer:           c.ReadBuffer,
-		WriteBuffer:          c.WriteBuffer,
-		RTO:                  engine.RTO(c.RTO),
-		Assoc:                engine.AssocParams(c.AssocParams),
-		Path:                 engine.PathParams(c.PathParams),
-		SACK:                 engine.SACK(c.SACK),
-		MaxSegment:           c.MaxSegment,
-		MaxBurst:             c.MaxBurst,
-		Adaptation:           c.Adaptation,
-		Scheduler:            uint32(c.Scheduler),
-		FragmentInterleave:   c.FragmentInterleave,
-		PartialDeliveryPoint: c.PartialDeliveryPoint,
-		NoPartialReliability: c.NoPartialReliability,
-		NoECN:                c.NoECN,
-		Interleaving:         c.Interleaving,
-		AddressReconfig:      c.AddressReconfig,
-		UDPPort:              uint16(c.UDPPort),
-		Events:               c.OnEvent != nil,
-		SenderDry:            c.OnEvent != nil && c.SenderDry,
-		KeepRestarted:        c.KeepRestarted,
+	full := *c
+	if !c.KernelDefaults {
+		full.fill(listen)
 	}
-	var err error
-	if o.PartialReliability, err = c.PartialReliability.engine("Config."); err != nil {
-		return engine.Options{}, err
-	}
+	o := engine.Options{Events: c.OnEvent != nil}
+	copyFields(&o, &full)
+	copyFields(&o.Settings, &full)
+	o.SenderDry = o.SenderDry && o.Events
+	o.PeerAdds = c.MaxInStreams == math.MaxUint16
 	switch {
 	case c.Auth != nil:
-		if o.Auth, err = c.Auth.engine("Config."); err != nil {
-			return engine.Options{}, err
-		}
+		o.Auth = c.Auth.engine()
 	case c.AddressReconfig:
 		o.Auth = &engine.Auth{}
 	}
-	if err := checkSetting(network, "Config.", "", *c); err != nil {
-		return engine.Options{}, err
+	if o.Auth != nil {
+		full.Auth = &Auth{Chunks: o.Auth.Chunks, HMACs: o.Auth.HMACs}
 	}
-	o.PeerAdds = o.MaxInStreams == math.MaxUint16
-	if c.KernelDefaults {
-		return o, nil
+	if !c.KernelDefaults {
+		o.NoDelay = !c.Nagle
+		o.RoundRobin = c.Scheduler == SchedulerFirstCome
+		o.SmallLoopbackMTU = c.PathParams.MTU == 0 && !c.PathParams.DiscoverMTU
 	}
+	return o, &full, nil
+}
+
+// fill puts defaults into gaps.
+func (c *Config) fill(listen bool) {
 	switch {
 	case listen:
 		// The peer never has more streams to ask on than this end has to
 		// answer on.
-		if o.OutStreams == 0 {
-			o.OutStreams = max(listenStreams, o.MaxInStreams)
+		if c.OutStreams == 0 {
+			c.OutStreams = max(listenStreams, c.MaxInStreams)
 		}
-		if o.MaxInStreams == 0 {
-			o.MaxInStreams = o.OutStreams
+		if c.MaxInStreams == 0 {
+			c.MaxInStreams = c.OutStreams
 		}
-		o.MaxInStreams = min(o.MaxInStreams, o.OutStreams)
+		c.MaxInStreams = min(c.MaxInStreams, c.OutStreams)
 	default:
-		if o.OutStreams == 0 {
-			o.OutStreams = dialStreams
+		if c.OutStreams == 0 {
+			c.OutStreams = dialStreams
 		}
-		if o.MaxInStreams == 0 {
-			o.MaxInStreams = dialStreams
+		if c.MaxInStreams == 0 {
+			c.MaxInStreams = dialStreams
 		}
 	}
-	if o.InitAttempts == 0 {
-		o.InitAttempts = initAttempts
+	if c.InitAttempts == 0 {
+		c.InitAttempts = initAttempts
 	}
 	// A default gives way to a limit that was set.
-	if o.RTO.Min == 0 {
-		o.RTO.Min = rtoMin
-		if o.RTO.Max != 0 {
-			o.RTO.Min = min(rtoMin, o.RTO.Max)
+	if c.RTO.Min == 0 {
+		c.RTO.Min = rtoMin
+		if c.RTO.Max != 0 {
+			c.RTO.Min = min(rtoMin, c.RTO.Max)
 		}
 	}
-	if o.RTO.Initial == 0 {
-		o.RTO.Initial = max(rtoInitial, o.RTO.Min)
-		if o.RTO.Max != 0 {
-			o.RTO.Initial = min(o.RTO.Initial, o.RTO.Max)
+	if c.RTO.Initial == 0 {
+		c.RTO.Initial = max(rtoInitial, c.RTO.Min)
+		if c.RTO.Max != 0 {
+			c.RTO.Initial = min(c.RTO.Initial, c.RTO.Max)
 		}
 	}
-	o.RoundRobin = c.Scheduler == SchedulerFirstCome
-	if o.SACK.Delay == 0 {
-		o.SACK.Delay = sackDelay
+	if c.SACK.Delay == 0 {
+		c.SACK.Delay = sackDelay
 	}
-	o.NoDelay = !c.Nagle
-	if o.ReadBuffer == 0 {
-		o.ReadBuffer = bufferSize
+	if c.ReadBuffer == 0 {
+		c.ReadBuffer = bufferSize
 	}
-	if o.WriteBuffer == 0 {
-		o.WriteBuffer = bufferSize
+	if c.WriteBuffer == 0 {
+		c.WriteBuffer = bufferSize
 	}
-	if o.Path.MTU == 0 && !o.Path.DiscoverMTU {
-		o.LoopbackMTU = loopbackMTU
+}
+
+// copyFields sets the fields of the struct *to that the struct *from has too, by
+// their names. So package engine can have types of its own, and a setting is
+// named once in each package.
+func copyFields(to, from any) { copyValues(reflect.ValueOf(to).Elem(), reflect.ValueOf(from).Elem()) }
+
+func copyValues(to, from reflect.Value) {
+	for f, v := range to.Fields() {
+		switch src := from.FieldByName(f.Name); {
+		case !src.IsValid(), f.Anonymous:
+		case v.Kind() == reflect.Struct:
+			copyValues(v, src)
+		case src.CanConvert(v.Type()):
+			v.Set(src.Convert(v.Type()))
+		}
 	}
-	return o, nil
+}
+
+// limits is what a Config says of what streams may take.
+func (c *Config) limits() mux.Limits {
+	return mux.Limits{AcceptStreams: c.AcceptStreams, StreamMemory: c.StreamMemory}
+}
+
+func (c *Config) check() error {
+	const p = "Config."
+	return firstError(
+		checkCount("OutStreams", c.OutStreams),
+		checkCount("MaxInStreams", c.MaxInStreams),
+		checkCount("AcceptStreams", c.AcceptStreams),
+		checkStreamMemory(c.StreamMemory),
+		checkCount("InitAttempts", c.InitAttempts),
+		checkInitTimeout(c.InitTimeout),
+		c.RTO.check(),
+		c.AssocParams.check(),
+		c.PathParams.check(p),
+		c.SACK.check(),
+		checkInt(p+"ReadBuffer", c.ReadBuffer, 1, math.MaxInt32),
+		checkInt(p+"WriteBuffer", c.WriteBuffer, 1, math.MaxInt32),
+		checkMaxSegment(c.MaxSegment),
+		// A larger burst than this overflows the kernel's count of its bytes.
+		checkSigned(p+"MaxBurst", c.MaxBurst, most16),
+		c.PartialReliability.check(),
+		checkSigned(p+"Scheduler", int(c.Scheduler), int(SchedulerWeighted)),
+		checkSigned(p+"FragmentInterleave", c.FragmentInterleave, 2),
+		checkSigned(p+"PartialDeliveryPoint", c.PartialDeliveryPoint, math.MaxInt32),
+		c.Auth.check(),
+		checkCount("UDPPort", c.UDPPort),
+	)
+}
+
+// checkInitTimeout knows what the kernel's count of milliseconds holds.
+func checkInitTimeout(t time.Duration) error {
+	if t != 0 && (t < leastTime || t > most16*time.Millisecond) {
+		return rangeError("Config.InitTimeout", t, "0 (default) and 1ms to 65.535s")
+	}
+	return nil
 }
 
 // leastStreamMemory is what a message is received into.
 const leastStreamMemory = 64 << 10
 
-// limits is what a Config says of what streams may take.
-type limits struct{ acceptStreams, streamMemory int }
+func checkStreamMemory(n int) error {
+	if n != 0 && n < leastStreamMemory {
+		return rangeError("Config.StreamMemory", n, "0 (default) and 65536 or more")
+	}
+	return nil
+}
 
-func (c *Config) limits() limits { return limits{c.AcceptStreams, c.StreamMemory} }
-
-func (c *Config) check() error {
-	for _, f := range []struct {
-		name  string
-		value int
-	}{
-		{"OutStreams", c.OutStreams},
-		{"MaxInStreams", c.MaxInStreams},
-		{"AcceptStreams", c.AcceptStreams},
-		{"InitAttempts", c.InitAttempts},
-		{"UDPPort", c.UDPPort},
-	} {
-		if f.value < 0 || f.value > 65535 {
-			return fmt.Errorf("sctpnet: Config.%s is %d; allowed are 0 (default) to 65535", f.name, f.value)
-		}
+// checkCount is for a field of which zero means the default.
+func checkCount(name string, v int) error {
+	if v < 0 || v > most16 {
+		return rangeError("Config."+name, v, "0 (default) to 65535")
 	}
-	if t := c.InitTimeout; t != 0 && (t < time.Millisecond || t > 65535*time.Millisecond) {
-		return fmt.Errorf("sctpnet: Config.InitTimeout is %v; allowed are 0 (default) and 1ms to 65.535s", t)
-	}
-	if m := c.StreamMemory; m != 0 && m < leastStreamMemory {
-		return fmt.Errorf("sctpnet: Config.StreamMemory is %d; allowed are 0 (default) and %d or more", m, leastStreamMemory)
-	}
-	const p = "Config."
-	return firstError(
-		c.RTO.check(p),
-		c.AssocParams.check(p),
-		c.PathParams.check(p),
-		c.SACK.check(p),
-		checkBuffer(p+"ReadBuffer", c.ReadBuffer),
-		checkBuffer(p+"WriteBuffer", c.WriteBuffer),
-		checkMaxSegment(p, c.MaxSegment),
-		checkMaxBurst(p, c.MaxBurst),
-		c.Scheduler.check(p),
-		checkFragmentInterleave(p, c.FragmentInterleave),
-		checkBuffer(p+"PartialDeliveryPoint", c.PartialDeliveryPoint),
-	)
+	return nil
 }

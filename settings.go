@@ -1,11 +1,13 @@
 package sctpnet
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
 	"net"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strconv"
 	"syscall"
@@ -14,13 +16,9 @@ import (
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
-// The settings of an association that can change while it lives. Each is a
-// value of a type, or a few of them, which [Config] has for what is in force
-// from the handshake on, and a pair of Conn's methods for afterwards.
-//
-// A field that is zero leaves its value as it is, so that a setter changes what
-// is set and no more, and what a getter returned can be given to the setter.
-// Where zero is a value of its own, a negative number stands for it.
+// The settings of an association that can change while it lives: types of
+// Config's fields, their checks, and Conn.Set and Conn.Config. Each setting is
+// named here, in package engine and in the table of each engine.
 
 // RTO are the retransmission timeouts of all paths (SCTP_RTOINFO, RFC 6458
 // section 8.1.1). They are counted in milliseconds, to which they are rounded
@@ -58,11 +56,6 @@ type AssocParams struct {
 	// 24 h. The default is the kernel's, 60 s (net.sctp.valid_cookie_life).
 	// It matters to a listener, before the handshake.
 	CookieLife time.Duration
-
-	// LocalWindow and PeerWindow are the receive windows in bytes: how much
-	// the peer may send now, and we. Only the getter sets them, and nothing
-	// uses them; Config.ReadBuffer sets the local window's size.
-	LocalWindow, PeerWindow int
 }
 
 // PathParams are the parameters of a path, that is of one address of the peer,
@@ -148,11 +141,14 @@ func (p ReliabilityPolicy) String() string {
 	return "policy " + strconv.Itoa(int(p))
 }
 
-// PartialReliability is what messages are given up by that do not say so
-// themselves (SCTP_DEFAULT_PRINFO, RFC 7496 section 4.4), those of Write
-// included, whose bytes then have gaps. MsgInfo.TTL goes before it. It has an
-// effect only if the peer has partial reliability (see [Features]).
+// PartialReliability is the default policy for abandoning messages
+// (SCTP_DEFAULT_PRINFO, RFC 7496 section 4.4), those of Write included, whose
+// bytes then have gaps. MsgInfo.TTL overrides it. It has an effect only if the
+// peer has partial reliability (see [Features]).
 type PartialReliability struct {
+	// Policy says which of the other fields counts. Reliable, which is zero,
+	// leaves the policy of an association as it is in Conn.Set; a negative number
+	// sets Reliable again.
 	Policy ReliabilityPolicy
 	// Lifetime is for TimedReliability, 1 ms to 2^32-1 ms, rounded up to
 	// milliseconds.
@@ -186,15 +182,8 @@ const (
 	SchedulerWeighted
 )
 
-var schedulerNames = [...]string{"first come", "priority", "round robin", "fair", "weighted"}
-
 // String returns a name such as "round robin".
-func (s Scheduler) String() string {
-	if s >= 0 && int(s) < len(schedulerNames) {
-		return schedulerNames[s]
-	}
-	return "scheduler " + strconv.Itoa(int(s))
-}
+func (s Scheduler) String() string { return engine.Scheduler(s).String() }
 
 // The algorithms of authentication (RFC 4895 section 8).
 const (
@@ -211,7 +200,7 @@ type AuthKey struct {
 
 // Auth is the authentication of chunks (RFC 4895), for which both ends must
 // offer it in the handshake (SCTP_AUTH_SUPPORTED; Linux 5.4, or before it sysctl
-// net.sctp.auth_enable=1). It is none of the data's secrecy.
+// net.sctp.auth_enable=1). It authenticates chunks; it does not encrypt them.
 type Auth struct {
 	// Chunks are the types of chunk that are accepted from the peer only if
 	// they are authenticated (SCTP_AUTH_CHUNK, RFC 6458 section 8.3.2): 0
@@ -264,7 +253,7 @@ const (
 
 // A rangeError says what values an option can have.
 func rangeError(name string, value any, allowed string) error {
-	return fmt.Errorf("sctpnet: %s is %v; allowed are %s", name, value, allowed)
+	return fmt.Errorf("%s is %v; allowed are %s", name, value, allowed)
 }
 
 // checkInt is for a value of which zero leaves it as it is.
@@ -300,26 +289,26 @@ func firstError(errs ...error) error {
 	return nil
 }
 
-// check checks for a setter, or with the prefix "Config." for a Config.
-func (r *RTO) check(prefix string) error {
+func (r *RTO) check() error {
 	err := firstError(
-		checkTime(prefix+"RTO.Initial", r.Initial, mostTime),
-		checkTime(prefix+"RTO.Min", r.Min, mostTime),
-		checkTime(prefix+"RTO.Max", r.Max, mostTime),
+		checkTime("Config.RTO.Initial", r.Initial, mostTime),
+		checkTime("Config.RTO.Min", r.Min, mostTime),
+		checkTime("Config.RTO.Max", r.Max, mostTime),
 	)
 	if err == nil && r.Max != 0 && r.Min > r.Max {
-		err = rangeError(prefix+"RTO.Min", r.Min, fmt.Sprintf("up to RTO.Max, %v", r.Max))
+		err = rangeError("Config.RTO.Min", r.Min, fmt.Sprintf("up to RTO.Max, %v", r.Max))
 	}
 	return err
 }
 
-func (p *AssocParams) check(prefix string) error {
+func (p *AssocParams) check() error {
 	return firstError(
-		checkInt(prefix+"AssocParams.MaxRetransmissions", p.MaxRetransmissions, 1, most16),
-		checkTime(prefix+"AssocParams.CookieLife", p.CookieLife, mostTime),
+		checkInt("Config.AssocParams.MaxRetransmissions", p.MaxRetransmissions, 1, most16),
+		checkTime("Config.AssocParams.CookieLife", p.CookieLife, mostTime),
 	)
 }
 
+// check checks for a setter, or with the prefix "Config." for a Config.
 func (p *PathParams) check(prefix string) error {
 	prefix += "PathParams."
 	err := firstError(
@@ -338,76 +327,26 @@ func (p *PathParams) check(prefix string) error {
 	return err
 }
 
-func (s *SACK) check(prefix string) error {
+func (s *SACK) check() error {
 	return firstError(
-		checkTime(prefix+"SACK.Delay", s.Delay, 500*time.Millisecond),
-		checkInt(prefix+"SACK.Frequency", s.Frequency, 1, most16),
+		checkTime("Config.SACK.Delay", s.Delay, 500*time.Millisecond),
+		checkInt("Config.SACK.Frequency", s.Frequency, 1, most16),
 	)
 }
 
-// The kernel's numbers of policies.
-const (
-	prTimed    = 0x0010
-	prLimited  = 0x0020
-	prPriority = 0x0030
-)
-
-// engine checks and translates.
-func (p *PartialReliability) engine(prefix string) (engine.PartialReliability, error) {
+func (p *PartialReliability) check() error {
 	const most = math.MaxUint32 * time.Millisecond
-	switch p.Policy {
-	case Reliable:
-		return engine.PartialReliability{}, nil
-	case TimedReliability:
-		if p.Lifetime < leastTime || p.Lifetime > most {
-			return engine.PartialReliability{}, rangeError(prefix+"PartialReliability.Lifetime", p.Lifetime, fmt.Sprintf("%v to %v", leastTime, most))
-		}
-		return engine.PartialReliability{Policy: prTimed, Value: uint32((p.Lifetime + time.Millisecond - 1) / time.Millisecond)}, nil
-	case LimitedRetransmissions:
-		return engine.PartialReliability{Policy: prLimited, Value: p.Retransmissions}, nil
-	case PriorityReliability:
-		return engine.PartialReliability{Policy: prPriority, Value: p.Priority}, nil
+	if p.Policy == TimedReliability && (p.Lifetime < leastTime || p.Lifetime > most) {
+		return rangeError("Config.PartialReliability.Lifetime", p.Lifetime, fmt.Sprintf("%v to %v", leastTime, most))
 	}
-	return engine.PartialReliability{}, rangeError(prefix+"PartialReliability.Policy", int(p.Policy), fmt.Sprintf("%d to %d", Reliable, PriorityReliability))
+	return checkSigned("Config.PartialReliability.Policy", int(p.Policy), int(PriorityReliability))
 }
 
-func partialReliability(p engine.PartialReliability) PartialReliability {
-	switch p.Policy {
-	case prTimed:
-		return PartialReliability{Policy: TimedReliability, Lifetime: time.Duration(p.Value) * time.Millisecond}
-	case prLimited:
-		return PartialReliability{Policy: LimitedRetransmissions, Retransmissions: p.Value}
-	case prPriority:
-		return PartialReliability{Policy: PriorityReliability, Priority: p.Value}
-	}
-	return PartialReliability{Policy: Reliable}
-}
-
-func (s Scheduler) check(prefix string) error {
-	if s < SchedulerFirstCome || s > SchedulerWeighted {
-		return rangeError(prefix+"Scheduler", int(s), fmt.Sprintf("%d to %d", SchedulerFirstCome, SchedulerWeighted))
-	}
-	return nil
-}
-
-// The limits of SCTP_MAXSEG, of which an IPv4 association needs 464 bytes and
-// one that interleaves four bytes less than the others.
-func checkMaxSegment(prefix string, bytes int) error {
-	return checkInt(prefix+"MaxSegment", bytes, 440, 65516)
-}
-
-// A larger burst than this overflows the kernel's count of its bytes.
-func checkMaxBurst(prefix string, packets int) error {
-	return checkSigned(prefix+"MaxBurst", packets, most16)
-}
-
-func checkBuffer(name string, bytes int) error {
-	return checkInt(name, bytes, 1, math.MaxInt32)
-}
-
-func checkFragmentInterleave(prefix string, level int) error {
-	if level < 0 || level > 2 {
-		return rangeError(prefix+"FragmentInterleave", level, "0 to 2")
+// checkMaxSegment knows the limits of SCTP_MAXSEG, of which an IPv4 association
+// needs 464 bytes and one that interleaves four bytes less than the others.
+func checkMaxSegment(bytes int) error {
+	if bytes > 0 && (bytes < 440 || bytes > 65516) {
+		return rangeError("Config.MaxSegment", bytes, "negative numbers, 0, and 440 to 65516")
 	}
 	return nil
 }
@@ -419,48 +358,168 @@ func (k *AuthKey) check(prefix string) error {
 	return nil
 }
 
-// engine checks and copies.
-func (a *Auth) engine(prefix string) (*engine.Auth, error) {
+func (a *Auth) check() error {
+	if a == nil {
+		return nil
+	}
 	// The kernel's SCTP_NUM_CHUNK_TYPES.
 	if n := len(a.Chunks); n > 20 {
-		return nil, rangeError(prefix+"Auth.Chunks", strconv.Itoa(n)+" types", "0 to 20")
+		return rangeError("Config.Auth.Chunks", strconv.Itoa(n)+" types", "0 to 20")
 	}
-	e := &engine.Auth{Chunks: slices.Clone(a.Chunks), HMACs: slices.Clone(a.HMACs), Active: a.Active}
 	for _, c := range a.Chunks {
 		switch c {
 		case 1, 2, 14, 15:
-			return nil, rangeError(prefix+"Auth.Chunks", c, "0 to 255 without 1 (INIT), 2 (INIT ACK), 14 (SHUTDOWN COMPLETE) and 15 (AUTH)")
+			return rangeError("Config.Auth.Chunks", c, "0 to 255 without 1 (INIT), 2 (INIT ACK), 14 (SHUTDOWN COMPLETE) and 15 (AUTH)")
 		}
 	}
 	for _, h := range a.HMACs {
 		if h != HMACSHA1 && h != HMACSHA256 {
-			return nil, rangeError(prefix+"Auth.HMACs", h, "1 (SHA-1) and 3 (SHA-256)")
+			return rangeError("Config.Auth.HMACs", h, "1 (SHA-1) and 3 (SHA-256)")
 		}
 	}
 	if len(a.HMACs) > 2 || len(a.HMACs) > 0 && !slices.Contains(a.HMACs, HMACSHA1) {
-		return nil, rangeError(prefix+"Auth.HMACs", a.HMACs, "1 (SHA-1), which must be there, and 3 (SHA-256)")
+		return rangeError("Config.Auth.HMACs", a.HMACs, "1 (SHA-1), which must be there, and 3 (SHA-256)")
 	}
 	found := a.Active == 0
 	for _, k := range a.Keys {
-		if err := k.check(prefix); err != nil {
-			return nil, err
+		if err := k.check("Config."); err != nil {
+			return err
 		}
-		e.Keys = append(e.Keys, engine.AuthKey{ID: k.ID, Secret: slices.Clone(k.Secret)})
 		found = found || k.ID == a.Active
 	}
 	if !found {
-		return nil, rangeError(prefix+"Auth.Active", a.Active, "0 and the numbers of Keys")
+		return rangeError("Config.Auth.Active", a.Active, "0 and the numbers of Keys")
 	}
-	return e, nil
+	return nil
 }
 
-// set sets a field of Config: it runs a setter of the engine, if that has one.
-func (c *Conn) set(name string, v any, check error, set func() error) error {
-	return c.do("set", check, func() error {
-		if err := checkSetting(c.network, "", name, v); err != nil {
+// engine copies.
+func (a *Auth) engine() *engine.Auth {
+	e := &engine.Auth{Chunks: slices.Clone(a.Chunks), HMACs: slices.Clone(a.HMACs), Active: a.Active}
+	for _, k := range a.Keys {
+		e.Keys = append(e.Keys, engine.AuthKey{ID: k.ID, Secret: slices.Clone(k.Secret)})
+	}
+	return e
+}
+
+// Set changes settings of the association while it lives. Fields of config that
+// are zero stay as they are, and so do those that have the value which is in
+// force, so that what Config returned can be changed and set.
+//
+// Set checks everything first. If a value is out of range, or the engine lacks a
+// setting, or the handshake has settled it, the error says so and nothing is
+// changed: in the last two cases it wraps [errors.ErrUnsupported]. Then Set
+// applies the fields in their order. If the system refuses one, the error names
+// it, those before it stay changed, and those after it are as they were.
+//
+// PathParams apply to all paths, also to later ones: see [Conn.SetPathParams].
+func (c *Conn) Set(config Config) error {
+	return c.do("set", config.check(), func() error {
+		now, err := c.inForce()
+		if err != nil {
 			return err
 		}
-		return set()
+		err = firstError(
+			checkSetting(c.network, "Config.", "", config),
+			checkSettled(&config, now),
+			checkLater(c.network, "Config.", "", config, *now),
+			config.checkLimits(now),
+		)
+		if err != nil {
+			return err
+		}
+		c.setLimits(config.limits())
+		if config.PPID != 0 {
+			c.ppid.Store(config.PPID)
+		}
+		var s engine.Settings
+		copyFields(&s, &config)
+		return c.e.Set(netip.Addr{}, s)
+	})
+}
+
+// Config returns the settings that are in force. Those that the handshake has
+// settled are what this end has asked for and granted in it, defaults included:
+// [Conn.NumStreams] and [Conn.Features] tell what came of that. OnEvent is nil, and
+// Auth has no Keys and no Active: see [Conn.AuthState]. A Conn of [FileConn] has
+// zero in what its socket does not tell.
+//
+// Where the system has changed a value, as it rounds times and limits buffers, it
+// is what the system says. The buffers are what Linux was asked for, which are half
+// of what it has. PathParams are those of a new path.
+func (c *Conn) Config() (Config, error) {
+	var config Config
+	err := c.do("get", nil, func() error {
+		now, err := c.inForce()
+		if err == nil {
+			config = *now
+		}
+		return err
+	})
+	return config, err
+}
+
+// inForce returns the settings that are in force.
+func (c *Conn) inForce() (*Config, error) {
+	s, err := c.e.Get(netip.Addr{})
+	if err != nil {
+		return nil, err
+	}
+	now := *c.asked
+	now.OnEvent = nil
+	if now.Auth != nil {
+		now.Auth = &Auth{Chunks: slices.Clone(now.Auth.Chunks), HMACs: slices.Clone(now.Auth.HMACs)}
+	}
+	copyFields(&now, &s)
+	now.Adaptation, _ = c.e.Adaptation()
+	now.PPID = c.ppid.Load()
+	limits := c.limitsInForce()
+	now.AcceptStreams, now.StreamMemory = limits.AcceptStreams, limits.StreamMemory
+	return &now, nil
+}
+
+// checkSettled returns an error if a Config has another value than that in force
+// in a field which the handshake settles.
+func checkSettled(config, now *Config) error {
+	old := reflect.ValueOf(now).Elem()
+	for f, v := range reflect.ValueOf(config).Elem().Fields() {
+		if !v.IsZero() && isSettled(f.Name) && !reflect.DeepEqual(v.Interface(), old.FieldByName(f.Name).Interface()) {
+			return fmt.Errorf("Config.%s after the handshake: %w: Dial and Listen alone set it", f.Name, errors.ErrUnsupported)
+		}
+	}
+	return nil
+}
+
+// isSettled reports whether the handshake settles a field of Config: it is not
+// one of the engine's that can change, nor one of this package.
+func isSettled(field string) bool {
+	switch field {
+	case "AcceptStreams", "StreamMemory", "PPID":
+		return false
+	}
+	_, changes := reflect.TypeFor[engine.Settings]().FieldByName(field)
+	return !changes
+}
+
+// checkLimits returns an error for a limit that does not go with another one,
+// which is in force.
+func (c *Config) checkLimits(now *Config) error {
+	r := now.RTO
+	r.Min, r.Max = cmp.Or(c.RTO.Min, r.Min), cmp.Or(c.RTO.Max, r.Max)
+	p := PathParams{
+		PotentiallyFailed: cmp.Or(c.PathParams.PotentiallyFailed, now.PathParams.PotentiallyFailed),
+		PrimarySwitchover: cmp.Or(c.PathParams.PrimarySwitchover, now.PathParams.PrimarySwitchover),
+	}
+	return firstError(r.check(), p.check("Config."))
+}
+
+// set changes one setting of the engine, unless that lacks the field of Config.
+func (c *Conn) set(name string, v any, check error, s engine.Settings) error {
+	return c.do("set", check, func() error {
+		if err := checkSetting(c.network, "Config.", name, v); err != nil {
+			return err
+		}
+		return c.e.Set(netip.Addr{}, s)
 	})
 }
 
@@ -487,174 +546,63 @@ func (c *Conn) do(op string, check error, do func() error) error {
 	return c.opError(op, check)
 }
 
-// get runs a getter of the engine.
-func get[T any](c *Conn, get func(engine.Conn) (T, error)) (v T, err error) {
-	err = c.do("get", nil, func() error {
-		v, err = get(c.e)
-		return err
-	})
-	return v, err
-}
-
-// getCall is get for what an engine may not have.
-func getCall[T any](c *Conn, name string, check error, f func(engine.Conn) (T, error)) (v T, err error) {
+// get runs a getter of the engine, if that has one of the name.
+func get[T any](c *Conn, name string, check error, f func() (T, error)) (v T, err error) {
 	err = c.do("get", check, func() error {
 		if err := checkCall(c.network, "Conn."+name); err != nil {
 			return err
 		}
-		v, err = f(c.e)
+		v, err = f()
 		return err
 	})
 	return v, err
 }
 
-// SetRTO sets the retransmission timeouts of all paths. Fields that are zero
-// stay as they are.
-func (c *Conn) SetRTO(r RTO) error {
-	return c.set("RTO", r, r.check(""), func() error { return c.e.SetRTO(engine.RTO(r)) })
-}
-
-// RTO returns the limits of the retransmission timeouts. What they are is in
-// [Conn.Paths].
-func (c *Conn) RTO() (RTO, error) {
-	r, err := get(c, engine.Conn.RTO)
-	return RTO(r), err
-}
-
-// SetAssocParams sets the parameters of the association. Fields that are zero
-// stay as they are, and the windows are not used.
-func (c *Conn) SetAssocParams(p AssocParams) error {
-	return c.set("AssocParams", p, p.check(""), func() error { return c.e.SetAssocParams(engine.AssocParams(p)) })
-}
-
-// AssocParams returns the parameters of the association, and the windows.
-func (c *Conn) AssocParams() (AssocParams, error) {
-	p, err := get(c, engine.Conn.AssocParams)
-	return AssocParams(p), err
-}
-
 // SetPathParams sets the parameters of the path to one of the peer's
-// addresses, or with the zero Addr of all paths, also of later ones. Fields
+// addresses, or with the zero Addr of all paths, as [Conn.Set] does. Fields
 // that are zero stay as they are.
 //
 // They are three options of the system: the thresholds, then the UDP port,
 // come after the rest. If one fails, those before it have been set.
 func (c *Conn) SetPathParams(addr netip.Addr, p PathParams) error {
-	return c.set("PathParams", p, p.check(""), func() error {
-		err := checkLater(c.network, "PathParams", p, func() (PathParams, error) {
-			now, err := c.e.PathParams(addr)
-			return PathParams(now), err
-		})
+	return c.do("set", p.check(""), func() error {
+		now, err := c.pathParams(addr)
+		if err == nil {
+			err = firstError(
+				checkSetting(c.network, "", "PathParams", p),
+				checkLater(c.network, "", "PathParams", p, now),
+			)
+		}
 		if err != nil {
 			return err
 		}
-		return c.e.SetPathParams(addr, engine.PathParams(p))
+		var s engine.Settings
+		copyFields(&s.PathParams, &p)
+		return c.e.Set(addr, s)
 	})
 }
 
 // PathParams returns the parameters of the path to one of the peer's
 // addresses, or with the zero Addr what the association has for new ones.
-func (c *Conn) PathParams(addr netip.Addr) (PathParams, error) {
-	p, err := get(c, func(e engine.Conn) (engine.PathParams, error) { return e.PathParams(addr) })
-	return PathParams(p), err
+func (c *Conn) PathParams(addr netip.Addr) (p PathParams, err error) {
+	err = c.do("get", nil, func() error {
+		p, err = c.pathParams(addr)
+		return err
+	})
+	return p, err
+}
+
+func (c *Conn) pathParams(addr netip.Addr) (p PathParams, err error) {
+	s, err := c.e.Get(addr)
+	copyFields(&p, &s.PathParams)
+	return p, err
 }
 
 // Heartbeat tests the path to one of the peer's addresses now, or with the zero
 // Addr all paths (SPP_HB_DEMAND, RFC 6458 section 8.1.12). It does not wait for
 // the answer, which updates [Conn.Paths].
 func (c *Conn) Heartbeat(addr netip.Addr) error {
-	return c.call("Heartbeat", nil, func() error { return c.e.Heartbeat(addr) })
-}
-
-// SetSACK sets how acknowledgements are delayed, of data that arrives from now
-// on. Fields that are zero stay as they are.
-func (c *Conn) SetSACK(s SACK) error {
-	return c.set("SACK", s, s.check(""), func() error { return c.e.SetSACK(engine.SACK(s)) })
-}
-
-// SACK returns how acknowledgements are delayed: where each packet is
-// acknowledged at once, a Frequency of 1 and no Delay.
-func (c *Conn) SACK() (SACK, error) {
-	s, err := get(c, engine.Conn.SACK)
-	return SACK(s), err
-}
-
-// NoDelay reports whether small messages are sent at once: see
-// [Conn.SetNoDelay].
-func (c *Conn) NoDelay() (bool, error) { return get(c, engine.Conn.NoDelay) }
-
-// ReadBuffer returns the size in bytes of the system's receive buffer
-// (SO_RCVBUF), which Linux has made twice of what was asked for.
-func (c *Conn) ReadBuffer() (int, error) { return get(c, engine.Conn.ReadBuffer) }
-
-// WriteBuffer returns the size in bytes of the system's send buffer
-// (SO_SNDBUF), which Linux has made twice of what was asked for.
-func (c *Conn) WriteBuffer() (int, error) { return get(c, engine.Conn.WriteBuffer) }
-
-// SetMaxSegment sets how many bytes of data a packet has at most, 464 to 65516,
-// and over IPv6 from 444 (SCTP_MAXSEG, RFC 6458 section 8.1.16). Larger
-// messages are sent in fragments. Zero, the default, means as many as the path
-// MTU allows, which is a limit in any case.
-func (c *Conn) SetMaxSegment(bytes int) error {
-	return c.set("MaxSegment", bytes, checkMaxSegment("", bytes), func() error { return c.e.SetMaxSegment(bytes) })
-}
-
-// MaxSegment returns what SetMaxSegment or the Config has set, or less if the
-// path allows no more; 0 if nothing was set. Of a Conn that [FileConn] has
-// returned it is what is in force.
-func (c *Conn) MaxSegment() (int, error) { return get(c, engine.Conn.MaxSegment) }
-
-// SetMaxBurst sets how many packets may be sent in one burst, 1 to 65535, or if
-// negative that there be no limit (SCTP_MAX_BURST, RFC 6458 section 8.1.24).
-// Zero leaves it as it is. The default is the kernel's, 4 (net.sctp.max_burst).
-func (c *Conn) SetMaxBurst(packets int) error {
-	return c.set("MaxBurst", packets, checkMaxBurst("", packets), func() error {
-		if packets == 0 {
-			_, err := c.e.MaxBurst()
-			return err
-		}
-		return c.e.SetMaxBurst(packets)
-	})
-}
-
-// MaxBurst returns how many packets may be sent in one burst, 0 for no limit.
-func (c *Conn) MaxBurst() (int, error) { return get(c, engine.Conn.MaxBurst) }
-
-// SetPartialReliability sets what messages that are written from now on are
-// given up by, if they do not say so themselves.
-func (c *Conn) SetPartialReliability(p PartialReliability) error {
-	e, err := p.engine("")
-	return c.set("PartialReliability", p, err, func() error { return c.e.SetPartialReliability(e) })
-}
-
-// PartialReliability returns what SetPartialReliability or the Config has set.
-func (c *Conn) PartialReliability() (PartialReliability, error) {
-	p, err := get(c, engine.Conn.PartialReliability)
-	if err != nil {
-		return PartialReliability{}, err
-	}
-	return partialReliability(p), nil
-}
-
-// SetScheduler sets which stream's message is sent next, also of those that
-// wait already. The values of streams begin anew.
-//
-// If the kernel lacks the scheduler the error wraps [errors.ErrUnsupported].
-func (c *Conn) SetScheduler(s Scheduler) error {
-	return c.set("Scheduler", s, s.check(""), func() error { return schedulerError(s, c.e.SetScheduler(uint32(s))) })
-}
-
-func schedulerError(s Scheduler, err error) error {
-	if errors.Is(err, errors.ErrUnsupported) {
-		return fmt.Errorf("no scheduler %q: %w", s, err)
-	}
-	return err
-}
-
-// Scheduler returns which stream's message is sent next.
-func (c *Conn) Scheduler() (Scheduler, error) {
-	s, err := get(c, engine.Conn.Scheduler)
-	return Scheduler(s), err
+	return c.call("Heartbeat", nil, func() error { return c.e.Address(engine.Heartbeat, addr) })
 }
 
 // SetStreamValue sets a number of an outgoing stream that the scheduler uses
@@ -669,7 +617,7 @@ func (c *Conn) SetStreamValue(stream, value uint16) error {
 // StreamValue returns the number that the scheduler has of an outgoing stream,
 // 0 if it uses none.
 func (c *Conn) StreamValue(stream uint16) (uint16, error) {
-	return getCall(c, "StreamValue", c.checkStream(stream), func(e engine.Conn) (uint16, error) { return e.StreamValue(stream) })
+	return get(c, "StreamValue", c.checkStream(stream), func() (uint16, error) { return c.e.StreamValue(stream) })
 }
 
 // checkStream checks that there is an outgoing stream of a number.
@@ -677,7 +625,7 @@ func (c *Conn) checkStream(id uint16) error {
 	if !c.ok() || c.closed.Load() {
 		return nil // which has an error of its own
 	}
-	if out, in := c.e.Streams(); id < out || out+in == 0 {
+	if out, in := c.e.Streams(false); id < out || out+in == 0 {
 		return nil
 	}
 	if out, _ := c.NumStreams(); id >= out {
@@ -686,37 +634,12 @@ func (c *Conn) checkStream(id uint16) error {
 	return nil
 }
 
-// SetFragmentInterleave sets whether pieces of a message may come between those
-// of another (SCTP_FRAGMENT_INTERLEAVE, RFC 6458 section 8.1.20): level 0, the
-// default, 1 or 2. A one-to-one socket has one association, whose messages do
-// not come between each other unless both ends have Config.Interleaving, and
-// Linux makes no difference between 1 and 2.
-func (c *Conn) SetFragmentInterleave(level int) error {
-	return c.set("FragmentInterleave", level, checkFragmentInterleave("", level), func() error { return c.e.SetFragmentInterleave(level) })
-}
-
-// FragmentInterleave returns the level, of which Linux says 1 for 2.
-func (c *Conn) FragmentInterleave() (int, error) { return get(c, engine.Conn.FragmentInterleave) }
-
-// SetPartialDeliveryPoint sets from how many bytes on a message may be handed
-// over before all of it has arrived, up to half the read buffer
-// (SCTP_PARTIAL_DELIVERY_POINT, RFC 6458 section 8.1.21). Zero, the default,
-// leaves it to the system, which also does so when the window is full.
-func (c *Conn) SetPartialDeliveryPoint(bytes int) error {
-	return c.set("PartialDeliveryPoint", bytes, checkBuffer("PartialDeliveryPoint", bytes), func() error { return c.e.SetPartialDeliveryPoint(bytes) })
-}
-
-// PartialDeliveryPoint returns what SetPartialDeliveryPoint has set.
-func (c *Conn) PartialDeliveryPoint() (int, error) { return get(c, engine.Conn.PartialDeliveryPoint) }
-
-// Adaptation returns the adaptation indication that the peer was sent in the
-// handshake, 0 for none: see Config.Adaptation.
-func (c *Conn) Adaptation() (uint32, error) { return get(c, engine.Conn.Adaptation) }
-
 // Features returns the extensions of SCTP that both ends have.
 func (c *Conn) Features() (Features, error) {
-	f, err := get(c, engine.Conn.Features)
-	return Features(f), err
+	return get(c, "Features", nil, func() (Features, error) {
+		f, err := c.e.Features()
+		return Features(f), err
+	})
 }
 
 // AddStreams asks the peer for more streams (SCTP_ADD_STREAMS, RFC 6525
@@ -771,30 +694,36 @@ func (c *Conn) ResetAssociation() error {
 // ActivateAuthKey. This and the other methods for keys give an error that wraps
 // [errors.ErrUnsupported] where the ends did not agree on authentication.
 func (c *Conn) SetAuthKey(k AuthKey) error {
-	return c.call("SetAuthKey", k.check(""), func() error { return c.e.SetAuthKey(engine.AuthKey(k)) })
+	return c.call("SetAuthKey", k.check(""), func() error { return c.e.Key(engine.SetKey, engine.AuthKey(k)) })
 }
 
 // ActivateAuthKey makes a key that was set the one to send with
 // (SCTP_AUTH_ACTIVE_KEY, RFC 6458 section 8.1.18).
 func (c *Conn) ActivateAuthKey(id uint16) error {
-	return c.call("ActivateAuthKey", nil, func() error { return c.e.ActivateAuthKey(id) })
+	return c.key("ActivateAuthKey", engine.ActivateKey, id)
 }
 
 // DeactivateAuthKey says that a key, which is not the active one, will not be
 // sent with any more (SCTP_AUTH_DEACTIVATE_KEY, RFC 6458 section 8.3.4). It is
 // still good for what the peer sends.
 func (c *Conn) DeactivateAuthKey(id uint16) error {
-	return c.call("DeactivateAuthKey", nil, func() error { return c.e.DeactivateAuthKey(id) })
+	return c.key("DeactivateAuthKey", engine.DeactivateKey, id)
 }
 
 // DeleteAuthKey removes a key, which is not the active one
 // (SCTP_AUTH_DELETE_KEY, RFC 6458 section 8.3.5).
 func (c *Conn) DeleteAuthKey(id uint16) error {
-	return c.call("DeleteAuthKey", nil, func() error { return c.e.DeleteAuthKey(id) })
+	return c.key("DeleteAuthKey", engine.DeleteKey, id)
+}
+
+func (c *Conn) key(name string, op engine.KeyOp, id uint16) error {
+	return c.call(name, nil, func() error { return c.e.Key(op, engine.AuthKey{ID: id}) })
 }
 
 // AuthState returns the state of authentication.
 func (c *Conn) AuthState() (AuthState, error) {
-	s, err := getCall(c, "AuthState", nil, engine.Conn.AuthState)
-	return AuthState(s), err
+	return get(c, "AuthState", nil, func() (AuthState, error) {
+		s, err := c.e.AuthState()
+		return AuthState(s), err
+	})
 }

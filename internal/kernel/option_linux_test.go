@@ -11,13 +11,13 @@ import (
 	"testing"
 )
 
-// TestTuningLayout compares structures and numbers with those of C.
-func TestTuningLayout(t *testing.T) {
-	bin := filepath.Join(t.TempDir(), "tuning")
+// TestOptionLayout compares structures and numbers with those of C.
+func TestOptionLayout(t *testing.T) {
+	bin := filepath.Join(t.TempDir(), "option")
 	if _, err := exec.LookPath("gcc"); err != nil {
 		t.Skip("no C compiler: ", err)
 	}
-	args := []string{"-o", bin, "testdata/tuning.c"}
+	args := []string{"-o", bin, "testdata/option.c"}
 	if runtime.GOARCH == "386" {
 		args = append(args, "-m32")
 	}
@@ -126,7 +126,7 @@ func TestTuningLayout(t *testing.T) {
 		"SPP_HB_ENABLE": sppHBEnable, "SPP_HB_DISABLE": sppHBDisable, "SPP_HB_DEMAND": sppHBDemand,
 		"SPP_PMTUD_ENABLE": sppPMTUDEnable, "SPP_PMTUD_DISABLE": sppPMTUDDisable,
 		"SPP_IPV6_FLOWLABEL": sppIPv6FlowLabel, "SPP_DSCP": sppDSCP,
-		"SCTP_ENABLE_STRRESET_MASK": enableResets | enableAddStreams, "SCTP_PR_SCTP_TTL": prTTL,
+		"SCTP_ENABLE_STRRESET_MASK": enableResets | enableAddStreams, "SCTP_PR_SCTP_TTL": prTimed,
 	} {
 		check(name, place{size: v})
 	}

@@ -1,0 +1,191 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/bits"
+	"os"
+	"time"
+
+	"github.com/ishidawataru/sctp"
+	"golang.org/x/sys/unix"
+)
+
+// An option is a socket option with the name that errors give it.
+type option struct {
+	level, num int
+	name       string
+}
+
+func sctpOption(num int, name string) option { return option{sctp.SOL_SCTP, num, name} }
+
+// The numbers that github.com/ishidawataru/sctp lacks are from linux/sctp.h.
+var (
+	optRTO                = sctpOption(sctp.SCTP_RTOINFO, "SCTP_RTOINFO")
+	optAssocInfo          = sctpOption(sctp.SCTP_ASSOCINFO, "SCTP_ASSOCINFO")
+	optNoDelay            = sctpOption(sctp.SCTP_NODELAY, "SCTP_NODELAY")
+	optAdaptation         = sctpOption(sctp.SCTP_ADAPTATION_LAYER, "SCTP_ADAPTATION_LAYER")
+	optPathParams         = sctpOption(sctp.SCTP_PEER_ADDR_PARAMS, "SCTP_PEER_ADDR_PARAMS")
+	optMaxSegment         = sctpOption(13, "SCTP_MAXSEG")
+	optSACK               = sctpOption(sctp.SCTP_DELAYED_SACK, "SCTP_DELAYED_SACK")
+	optFragmentInterleave = sctpOption(18, "SCTP_FRAGMENT_INTERLEAVE")
+	optPartialDelivery    = sctpOption(19, "SCTP_PARTIAL_DELIVERY_POINT")
+	optMaxBurst           = sctpOption(20, "SCTP_MAX_BURST")
+	optAuthChunk          = sctpOption(21, "SCTP_AUTH_CHUNK")
+	optHMAC               = sctpOption(22, "SCTP_HMAC_IDENT")
+	optAuthKey            = sctpOption(23, "SCTP_AUTH_KEY")
+	optAuthActive         = sctpOption(24, "SCTP_AUTH_ACTIVE_KEY")
+	optAuthDelete         = sctpOption(25, "SCTP_AUTH_DELETE_KEY")
+	optPeerAuthChunks     = sctpOption(26, "SCTP_PEER_AUTH_CHUNKS")
+	optLocalAuthChunks    = sctpOption(27, "SCTP_LOCAL_AUTH_CHUNKS")
+	optThresholds         = sctpOption(31, "SCTP_PEER_ADDR_THLDS")
+	optAuthDeactivate     = sctpOption(35, "SCTP_AUTH_DEACTIVATE_KEY")
+	optThresholdsV2       = sctpOption(37, "SCTP_PEER_ADDR_THLDS_V2")
+	optPRSupported        = sctpOption(113, "SCTP_PR_SUPPORTED")
+	optDefaultPRInfo      = sctpOption(114, "SCTP_DEFAULT_PRINFO")
+	optReconfig           = sctpOption(optReconfigSupported, "SCTP_RECONFIG_SUPPORTED")
+	optResetAssoc         = sctpOption(120, "SCTP_RESET_ASSOC")
+	optAddStreams         = sctpOption(121, "SCTP_ADD_STREAMS")
+	optScheduler          = sctpOption(123, "SCTP_STREAM_SCHEDULER")
+	optSchedulerValue     = sctpOption(124, "SCTP_STREAM_SCHEDULER_VALUE")
+	optInterleaving       = sctpOption(125, "SCTP_INTERLEAVING_SUPPORTED")
+	optASCONF             = sctpOption(128, "SCTP_ASCONF_SUPPORTED")
+	optAuth               = sctpOption(129, "SCTP_AUTH_SUPPORTED")
+	optECN                = sctpOption(130, "SCTP_ECN_SUPPORTED")
+	optUDPPort            = sctpOption(132, "SCTP_REMOTE_UDP_ENCAPS_PORT")
+
+	optReadBuffer  = option{unix.SOL_SOCKET, unix.SO_RCVBUF, "SO_RCVBUF"}
+	optWriteBuffer = option{unix.SOL_SOCKET, unix.SO_SNDBUF, "SO_SNDBUF"}
+)
+
+// Flags of struct sctp_paddrparams.
+const (
+	sppHBEnable      = 1 << 0
+	sppHBDisable     = 1 << 1
+	sppHBDemand      = 1 << 2
+	sppPMTUDEnable   = 1 << 3
+	sppIPv6FlowLabel = 1 << 8
+	sppDSCP          = 1 << 9
+)
+
+// Structures of linux/sctp.h, as in sockopt_linux.go.
+type (
+	assocParams struct { // struct sctp_assocparams
+		AssocID    int32
+		MaxRxt     uint16
+		Peers      uint16
+		PeerRWND   uint32
+		LocalRWND  uint32
+		CookieLife uint32
+	}
+	sackInfo struct { // struct sctp_sack_info
+		AssocID          int32
+		Delay, Frequency uint32
+	}
+	defaultPRInfo struct { // struct sctp_default_prinfo
+		AssocID int32
+		Value   uint32
+		Policy  uint16
+		_       uint16
+	}
+	streamValue struct { // struct sctp_stream_value
+		AssocID       int32
+		Stream, Value uint16
+	}
+	addStreams struct { // struct sctp_add_streams
+		AssocID int32
+		In, Out uint16
+	}
+	authKeyID struct { // struct sctp_authkeyid
+		AssocID int32
+		Key     uint16
+		_       uint16
+	}
+)
+
+// storageAlign is the alignment of a struct sockaddr_storage, of which some
+// structures have padding.
+const storageAlign = bits.UintSize / 8
+
+// pathValues makes one of the structures that are an address and 16-bit
+// numbers, not packed: sctp_paddrthlds, _v2 and sctp_udpencaps. It also says
+// where the numbers are.
+func pathValues(addr [128]byte, values ...uint16) (b []byte, offset int) {
+	b = append(make([]byte, storageAlign, 2*storageAlign+len(addr)+8), addr[:]...)
+	offset = len(b)
+	for _, v := range values {
+		b = binary.NativeEndian.AppendUint16(b, v)
+	}
+	for len(b)%storageAlign != 0 {
+		b = append(b, 0)
+	}
+	return b, offset
+}
+
+// wrap names the option in an error, and says where the kernel has none.
+func (o option) wrap(call string, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = os.NewSyscallError(call, err)
+	if errors.Is(err, unix.ENOPROTOOPT) {
+		return fmt.Errorf("%s: %w: %w", o.name, errors.ErrUnsupported, err)
+	}
+	return fmt.Errorf("%s: %w", o.name, err)
+}
+
+func (o option) setBytes(fd int, b []byte) error {
+	return o.wrap("setsockopt", unix.SetsockoptString(fd, o.level, o.num, string(b)))
+}
+
+func (o option) set(fd int, v any) error {
+	b, err := binary.Append(nil, binary.NativeEndian, v)
+	if err != nil {
+		return err
+	}
+	return o.setBytes(fd, b)
+}
+
+func (o option) setInt(fd, v int) error {
+	return o.wrap("setsockopt", unix.SetsockoptInt(fd, o.level, o.num, v))
+}
+
+// setValue sets an option that is a struct sctp_assoc_value.
+func (o option) setValue(fd int, v uint32) error { return o.set(fd, assocValue{Value: v}) }
+
+func (o option) getBytes(fd int, b []byte) (int, error) {
+	n, err := getsockopt(fd, o.num, b)
+	return n, o.wrap("getsockopt", err)
+}
+
+// get fills *v, which may hold arguments.
+func (o option) get(fd int, v any) error {
+	b, err := binary.Append(nil, binary.NativeEndian, v)
+	if err != nil {
+		return err
+	}
+	if _, err := o.getBytes(fd, b); err != nil {
+		return err
+	}
+	_, err = binary.Decode(b, binary.NativeEndian, v)
+	return err
+}
+
+func (o option) getInt(fd int) (int, error) {
+	v, err := unix.GetsockoptInt(fd, o.level, o.num)
+	return v, o.wrap("getsockopt", err)
+}
+
+func (o option) getValue(fd int) (uint32, error) {
+	var v assocValue
+	err := o.get(fd, &v)
+	return v.Value, err
+}
+
+// milliseconds rounds up, as what is rounded to zero would mean another thing.
+func milliseconds(d time.Duration) uint32 {
+	return uint32((d + time.Millisecond - 1) / time.Millisecond)
+}
+
+func fromMilliseconds(ms uint32) time.Duration { return time.Duration(ms) * time.Millisecond }

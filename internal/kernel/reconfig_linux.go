@@ -1,0 +1,87 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+	"golang.org/x/sys/unix"
+)
+
+// Streams asks how many streams there are, as they may have been added.
+func (c *conn) Streams(ask bool) (out, in uint16) {
+	if ask {
+		c.control(func(fd int) error {
+			if st, err := assocStatus(fd); err == nil {
+				c.setStreams(st.Ostreams, st.Instreams)
+			}
+			return nil
+		})
+	}
+	n := c.streams.Load()
+	return uint16(n >> 16), uint16(n)
+}
+
+func (c *conn) setStreams(out, in uint16) { c.streams.Store(uint32(out)<<16 | uint32(in)) }
+
+func (c *conn) AddStreams(out, in uint16) error {
+	err := c.control(func(fd int) error {
+		// Incoming ones are requests of the peer's again, which must be allowed.
+		err := setStruct(fd, optEnableStreamReset, assocValue{Value: enableResets | enableAddStreams})
+		if err = ifKnown(err); err == nil {
+			err = optAddStreams.set(fd, addStreams{In: in, Out: out})
+		}
+		return reconfigError(fd, err)
+	})
+	c.Streams(true)
+	return err
+}
+
+func (c *conn) ResetAssociation() error {
+	return c.control(func(fd int) error { return reconfigError(fd, optResetAssoc.set(fd, int32(0))) })
+}
+
+// reconfigError says what the kernel means by the error of a request.
+func reconfigError(fd int, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EINPROGRESS):
+		return fmt.Errorf("an earlier request is under way: %w", err)
+	case errors.Is(err, unix.EAGAIN):
+		return fmt.Errorf("something that was sent is not acknowledged yet: %w", err)
+	case errors.Is(err, unix.ENOPROTOOPT):
+		if _, serr := optReconfig.getValue(fd); serr == nil {
+			return fmt.Errorf("the peer has no stream reconfiguration (RFC 6525): %w", err)
+		}
+	case errors.Is(err, unix.EINVAL):
+		if _, serr := assocStatus(fd); serr != nil {
+			return engine.ErrEnded
+		}
+	}
+	return err
+}
+
+func (c *conn) Features() (engine.Features, error) {
+	return read(c, func(fd int) (f engine.Features, err error) {
+		for _, q := range []struct {
+			o  option
+			on *bool
+		}{
+			{optPRSupported, &f.PartialReliability},
+			{optReconfig, &f.StreamReconfig},
+			{optASCONF, &f.AddressReconfig},
+			{optAuth, &f.Auth},
+			{optInterleaving, &f.Interleaving},
+			{optECN, &f.ECN},
+		} {
+			v, err := q.o.getValue(fd)
+			if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+				return f, err
+			}
+			*q.on = err == nil && v != 0
+		}
+		_, err = assocStatus(fd) // the options of one that has ended are the socket's
+		return f, err
+	})
+}
