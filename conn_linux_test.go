@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ishidawataru/sctp"
+	"github.com/sctpnet/sctpnet"
 	"github.com/sctpnet/sctpnet/internal/conformance"
 	"golang.org/x/sys/unix"
 )
@@ -114,6 +115,12 @@ func TestPlainConnCosts(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(1000, transfer); n != 0 {
 		t.Errorf("a Write and a Read allocate %v times", n)
+	}
+	if err := c.Set(sctpnet.Config{PPID: 46}); err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(1000, transfer); n != 0 {
+		t.Errorf("a Write with Config.PPID and a Read allocate %v times", n)
 	}
 }
 

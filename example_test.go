@@ -225,3 +225,35 @@ func ExampleConn_Shutdown() {
 	// last words, <nil>
 	// the peer could write: false
 }
+
+// Settings change while an association lives.
+func ExampleConn_Set() {
+	ln, err := sctpnet.Listen("sctp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ln.Close()
+	conn, err := sctpnet.Dial("sctp", ln.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+
+	c := conn.(*sctpnet.Conn)
+	err = c.Set(sctpnet.Config{
+		RTO:  sctpnet.RTO{Max: 2 * time.Second},
+		PPID: 46, // what Write sends is Diameter's
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	config, err := c.Config()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(config.RTO.Max, config.PPID)
+	fmt.Println(c.Set(sctpnet.Config{OutStreams: 9}) != nil) // the handshake has settled that
+	// Output:
+	// 2s 46
+	// true
+}
