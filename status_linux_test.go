@@ -89,6 +89,7 @@ func TestStatus(t *testing.T) {
 			InStreams:          raw.Instreams,
 			Unacked:            int(raw.Unackdata),
 			Pending:            int(raw.Penddata),
+			LocalWindow:        int(field32(t, c, 1, 20, 12)), // of struct sctp_assocparams
 			PeerWindow:         int(raw.RWND),
 			FragmentationPoint: int(raw.FragmentationPoint),
 			Primary: sctpnet.Path{
@@ -104,7 +105,7 @@ func TestStatus(t *testing.T) {
 		if st != want {
 			t.Errorf("got  %+v\nwant %+v", st, want)
 		}
-		if st.PeerWindow == 0 || st.FragmentationPoint == 0 || st.Primary.CWND == 0 || st.Primary.RTO == 0 || st.Primary.MTU == 0 {
+		if st.LocalWindow == 0 || st.PeerWindow == 0 || st.FragmentationPoint == 0 || st.Primary.CWND == 0 || st.Primary.RTO == 0 || st.Primary.MTU == 0 {
 			t.Errorf("zeros in %+v", st)
 		}
 		if f := assocLine(t, port(c.LocalAddr())); f[4] != "3" { // counted without the first of the states
