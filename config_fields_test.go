@@ -12,7 +12,7 @@ import (
 // engine's, by name and with a type that it can be copied to, or is one that this
 // package uses itself.
 func TestEngineKnowsEveryField(t *testing.T) {
-	own := []string{"AcceptStreams", "PPID", "OnEvent", "Auth", "KernelDefaults"}
+	own := []string{"AcceptStreams", "StreamMemory", "PPID", "OnEvent", "Auth", "KernelDefaults"}
 	options := reflect.TypeFor[engine.Options]()
 	var compare func(name string, from, to reflect.Type)
 	compare = func(name string, from, to reflect.Type) {
