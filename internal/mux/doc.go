@@ -18,11 +18,12 @@
 //
 // A goroutine that holds a lock takes only locks to the right of it:
 //
-//	sctpnet.StreamDialer.mu → sctpnet.Conn.mu → reader.mu → sender.mu → Mux.mu → deadline.mu → the engine's
+//	sctpnet.StreamDialer.mu → sctpnet.Conn.mu → reader.mu → sender.mu → Mux.mu → the engine's
 //	sctpnet.servedConn.mu → Mux.mu
 //
 // No goroutine holds two locks of one kind, or reader.mu and sender.mu together.
-// The engine does not call back. [Config].OnEvent is called with no lock held.
+// The engine does not call back. [Config].OnEvent is called with no lock held, and
+// so is the engine where it asks the peer for resets: see Mux.unlock.
 // The turn, which is a token in Mux.turn, is taken under sender.mu and never under
 // Mux.mu.
 //
@@ -30,8 +31,8 @@
 //
 // # What holds
 //
-// Unexported functions of Mux and Stream expect Mux.mu to be held, unless they
-// take it themselves or wait.
+// Unexported functions of Mux, Stream and deadline expect Mux.mu to be held, unless
+// they take it themselves or wait.
 //
 // [Start] publishes the Mux before it is ready, with Mux.mu and the sender.mu
 // of the Conn held. Calls that the engine turns away find it and wait for
@@ -47,25 +48,35 @@
 //
 // The receiver releases Mux.mu while it calls [Config].OnEvent. Mux.sorting counts
 // the messages that were received and that no queue has yet, so that
-// [Mux.Unread] does not overlook them.
+// [Mux.Unread] does not overlook them. A reader looks at all that it goes by in one
+// section of Mux.mu: see look.
 //
 // A receiver that waits, for room or for OnEvent, does not learn of the
-// association's end by receiving. It looks for it: see Mux.watchEnd. Beside the
-// repetition of requests for resets, this is the one place that polls.
+// association's end by receiving. It looks for it: see Mux.watchEnd, as the engine
+// tells of the end in order alone. Beside the repetition of requests for resets,
+// this is the one place that polls.
 //
 // A piece without data is the end of a stream.
 //
 // The first error of Mux.end stays. Either the receiving goroutine or Close calls
 // it.
 //
-// Mux.streams holds a Stream until it is closed and its number is free. A number
-// is free when both directions are reset, or when the peer uses it again, as it
-// must have seen both resets then. Where a reset is not possible the number is
-// never free, and only Mux.spent remembers it.
+// Mux.numbers has what is known of a number, from its first use until nothing is.
+// It has a Stream until that is closed and the number is free. A number is free
+// when both directions are reset, or when the peer uses it again, as it must have
+// seen both resets then. Where a reset is not possible the number is never free,
+// and only number.spent remembers it. Mux.put alone changes a number, and counts
+// the Streams and those that wait to be accepted.
 //
-// The values of direction are in order: each state includes those before it,
-// and code compares them by order. Only out has all four; in is open or over.
-// Telling the peer to stop moves out back from over to wanted.
+// The states of a direction are in order: each includes those before it, and code
+// compares them by order. They move forward, except that a request which failed
+// goes back from asked to wanted.
+//
+// number.late counts the answers to come to requests of the uses before. An answer
+// is of the oldest request of its number.
+//
+// Mux.memory is what all queues hold, and what readers have begun: each buffer as a
+// whole. The receiver has a buffer only while it has something to sort.
 //
 // Mux.acceptable holds one value for any number of waiters. A waiter that takes
 // the value and leaves something for the next one must put the value back.

@@ -112,6 +112,11 @@ type Mux struct {
 // and go on with it; its methods wait until it is ready.
 func Start(c Conn, config Config, publish func(*Mux)) *Mux {
 	m := newMux(c, config)
+	f, err := c.Features() // which an association that has ended does not tell
+	m.interleaves = f.Interleaving
+	if err == nil && !f.StreamReconfig {
+		m.noReset = errNoReconfig
+	}
 	// An interrupted Send comes first: it has the turn and the lock.
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -119,11 +124,6 @@ func Start(c Conn, config Config, publish func(*Mux)) *Mux {
 	publish(m)
 	var interrupted bool
 	m.e, interrupted = c.Take()
-	f, err := c.Features() // which an association that has ended does not tell
-	m.interleaves = f.Interleaving
-	if err == nil && !f.StreamReconfig {
-		m.noReset = errNoReconfig
-	}
 	if !interrupted {
 		m.self.mu.Unlock()
 		m.turn <- struct{}{}
