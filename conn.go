@@ -211,9 +211,12 @@ func (c *Conn) Close() error {
 	return c.opError("close", c.end(end))
 }
 
-// end closes the Conn, one way or the other.
+// end closes the Conn, one way or the other. The first call decides which: what
+// learns of the end by it, and then closes the Conn too, comes too late.
 func (c *Conn) end(end func() error) error {
-	c.closed.Store(true)
+	if c.closed.Swap(true) {
+		return net.ErrClosed
+	}
 	if m := c.mux.Load(); m != nil {
 		return m.Close(end)
 	}
@@ -239,7 +242,11 @@ func (c *Conn) Shutdown() error {
 	if !c.ok() {
 		return syscall.EINVAL
 	}
-	return c.opError("shutdown", c.e.Shutdown())
+	err := net.ErrClosed
+	if !c.closed.Load() { // else an ABORT may be about to be sent
+		err = c.e.Shutdown()
+	}
+	return c.opError("shutdown", err)
 }
 
 // LocalAddr returns the local address, an [*Addr]. It holds the addresses that
