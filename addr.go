@@ -9,17 +9,104 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/ishidawataru/sctp"
 	"github.com/sctpnet/sctpnet/internal/engine"
 	_ "github.com/sctpnet/sctpnet/internal/kernel" // the networks "sctp"
 )
 
 // Addr is the address of an SCTP endpoint: one port and one or more IP
-// addresses, all of which reach the same endpoint. Its String form is
-// "10.0.0.1/[2001:db8::1]:3868".
-type Addr = sctp.SCTPAddr
+// addresses, all of which reach the same endpoint.
+type Addr struct {
+	// IPAddrs are the IP addresses. If there are none, or only an unspecified
+	// one, the Addr means any address of this host.
+	IPAddrs []net.IPAddr
+	// Port is the SCTP port.
+	Port int
+	// Net is the network, without the choice of an address family: "sctp" or
+	// "sctp+udp". Empty means "sctp".
+	Net string
+}
 
 var _ net.Addr = (*Addr)(nil)
+
+// Network returns the address's network, "sctp" or "sctp+udp". Dial and Listen
+// take it together with the String of the Addr.
+func (a *Addr) Network() string {
+	if a == nil || a.Net == "" {
+		return "sctp"
+	}
+	return a.Net
+}
+
+// String returns the address in the form that Dial and Listen take, such as
+// "10.0.0.1/[2001:db8::1]:3868".
+func (a *Addr) String() string {
+	if a == nil {
+		return "<nil>"
+	}
+	return a.engine().String()
+}
+
+// URLHost returns the address as the host of a URL's text, as in
+// "http://" + a.URLHost(). A URL has no place for "/" in a host, nor for a list
+// with IPv6 addresses in it: URLHost returns the IPv4 addresses with commas
+// between them, as in "10.0.0.1,10.1.0.1:80". If there are none it returns the
+// first address, in brackets. Dial takes this form too, except that the zone of
+// an IPv6 address is escaped, as a URL requires it.
+func (a *Addr) URLHost() string {
+	if a == nil {
+		return "<nil>"
+	}
+	var hosts []string
+	for _, ip := range a.IPAddrs {
+		if isIPv4(ip) {
+			hosts = append(hosts, ip.IP.String())
+		}
+	}
+	if len(hosts) == 0 && len(a.IPAddrs) > 0 && len(a.IPAddrs[0].IP) > 0 {
+		host := strings.Replace(a.IPAddrs[0].String(), "%", "%25", 1)
+		hosts = []string{"[" + host + "]"}
+	}
+	return strings.Join(hosts, ",") + ":" + strconv.Itoa(a.Port)
+}
+
+// newAddr is the Addr of an engine's address on a network.
+func newAddr(a *engine.Addr, network string) *Addr {
+	return &Addr{IPAddrs: a.IPAddrs, Port: a.Port, Net: anyFamily(network)}
+}
+
+func (a *Addr) engine() *engine.Addr {
+	return &engine.Addr{IPAddrs: a.IPAddrs, Port: a.Port}
+}
+
+// ResolveAddr returns the address of an endpoint, as [net.ResolveTCPAddr] does
+// for TCP. Networks and addresses are those of [Dial]. A host name stands for
+// one address, IPv4 if it has one, also inside a list.
+//
+// [Dial] tries all addresses of a name, and resolves it within its timeout.
+func ResolveAddr(network, address string) (*Addr, error) {
+	name, _, err := lookupNetwork(network, "sctp")
+	if err != nil {
+		return nil, err
+	}
+	return resolveOne(context.Background(), nil, name, address)
+}
+
+// resolveOne is resolve for one endpoint. An empty address means any.
+func resolveOne(ctx context.Context, r *net.Resolver, network, address string) (*Addr, error) {
+	if address == "" {
+		return &Addr{Net: anyFamily(network)}, nil
+	}
+	addrs, err := resolve(ctx, r, network, address)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range addrs {
+		if len(a.IPAddrs) > 0 && isIPv4(a.IPAddrs[0]) {
+			return a, nil
+		}
+	}
+	return addrs[0], nil
+}
 
 // Available returns nil if the named network can be used on this system, and
 // otherwise an error that says why not and what to do about it. Where SCTP is
@@ -28,20 +115,23 @@ var _ net.Addr = (*Addr)(nil)
 //
 // Available does not create any association; it may load the kernel's module.
 func Available(network string) error {
-	_, e, err := lookupNetwork(network)
+	_, e, err := lookupNetwork(network, "sctp")
 	if err != nil {
 		return err
 	}
 	return e.Available()
 }
 
-// lookupNetwork returns the network's name as SCTP's and the engine behind it.
-// Code that was written for TCP says "tcp" and means whatever it is given.
-func lookupNetwork(network string) (string, engine.Engine, error) {
+// lookupNetwork returns the network's name as SCTP's and the engine behind it. Code
+// that was written for TCP says "tcp", and means the network tcp.
+func lookupNetwork(network, tcp string) (string, engine.Engine, error) {
 	name := network
 	switch network {
 	case "tcp", "tcp4", "tcp6":
-		name = "sctp" + strings.TrimPrefix(network, "tcp")
+		name = tcp
+		if suffix, ok := strings.CutPrefix(tcp, "sctp"); ok && (suffix == "" || suffix[0] == '+') {
+			name = "sctp" + network[len("tcp"):] + suffix
+		}
 	}
 	switch family(name) {
 	case "sctp", "sctp4", "sctp6":
@@ -52,7 +142,7 @@ func lookupNetwork(network string) (string, engine.Engine, error) {
 			return "", nil, &missingImportError{name}
 		}
 	}
-	return "", nil, net.UnknownNetworkError(network)
+	return "", nil, net.UnknownNetworkError(name)
 }
 
 // A missingImportError says which package to import for a network.
@@ -69,6 +159,9 @@ func family(network string) string {
 	f, _, _ := strings.Cut(network, "+")
 	return f
 }
+
+// anyFamily is a network's name without the choice of an address family.
+func anyFamily(network string) string { return "sctp" + strings.TrimPrefix(network, family(network)) }
 
 // resolve turns an address into the endpoints that it may mean, in order of
 // preference: one for each IP address of a single host name, and a single one
@@ -91,7 +184,7 @@ func resolve(ctx context.Context, r *net.Resolver, network, address string) ([]*
 	}
 	if len(hosts) == 1 {
 		if hosts[0] == "" {
-			return []*Addr{{Port: portnum}}, nil
+			return []*Addr{{Port: portnum, Net: anyFamily(network)}}, nil
 		}
 		ips, err := lookup(ctx, r, network, hosts[0])
 		if err != nil {
@@ -99,12 +192,12 @@ func resolve(ctx context.Context, r *net.Resolver, network, address string) ([]*
 		}
 		var addrs []*Addr
 		for _, ip := range ips {
-			addrs = append(addrs, &Addr{IPAddrs: []net.IPAddr{ip}, Port: portnum})
+			addrs = append(addrs, &Addr{IPAddrs: []net.IPAddr{ip}, Port: portnum, Net: anyFamily(network)})
 		}
 		return addrs, nil
 	}
 
-	list := &Addr{Port: portnum}
+	list := &Addr{Port: portnum, Net: anyFamily(network)}
 	for _, host := range hosts {
 		ips, err := lookup(ctx, r, network, host)
 		if err != nil {
@@ -129,9 +222,9 @@ func resolve(ctx context.Context, r *net.Resolver, network, address string) ([]*
 	return []*Addr{list}, nil
 }
 
-// splitAddress takes "a/b:port" apart.
+// splitAddress takes "a/b:port" or "a,b:port" apart.
 func splitAddress(address string) (hosts []string, port string, err error) {
-	elems := strings.Split(address, "/")
+	elems := strings.Split(strings.ReplaceAll(address, ",", "/"), "/")
 	last, port, err := net.SplitHostPort(elems[len(elems)-1])
 	if err != nil {
 		var aerr *net.AddrError
@@ -201,7 +294,7 @@ func fits(network string, ip net.IPAddr) error {
 
 // clone returns a copy that shares nothing with a.
 func clone(a *Addr) *Addr {
-	c := &Addr{Port: a.Port}
+	c := &Addr{Port: a.Port, Net: a.Net}
 	for _, ip := range a.IPAddrs {
 		c.IPAddrs = append(c.IPAddrs, net.IPAddr{IP: slices.Clone(ip.IP), Zone: ip.Zone})
 	}

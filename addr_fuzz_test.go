@@ -25,7 +25,7 @@ func FuzzResolve(f *testing.F) {
 		return nil, errors.New("there is no name server")
 	}}
 	f.Fuzz(func(t *testing.T, network, address string) {
-		network, _, err := lookupNetwork(network)
+		network, _, err := lookupNetwork(network, "sctp")
 		if err != nil {
 			return
 		}

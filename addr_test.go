@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -176,6 +178,123 @@ func TestAddr(t *testing.T) {
 		if got := tt.a.Network(); got != "sctp" {
 			t.Errorf("Network is %s", got)
 		}
+	}
+}
+
+// TestURLHost fixes how an address is written in a URL.
+func TestURLHost(t *testing.T) {
+	scoped := addr(80, "fe80::1")
+	scoped.IPAddrs[0].Zone = "eth0"
+	for _, tt := range []struct {
+		a    *sctpnet.Addr
+		want string
+	}{
+		{addr(80, "10.0.0.1"), "10.0.0.1:80"},
+		{addr(80, "10.0.0.1", "10.1.0.1"), "10.0.0.1,10.1.0.1:80"},
+		{addr(80, "10.0.0.1", "2001:db8::1", "10.1.0.1"), "10.0.0.1,10.1.0.1:80"},
+		{addr(80, "2001:db8::1", "2001:db8::2"), "[2001:db8::1]:80"},
+		{addr(80, "2001:db8::1", "10.1.0.1"), "10.1.0.1:80"},
+		{scoped, "[fe80::1%25eth0]:80"},
+		{addr(80, "::"), "[::]:80"},
+		{addr(80), ":80"},
+		{nil, "<nil>"},
+	} {
+		got := tt.a.URLHost()
+		if got != tt.want {
+			t.Errorf("URLHost of %v is %s, want %s", tt.a, got, tt.want)
+		}
+		if u, err := url.Parse("http://" + got + "/x"); tt.a != nil && (err != nil || u.Path != "/x" || u.Port() != strconv.Itoa(tt.a.Port)) {
+			t.Errorf("%s in a URL is %+v, %v", got, u, err)
+		}
+	}
+}
+
+// TestAddrFitsDial dials, listens and resolves by what an Addr says of itself.
+func TestAddrFitsDial(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		want := ofEngine(network, "sctp")
+		ln := listen(t, network, "127.0.0.1:0")
+		c := dial(t, nil, ln.Addr().Network(), ln.Addr().String())
+		s := accept(t, ln)
+		exchange(t, c, s)
+		for name, a := range map[string]net.Addr{"Addr": ln.Addr(), "LocalAddr": c.LocalAddr(), "RemoteAddr": c.RemoteAddr(), "accepted LocalAddr": s.LocalAddr(), "accepted RemoteAddr": s.RemoteAddr()} {
+			if a.Network() != want {
+				t.Errorf("%s is of network %s, want %s", name, a.Network(), want)
+			}
+			if r, err := sctpnet.ResolveAddr(a.Network(), a.String()); err != nil || !reflect.DeepEqual(r.String(), a.String()) || r.Network() != want {
+				t.Errorf("%s, %v, resolved is %v, %v", name, a, r, err)
+			}
+		}
+	})
+}
+
+// TestResolveAddr resolves lists, names and what is wrong.
+func TestResolveAddr(t *testing.T) {
+	for _, tt := range []struct{ network, address, want string }{
+		{"sctp", "10.0.0.1:80", "10.0.0.1:80"},
+		{"tcp", "10.0.0.1,10.1.0.1:80", "10.0.0.1/10.1.0.1:80"},
+		{"sctp", "10.0.0.1,[2001:db8::1]/10.1.0.1:80", "10.0.0.1/[2001:db8::1]/10.1.0.1:80"},
+		{"sctp", ":http", ":80"},
+		{"sctp", "", ":0"},
+	} {
+		if a, err := sctpnet.ResolveAddr(tt.network, tt.address); err != nil || a.String() != tt.want {
+			t.Errorf("%s, %q: %v, %v; want %s", tt.network, tt.address, a, err, tt.want)
+		}
+	}
+	for _, tt := range []struct{ network, address, want string }{
+		{"udp", "10.0.0.1:80", "unknown network udp"},
+		{"sctp4", "[::1]:80", "IPv6 address"},
+		{"sctp", "10.0.0.1", "missing port"},
+		{"sctp", "10.0.0.1,:80", "empty"},
+	} {
+		if a, err := sctpnet.ResolveAddr(tt.network, tt.address); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s, %q: %v, %v; want an error with %q", tt.network, tt.address, a, err, tt.want)
+		}
+	}
+}
+
+// TestDialerNetwork has code written for TCP dial.
+func TestDialerNetwork(t *testing.T) {
+	for _, tt := range []struct{ dialer, network, want string }{
+		{"", "tcp", "sctp"},
+		{"", "tcp4", "sctp4"},
+		{"sctp+udp", "tcp", "sctp+udp"},
+		{"sctp+udp", "tcp6", "sctp6+udp"},
+		{"sctp4+udp", "tcp", "sctp4+udp"},
+		{"sctp4+udp", "tcp6", "sctp4+udp"},
+		{"sctp6", "tcp", "sctp6"},
+		{"sctp+udp", "sctp4", "sctp4"},
+		{"udp", "tcp", "tcp"},
+		{"sctp", "tcp5", "tcp5"},
+	} {
+		for _, dial := range []func(network, address string) (net.Conn, error){
+			(&sctpnet.Dialer{Network: tt.dialer, Timeout: -1}).Dial,
+			(&sctpnet.StreamDialer{Network: tt.dialer, Dialer: sctpnet.Dialer{Timeout: -1}}).Dial,
+			(&sctpnet.StreamDialer{Dialer: sctpnet.Dialer{Network: tt.dialer, Timeout: -1}}).Dial,
+		} {
+			_, err := dial(tt.network, "127.0.0.1:1")
+			var e *net.OpError
+			if !errors.As(err, &e) || e.Net != tt.want {
+				t.Errorf("%q as %s is %v, want network %s", tt.network, tt.dialer, err, tt.want)
+			}
+		}
+	}
+}
+
+// TestSCTPAddr converts to and from addresses of package
+// github.com/ishidawataru/sctp.
+func TestSCTPAddr(t *testing.T) {
+	a := addr(3868, "10.0.0.1", "2001:db8::1")
+	s := a.SCTPAddr()
+	if got := sctpnet.FromSCTPAddr(s); got.String() != a.String() || s.String() != a.String() || got.Network() != "sctp" {
+		t.Errorf("%v is %v, and that %v of %s", a, s, got, got.Network())
+	}
+	s.IPAddrs[0].IP[0]++
+	if a.String() != addr(3868, "10.0.0.1", "2001:db8::1").String() {
+		t.Errorf("the conversion shares memory with %v", a)
+	}
+	if (*sctpnet.Addr)(nil).SCTPAddr() != nil || sctpnet.FromSCTPAddr(nil) != nil {
+		t.Error("nil becomes an address")
 	}
 }
 

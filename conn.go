@@ -19,15 +19,18 @@ import (
 //
 // Multiple goroutines may invoke methods on a Conn simultaneously.
 type Conn struct {
-	e        engine.Conn
-	network  string
-	accepted bool // by a Listener
+	e             engine.Conn
+	network       string
+	local, remote *Addr
+	accepted      bool // by a Listener
 
 	closed atomic.Bool
 	// knows says that both ends sent the same indication, and by it that they
 	// serve streams: see AdaptationStreams.
 	knows atomic.Bool
 	mux   atomic.Pointer[mux.Mux] // nil until a stream is claimed, or OnEvent is set
+
+	messages assembler // of ReadMessage
 
 	asked *Config // of the handshake, with its defaults; shared, and not changed
 	ppid  atomic.Uint32
@@ -45,7 +48,15 @@ var (
 // newConn makes a Conn of an association. Its Config, if it is known, is one that
 // settle has returned.
 func newConn(e engine.Conn, network string, accepted bool, asked *Config) *Conn {
-	c := &Conn{e: e, network: network, accepted: accepted, asked: asked, limits: asked.limits().Or(mux.DefaultLimits())}
+	c := &Conn{
+		e:        e,
+		network:  network,
+		local:    newAddr(e.LocalAddr(), network),
+		remote:   newAddr(e.RemoteAddr(), network),
+		accepted: accepted,
+		asked:    asked,
+		limits:   asked.limits().Or(mux.DefaultLimits()),
+	}
 	c.ppid.Store(asked.PPID)
 	local, peer := e.Adaptation()
 	c.knows.Store(local == AdaptationStreams && peer == local)
@@ -66,7 +77,7 @@ func (c *Conn) opError(op string, err error) error {
 	if err == nil || err == io.EOF && op == "read" {
 		return err
 	}
-	e := &net.OpError{Op: op, Net: c.network, Source: c.e.LocalAddr(), Addr: c.e.RemoteAddr(), Err: err}
+	e := &net.OpError{Op: op, Net: c.network, Source: c.local, Addr: c.remote, Err: err}
 	if op == "set" || op == "raw-control" {
 		e.Source, e.Addr = nil, e.Source
 	}
@@ -250,14 +261,16 @@ func (c *Conn) Shutdown() error {
 }
 
 // LocalAddr returns the local address, an [*Addr]. It holds the addresses that
-// the association was bound to; where it was bound to none in particular, one
-// of the host's. It stays the same for the life of the Conn and after Close.
-// The Addr is shared by all callers: do not modify it.
+// the association was bound to. Where it was bound to none in particular, as by
+// a Dialer without LocalAddr, it holds one of the host's, from which the peer is
+// reached; [Conn.LocalAddrs] has all that the peer was told. LocalAddr stays the
+// same for the life of the Conn and after Close. The Addr is shared by all
+// callers: do not modify it.
 func (c *Conn) LocalAddr() net.Addr {
 	if !c.ok() {
 		return nil
 	}
-	return c.e.LocalAddr()
+	return c.local
 }
 
 // RemoteAddr returns the peer's address, an [*Addr]: what was dialled or, of
@@ -268,7 +281,7 @@ func (c *Conn) RemoteAddr() net.Addr {
 	if !c.ok() {
 		return nil
 	}
-	return c.e.RemoteAddr()
+	return c.remote
 }
 
 // SetDeadline sets the read and the write deadline, as [net.Conn] says.

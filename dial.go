@@ -1,6 +1,7 @@
 package sctpnet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -18,7 +19,7 @@ import (
 //
 // Networks are "sctp", "sctp4" (IPv4 only) and "sctp6" (IPv6 only), served by
 // the kernel. For the sake of code written for TCP, "tcp", "tcp4" and "tcp6"
-// mean the same. The networks "sctp+udp", "sctp4+udp" and "sctp6+udp", SCTP
+// mean the same: see [Dialer.Network]. The networks "sctp+udp", "sctp4+udp" and "sctp6+udp", SCTP
 // inside UDP, exist where package udpencap is imported.
 //
 // The address has the form "host:port", with hosts and ports as in
@@ -29,7 +30,7 @@ import (
 // A list of hosts, as in "10.0.0.1/[2001:db8::1]:3868", is something else: one
 // endpoint that has all of these addresses. The association can use any of
 // them, and goes on with another when one fails. A name in a list stands for
-// one address.
+// one address. The list may have "," in place of "/": see [Addr.URLHost].
 //
 // A refused port fails with ECONNREFUSED at once. A peer that is silent fails
 // with ETIMEDOUT after half a minute, if no timeout is shorter.
@@ -49,6 +50,11 @@ func DialTimeout(network, address string, timeout time.Duration) (net.Conn, erro
 //
 // It is safe to call Dialer's methods concurrently.
 type Dialer struct {
+	// Network is what the networks "tcp", "tcp4" and "tcp6" mean, which code
+	// written for TCP dials: such as "sctp+udp". The 4 or 6 is kept unless Network
+	// has its own. Empty means "sctp". A dial to another network is for that.
+	Network string
+
 	// Timeout is the most that a dial takes, the resolution of a name
 	// included. Zero means no timeout beside that of the handshake (see
 	// Config.InitAttempts); a negative one fails at once.
@@ -102,11 +108,15 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 		ctx, cancel = context.WithDeadline(ctx, deadline)
 		defer cancel()
 	}
-	name, e, err := lookupNetwork(network)
+	name, e, err := lookupNetwork(network, cmp.Or(d.Network, "sctp"))
 	if err != nil {
 		return nil, dialError("dial", network, nil, nil, err)
 	}
-	s, asked, err := d.socket(name)
+	local, err := d.local(name)
+	if err != nil {
+		return nil, dialError("dial", name, nil, nil, err)
+	}
+	s, asked, err := d.socket(name, local)
 	if err != nil {
 		return nil, dialError("dial", name, nil, nil, err)
 	}
@@ -120,7 +130,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	c, err := d.race(ctx, addrs, func(ctx context.Context, addr *Addr) (*Conn, error) {
 		c, err := dialOne(ctx, e, s, addr)
 		if err != nil {
-			return nil, dialError("dial", name, s.Local, addr, contextError(err))
+			return nil, dialError("dial", name, local, addr, contextError(err))
 		}
 		return newConn(c, name, false, asked), nil
 	})
@@ -140,7 +150,7 @@ func dialOne(ctx context.Context, e engine.Engine, s *engine.Socket, addr *Addr)
 		return nil, &net.AddrError{Err: "port 0 cannot be dialled", Addr: addr.String()}
 	}
 	for range dialsOfSelf {
-		c, err := e.Dial(ctx, s, addr)
+		c, err := e.Dial(ctx, s, addr.engine())
 		if err != nil || s.Local != nil && s.Local.Port != 0 || !isSelf(c) {
 			return c, err
 		}
@@ -176,7 +186,7 @@ func (d *Dialer) deadline() time.Time {
 }
 
 // socket returns what the engine is told of the Dialer, and the Config of that.
-func (d *Dialer) socket(network string) (*engine.Socket, *Config, error) {
+func (d *Dialer) socket(network string, local *Addr) (*engine.Socket, *Config, error) {
 	options, asked, err := d.Config.settle(network, false)
 	if err != nil {
 		return nil, nil, err
@@ -187,24 +197,35 @@ func (d *Dialer) socket(network string) (*engine.Socket, *Config, error) {
 			return d.Control(network, address, c)
 		}
 	}
-	if d.LocalAddr != nil {
-		local, ok := d.LocalAddr.(*Addr)
-		if !ok {
-			return nil, nil, &net.AddrError{Err: "mismatched local address type", Addr: d.LocalAddr.String()}
-		}
-		if local != nil && isWildcard(local) && s.Network == "sctp6" {
-			local = &Addr{Port: local.Port} // 0.0.0.0 too, as package net
-		}
-		if local != nil {
-			for _, ip := range local.IPAddrs {
-				if err := fits(network, ip); len(ip.IP) > 0 && err != nil {
-					return nil, nil, err
-				}
-			}
-			s.Local = clone(local) // the Conn keeps it
-		}
+	if local != nil {
+		s.Local = local.engine()
 	}
 	return s, asked, nil
+}
+
+// local returns a copy of LocalAddr, nil for none.
+func (d *Dialer) local(network string) (*Addr, error) {
+	if d.LocalAddr == nil {
+		return nil, nil
+	}
+	local, ok := d.LocalAddr.(*Addr)
+	if !ok {
+		return nil, &net.AddrError{Err: "mismatched local address type", Addr: d.LocalAddr.String()}
+	}
+	if local == nil {
+		return nil, nil
+	}
+	local = clone(local)
+	local.Net = anyFamily(network)
+	if isWildcard(local) && family(network) == "sctp6" {
+		local.IPAddrs = nil // 0.0.0.0 too, as package net
+	}
+	for _, ip := range local.IPAddrs {
+		if err := fits(network, ip); len(ip.IP) > 0 && err != nil {
+			return nil, err
+		}
+	}
+	return local, nil
 }
 
 // resolve returns the endpoints to dial, in order.
@@ -243,8 +264,8 @@ var errMissingAddress = errors.New("missing address")
 
 // loopback returns what a wildcard means to dial: this host.
 func loopback(network string, a *Addr) []*Addr {
-	v4 := &Addr{IPAddrs: []net.IPAddr{{IP: net.IP{127, 0, 0, 1}}}, Port: a.Port}
-	v6 := &Addr{IPAddrs: []net.IPAddr{{IP: net.IPv6loopback}}, Port: a.Port}
+	v4 := &Addr{IPAddrs: []net.IPAddr{{IP: net.IP{127, 0, 0, 1}}}, Port: a.Port, Net: a.Net}
+	v6 := &Addr{IPAddrs: []net.IPAddr{{IP: net.IPv6loopback}}, Port: a.Port, Net: a.Net}
 	switch f := family(network); {
 	case f == "sctp4", f == "sctp" && len(a.IPAddrs) > 0 && isIPv4(a.IPAddrs[0]):
 		return []*Addr{v4}

@@ -119,7 +119,8 @@
 //
 // The networks are "sctp", "sctp4" for IPv4 only and "sctp6" for IPv6 only.
 // "tcp", "tcp4" and "tcp6" are other names for them, because an http.Transport
-// and other callers made for TCP always ask for these. The networks "sctp+udp",
+// and other callers made for TCP always ask for these. [Dialer.Network] gives them
+// another meaning, such as "sctp+udp". The networks "sctp+udp",
 // "sctp4+udp" and "sctp6+udp" are SCTP inside UDP (RFC 6951), which needs
 // nothing from the kernel. They exist where package udpencap is imported:
 //
@@ -136,7 +137,13 @@
 // endpoint with several addresses. To listen on a list is to be reachable at
 // each of its addresses, and no others, and to tell peers so. To dial a list is
 // to know of the peer's other addresses even before it tells of them. If a path
-// fails in the life of the association, it goes on over another one.
+// fails in the life of the association, it goes on over another one. In a URL "/"
+// ends the host: "," is understood too, as in "http://10.0.0.1,10.1.0.1:80/", and
+// [Addr.URLHost] returns that form.
+//
+// The Network and String of an [Addr] fit Dial and Listen. [ResolveAddr] makes an
+// Addr, and [FromSCTPAddr] and [Addr.SCTPAddr] convert those of package
+// github.com/ishidawataru/sctp.
 //
 // # Several addresses
 //

@@ -1,8 +1,6 @@
 package sctpnet_test
 
 import (
-	"context"
-	"net"
 	"strings"
 	"testing"
 
@@ -78,16 +76,3 @@ func noList(t testing.TB, network, address string) bool {
 		return err
 	})
 }
-
-// dialContext adapts a DialContext to callers that ask for "tcp", as
-// http.Transport does. That means the kernel's SCTP by itself.
-func dialContext(network string, dial dialFunc) dialFunc {
-	if !overUDP(network) {
-		return dial
-	}
-	return func(ctx context.Context, _, address string) (net.Conn, error) {
-		return dial(ctx, network, address)
-	}
-}
-
-type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)

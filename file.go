@@ -114,7 +114,7 @@ func FileListener(f *os.File) (l net.Listener, err error) {
 	if err != nil {
 		return nil, fileError(f, err)
 	}
-	return &Listener{e: e, network: "sctp", asked: new(Config)}, nil
+	return newListener(e, "sctp", new(Config)), nil
 }
 
 // filer returns the engine of sockets of the system.

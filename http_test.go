@@ -26,12 +26,12 @@ func TestHTTP(t *testing.T) {
 		served := make(chan error, 1)
 		go func() { served <- server.Serve(ln) }()
 
-		transport := &http.Transport{DialContext: dialContext(network, new(sctpnet.Dialer).DialContext)}
+		transport := &http.Transport{DialContext: (&sctpnet.Dialer{Network: network}).DialContext}
 		client := &http.Client{Transport: transport}
 		watchdog(t, func() {
 			for _, n := range []int{0, 1, 100_000, 4 << 20} {
 				body := bytes.Repeat([]byte("body"), n/4+1)[:n]
-				resp, err := client.Post("http://"+ln.Addr().String()+"/", "text/plain", bytes.NewReader(body))
+				resp, err := client.Post("http://"+ln.Addr().(*sctpnet.Addr).URLHost()+"/", "text/plain", bytes.NewReader(body))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -47,5 +47,25 @@ func TestHTTP(t *testing.T) {
 				t.Errorf("Serve: %v", err)
 			}
 		})
+	})
+}
+
+// TestHTTPToList has a URL with several addresses of one server.
+func TestHTTPToList(t *testing.T) {
+	ln := listen(t, "sctp4", "127.0.0.1/127.0.0.2:0")
+	server := &http.Server{Handler: http.NotFoundHandler()}
+	go server.Serve(ln)
+	defer server.Close()
+	transport := &http.Transport{DialContext: new(sctpnet.Dialer).DialContext}
+	defer transport.CloseIdleConnections()
+	watchdog(t, func() {
+		resp, err := (&http.Client{Transport: transport}).Get("http://" + ln.Addr().(*sctpnet.Addr).URLHost())
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusNotFound {
+			t.Error(resp.Status)
+		}
 	})
 }

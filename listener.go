@@ -38,7 +38,7 @@ type ListenConfig struct {
 // Listen announces on the local address as [Listen] does. The context is for
 // the resolution of a host name, not for the listener.
 func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (net.Listener, error) {
-	name, e, err := lookupNetwork(network)
+	name, e, err := lookupNetwork(network, "sctp")
 	if err != nil {
 		return nil, dialError("listen", network, nil, nil, err)
 	}
@@ -54,22 +54,11 @@ func (lc *ListenConfig) listen(ctx context.Context, e engine.Engine, network, ad
 	if err != nil {
 		return nil, nil, err
 	}
-	local := &Addr{}
-	if address != "" { // as package net, which then listens on any port
-		addrs, err := resolve(ctx, nil, network, address)
-		if err != nil {
-			return nil, nil, contextError(err)
-		}
-		// A name means its first address, an IPv4 one if it has any.
-		local = addrs[0]
-		for _, a := range addrs {
-			if len(a.IPAddrs) > 0 && isIPv4(a.IPAddrs[0]) {
-				local = a
-				break
-			}
-		}
+	local, err := resolveOne(ctx, nil, network, address)
+	if err != nil {
+		return nil, nil, contextError(err)
 	}
-	s := &engine.Socket{Network: family(network), Local: local, Options: options}
+	s := &engine.Socket{Network: family(network), Local: local.engine(), Options: options}
 	if lc.Control != nil {
 		s.Control = func(_ context.Context, network, address string, c syscall.RawConn) error {
 			return lc.Control(network, address, c)
@@ -79,7 +68,7 @@ func (lc *ListenConfig) listen(ctx context.Context, e engine.Engine, network, ad
 	if err != nil {
 		return nil, local, err
 	}
-	return &Listener{l, network, asked}, local, nil
+	return newListener(l, network, asked), local, nil
 }
 
 // Listener is a listening SCTP endpoint, a [net.Listener]. Multiple goroutines
@@ -87,10 +76,15 @@ func (lc *ListenConfig) listen(ctx context.Context, e engine.Engine, network, ad
 type Listener struct {
 	e       engine.Listener
 	network string
+	addr    *Addr
 	asked   *Config // as of a Conn
 }
 
 var _ net.Listener = (*Listener)(nil)
+
+func newListener(e engine.Listener, network string, asked *Config) *Listener {
+	return &Listener{e: e, network: network, addr: newAddr(e.Addr(), network), asked: asked}
+}
 
 func (l *Listener) ok() bool { return l != nil && l.e != nil }
 
@@ -98,7 +92,7 @@ func (l *Listener) opError(op string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &net.OpError{Op: op, Net: l.network, Addr: l.e.Addr(), Err: err}
+	return &net.OpError{Op: op, Net: l.network, Addr: l.addr, Err: err}
 }
 
 // Accept waits for the next association and returns it, a [*Conn]. It fails
@@ -144,7 +138,7 @@ func (l *Listener) Addr() net.Addr {
 	if !l.ok() {
 		return nil
 	}
-	return l.e.Addr()
+	return l.addr
 }
 
 // SetDeadline sets the time after which Accept, also one that is waiting,

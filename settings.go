@@ -484,7 +484,7 @@ func checkSettled(config, now *Config) error {
 	old := reflect.ValueOf(now).Elem()
 	for f, v := range reflect.ValueOf(config).Elem().Fields() {
 		if !v.IsZero() && isSettled(f.Name) && !reflect.DeepEqual(v.Interface(), old.FieldByName(f.Name).Interface()) {
-			return fmt.Errorf("Config.%s after the handshake: %w: Dial and Listen alone set it", f.Name, errors.ErrUnsupported)
+			return fmt.Errorf("after the handshake Config.%s cannot change: %w: Dial and Listen alone set it", f.Name, errors.ErrUnsupported)
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package sctpnet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,9 @@ import (
 // StreamDialer must not be copied after first use. Multiple goroutines may use
 // it simultaneously.
 type StreamDialer struct {
+	// Network is as that of a [Dialer]. Empty means that of the field Dialer.
+	Network string
+
 	// Dialer makes the associations. If OutStreams or MaxInStreams of its
 	// Config are zero they are 256; half of the lesser number are for this
 	// side to open.
@@ -180,7 +184,7 @@ func (d *StreamDialer) announce(ctx context.Context, s *Stream) error {
 			s.watch.stuck()
 		}
 		s.Close()
-		return dialError("dial", s.c.network, nil, s.c.e.RemoteAddr(), contextError(ctx.Err()))
+		return dialError("dial", s.c.network, nil, s.c.remote, contextError(ctx.Err()))
 	}
 	if err == nil {
 		return nil
@@ -355,6 +359,7 @@ func (d *StreamDialer) dialed(sc *sharedConn, c *Conn, err error) bool {
 // so may be just about to: see NewStreamListener. It is asked once more.
 func (d *StreamDialer) handshake(ctx context.Context, key streamKey) (*Conn, error) {
 	dialer := d.Dialer
+	dialer.Network = cmp.Or(d.Network, dialer.Network)
 	config := &dialer.Config
 	if config.OutStreams == 0 {
 		config.OutStreams = streamDialerStreams
@@ -388,12 +393,12 @@ func (d *StreamDialer) handshake(ctx context.Context, key streamKey) (*Conn, err
 		}
 		c.Close()
 		if again {
-			return nil, dialError("dial", c.network, nil, c.e.RemoteAddr(), err)
+			return nil, dialError("dial", c.network, nil, c.remote, err)
 		}
 		select {
 		case <-time.After(lateListener):
 		case <-ctx.Done():
-			return nil, dialError("dial", c.network, nil, c.e.RemoteAddr(), contextError(ctx.Err()))
+			return nil, dialError("dial", c.network, nil, c.remote, contextError(ctx.Err()))
 		}
 	}
 }

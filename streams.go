@@ -207,7 +207,7 @@ func (c *Conn) ReadStream(p []byte) (n int, stream uint16, err error) {
 // ReadMsg reads the next message into p and describes it. If p does not hold
 // all of it, info.More is set and the next ReadMsg (or Read) goes on with it.
 // The same may happen when the read deadline passes in the middle of a
-// message; nothing is lost. More is also set of a message that the peer gave up
+// message; nothing is lost. [Conn.ReadMessage] has no such limit. More is also set of a message that the peer gave up
 // in the middle ([MsgInfo.TTL]), or the rest of which goes to a [Stream] that has
 // been claimed or accepted meanwhile; what is read next is another one's then.
 //
@@ -247,6 +247,8 @@ type Stream struct {
 	s       *mux.Stream
 	onClose func() // called by Close, or nil; set before the Stream is handed out
 	watch   *streamWatch
+
+	messages assembler // of ReadMessage
 }
 
 var _ net.Conn = (*Stream)(nil)

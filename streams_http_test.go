@@ -60,8 +60,9 @@ func newStreamHTTP(t *testing.T, network string, begun chan<- string, release <-
 	h.server = &http.Server{Handler: mux, ErrorLog: log.New(io.Discard, "", 0)}
 	served := make(chan error, 1)
 	go func() { served <- h.server.Serve(sctpnet.NewStreamListener(h.ln)) }()
+	h.dialer.Network = network
 	h.client = &http.Client{Transport: &http.Transport{
-		DialContext:         dialContext(network, h.dialer.DialContext),
+		DialContext:         h.dialer.DialContext,
 		MaxIdleConnsPerHost: 200,
 	}}
 	h.url = "http://" + h.ln.Addr().String()

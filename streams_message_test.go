@@ -2,8 +2,10 @@ package sctpnet_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"syscall"
 	"testing"
 	"time"
 
@@ -53,6 +55,68 @@ func TestMessageBoundaries(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestReadMessage reads messages whole, but for those that are too long.
+func TestReadMessage(t *testing.T) {
+	const max = 150_000
+	sizes := []int{1, 100, 1452, 65535, 65536, 65537, 131072, max, max + 1, 200_000, 3}
+	onMessengers(t, func(t *testing.T, _ string, _ *sctpnet.Conn, m1, m2 messenger) {
+		w := conformance.Start(t, func() (int, error) {
+			for i, size := range sizes {
+				if _, err := m1.WriteMsg(ballast()[i:i+size], sctpnet.MsgInfo{PPID: uint32(i)}); err != nil {
+					return i, err
+				}
+			}
+			return len(sizes), nil
+		})
+		for i, size := range sizes {
+			b, info, err := m2.ReadMessage(max)
+			switch {
+			case size > max && !errors.Is(err, syscall.EMSGSIZE), size <= max && err != nil:
+				t.Fatalf("of a message of %d bytes: %v", size, err)
+			case size <= max && !bytes.Equal(b, ballast()[i:i+size]):
+				t.Fatalf("read %d bytes of a message of %d", len(b), size)
+			case info.PPID != uint32(i) || info.More:
+				t.Fatalf("of message %d: %+v", i, info)
+			}
+		}
+		if _, err := w.Result(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestReadMessageTogether has several goroutines read long messages.
+func TestReadMessageTogether(t *testing.T) {
+	const size, each, readers = 100_000, 20, 3
+	onMessengers(t, func(t *testing.T, _ string, _ *sctpnet.Conn, m1, m2 messenger) {
+		var calls []*conformance.Call
+		for range readers {
+			calls = append(calls, conformance.Start(t, func() (int, error) {
+				for range each {
+					b, info, err := m2.ReadMessage(size)
+					if err != nil {
+						return 0, err
+					}
+					if want := bytes.Repeat([]byte{byte(info.PPID)}, size); !bytes.Equal(b, want) {
+						return 0, fmt.Errorf("message %d has bytes of others", info.PPID)
+					}
+				}
+				return each, nil
+			}))
+		}
+		for i := range each * readers {
+			if _, err := m1.WriteMsg(bytes.Repeat([]byte{byte(i)}, size), sctpnet.MsgInfo{PPID: uint32(i)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, call := range calls {
+			if _, err := call.Result(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 }
 
 // TestReadMsgAndRead mixes the ways to read.

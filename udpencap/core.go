@@ -549,8 +549,8 @@ func (p *pipe) Close() error {
 	return nil
 }
 
-func (p *pipe) LocalAddr() net.Addr              { return p.a.local }
-func (p *pipe) RemoteAddr() net.Addr             { return p.a.remote }
+func (p *pipe) LocalAddr() net.Addr              { return nil } // which pion does not ask for
+func (p *pipe) RemoteAddr() net.Addr             { return nil }
 func (p *pipe) SetDeadline(time.Time) error      { return nil }
 func (p *pipe) SetReadDeadline(time.Time) error  { return nil }
 func (p *pipe) SetWriteDeadline(time.Time) error { return nil }

@@ -132,15 +132,11 @@ func newServer() *http.Server {
 	}
 }
 
-// newClient is HTTP's too, but for the dialling. A Transport asks for "tcp",
-// which is another name of "sctp" here; only other networks must be said.
+// newClient is HTTP's too, but for the dialling. A Transport asks for "tcp", which
+// means the Dialer's Network.
 func newClient(network string) *http.Client {
-	var d sctpnet.Dialer
-	return &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
-			return d.DialContext(ctx, network, address)
-		},
-	}}
+	d := &sctpnet.Dialer{Network: network}
+	return &http.Client{Transport: &http.Transport{DialContext: d.DialContext}}
 }
 
 // fetch gets a URL and shows it if it is text; anything else is a download.

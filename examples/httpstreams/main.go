@@ -58,13 +58,9 @@ func run(network string) error {
 	streams := sctpnet.NewStreamListener(ln)
 	go func() { served <- server.Serve(streams) }()
 
-	var d sctpnet.StreamDialer
-	// A Transport asks for "tcp", which is another name of "sctp" here.
-	client := &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
-			return d.DialContext(ctx, network, address)
-		},
-	}}
+	// A Transport asks for "tcp", which means the StreamDialer's Network.
+	d := &sctpnet.StreamDialer{Network: network}
+	client := &http.Client{Transport: &http.Transport{DialContext: d.DialContext}}
 	start := time.Now()
 	err = get(ctx, client, "http://"+ln.Addr().String())
 	elapsed := time.Since(start)

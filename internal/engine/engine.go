@@ -15,13 +15,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"github.com/ishidawataru/sctp"
 )
-
-// Addr is an SCTP endpoint: one port and any number of IP addresses, none of
-// them meaning any.
-type Addr = sctp.SCTPAddr
 
 // An Engine makes associations and listening endpoints.
 type Engine interface {

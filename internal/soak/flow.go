@@ -241,18 +241,6 @@ func (b *bag) readMessage(p []byte, ppid uint32, isWhole bool) error {
 	return nil
 }
 
-// got reports how many messages have come.
-func (b *bag) got() (n int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, came := range b.came {
-		if came {
-			n++
-		}
-	}
-	return n
-}
-
 func (b *bag) end(o outcome) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -193,12 +193,12 @@ func (s *soak) welcome(l *lobby) {
 			return
 		}
 		if err != nil {
-			s.fail(fmt.Errorf("Accept: %w", err))
+			s.fail(fmt.Errorf("accept: %w", err))
 		}
 		select {
 		case l.from(portOf(c.RemoteAddr())) <- c:
 		default:
-			s.fail(fmt.Errorf("Accept: a second association from %v", c.RemoteAddr()))
+			s.fail(fmt.Errorf("accept: a second association from %v", c.RemoteAddr()))
 		}
 	}
 }
@@ -361,7 +361,7 @@ func (s *soak) serve(i int, ln net.Listener) {
 			return
 		}
 		if err != nil {
-			s.fail(fmt.Errorf("Accept of a stream: %w", err))
+			s.fail(fmt.Errorf("accept of a stream: %w", err))
 		}
 		stream := c.(*sctpnet.Stream)
 		s.serving.Go(func() {
@@ -428,7 +428,7 @@ func (s *soak) serveMute() {
 			return
 		}
 		if err != nil {
-			s.fail(fmt.Errorf("Accept: %w", err))
+			s.fail(fmt.Errorf("accept: %w", err))
 		}
 		s.serving.Go(func() {
 			a := s.watch.actor("the end that accepted what may be given up")

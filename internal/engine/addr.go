@@ -1,0 +1,30 @@
+package engine
+
+import (
+	"net"
+	"strconv"
+	"strings"
+)
+
+// Addr is an SCTP endpoint: one port and any number of IP addresses, none of
+// them meaning any.
+type Addr struct {
+	IPAddrs []net.IPAddr
+	Port    int
+}
+
+// String returns the address as Dial and Listen take it.
+func (a *Addr) String() string {
+	var b strings.Builder
+	for i, ip := range a.IPAddrs {
+		if i > 0 {
+			b.WriteByte('/')
+		}
+		if ip.IP.To4() == nil && len(ip.IP) > 0 {
+			b.WriteString("[" + ip.String() + "]")
+		} else {
+			b.WriteString(ip.String())
+		}
+	}
+	return b.String() + ":" + strconv.Itoa(a.Port)
+}

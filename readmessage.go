@@ -1,0 +1,146 @@
+package sctpnet
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"syscall"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+	"github.com/sctpnet/sctpnet/internal/mux"
+)
+
+// ReadMessage reads the next message and returns all of it, in memory of its own,
+// in however many pieces it comes. max is how many bytes it may have, 1 or more. Of
+// a longer one ReadMessage returns an error that wraps EMSGSIZE, and drops the rest;
+// the next call reads the next message.
+//
+// If the read deadline passes in the middle of a message, ReadMessage keeps what it
+// has, and the next call goes on with it. So do not mix it with Read, ReadMsg and
+// the like while messages are longer than 64 KiB, or longer than max: they would
+// read the rest of such a message. A message that the peer gave up in the middle
+// ([MsgInfo.TTL]) is dropped. With Config.Interleaving up to max bytes are kept of a
+// message of each stream.
+//
+// Multiple goroutines may call ReadMessage: each gets messages that are whole.
+func (c *Conn) ReadMessage(max int) ([]byte, MsgInfo, error) {
+	if !c.ok() {
+		return nil, MsgInfo{}, syscall.EINVAL
+	}
+	b, msg, err := c.messages.read(max, c.interleaves, func(p []byte) (int, engine.Message, error) {
+		return c.recv(p, mux.Whole)
+	})
+	return b, msgInfo(msg), c.opError("read", err)
+}
+
+// ReadMessage reads the next message of the stream, as [Conn.ReadMessage] does.
+func (s *Stream) ReadMessage(max int) ([]byte, MsgInfo, error) {
+	if !s.ok() {
+		return nil, MsgInfo{}, syscall.EINVAL
+	}
+	b, msg, err := s.messages.read(max, s.c.interleaves, func(p []byte) (int, engine.Message, error) {
+		call := s.watch.beginRead()
+		n, msg, err := s.s.Recv(p, mux.Whole)
+		s.watch.endRead(call, err)
+		return n, msg, err
+	})
+	return b, msgInfo(msg), s.c.opError("read", err)
+}
+
+// interleaves reports whether another message may come before the rest of one.
+func (c *Conn) interleaves() bool {
+	f, err := c.e.Features()
+	return err == nil && f.Interleaving
+}
+
+// An assembler makes messages of their pieces.
+type assembler struct {
+	mu    sync.Mutex // held for the time of one ReadMessage
+	begun map[sequence]*begunMessage
+}
+
+// A sequence is messages whose pieces do not interleave.
+type sequence struct {
+	stream    uint16
+	unordered bool
+}
+
+// A begunMessage is one of which a piece is to come.
+type begunMessage struct {
+	first    engine.Message
+	data     []byte
+	tooLarge bool // ReadMessage has said so: the rest is dropped
+	// cut says that the last piece did not fill its memory, although the deadline
+	// has not passed since: the rest was given up, unless messages interleave.
+	cut bool
+}
+
+// pieces is memory to receive into.
+var pieces = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
+func (a *assembler) read(max int, interleaves func() bool, recv func([]byte) (int, engine.Message, error)) ([]byte, engine.Message, error) {
+	if max < 1 {
+		return nil, engine.Message{}, fmt.Errorf("a message of up to %d bytes: allowed are 1 and more: %w", max, syscall.EINVAL)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p := pieces.Get().(*[64 << 10]byte)
+	defer pieces.Put(p)
+	for {
+		n, msg, err := recv(p[:])
+		if n == 0 && err != nil {
+			for _, m := range a.begun {
+				m.cut = false // it was the deadline
+			}
+			return nil, msg, err
+		}
+		m := a.take(msg, interleaves)
+		exceeds := !m.tooLarge && len(m.data)+n > max
+		switch {
+		case m.tooLarge:
+		case exceeds:
+			m.tooLarge, m.data = true, nil
+		case !msg.More && m.data == nil:
+			return slices.Clone(p[:n]), msg, nil
+		default:
+			m.data = append(m.data, p[:n]...)
+		}
+		if msg.More {
+			m.cut = n < len(p)
+			a.begun[m.sequence()] = m
+		}
+		switch {
+		case exceeds:
+			return nil, m.first, fmt.Errorf("a message of more than %d bytes on stream %d: %w", max, m.first.Stream, syscall.EMSGSIZE)
+		case !msg.More && !m.tooLarge:
+			return m.data, m.first, nil
+		}
+	}
+}
+
+// take removes and returns the message that a piece belongs to.
+func (a *assembler) take(piece engine.Message, interleaves func() bool) *begunMessage {
+	m := &begunMessage{first: piece}
+	m.first.More = false
+	if len(a.begun) == 0 {
+		if a.begun == nil {
+			a.begun = make(map[sequence]*begunMessage)
+		}
+		return m
+	}
+	old := a.begun[m.sequence()]
+	delete(a.begun, m.sequence())
+	apart := interleaves()
+	if !apart {
+		clear(a.begun) // what was begun goes on with this piece or was given up
+	}
+	switch {
+	case old == nil:
+		return m
+	case piece.Unordered && old.cut && !apart, !piece.Unordered && old.first.SSN != piece.SSN:
+		return m // the rest of the old one was given up
+	}
+	return old
+}
+
+func (m *begunMessage) sequence() sequence { return sequence{m.first.Stream, m.first.Unordered} }
