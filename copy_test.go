@@ -99,12 +99,21 @@ func TestReadFrom(t *testing.T) {
 	})
 }
 
+// A writerFunc is an io.Writer.
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
 func TestWriteTo(t *testing.T) {
 	copiers(t, func(t *testing.T, _ string, c, s copier) {
 		write(t, c, "hello")
-		s.SetReadDeadline(time.Now().Add(time.Second))
 		var got bytes.Buffer
-		n, err := s.WriteTo(&got)
+		n, err := s.WriteTo(writerFunc(func(p []byte) (int, error) {
+			if got.Write(p); got.Len() >= 5 {
+				s.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+			}
+			return len(p), nil
+		}))
 		if n != 5 || got.String() != "hello" {
 			t.Errorf("WriteTo: %d, %q", n, got.String())
 		}

@@ -332,7 +332,7 @@ func TestDialWildcard(t *testing.T) {
 		} {
 			t.Run(tt.listenOn+" "+tt.listen+" "+tt.network+" "+tt.address, func(t *testing.T) {
 				ln := listen(t, ofEngine(network, tt.listenOn), tt.listen)
-				c := dial(t, nil, ofEngine(network, tt.network), fmt.Sprintf(tt.address, port(ln.Addr())))
+				c := dial(t, inTurn(), ofEngine(network, tt.network), fmt.Sprintf(tt.address, port(ln.Addr())))
 				if a := c.RemoteAddr().(*sctpnet.Addr); len(a.IPAddrs) != 1 || !a.IPAddrs[0].IP.IsLoopback() {
 					t.Errorf("RemoteAddr is %s, want the loopback address", a)
 				}

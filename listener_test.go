@@ -213,7 +213,7 @@ func TestAcceptPeerGone(t *testing.T) {
 					}
 					ln := listen(t, network, listenOn)
 					before := runtime.NumGoroutine()
-					c := dial(t, nil, network, ln.Addr().String())
+					c := dial(t, inTurn(), network, ln.Addr().String())
 					if tt.data != "" {
 						if _, err := c.Write([]byte(tt.data)); err != nil {
 							t.Fatal(err)

@@ -171,12 +171,28 @@ func dial(t testing.TB, d *sctpnet.Dialer, network, address string) *sctpnet.Con
 	return c.(*sctpnet.Conn)
 }
 
+// inTurn is a Dialer that asks one address after the other. The loser of a race
+// may be accepted.
+func inTurn() *sctpnet.Dialer { return &sctpnet.Dialer{FallbackDelay: -1} }
+
 // pipe makes an association with itself, over addresses as Listen takes them.
 func pipe(t testing.TB, network, address string) (client, server *sctpnet.Conn) {
 	t.Helper()
 	ln := listen(t, network, address)
 	client = dial(t, nil, network, ln.Addr().String())
 	return client, accept(t, ln)
+}
+
+// arrived waits until all that was written is at the other end.
+func arrived(t testing.TB, c *sctpnet.Conn) {
+	t.Helper()
+	eventually(t, "everything is acknowledged", func() bool {
+		st, err := c.Status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st.Unacked == 0
+	})
 }
 
 // alive reports whether an association of this system, of either end, lives at

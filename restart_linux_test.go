@@ -88,18 +88,6 @@ func (p *crasher) dialAborted(t testing.TB) {
 	})
 }
 
-// arrived waits until all that was written is at the other end.
-func arrived(t testing.TB, c *sctpnet.Conn) {
-	t.Helper()
-	eventually(t, "everything is acknowledged", func() bool {
-		st, err := c.Status()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return st.Unacked == 0
-	})
-}
-
 // say writes messages and waits until they are at the other end.
 func say(t testing.TB, c *sctpnet.Conn, messages ...string) {
 	t.Helper()
