@@ -99,8 +99,8 @@ type Config struct {
 	// by a crash, and makes it anew from the same addresses (RFC 9260 section
 	// 5.2). Without it the Conn ends with ECONNRESET: see the package's
 	// documentation. With it reading goes on with the messages of the peer's
-	// new life. Only OnEvent tells, by an [AssociationEvent] in order with the
-	// messages: [AssociationRestarted]. A message of the old life that was
+	// new life. Only OnEvent tells, by an [AssocEvent] in order with the
+	// messages: [AssocRestarted]. A message of the old life that was
 	// read in part never ends. Over the kernel's SCTP the Conn may end there
 	// all the same: see the package's documentation.
 	//
@@ -204,11 +204,11 @@ type Config struct {
 	// (SCTP_ECN_SUPPORTED; Linux 5.4).
 	NoECN bool
 
-	// UDPPort is the UDP port to receive at, 1 to 65535, on the networks
+	// LocalUDPPort is the UDP port to receive at, 1 to 65535, on the networks
 	// sctp+udp; package udpencap says what zero means there. On others the
 	// error wraps [errors.ErrUnsupported]: the kernel's is sysctl
 	// net.sctp.udp_port. The peer's is in PathParams.
-	UDPPort int
+	LocalUDPPort int
 
 	// KernelDefaults leaves everything that is not set in this Config to the
 	// system (sysctl net.sctp, net.core), where the package's own defaults
@@ -384,7 +384,7 @@ func (c *Config) check() error {
 		checkSigned(p+"FragmentInterleave", c.FragmentInterleave, 2),
 		checkSigned(p+"PartialDeliveryPoint", c.PartialDeliveryPoint, math.MaxInt32),
 		c.Auth.check(),
-		checkCount("UDPPort", c.UDPPort),
+		checkCount("LocalUDPPort", c.LocalUDPPort),
 	)
 }
 

@@ -174,7 +174,7 @@
 // Messages go to the primary path, or while that fails to another one. It is
 // the address that was dialled, of a list the first, until [Conn.SetPrimary].
 // MsgInfo.To sends one message to another address, if that can be reached.
-// [Conn.Paths] tells how they are doing. [Conn.BindAdd] and [Conn.BindRemove]
+// [Conn.Paths] tells how they are doing. [Conn.AddLocalAddr] and [Conn.RemoveLocalAddr]
 // change the list in the life of an association, where both ends agreed in the
 // handshake that this can be; [Conn.SetPeerPrimary] asks the peer to choose.
 //
@@ -244,7 +244,7 @@
 //
 // Settings:
 //
-//   - UDPPort: the system has one for all, sysctl net.sctp.udp_port.
+//   - LocalUDPPort: the system has one for all, sysctl net.sctp.udp_port.
 //
 // What is lacking over UDP is in the documentation of package udpencap.
 //

@@ -15,19 +15,19 @@ import (
 // section 6.1). [Config.OnEvent] receives them. An Event is a value of one of
 // these types; a later version of the package may have more:
 //
-//   - [AssociationEvent]: it is up, lost, restarted or ended;
+//   - [AssocEvent]: it is up, lost, restarted or ended;
 //   - [PathEvent]: an address of the peer is reachable, unreachable, added...;
 //   - [SendFailedEvent]: a message was not delivered;
 //   - [RemoteErrorEvent]: the peer reports an error;
 //   - [ShutdownEvent]: the peer wants to end the association;
 //   - [PartialDeliveryEvent]: the rest of a message will not come;
 //   - [AdaptationEvent]: the peer's adaptation layer indication;
-//   - [AuthenticationEvent]: keys, or none;
+//   - [AuthEvent]: keys, or none;
 //   - [SenderDryEvent]: all that was sent has been acknowledged, if one has
 //     asked for it;
 //   - [StreamResetEvent]: streams were reset;
 //   - [StreamsAddedEvent]: there are more streams;
-//   - [AssociationResetEvent]: all numbering begins anew.
+//   - [AssocResetEvent]: all numbering begins anew.
 //
 // The String of an Event is a line for a log. As a [slog.LogValuer] it is a
 // group of attributes, of which "type" is always one.
@@ -37,10 +37,10 @@ type Event interface {
 	event()
 }
 
-// An AssociationEvent says that the state of the association has changed
+// An AssocEvent says that the state of the association has changed
 // (SCTP_ASSOC_CHANGE).
-type AssociationEvent struct {
-	Change AssociationChange
+type AssocEvent struct {
+	Change AssocChange
 
 	// Cause is why the association was lost, if a cause was given: of a peer
 	// that aborted it, the first one. A peer that cannot be reached any more
@@ -56,42 +56,42 @@ type AssociationEvent struct {
 	OutStreams, InStreams uint16
 }
 
-// An AssociationChange says what has become of an association.
-type AssociationChange uint16
+// An AssocChange says what has become of an association.
+type AssocChange uint16
 
 const (
-	// AssociationUp is the first event of every association.
-	AssociationUp = AssociationChange(engine.AssociationUp)
-	// AssociationLost says that the peer has aborted the association, or was
+	// AssocUp is the first event of every association.
+	AssocUp = AssocChange(engine.AssocUp)
+	// AssocLost says that the peer has aborted the association, or was
 	// found unreachable. Read then gives the error.
-	AssociationLost = AssociationChange(engine.AssociationLost)
-	// AssociationRestarted says that the peer has lost the association, as
+	AssocLost = AssocChange(engine.AssocLost)
+	// AssocRestarted says that the peer has lost the association, as
 	// when its host has crashed, and made it anew from the same addresses
 	// (RFC 9260 section 5.2). What was under way is lost. It is the last event
 	// of the Conn, whose Read then gives ECONNRESET, unless
 	// [Config.KeepRestarted] is set; then messages are numbered from the
 	// beginning.
-	AssociationRestarted = AssociationChange(engine.AssociationRestarted)
-	// AssociationEnded says that the association has ended as one side
+	AssocRestarted = AssocChange(engine.AssocRestarted)
+	// AssocEnded says that the association has ended as one side
 	// wished. Read then gives [io.EOF].
-	AssociationEnded = AssociationChange(engine.AssociationEnded)
+	AssocEnded = AssocChange(engine.AssocEnded)
 )
 
-func (c AssociationChange) String() string {
-	return name(int(c), "up", "lost", "restarted", "ended")
+func (c AssocChange) String() string {
+	return name("AssocChange", int(c), "up", "lost", "restarted", "ended")
 }
 
-// name returns the name of a number, or the number.
-func name(i int, names ...string) string {
+// name returns the name of a value of a type, or as "Cause(9)" one that has none.
+func name(typ string, i int, names ...string) string {
 	if i < 0 || i >= len(names) || names[i] == "" {
-		return strconv.Itoa(i)
+		return typ + "(" + strconv.Itoa(i) + ")"
 	}
 	return names[i]
 }
 
-func (e AssociationEvent) String() string {
+func (e AssocEvent) String() string {
 	s := "association " + e.Change.String()
-	if e.Change == AssociationUp || e.Change == AssociationRestarted {
+	if e.Change == AssocUp || e.Change == AssocRestarted {
 		s += fmt.Sprintf(", %d streams out, %d in", e.OutStreams, e.InStreams)
 	}
 	return s + because(e.Cause, e.Causes)
@@ -115,9 +115,9 @@ func because(c Cause, causes []byte) string {
 }
 
 // LogValue returns the event as a group.
-func (e AssociationEvent) LogValue() slog.Value {
+func (e AssocEvent) LogValue() slog.Value {
 	g := group("association", slog.String("change", e.Change.String()))
-	if e.Change == AssociationUp || e.Change == AssociationRestarted {
+	if e.Change == AssocUp || e.Change == AssocRestarted {
 		g = append(g, slog.Int("out", int(e.OutStreams)), slog.Int("in", int(e.InStreams)))
 	}
 	return slog.GroupValue(addCause(g, e.Cause)...)
@@ -168,7 +168,7 @@ const (
 )
 
 func (c PathChange) String() string {
-	return name(int(c), "reachable", "unreachable", "removed", "added", "made primary", "confirmed", "potentially failed")
+	return name("PathChange", int(c), "reachable", "unreachable", "removed", "added", "made primary", "confirmed", "potentially failed")
 }
 
 func (e PathEvent) String() string { return "path " + e.Addr.String() + " " + e.Change.String() }
@@ -283,37 +283,37 @@ func (e AdaptationEvent) LogValue() slog.Value {
 	return slog.GroupValue(group("adaptation", slog.Uint64("indication", uint64(e.Indication)))...)
 }
 
-// An AuthenticationEvent is about authentication (RFC 4895) and its keys
+// An AuthEvent is about authentication (RFC 4895) and its keys
 // (SCTP_AUTHENTICATION_EVENT).
-type AuthenticationEvent struct {
-	Change AuthenticationChange
+type AuthEvent struct {
+	Change AuthChange
 	Key    uint16 // its number
 }
 
-// An AuthenticationChange says what an [AuthenticationEvent] is about.
-type AuthenticationChange uint32
+// An AuthChange says what an [AuthEvent] is about.
+type AuthChange uint32
 
 const (
-	// AuthenticationNewKey says that the peer has begun to use the key.
-	AuthenticationNewKey = AuthenticationChange(engine.AuthenticationNewKey)
-	// AuthenticationFreeKey says that the key, which was deactivated, is not
+	// AuthNewKey says that the peer has begun to use the key.
+	AuthNewKey = AuthChange(engine.AuthNewKey)
+	// AuthFreeKey says that the key, which was deactivated, is not
 	// in use any more and can be deleted.
-	AuthenticationFreeKey = AuthenticationChange(engine.AuthenticationFreeKey)
-	// AuthenticationNone says that the peer has no authentication.
-	AuthenticationNone = AuthenticationChange(engine.AuthenticationNone)
+	AuthFreeKey = AuthChange(engine.AuthFreeKey)
+	// AuthNone says that the peer has no authentication.
+	AuthNone = AuthChange(engine.AuthNone)
 )
 
-func (c AuthenticationChange) String() string { return name(int(c), "new key", "free key", "none") }
+func (c AuthChange) String() string { return name("AuthChange", int(c), "new key", "free key", "none") }
 
-func (e AuthenticationEvent) String() string {
-	if e.Change == AuthenticationNone {
+func (e AuthEvent) String() string {
+	if e.Change == AuthNone {
 		return "authentication: the peer has none"
 	}
 	return fmt.Sprintf("authentication: %v %d", e.Change, e.Key)
 }
 
 // LogValue returns the event as a group.
-func (e AuthenticationEvent) LogValue() slog.Value {
+func (e AuthEvent) LogValue() slog.Value {
 	return slog.GroupValue(group("authentication", slog.String("change", e.Change.String()), slog.Int("key", int(e.Key)))...)
 }
 
@@ -394,9 +394,9 @@ func (e StreamsAddedEvent) LogValue() slog.Value {
 		slog.Bool("denied", e.Denied), slog.Bool("failed", e.Failed))...)
 }
 
-// An AssociationResetEvent says that the numbering of everything begins anew,
+// An AssocResetEvent says that the numbering of everything begins anew,
 // by either side's request (RFC 6525; SCTP_ASSOC_RESET_EVENT).
-type AssociationResetEvent struct {
+type AssocResetEvent struct {
 	// LocalTSN and RemoteTSN are the next transmission sequence numbers of
 	// each side.
 	LocalTSN, RemoteTSN uint32
@@ -405,29 +405,29 @@ type AssociationResetEvent struct {
 	Denied, Failed bool
 }
 
-func (e AssociationResetEvent) String() string {
+func (e AssocResetEvent) String() string {
 	return fmt.Sprintf("association reset: next TSN %d, the peer's %d", e.LocalTSN, e.RemoteTSN) + refused(e.Denied, e.Failed)
 }
 
 // LogValue returns the event as a group.
-func (e AssociationResetEvent) LogValue() slog.Value {
+func (e AssocResetEvent) LogValue() slog.Value {
 	return slog.GroupValue(group("association reset",
 		slog.Uint64("local", uint64(e.LocalTSN)), slog.Uint64("remote", uint64(e.RemoteTSN)),
 		slog.Bool("denied", e.Denied), slog.Bool("failed", e.Failed))...)
 }
 
-func (AssociationEvent) event()      {}
-func (PathEvent) event()             {}
-func (SendFailedEvent) event()       {}
-func (RemoteErrorEvent) event()      {}
-func (ShutdownEvent) event()         {}
-func (PartialDeliveryEvent) event()  {}
-func (AdaptationEvent) event()       {}
-func (AuthenticationEvent) event()   {}
-func (SenderDryEvent) event()        {}
-func (StreamResetEvent) event()      {}
-func (StreamsAddedEvent) event()     {}
-func (AssociationResetEvent) event() {}
+func (AssocEvent) event()           {}
+func (PathEvent) event()            {}
+func (SendFailedEvent) event()      {}
+func (RemoteErrorEvent) event()     {}
+func (ShutdownEvent) event()        {}
+func (PartialDeliveryEvent) event() {}
+func (AdaptationEvent) event()      {}
+func (AuthEvent) event()            {}
+func (SenderDryEvent) event()       {}
+func (StreamResetEvent) event()     {}
+func (StreamsAddedEvent) event()    {}
+func (AssocResetEvent) event()      {}
 
 // A Cause is the code of an SCTP error cause, as the registry has them (RFC
 // 9260 section 3.3.10 and others). Zero means that there was none.
@@ -440,9 +440,9 @@ const (
 	CauseStaleCookie            Cause = 3
 	CauseOutOfResource          Cause = 4
 	CauseUnresolvableAddress    Cause = 5
-	CauseUnrecognisedChunk      Cause = 6
+	CauseUnrecognizedChunk      Cause = 6
 	CauseInvalidParameter       Cause = 7
-	CauseUnrecognisedParameters Cause = 8
+	CauseUnrecognizedParameters Cause = 8
 	CauseNoUserData             Cause = 9
 	CauseCookieWhileShutdown    Cause = 10
 	CauseRestartWithNewAddress  Cause = 11
@@ -452,7 +452,7 @@ const (
 	CauseResourceShortage       Cause = 161
 	CauseDeleteSourceAddress    Cause = 162
 	CauseIllegalASCONFACK       Cause = 163
-	CauseNoAuthorisation        Cause = 164
+	CauseNoAuthorization        Cause = 164
 	CauseUnsupportedHMAC        Cause = 261 // RFC 4895
 )
 
@@ -468,26 +468,22 @@ func (c Cause) String() string {
 		return "request to delete the source address"
 	case CauseIllegalASCONFACK:
 		return "illegal ASCONF-ACK"
-	case CauseNoAuthorisation:
-		return "request refused without authorisation"
+	case CauseNoAuthorization:
+		return "request refused without authorization"
 	case CauseUnsupportedHMAC:
 		return "unsupported HMAC"
 	}
-	s := name(int(c), "", "invalid stream", "missing mandatory parameter", "stale cookie", "out of resource",
-		"unresolvable address", "unrecognised chunk", "invalid mandatory parameter", "unrecognised parameters",
+	return name("Cause", int(c), "", "invalid stream", "missing mandatory parameter", "stale cookie", "out of resource",
+		"unresolvable address", "unrecognized chunk", "invalid mandatory parameter", "unrecognized parameters",
 		"no user data", "cookie received while shutting down", "restart with new addresses", "abort by the user",
 		"protocol violation")
-	if s == strconv.Itoa(int(c)) {
-		return "cause " + s
-	}
-	return s
 }
 
 // newEvent makes an Event of what an engine tells.
 func newEvent(e engine.Event) Event {
 	switch e := e.(type) {
-	case engine.AssociationEvent:
-		return AssociationEvent{AssociationChange(e.Change), Cause(e.Cause), e.Causes, e.Out, e.In}
+	case engine.AssocEvent:
+		return AssocEvent{AssocChange(e.Change), Cause(e.Cause), e.Causes, e.Out, e.In}
 	case engine.PathEvent:
 		return PathEvent{e.Addr, PathChange(e.Change)}
 	case engine.SendFailedEvent:
@@ -500,16 +496,16 @@ func newEvent(e engine.Event) Event {
 		return PartialDeliveryEvent(e)
 	case engine.AdaptationEvent:
 		return AdaptationEvent(e)
-	case engine.AuthenticationEvent:
-		return AuthenticationEvent{AuthenticationChange(e.Change), e.Key}
+	case engine.AuthEvent:
+		return AuthEvent{AuthChange(e.Change), e.Key}
 	case engine.SenderDryEvent:
 		return SenderDryEvent(e)
 	case engine.StreamResetEvent:
 		return StreamResetEvent(e)
 	case engine.StreamsAddedEvent:
 		return StreamsAddedEvent(e)
-	case engine.AssociationResetEvent:
-		return AssociationResetEvent(e)
+	case engine.AssocResetEvent:
+		return AssocResetEvent(e)
 	}
 	panic(fmt.Sprintf("sctpnet: an engine's event is a %T", e))
 }

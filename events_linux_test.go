@@ -193,7 +193,7 @@ func TestEventsLost(t *testing.T) {
 		client, server, ce, se, _, _ := eventPair(t, func(client, server *sctpnet.Config) {
 			client.ReadBuffer, server.WriteBuffer = 128<<10, 256<<10
 		})
-		awaitAssociation(t, se, sctpnet.AssociationUp)
+		awaitAssociation(t, se, sctpnet.AssocUp)
 		// Fill what the client, which does not read, takes.
 		info := sctpnet.MsgInfo{Stream: 3, PPID: 46, Context: 47}
 		message := eventData(40000)
@@ -212,7 +212,7 @@ func TestEventsLost(t *testing.T) {
 		if err := client.Abort(); err != nil {
 			t.Fatal(err)
 		}
-		if e := awaitAssociation(t, se, sctpnet.AssociationLost); e.Cause != sctpnet.CauseUserAbort || len(e.Causes) != 4 {
+		if e := awaitAssociation(t, se, sctpnet.AssocLost); e.Cause != sctpnet.CauseUserAbort || len(e.Causes) != 4 {
 			t.Errorf("%#v; want an abort by the user", e)
 		}
 		// The message that was under way is handed back whole.
@@ -224,7 +224,7 @@ func TestEventsLost(t *testing.T) {
 			t.Errorf("read %v; want ECONNRESET", err)
 		}
 		for _, e := range ce.all() {
-			if e, ok := e.(sctpnet.AssociationEvent); ok && e.Change != sctpnet.AssociationUp {
+			if e, ok := e.(sctpnet.AssocEvent); ok && e.Change != sctpnet.AssocUp {
 				t.Errorf("%v after the Conn's own Abort", e)
 			}
 		}
@@ -260,7 +260,7 @@ func TestEventsPaths(t *testing.T) {
 		awaitPath(t, ce, "10.77.2.2", sctpnet.PathMadePrimary)
 
 		b.ip(t, "address add 10.77.2.3/24 dev link2")
-		if err := server.BindAdd(netip.MustParseAddr("10.77.2.3")); err != nil {
+		if err := server.AddLocalAddr(netip.MustParseAddr("10.77.2.3")); err != nil {
 			t.Fatal(err)
 		}
 		awaitPath(t, ce, "10.77.2.3", sctpnet.PathAdded)
@@ -269,7 +269,7 @@ func TestEventsPaths(t *testing.T) {
 			t.Fatal(err)
 		}
 		awaitPath(t, ce, "10.77.2.3", sctpnet.PathMadePrimary)
-		if err := server.BindRemove(netip.MustParseAddr("10.77.2.3")); err != nil {
+		if err := server.RemoveLocalAddr(netip.MustParseAddr("10.77.2.3")); err != nil {
 			t.Fatal(err)
 		}
 		awaitPath(t, ce, "10.77.2.3", sctpnet.PathRemoved)
@@ -281,7 +281,7 @@ func TestEventsPaths(t *testing.T) {
 		if _, err := client.Write([]byte("never arrives")); err != nil {
 			t.Fatal(err)
 		}
-		if e := awaitAssociation(t, ce, sctpnet.AssociationLost); e.Cause != 0 || e.Causes != nil {
+		if e := awaitAssociation(t, ce, sctpnet.AssocLost); e.Cause != 0 || e.Causes != nil {
 			t.Errorf("%#v; want no cause", e)
 		}
 		e := await[sctpnet.SendFailedEvent](t, ce, nil)
@@ -310,7 +310,7 @@ func TestEventsRestart(t *testing.T) {
 		a.ip(t, "link set link1 up")
 		a.ip(t, "link set link2 up")
 		again := a.dial(t, sctpnet.Dialer{LocalAddr: &local}, remote)
-		e := awaitAssociation(t, se, sctpnet.AssociationRestarted)
+		e := awaitAssociation(t, se, sctpnet.AssocRestarted)
 		if out, in := again.NumStreams(); e.OutStreams != in || e.InStreams != out {
 			t.Errorf("%v; want %d and %d streams", e, in, out)
 		}
@@ -377,7 +377,7 @@ func TestEventsPartialDelivery(t *testing.T) {
 		client.Abort()
 		e := await[sctpnet.PartialDeliveryEvent](t, se, nil)
 		t.Log(e)
-		awaitAssociation(t, se, sctpnet.AssociationLost)
+		awaitAssociation(t, se, sctpnet.AssocLost)
 	})
 }
 
@@ -395,18 +395,18 @@ func TestEventsAuthentication(t *testing.T) {
 			t.Fatal(err)
 		}
 		exchange(t, client, server)
-		if e := await(t, se, func(e sctpnet.AuthenticationEvent) bool { return e.Key == 2 }); e.Change != sctpnet.AuthenticationNewKey {
+		if e := await(t, se, func(e sctpnet.AuthEvent) bool { return e.Key == 2 }); e.Change != sctpnet.AuthNewKey {
 			t.Errorf("%v; want a new key", e)
 		}
 		if err := client.DeactivateAuthKey(1); err != nil {
 			t.Fatal(err)
 		}
-		if e := await[sctpnet.AuthenticationEvent](t, ce, nil); e.Change != sctpnet.AuthenticationFreeKey || e.Key != 1 {
+		if e := await[sctpnet.AuthEvent](t, ce, nil); e.Change != sctpnet.AuthFreeKey || e.Key != 1 {
 			t.Errorf("%v; want key 1 free", e)
 		}
 
 		_, _, ce, _, _, _ = eventPair(t, func(client, server *sctpnet.Config) { client.Auth = &sctpnet.Auth{} })
-		if e := await[sctpnet.AuthenticationEvent](t, ce, nil); e.Change != sctpnet.AuthenticationNone {
+		if e := await[sctpnet.AuthEvent](t, ce, nil); e.Change != sctpnet.AuthNone {
 			t.Errorf("%v; want none", e)
 		}
 	})
@@ -417,11 +417,11 @@ func TestEventsReset(t *testing.T) {
 	watchdog(t, func() {
 		client, server, ce, se, _, _ := eventPair(t, nil)
 		exchange(t, client, server)
-		for client.ResetAssociation() != nil {
+		for client.ResetAssoc() != nil {
 			time.Sleep(time.Millisecond) // for the acknowledgement of the rest
 		}
-		e := await[sctpnet.AssociationResetEvent](t, ce, nil)
-		f := await[sctpnet.AssociationResetEvent](t, se, nil)
+		e := await[sctpnet.AssocResetEvent](t, ce, nil)
+		f := await[sctpnet.AssocResetEvent](t, se, nil)
 		if e.LocalTSN == 0 || e.LocalTSN != f.RemoteTSN || e.RemoteTSN != f.LocalTSN || e.Denied || e.Failed {
 			t.Errorf("%v and %v", e, f)
 		}
@@ -466,7 +466,7 @@ func TestEventsRemoteError(t *testing.T) {
 			chunk []byte
 			want  sctpnet.RemoteErrorEvent
 		}{
-			{[]byte{9, 0, 0, 12, 0, 6, 0, 8, 0x7f, 1, 2, 3}, sctpnet.RemoteErrorEvent{Cause: sctpnet.CauseUnrecognisedChunk, Data: []byte{0x7f, 1, 2, 3}}},
+			{[]byte{9, 0, 0, 12, 0, 6, 0, 8, 0x7f, 1, 2, 3}, sctpnet.RemoteErrorEvent{Cause: sctpnet.CauseUnrecognizedChunk, Data: []byte{0x7f, 1, 2, 3}}},
 			{[]byte{9, 0, 0, 8, 0, 13, 0, 4}, sctpnet.RemoteErrorEvent{Cause: sctpnet.CauseProtocolViolation}},
 		} {
 			packet := slices.Concat(header, []byte{0, 0, 0, 0}, cause.chunk)

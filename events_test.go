@@ -131,19 +131,19 @@ func (s *eventSightings) check(network string) (err error) {
 
 // eventNames are the names of all events, as an engine's table has them.
 func eventNames() (names []string) {
-	for c := sctpnet.AssociationUp; c <= sctpnet.AssociationEnded; c++ {
-		names = append(names, eventName(sctpnet.AssociationEvent{Change: c}))
+	for c := sctpnet.AssocUp; c <= sctpnet.AssocEnded; c++ {
+		names = append(names, eventName(sctpnet.AssocEvent{Change: c}))
 	}
 	for c := sctpnet.PathReachable; c <= sctpnet.PathPotentiallyFailed; c++ {
 		names = append(names, eventName(sctpnet.PathEvent{Change: c}))
 	}
-	for c := sctpnet.AuthenticationNewKey; c <= sctpnet.AuthenticationNone; c++ {
-		names = append(names, eventName(sctpnet.AuthenticationEvent{Change: c}))
+	for c := sctpnet.AuthNewKey; c <= sctpnet.AuthNone; c++ {
+		names = append(names, eventName(sctpnet.AuthEvent{Change: c}))
 	}
 	for _, e := range []sctpnet.Event{
 		sctpnet.SendFailedEvent{}, sctpnet.RemoteErrorEvent{}, sctpnet.ShutdownEvent{}, sctpnet.PartialDeliveryEvent{},
 		sctpnet.AdaptationEvent{}, sctpnet.SenderDryEvent{}, sctpnet.StreamResetEvent{}, sctpnet.StreamsAddedEvent{},
-		sctpnet.AssociationResetEvent{},
+		sctpnet.AssocResetEvent{},
 	} {
 		names = append(names, eventName(e))
 	}
@@ -154,11 +154,11 @@ func eventNames() (names []string) {
 func eventName(e sctpnet.Event) string {
 	name := reflect.TypeOf(e).Name()
 	switch e := e.(type) {
-	case sctpnet.AssociationEvent:
+	case sctpnet.AssocEvent:
 		return name + " " + e.Change.String()
 	case sctpnet.PathEvent:
 		return name + " " + e.Change.String()
-	case sctpnet.AuthenticationEvent:
+	case sctpnet.AuthEvent:
 		return name + " " + e.Change.String()
 	}
 	return name
@@ -175,9 +175,9 @@ func TestEventNames(t *testing.T) {
 	}
 }
 
-func awaitAssociation(t testing.TB, r *recorder, change sctpnet.AssociationChange) sctpnet.AssociationEvent {
+func awaitAssociation(t testing.TB, r *recorder, change sctpnet.AssocChange) sctpnet.AssocEvent {
 	t.Helper()
-	return await(t, r, func(e sctpnet.AssociationEvent) bool { return e.Change == change })
+	return await(t, r, func(e sctpnet.AssocEvent) bool { return e.Change == change })
 }
 
 // TestEvents goes through the life of an association on one host.
@@ -215,7 +215,7 @@ func testEvents(t *testing.T, network string) {
 
 		out, in := client.NumStreams()
 		for name, r := range map[string]*recorder{"client": ce, "server": se} {
-			up := awaitAssociation(t, r, sctpnet.AssociationUp)
+			up := awaitAssociation(t, r, sctpnet.AssocUp)
 			if !reflect.DeepEqual(r.all()[0], sctpnet.Event(up)) {
 				t.Errorf("%s: the first event is not %v: %v", name, up, r.all())
 			}
@@ -256,8 +256,8 @@ func testEvents(t *testing.T, network string) {
 		if err := <-read; err != nil {
 			t.Error(err)
 		}
-		awaitAssociation(t, ce, sctpnet.AssociationEnded)
-		awaitAssociation(t, se, sctpnet.AssociationEnded)
+		awaitAssociation(t, ce, sctpnet.AssocEnded)
+		awaitAssociation(t, se, sctpnet.AssocEnded)
 		for _, c := range []*sctpnet.Conn{client, server} {
 			if n, err := c.Read(make([]byte, 1)); n != 0 || err != io.EOF {
 				t.Errorf("read %d, %v; want EOF", n, err)
@@ -341,14 +341,14 @@ func testEventsSlowHandler(t *testing.T, network string) {
 			return err != nil || st.PeerWindow < full.PeerWindow/2
 		})
 		for _, e := range se.all() {
-			if e, ok := e.(sctpnet.AssociationEvent); ok && e.Change == sctpnet.AssociationEnded {
+			if e, ok := e.(sctpnet.AssocEvent); ok && e.Change == sctpnet.AssocEnded {
 				t.Errorf("%v, before the data in front of it was read", e)
 			}
 		}
 		if b, err := io.ReadAll(server); err != nil || len(b) < len(big) {
 			t.Errorf("read %d bytes, %v", len(b), err)
 		}
-		awaitAssociation(t, se, sctpnet.AssociationEnded)
+		awaitAssociation(t, se, sctpnet.AssocEnded)
 	})
 }
 
@@ -370,14 +370,14 @@ func TestEventsAborted(t *testing.T) {
 			if err := client.Abort(); err != nil {
 				t.Fatal(err)
 			}
-			if e := awaitAssociation(t, se, sctpnet.AssociationLost); e.Cause != sctpnet.CauseUserAbort || len(e.Causes) != 4 {
+			if e := awaitAssociation(t, se, sctpnet.AssocLost); e.Cause != sctpnet.CauseUserAbort || len(e.Causes) != 4 {
 				t.Errorf("%#v; want an abort by the user", e)
 			}
 			if _, err := server.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 				t.Errorf("read %v; want ECONNRESET", err)
 			}
 			for _, e := range ce.all() {
-				if e, ok := e.(sctpnet.AssociationEvent); ok && e.Change != sctpnet.AssociationUp {
+				if e, ok := e.(sctpnet.AssocEvent); ok && e.Change != sctpnet.AssocUp {
 					t.Errorf("%v after the Conn's own Abort", e)
 				}
 			}
@@ -429,7 +429,7 @@ func testEventsCallsFromHandler(t *testing.T, network string) {
 		ln := listen(t, network, "127.0.0.1:0")
 		errs := make(chan error, 1)
 		d := sctpnet.Dialer{Config: sctpnet.Config{OnEvent: func(c *sctpnet.Conn, e sctpnet.Event) {
-			if e, ok := e.(sctpnet.AssociationEvent); ok && e.Change == sctpnet.AssociationUp {
+			if e, ok := e.(sctpnet.AssocEvent); ok && e.Change == sctpnet.AssocUp {
 				_, err := c.Write([]byte("up"))
 				errs <- errors.Join(err, c.Close())
 			}
@@ -455,14 +455,14 @@ func TestEventStrings(t *testing.T) {
 		e         sctpnet.Event
 		str, slog string
 	}{
-		{sctpnet.AssociationEvent{Change: sctpnet.AssociationUp, OutStreams: 10, InStreams: 20},
+		{sctpnet.AssocEvent{Change: sctpnet.AssocUp, OutStreams: 10, InStreams: 20},
 			"association up, 10 streams out, 20 in", "e.type=association e.change=up e.out=10 e.in=20"},
-		{sctpnet.AssociationEvent{Change: sctpnet.AssociationLost, Cause: sctpnet.CauseUserAbort, Causes: []byte{0, 12, 0, 7, 'b', 'y', 'e', 0}},
+		{sctpnet.AssocEvent{Change: sctpnet.AssocLost, Cause: sctpnet.CauseUserAbort, Causes: []byte{0, 12, 0, 7, 'b', 'y', 'e', 0}},
 			`association lost: abort by the user "bye"`, `e.type=association e.change=lost e.cause="abort by the user"`},
-		{sctpnet.AssociationEvent{Change: sctpnet.AssociationLost, Cause: sctpnet.CauseUserAbort, Causes: []byte{0, 12, 0, 70, 'b', 'y', 'e', 0}},
+		{sctpnet.AssocEvent{Change: sctpnet.AssocLost, Cause: sctpnet.CauseUserAbort, Causes: []byte{0, 12, 0, 70, 'b', 'y', 'e', 0}},
 			"association lost: abort by the user", `e.type=association e.change=lost e.cause="abort by the user"`},
-		{sctpnet.AssociationEvent{Change: sctpnet.AssociationEnded}, "association ended", "e.type=association e.change=ended"},
-		{sctpnet.AssociationEvent{Change: 9, Cause: 999}, "association 9: cause 999", `e.type=association e.change=9 e.cause="cause 999"`},
+		{sctpnet.AssocEvent{Change: sctpnet.AssocEnded}, "association ended", "e.type=association e.change=ended"},
+		{sctpnet.AssocEvent{Change: 9, Cause: 999}, "association AssocChange(9): Cause(999)", `e.type=association e.change=AssocChange(9) e.cause=Cause(999)`},
 		{sctpnet.PathEvent{Addr: addr, Change: sctpnet.PathPotentiallyFailed},
 			"path [2001:db8::1]:3868 potentially failed", `e.type=path e.addr=[2001:db8::1]:3868 e.change="potentially failed"`},
 		{sctpnet.SendFailedEvent{Info: sctpnet.MsgInfo{Stream: 3, PPID: 46, Context: 7}, Data: []byte("four"), Sent: true, Cause: sctpnet.CauseUserAbort},
@@ -470,22 +470,22 @@ func TestEventStrings(t *testing.T) {
 			`e.type="send failed" e.bytes=4 e.stream=3 e.ppid=46 e.context=7 e.sent=true e.cause="abort by the user"`},
 		{sctpnet.SendFailedEvent{Data: []byte("four")}, "sending failed of 4 bytes on stream 0",
 			`e.type="send failed" e.bytes=4 e.stream=0 e.ppid=0 e.context=0 e.sent=false`},
-		{sctpnet.RemoteErrorEvent{Cause: sctpnet.CauseUnrecognisedChunk, Data: []byte{0x7f, 1}},
-			"the peer reports: unrecognised chunk (7f01)", `e.type="remote error" e.data=7f01 e.cause="unrecognised chunk"`},
+		{sctpnet.RemoteErrorEvent{Cause: sctpnet.CauseUnrecognizedChunk, Data: []byte{0x7f, 1}},
+			"the peer reports: unrecognized chunk (7f01)", `e.type="remote error" e.data=7f01 e.cause="unrecognized chunk"`},
 		{sctpnet.RemoteErrorEvent{}, "the peer reports: no cause", `e.type="remote error" e.data=""`},
 		{sctpnet.ShutdownEvent{}, "the peer shuts down", "e.type=shutdown"},
 		{sctpnet.PartialDeliveryEvent{Stream: 2, Seq: 3}, "partial delivery aborted of message 3 on stream 2",
 			`e.type="partial delivery aborted" e.stream=2 e.seq=3`},
 		{sctpnet.AdaptationEvent{Indication: 0x17}, "adaptation layer 0x17", "e.type=adaptation e.indication=23"},
-		{sctpnet.AuthenticationEvent{Change: sctpnet.AuthenticationNewKey, Key: 2}, "authentication: new key 2", `e.type=authentication e.change="new key" e.key=2`},
-		{sctpnet.AuthenticationEvent{Change: sctpnet.AuthenticationNone}, "authentication: the peer has none", "e.type=authentication e.change=none e.key=0"},
+		{sctpnet.AuthEvent{Change: sctpnet.AuthNewKey, Key: 2}, "authentication: new key 2", `e.type=authentication e.change="new key" e.key=2`},
+		{sctpnet.AuthEvent{Change: sctpnet.AuthNone}, "authentication: the peer has none", "e.type=authentication e.change=none e.key=0"},
 		{sctpnet.SenderDryEvent{}, "sender dry", `e.type="sender dry"`},
 		{sctpnet.StreamResetEvent{Incoming: true, Streams: []uint16{3, 4}}, "incoming streams 3 4 reset",
 			`e.type="stream reset" e.incoming=true e.streams="[3 4]" e.denied=false e.failed=false`},
 		{sctpnet.StreamResetEvent{Denied: true}, "all outgoing streams reset: denied",
 			`e.type="stream reset" e.incoming=false e.streams=[] e.denied=true e.failed=false`},
 		{sctpnet.StreamsAddedEvent{Out: 2, In: 3}, "streams added: 2 out, 3 in", `e.type="streams added" e.out=2 e.in=3 e.denied=false e.failed=false`},
-		{sctpnet.AssociationResetEvent{LocalTSN: 5, RemoteTSN: 6, Failed: true}, "association reset: next TSN 5, the peer's 6: failed",
+		{sctpnet.AssocResetEvent{LocalTSN: 5, RemoteTSN: 6, Failed: true}, "association reset: next TSN 5, the peer's 6: failed",
 			`e.type="association reset" e.local=5 e.remote=6 e.denied=false e.failed=true`},
 	} {
 		if got := test.e.String(); got != test.str {

@@ -46,12 +46,12 @@ func TestEventsOverUDPPaths(t *testing.T) {
 		exchange(t, c, s)
 		w.setLoss(all)
 		awaitPath(t, ce, "127.0.0.1", sctpnet.PathUnreachable)
-		if paths, err := c.Paths(); err != nil || paths[0].State != sctpnet.InactivePath {
+		if paths, err := c.Paths(); err != nil || paths[0].State != sctpnet.PathStateInactive {
 			t.Errorf("%+v, %v; want an inactive path", paths, err)
 		}
 		w.setLoss(nil)
 		awaitPath(t, ce, "127.0.0.1", sctpnet.PathReachable)
-		if paths, err := c.Paths(); err != nil || paths[0].State != sctpnet.ActivePath {
+		if paths, err := c.Paths(); err != nil || paths[0].State != sctpnet.PathStateActive {
 			t.Errorf("%+v, %v; want an active path", paths, err)
 		}
 		exchange(t, c, s)
@@ -59,7 +59,7 @@ func TestEventsOverUDPPaths(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.setLoss(all)
-		if e := awaitAssociation(t, ce, sctpnet.AssociationLost); e.Cause != 0 || e.Causes != nil {
+		if e := awaitAssociation(t, ce, sctpnet.AssocLost); e.Cause != 0 || e.Causes != nil {
 			t.Errorf("%#v; want no cause", e)
 		}
 		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ETIMEDOUT) {
@@ -81,7 +81,7 @@ func TestEventsOverUDPRestart(t *testing.T) {
 		}
 		d := sctpnet.Dialer{LocalAddr: &local, Config: w.config(sctpnet.Config{})}
 		dial(t, &d, udp4, remote)
-		awaitAssociation(t, se, sctpnet.AssociationRestarted)
+		awaitAssociation(t, se, sctpnet.AssocRestarted)
 		if _, err := s.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("read %v; want ECONNRESET", err)
 		}
@@ -97,7 +97,7 @@ func TestEventsOverUDPRemoteError(t *testing.T) {
 			chunk []byte
 			want  sctpnet.RemoteErrorEvent
 		}{
-			{[]byte{9, 0, 0, 12, 0, 6, 0, 8, 0x7f, 1, 2, 3}, sctpnet.RemoteErrorEvent{Cause: sctpnet.CauseUnrecognisedChunk, Data: []byte{0x7f, 1, 2, 3}}},
+			{[]byte{9, 0, 0, 12, 0, 6, 0, 8, 0x7f, 1, 2, 3}, sctpnet.RemoteErrorEvent{Cause: sctpnet.CauseUnrecognizedChunk, Data: []byte{0x7f, 1, 2, 3}}},
 			{[]byte{9, 0, 0, 8, 0, 13, 0, 4}, sctpnet.RemoteErrorEvent{Cause: sctpnet.CauseProtocolViolation}},
 		} {
 			if err := w.send(cause.chunk); err != nil {

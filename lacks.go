@@ -79,7 +79,7 @@ func fieldOf(v any, name, path string) (f reflect.Value, ok bool) {
 // it cannot be set: negative numbers stand for zero.
 func sets(f reflect.Value) bool {
 	if p, ok := f.Interface().(PartialReliability); ok {
-		return p.Policy > Reliable
+		return p.Policy > ReliabilityFull
 	}
 	return !f.IsZero() && !(f.CanInt() && f.Int() < 0)
 }

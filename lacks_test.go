@@ -98,7 +98,7 @@ func settings(t testing.TB) map[string]setting {
 	}
 	udp := freeUDPPort(t)
 	toUDP := path(sctpnet.PathParams{UDPPort: udp})
-	toUDP.server = sctpnet.Config{UDPPort: udp}
+	toUDP.server = sctpnet.Config{LocalUDPPort: udp}
 	toUDP.end = "client"
 	toUDP.cannotDial = "sctp4" // the system's port may be another
 	udpPort := settled(with(toUDP.server))
@@ -132,16 +132,16 @@ func settings(t testing.TB) map[string]setting {
 		"AssocParams.MaxRetransmissions": assoc(sctpnet.AssocParams{MaxRetransmissions: 3}),
 		"AssocParams.CookieLife":         assoc(sctpnet.AssocParams{CookieLife: 5 * time.Second}),
 
-		"PathParams.HeartbeatInterval":  path(sctpnet.PathParams{HeartbeatInterval: 2 * time.Second}),
-		"PathParams.NoHeartbeat":        path(sctpnet.PathParams{NoHeartbeat: true}),
-		"PathParams.MaxRetransmissions": path(sctpnet.PathParams{MaxRetransmissions: 7}),
-		"PathParams.PotentiallyFailed":  path(sctpnet.PathParams{PotentiallyFailed: 2}),
-		"PathParams.PrimarySwitchover":  path(sctpnet.PathParams{PrimarySwitchover: 4}),
-		"PathParams.MTU":                path(sctpnet.PathParams{MTU: 1200}),
-		"PathParams.DiscoverMTU":        path(sctpnet.PathParams{DiscoverMTU: true}),
-		"PathParams.DSCP":               path(sctpnet.PathParams{DSCP: 46}),
-		"PathParams.FlowLabel":          flowLabel,
-		"PathParams.UDPPort":            toUDP,
+		"PathParams.HeartbeatInterval":          path(sctpnet.PathParams{HeartbeatInterval: 2 * time.Second}),
+		"PathParams.NoHeartbeat":                path(sctpnet.PathParams{NoHeartbeat: true}),
+		"PathParams.MaxRetransmissions":         path(sctpnet.PathParams{MaxRetransmissions: 7}),
+		"PathParams.PotentiallyFailedThreshold": path(sctpnet.PathParams{PotentiallyFailedThreshold: 2}),
+		"PathParams.PrimarySwitchoverThreshold": path(sctpnet.PathParams{PrimarySwitchoverThreshold: 4}),
+		"PathParams.MTU":                        path(sctpnet.PathParams{MTU: 1200}),
+		"PathParams.DiscoverMTU":                path(sctpnet.PathParams{DiscoverMTU: true}),
+		"PathParams.DSCP":                       path(sctpnet.PathParams{DSCP: 46}),
+		"PathParams.FlowLabel":                  flowLabel,
+		"PathParams.UDPPort":                    toUDP,
 
 		"SACK.Delay":     sack(sctpnet.SACK{Delay: 60 * ms}),
 		"SACK.Frequency": sack(sctpnet.SACK{Frequency: 5}),
@@ -153,7 +153,7 @@ func settings(t testing.TB) map[string]setting {
 		"MaxBurst":    with(sctpnet.Config{MaxBurst: 9}),
 		"Adaptation":  settled(with(sctpnet.Config{Adaptation: 5})),
 		"PartialReliability": with(sctpnet.Config{
-			PartialReliability: sctpnet.PartialReliability{Policy: sctpnet.LimitedRetransmissions, Retransmissions: 3},
+			PartialReliability: sctpnet.PartialReliability{Policy: sctpnet.ReliabilityRetransmissions, Retransmissions: 3},
 		}),
 		"NoPartialReliability": feature(sctpnet.Config{NoPartialReliability: true}, func(f sctpnet.Features) bool { return f.PartialReliability }, false),
 		"Scheduler":            with(sctpnet.Config{Scheduler: sctpnet.SchedulerPriority}),
@@ -163,7 +163,7 @@ func settings(t testing.TB) map[string]setting {
 		"Auth":                 feature(sctpnet.Config{Auth: &sctpnet.Auth{}}, func(f sctpnet.Features) bool { return f.Auth }, true),
 		"AddressReconfig":      feature(sctpnet.Config{AddressReconfig: true}, func(f sctpnet.Features) bool { return f.AddressReconfig }, true),
 		"NoECN":                feature(sctpnet.Config{NoECN: true}, func(f sctpnet.Features) bool { return f.ECN }, false),
-		"UDPPort":              udpPort,
+		"LocalUDPPort":         udpPort,
 		"KernelDefaults":       kernelDefaults,
 	}
 	for name, s := range all {
@@ -373,11 +373,11 @@ var calls = map[string]func(e callTest) error{
 	"Conn.ActivateAuthKey": func(e callTest) error {
 		return errors.Join(e.c.SetAuthKey(sctpnet.AuthKey{ID: 1, Secret: []byte("x")}), e.c.ActivateAuthKey(1))
 	},
-	"Conn.AddStreams": func(e callTest) error { return e.c.AddStreams(1, 0) },
-	"Conn.AuthState":  func(e callTest) error { return first(e.c.AuthState()) },
-	"Conn.BindAdd":    func(e callTest) error { return e.c.BindAdd(netip.MustParseAddr("127.0.0.3")) },
-	"Conn.BindRemove": func(e callTest) error {
-		err := e.c.BindRemove(e.local())
+	"Conn.AddStreams":   func(e callTest) error { return e.c.AddStreams(1, 0) },
+	"Conn.AuthState":    func(e callTest) error { return first(e.c.AuthState()) },
+	"Conn.AddLocalAddr": func(e callTest) error { return e.c.AddLocalAddr(netip.MustParseAddr("127.0.0.3")) },
+	"Conn.RemoveLocalAddr": func(e callTest) error {
+		err := e.c.RemoveLocalAddr(e.local())
 		if errors.Is(err, syscall.EBUSY) {
 			return nil // as it is the last one
 		}
@@ -417,9 +417,9 @@ var calls = map[string]func(e callTest) error{
 	},
 	"Conn.ReadStream": func(e callTest) error { _, _, err := e.c.ReadStream(make([]byte, 9)); return err },
 	"Conn.RemoteAddr": func(e callTest) error { return isNil(e.c.RemoteAddr()) },
-	"Conn.ResetAssociation": func(e callTest) error {
-		err := e.c.ResetAssociation()
-		for ; errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINPROGRESS); err = e.c.ResetAssociation() {
+	"Conn.ResetAssoc": func(e callTest) error {
+		err := e.c.ResetAssoc()
+		for ; errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINPROGRESS); err = e.c.ResetAssoc() {
 			time.Sleep(ms) // for the acknowledgement of the rest
 		}
 		return err

@@ -9,7 +9,7 @@ import (
 )
 
 // LocalAddrs returns the addresses of this end that the association has now:
-// those that were bound, with what BindAdd and BindRemove have changed since,
+// those that were bound, with what AddLocalAddr and RemoveLocalAddr have changed since,
 // and the change of the last of these perhaps not before the peer has confirmed
 // it. Where nothing was bound they are those that the host had when the
 // association was made, if they were fit for the way to the peer: no loopback
@@ -45,8 +45,8 @@ func (c *Conn) PeerAddrs() []netip.Addr {
 	return c.e.PeerAddrs()
 }
 
-// BindAdd adds an address of this host to the association and tells the peer
-// (RFC 5061 section 4.2.1), who may then send to it. BindAdd does not wait for
+// AddLocalAddr adds an address of this host to the association and tells the peer
+// (RFC 5061 section 4.2.1), who may then send to it. AddLocalAddr does not wait for
 // the peer's consent.
 //
 // Both ends must have agreed on address reconfiguration in the handshake: both
@@ -63,8 +63,8 @@ func (c *Conn) PeerAddrs() []netip.Addr {
 // dialled or listened for with addresses of both, or listened for on any
 // address.
 // In all these cases the association goes on as it was.
-func (c *Conn) BindAdd(ip netip.Addr) error {
-	return c.changeAddrs("bind", "BindAdd", ip, func() error {
+func (c *Conn) AddLocalAddr(ip netip.Addr) error {
+	return c.changeAddrs("bind", "AddLocalAddr", ip, func() error {
 		if err := checkZone(ip); err != nil {
 			return err
 		}
@@ -72,16 +72,16 @@ func (c *Conn) BindAdd(ip netip.Addr) error {
 	})
 }
 
-// BindRemove removes an address of this host from the association and tells
-// the peer (RFC 5061 section 4.2.2), who then no longer sends to it. BindRemove
-// does not wait for the peer's consent. It needs what BindAdd needs.
+// RemoveLocalAddr removes an address of this host from the association and tells
+// the peer (RFC 5061 section 4.2.2), who then no longer sends to it. RemoveLocalAddr
+// does not wait for the peer's consent. It needs what AddLocalAddr needs.
 //
 // It fails with EBUSY if the address is the last one, with EADDRNOTAVAIL if the
 // association does not have it, and with EINVAL if it was bound to no address,
 // which Linux cannot take one from.
 // In all these cases the association goes on as it was.
-func (c *Conn) BindRemove(ip netip.Addr) error {
-	return c.changeAddrs("bind", "BindRemove", ip, func() error { return c.e.Address(engine.RemoveLocal, ip.Unmap()) })
+func (c *Conn) RemoveLocalAddr(ip netip.Addr) error {
+	return c.changeAddrs("bind", "RemoveLocalAddr", ip, func() error { return c.e.Address(engine.RemoveLocal, ip.Unmap()) })
 }
 
 // SetPrimary chooses the primary path: the address of the peer that messages
@@ -95,7 +95,7 @@ func (c *Conn) SetPrimary(peer netip.Addr) error {
 // SetPeerPrimary asks the peer to send to one of this end's addresses
 // (SCTP_SET_PEER_PRIMARY_ADDR, RFC 6458 section 8.3.1; RFC 5061 section 4.2.4).
 // It does not wait for its consent. The address must be one of LocalAddrs;
-// otherwise the error is EADDRNOTAVAIL. SetPeerPrimary needs what BindAdd
+// otherwise the error is EADDRNOTAVAIL. SetPeerPrimary needs what AddLocalAddr
 // needs.
 func (c *Conn) SetPeerPrimary(local netip.Addr) error {
 	return c.changeAddrs("set", "SetPeerPrimary", local, func() error { return c.e.Address(engine.SetPeerPrimary, local.Unmap()) })

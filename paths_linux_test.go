@@ -180,12 +180,12 @@ func TestBindAddRemove(t *testing.T) {
 		end, other  *sctpnet.Conn
 		local, peer []netip.Addr // of end, then
 	}{
-		{"add by who accepted", s.BindAdd, lo2, s, c, []netip.Addr{lo1, lo2, lo6}, []netip.Addr{lo1}},
-		{"add by who dialled", c.BindAdd, lo3, c, s, []netip.Addr{lo1, lo3}, []netip.Addr{lo1, lo2, lo6}},
-		{"remove", s.BindRemove, lo1, s, c, []netip.Addr{lo2, lo6}, []netip.Addr{lo1, lo3}},
-		{"remove IPv6", s.BindRemove, lo6, s, c, []netip.Addr{lo2}, []netip.Addr{lo1, lo3}},
-		{"remove, mapped", c.BindRemove, netip.AddrFrom16(lo1.As16()), c, s, []netip.Addr{lo3}, []netip.Addr{lo2}},
-		{"add again", s.BindAdd, lo1, s, c, []netip.Addr{lo1, lo2}, []netip.Addr{lo3}},
+		{"add by who accepted", s.AddLocalAddr, lo2, s, c, []netip.Addr{lo1, lo2, lo6}, []netip.Addr{lo1}},
+		{"add by who dialled", c.AddLocalAddr, lo3, c, s, []netip.Addr{lo1, lo3}, []netip.Addr{lo1, lo2, lo6}},
+		{"remove", s.RemoveLocalAddr, lo1, s, c, []netip.Addr{lo2, lo6}, []netip.Addr{lo1, lo3}},
+		{"remove IPv6", s.RemoveLocalAddr, lo6, s, c, []netip.Addr{lo2}, []netip.Addr{lo1, lo3}},
+		{"remove, mapped", c.RemoveLocalAddr, netip.AddrFrom16(lo1.As16()), c, s, []netip.Addr{lo3}, []netip.Addr{lo2}},
+		{"add again", s.AddLocalAddr, lo1, s, c, []netip.Addr{lo1, lo2}, []netip.Addr{lo3}},
 	} {
 		if tt.what == "add again" {
 			// What somebody listens on is his.
@@ -348,7 +348,7 @@ func TestAddrsRefused(t *testing.T) {
 		want error
 		says string
 	}
-	add, remove := (*sctpnet.Conn).BindAdd, (*sctpnet.Conn).BindRemove
+	add, remove := (*sctpnet.Conn).AddLocalAddr, (*sctpnet.Conn).RemoveLocalAddr
 	primary, peerPrimary := (*sctpnet.Conn).SetPrimary, (*sctpnet.Conn).SetPeerPrimary
 	write := func(c *sctpnet.Conn, to netip.Addr) error {
 		_, err := c.WriteMsg([]byte("x"), sctpnet.MsgInfo{To: to})
@@ -379,8 +379,8 @@ func TestAddrsRefused(t *testing.T) {
 		c, s, _ := reconfigurable(t, "127.0.0.1", "127.0.0.1/127.0.0.2:0")
 		for _, ip := range never {
 			calls := []call{
-				{"BindAdd", add, ip, syscall.EINVAL, ""},
-				{"BindRemove", remove, ip, syscall.EINVAL, ""},
+				{"AddLocalAddr", add, ip, syscall.EINVAL, ""},
+				{"RemoveLocalAddr", remove, ip, syscall.EINVAL, ""},
 				{"SetPrimary", primary, ip, syscall.EINVAL, ""},
 				{"SetPeerPrimary", peerPrimary, ip, syscall.EINVAL, ""},
 			}
@@ -393,12 +393,12 @@ func TestAddrsRefused(t *testing.T) {
 	t.Run("IPv4", func(t *testing.T) {
 		c, s, _ := reconfigurable(t, "127.0.0.1", "127.0.0.1/127.0.0.2:0")
 		try(t, s, c, []call{
-			{"BindAdd", add, lo2, syscall.EADDRINUSE, "already"},
-			{"BindAdd", add, notOurs, syscall.EADDRNOTAVAIL, "not an address of this host"},
-			{"BindAdd", add, lo6, syscall.EAFNOSUPPORT, "IPv6"},
-			{"BindAdd", add, linkLocal, syscall.EINVAL, "zone"},
-			{"BindRemove", remove, lo3, syscall.EADDRNOTAVAIL, "not a local address"},
-			{"BindRemove", remove, lo6, syscall.EADDRNOTAVAIL, "not a local address"},
+			{"AddLocalAddr", add, lo2, syscall.EADDRINUSE, "already"},
+			{"AddLocalAddr", add, notOurs, syscall.EADDRNOTAVAIL, "not an address of this host"},
+			{"AddLocalAddr", add, lo6, syscall.EAFNOSUPPORT, "IPv6"},
+			{"AddLocalAddr", add, linkLocal, syscall.EINVAL, "zone"},
+			{"RemoveLocalAddr", remove, lo3, syscall.EADDRNOTAVAIL, "not a local address"},
+			{"RemoveLocalAddr", remove, lo6, syscall.EADDRNOTAVAIL, "not a local address"},
 			{"SetPrimary", primary, lo2, syscall.EADDRNOTAVAIL, "not an address of the peer"},
 			{"SetPrimary", primary, lo6, syscall.EADDRNOTAVAIL, "not an address of the peer"},
 			{"SetPeerPrimary", peerPrimary, lo3, syscall.EADDRNOTAVAIL, "not a local address"},
@@ -406,13 +406,13 @@ func TestAddrsRefused(t *testing.T) {
 			{"WriteMsg", write, lo6, syscall.EADDRNOTAVAIL, "not an address of the peer"},
 			{"WriteMsg", write, notOurs, syscall.EADDRNOTAVAIL, "not an address of the peer"},
 		})
-		try(t, c, s, []call{{"BindRemove", remove, lo1, syscall.EBUSY, "only address"}})
+		try(t, c, s, []call{{"RemoveLocalAddr", remove, lo1, syscall.EBUSY, "only address"}})
 	})
 	t.Run("IPv6", func(t *testing.T) {
 		c, s, _ := reconfigurable(t, "::1", "[::1]:0")
 		try(t, c, s, []call{
-			{"BindAdd", add, lo1, syscall.EAFNOSUPPORT, "IPv4"},
-			{"BindRemove", remove, lo6, syscall.EBUSY, "only address"},
+			{"AddLocalAddr", add, lo1, syscall.EAFNOSUPPORT, "IPv4"},
+			{"RemoveLocalAddr", remove, lo6, syscall.EBUSY, "only address"},
 			{"WriteMsg", write, lo1, syscall.EADDRNOTAVAIL, "not an address of the peer"},
 		})
 	})
@@ -432,8 +432,8 @@ func TestAddrsRefused(t *testing.T) {
 		for _, end := range []*sctpnet.Conn{c, s} {
 			other := map[*sctpnet.Conn]*sctpnet.Conn{c: s, s: c}[end]
 			try(t, end, other, []call{
-				{"BindAdd", add, netip.MustParseAddr("198.51.100.8"), syscall.EINVAL, "bound to no address"},
-				{"BindRemove", remove, netip.MustParseAddr("198.51.100.7"), syscall.EINVAL, "bound to no address"},
+				{"AddLocalAddr", add, netip.MustParseAddr("198.51.100.8"), syscall.EINVAL, "bound to no address"},
+				{"RemoveLocalAddr", remove, netip.MustParseAddr("198.51.100.7"), syscall.EINVAL, "bound to no address"},
 			})
 		}
 	})
@@ -441,8 +441,8 @@ func TestAddrsRefused(t *testing.T) {
 		c, s := pipe(t, "sctp", "127.0.0.1/127.0.0.2:0")
 		for _, says := range []string{"net.sctp.addip_enable=1", "net.sctp.addip_noauth_enable=1", "net.sctp.auth_enable=1"} {
 			try(t, s, c, []call{
-				{"BindAdd", add, lo3, errors.ErrUnsupported, says},
-				{"BindRemove", remove, lo2, errors.ErrUnsupported, says},
+				{"AddLocalAddr", add, lo3, errors.ErrUnsupported, says},
+				{"RemoveLocalAddr", remove, lo2, errors.ErrUnsupported, says},
 				{"SetPeerPrimary", peerPrimary, lo2, errors.ErrUnsupported, says},
 			})
 		}
@@ -452,7 +452,7 @@ func TestAddrsRefused(t *testing.T) {
 		sysctl(t, "addip_enable", "1")
 		c = dial(t, nil, "sctp", ln.Addr().String())
 		s = accept(t, ln)
-		try(t, c, s, []call{{"BindAdd", add, lo3, errors.ErrUnsupported, "both"}})
+		try(t, c, s, []call{{"AddLocalAddr", add, lo3, errors.ErrUnsupported, "both"}})
 	})
 }
 
@@ -471,8 +471,8 @@ func TestAddrsConcurrently(t *testing.T) {
 		}()
 	}
 	loop(func() {
-		s.BindAdd(lo3)
-		s.BindRemove(lo3)
+		s.AddLocalAddr(lo3)
+		s.RemoveLocalAddr(lo3)
 	})
 	loop(func() {
 		c.SetPrimary(lo2)
@@ -507,11 +507,11 @@ func TestAddrsConcurrently(t *testing.T) {
 func TestBindAddByConfig(t *testing.T) {
 	config := sctpnet.Config{AddressReconfig: true}
 	c, s := configured(t, "sctp", "127.0.0.1:0", config, config)
-	if err := s.BindAdd(lo2); err != nil {
+	if err := s.AddLocalAddr(lo2); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the address of who accepted", func() bool { return slices.Contains(c.PeerAddrs(), lo2) })
-	if err := c.BindAdd(lo3); err == nil {
+	if err := c.AddLocalAddr(lo3); err == nil {
 		t.Error("an address was added to an association that is bound to none")
 	}
 	send(t, c, s, sctpnet.MsgInfo{To: lo2}, 100)
@@ -519,7 +519,7 @@ func TestBindAddByConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the primary path", func() bool { return c.PeerAddrs()[0] == lo2 })
-	if err := s.BindRemove(lo1); err != nil {
+	if err := s.RemoveLocalAddr(lo1); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the removal", func() bool { return !slices.Contains(c.PeerAddrs(), lo1) })
@@ -535,7 +535,7 @@ func TestBindAddByConfig(t *testing.T) {
 	local := &sctpnet.Addr{IPAddrs: []net.IPAddr{{IP: lo1.AsSlice()}}}
 	c = dial(t, &sctpnet.Dialer{Config: config, LocalAddr: local}, "sctp", ln.Addr().String())
 	s = accept(t, ln)
-	if err := c.BindAdd(lo3); err != nil {
+	if err := c.AddLocalAddr(lo3); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the address of who dialled", func() bool { return slices.Contains(s.PeerAddrs(), lo3) })

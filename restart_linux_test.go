@@ -220,7 +220,7 @@ func TestRestartEndsLife(t *testing.T) {
 					all := rec.all()
 					restarts := 0
 					for _, e := range all {
-						if e, ok := e.(sctpnet.AssociationEvent); ok && e.Change == sctpnet.AssociationRestarted {
+						if e, ok := e.(sctpnet.AssocEvent); ok && e.Change == sctpnet.AssocRestarted {
 							restarts++
 						}
 					}
@@ -571,7 +571,7 @@ func TestKeepRestarted(t *testing.T) {
 				exchange(t, again, s)
 				wantNoStreams(t, s)
 				if events {
-					awaitAssociation(t, rec, sctpnet.AssociationRestarted)
+					awaitAssociation(t, rec, sctpnet.AssocRestarted)
 				}
 			})
 		})
@@ -631,7 +631,7 @@ func testRestartStreamDialer(t *testing.T) {
 				defer sl.Close()
 				conns := make(chan *sctpnet.Conn, 10)
 				p.dialer.Config.OnEvent = func(c *sctpnet.Conn, e sctpnet.Event) {
-					if e, ok := e.(sctpnet.AssociationEvent); ok && e.Change == sctpnet.AssociationUp {
+					if e, ok := e.(sctpnet.AssocEvent); ok && e.Change == sctpnet.AssocUp {
 						conns <- c
 					}
 				}

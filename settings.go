@@ -73,16 +73,16 @@ type PathParams struct {
 	// may go unanswered before the path is taken for dead, 1 to 65535. The
 	// default is the kernel's, 5 (net.sctp.path_max_retrans).
 	MaxRetransmissions int
-	// PotentiallyFailed is how many may go unanswered before another path is
+	// PotentiallyFailedThreshold is how many may go unanswered before another path is
 	// preferred (RFC 7829), 1 to 65535, or negative for 0. The default is
 	// the kernel's, 0 (net.sctp.pf_retrans): at the first timeout. A value
 	// above MaxRetransmissions turns the potentially failed state off.
-	PotentiallyFailed int
-	// PrimarySwitchover is how many may go unanswered before the path that
+	PotentiallyFailedThreshold int
+	// PrimarySwitchoverThreshold is how many may go unanswered before the path that
 	// traffic went over to becomes the primary one (RFC 7829), 1 to 65535
-	// and not less than PotentiallyFailed. The default is the kernel's,
+	// and not less than PotentiallyFailedThreshold. The default is the kernel's,
 	// 65535 (net.sctp.ps_retrans), which means never.
-	PrimarySwitchover int
+	PrimarySwitchoverThreshold int
 	// MTU fixes the path MTU, 512 to 65535 bytes, and turns its discovery
 	// off. By default it is discovered, except over the loopback interface,
 	// where this package sets 32836: see [Config].
@@ -118,27 +118,22 @@ type SACK struct {
 type ReliabilityPolicy int
 
 const (
-	// Reliable messages, the default, are never given up.
-	Reliable ReliabilityPolicy = iota
-	// TimedReliability gives a message up when it was not sent by the end
+	// ReliabilityFull messages, the default, are never given up.
+	ReliabilityFull ReliabilityPolicy = iota
+	// ReliabilityTimed gives a message up when it was not sent by the end
 	// of its lifetime (RFC 3758 section 4).
-	TimedReliability
-	// LimitedRetransmissions gives a message up when it was retransmitted
+	ReliabilityTimed
+	// ReliabilityRetransmissions gives a message up when it was retransmitted
 	// often enough (RFC 7496 section 3.1).
-	LimitedRetransmissions
-	// PriorityReliability gives messages up in favour of those of more
+	ReliabilityRetransmissions
+	// ReliabilityPriority gives messages up in favour of those of more
 	// priority when the send buffer is full (RFC 7496 section 3.2).
-	PriorityReliability
+	ReliabilityPriority
 )
-
-var policyNames = [...]string{"reliable", "timed", "limited retransmissions", "priority"}
 
 // String returns a name such as "timed".
 func (p ReliabilityPolicy) String() string {
-	if p >= 0 && int(p) < len(policyNames) {
-		return policyNames[p]
-	}
-	return "policy " + strconv.Itoa(int(p))
+	return name("ReliabilityPolicy", int(p), "reliable", "timed", "limited retransmissions", "priority")
 }
 
 // PartialReliability is the default policy for abandoning messages
@@ -146,17 +141,17 @@ func (p ReliabilityPolicy) String() string {
 // bytes then have gaps. MsgInfo.TTL overrides it. It has an effect only if the
 // peer has partial reliability (see [Features]).
 type PartialReliability struct {
-	// Policy says which of the other fields counts. Reliable, which is zero,
+	// Policy says which of the other fields counts. ReliabilityFull, which is zero,
 	// leaves the policy of an association as it is in Conn.Set; a negative number
-	// sets Reliable again.
+	// sets ReliabilityFull again.
 	Policy ReliabilityPolicy
-	// Lifetime is for TimedReliability, 1 ms to 2^32-1 ms, rounded up to
+	// TTL is for ReliabilityTimed, 1 ms to 2^32-1 ms, rounded up to
 	// milliseconds.
-	Lifetime time.Duration
-	// Retransmissions is for LimitedRetransmissions: from 0, which means
+	TTL time.Duration
+	// Retransmissions is for ReliabilityRetransmissions: from 0, which means
 	// that a message is sent once only, to 2^32-1.
 	Retransmissions uint32
-	// Priority is for PriorityReliability. Lower numbers are more.
+	// Priority is for ReliabilityPriority. Lower numbers are more.
 	Priority uint32
 }
 
@@ -314,15 +309,15 @@ func (p *PathParams) check(prefix string) error {
 	err := firstError(
 		checkTime(prefix+"HeartbeatInterval", p.HeartbeatInterval, mostTime),
 		checkInt(prefix+"MaxRetransmissions", p.MaxRetransmissions, 1, most16),
-		checkSigned(prefix+"PotentiallyFailed", p.PotentiallyFailed, most16),
-		checkInt(prefix+"PrimarySwitchover", p.PrimarySwitchover, 1, most16),
+		checkSigned(prefix+"PotentiallyFailedThreshold", p.PotentiallyFailedThreshold, most16),
+		checkInt(prefix+"PrimarySwitchoverThreshold", p.PrimarySwitchoverThreshold, 1, most16),
 		checkInt(prefix+"MTU", p.MTU, 512, most16),
 		checkSigned(prefix+"DSCP", p.DSCP, 63),
 		checkSigned(prefix+"FlowLabel", p.FlowLabel, 0xfffff),
 		checkSigned(prefix+"UDPPort", p.UDPPort, most16),
 	)
-	if err == nil && p.PrimarySwitchover != 0 && p.PotentiallyFailed > p.PrimarySwitchover {
-		err = rangeError(prefix+"PotentiallyFailed", p.PotentiallyFailed, fmt.Sprintf("up to PrimarySwitchover, %d", p.PrimarySwitchover))
+	if err == nil && p.PrimarySwitchoverThreshold != 0 && p.PotentiallyFailedThreshold > p.PrimarySwitchoverThreshold {
+		err = rangeError(prefix+"PotentiallyFailedThreshold", p.PotentiallyFailedThreshold, fmt.Sprintf("up to PrimarySwitchoverThreshold, %d", p.PrimarySwitchoverThreshold))
 	}
 	return err
 }
@@ -336,10 +331,10 @@ func (s *SACK) check() error {
 
 func (p *PartialReliability) check() error {
 	const most = math.MaxUint32 * time.Millisecond
-	if p.Policy == TimedReliability && (p.Lifetime < leastTime || p.Lifetime > most) {
-		return rangeError("Config.PartialReliability.Lifetime", p.Lifetime, fmt.Sprintf("%v to %v", leastTime, most))
+	if p.Policy == ReliabilityTimed && (p.TTL < leastTime || p.TTL > most) {
+		return rangeError("Config.PartialReliability.TTL", p.TTL, fmt.Sprintf("%v to %v", leastTime, most))
 	}
-	return checkSigned("Config.PartialReliability.Policy", int(p.Policy), int(PriorityReliability))
+	return checkSigned("Config.PartialReliability.Policy", int(p.Policy), int(ReliabilityPriority))
 }
 
 // checkMaxSegment knows the limits of SCTP_MAXSEG, of which an IPv4 association
@@ -507,8 +502,8 @@ func (c *Config) checkLimits(now *Config) error {
 	r := now.RTO
 	r.Min, r.Max = cmp.Or(c.RTO.Min, r.Min), cmp.Or(c.RTO.Max, r.Max)
 	p := PathParams{
-		PotentiallyFailed: cmp.Or(c.PathParams.PotentiallyFailed, now.PathParams.PotentiallyFailed),
-		PrimarySwitchover: cmp.Or(c.PathParams.PrimarySwitchover, now.PathParams.PrimarySwitchover),
+		PotentiallyFailedThreshold: cmp.Or(c.PathParams.PotentiallyFailedThreshold, now.PathParams.PotentiallyFailedThreshold),
+		PrimarySwitchoverThreshold: cmp.Or(c.PathParams.PrimarySwitchoverThreshold, now.PathParams.PrimarySwitchoverThreshold),
 	}
 	return firstError(r.check(), p.check("Config."))
 }
@@ -680,13 +675,13 @@ func checkAdd(what string, n, have int) error {
 	return nil
 }
 
-// ResetAssociation asks the peer to begin all numbering anew, of streams and of
+// ResetAssoc asks the peer to begin all numbering anew, of streams and of
 // chunks (SCTP_RESET_ASSOC, RFC 6525 section 6.3.3). Nothing is lost: it can be
 // done only while nothing written waits for its acknowledgement, of which the
 // error otherwise wraps EAGAIN, and EINPROGRESS while an earlier request is
-// under way. ResetAssociation does not wait; there is an event.
-func (c *Conn) ResetAssociation() error {
-	return c.call("ResetAssociation", nil, func() error { return c.e.ResetAssociation() })
+// under way. ResetAssoc does not wait; there is an event.
+func (c *Conn) ResetAssoc() error {
+	return c.call("ResetAssoc", nil, func() error { return c.e.ResetAssoc() })
 }
 
 // SetAuthKey adds a shared key, or replaces the one of the same number

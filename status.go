@@ -84,26 +84,26 @@ type PathState uint8
 
 // The states of a path.
 const (
-	// UnknownPath is none that this package knows.
-	UnknownPath PathState = iota
-	// ActivePath: the address can be reached, as far as is known.
-	ActivePath
-	// InactivePath: it does not answer; nothing is sent to it but
+	// PathStateUnknown is none that this package knows.
+	PathStateUnknown PathState = iota
+	// PathStateActive: the address can be reached, as far as is known.
+	PathStateActive
+	// PathStateInactive: it does not answer; nothing is sent to it but
 	// heartbeats.
-	InactivePath
-	// PotentiallyFailedPath: it has not answered of late, and is avoided if
+	PathStateInactive
+	// PathStatePotentiallyFailed: it has not answered of late, and is avoided if
 	// there is another (RFC 7829).
-	PotentiallyFailedPath
-	// UnconfirmedPath: it has never answered yet, and gets no data before.
-	UnconfirmedPath
+	PathStatePotentiallyFailed
+	// PathStateUnconfirmed: it has never answered yet, and gets no data before.
+	PathStateUnconfirmed
 )
 
 var pathStateNames = [...]string{
-	UnknownPath:           "unknown",
-	ActivePath:            "active",
-	InactivePath:          "inactive",
-	PotentiallyFailedPath: "potentially failed",
-	UnconfirmedPath:       "unconfirmed",
+	PathStateUnknown:           "unknown",
+	PathStateActive:            "active",
+	PathStateInactive:          "inactive",
+	PathStatePotentiallyFailed: "potentially failed",
+	PathStateUnconfirmed:       "unconfirmed",
 }
 
 // String returns the state in words: "active", "inactive", "potentially

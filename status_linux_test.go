@@ -94,7 +94,7 @@ func TestStatus(t *testing.T) {
 			FragmentationPoint: int(raw.FragmentationPoint),
 			Primary: sctpnet.Path{
 				Addr:    netip.MustParseAddr("127.0.0.1"),
-				State:   sctpnet.ActivePath,
+				State:   sctpnet.PathStateActive,
 				Primary: true,
 				CWND:    int(raw.PrimaryPeerAddr.CWND),
 				SRTT:    st.Primary.SRTT,
@@ -126,7 +126,7 @@ func TestPaths(t *testing.T) {
 	var got []string
 	for i, p := range paths {
 		got = append(got, p.Addr.String())
-		if p.State != sctpnet.ActivePath && p.State != sctpnet.UnconfirmedPath || p.Primary != (i == 0) ||
+		if p.State != sctpnet.PathStateActive && p.State != sctpnet.PathStateUnconfirmed || p.Primary != (i == 0) ||
 			p.CWND == 0 || p.RTO < 100*time.Millisecond || p.MTU < 1000 {
 			t.Errorf("path %+v", p)
 		}
@@ -142,7 +142,7 @@ func TestPaths(t *testing.T) {
 	}
 	for _, p := range paths {
 		want := fmt.Sprint(2) // SCTP_ACTIVE
-		if p.State == sctpnet.UnconfirmedPath {
+		if p.State == sctpnet.PathStateUnconfirmed {
 			want = fmt.Sprint(3)
 		}
 		if !slices.ContainsFunc(strings.Split(string(b), "\n"), func(line string) bool {
@@ -180,7 +180,7 @@ func TestPathStates(t *testing.T) {
 			}
 			return paths[1].State
 		}
-		eventually(t, "an active path", func() bool { return state() == sctpnet.ActivePath })
+		eventually(t, "an active path", func() bool { return state() == sctpnet.PathStateActive })
 		if err := ip("address delete 198.51.100.12/24 dev", silentLink); err != nil {
 			t.Fatal(err)
 		}
@@ -190,9 +190,9 @@ func TestPathStates(t *testing.T) {
 		}
 		eventually(t, "an inactive path", func() bool {
 			seen[state()] = true
-			return seen[sctpnet.InactivePath]
+			return seen[sctpnet.PathStateInactive]
 		})
-		if !seen[sctpnet.PotentiallyFailedPath] {
+		if !seen[sctpnet.PathStatePotentiallyFailed] {
 			t.Errorf("states seen: %v", seen)
 		}
 		if err := ip("address add 198.51.100.12/24 dev", silentLink); err != nil {

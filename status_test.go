@@ -143,13 +143,13 @@ func testStatusOfShutdown(t *testing.T, network string) {
 func inspections(c *sctpnet.Conn) map[string]func() error {
 	ip := netip.MustParseAddr("127.0.0.1")
 	return map[string]func() error{
-		"Status":         func() error { _, err := c.Status(); return err },
-		"Paths":          func() error { _, err := c.Paths(); return err },
-		"Stats":          func() error { _, err := c.Stats(); return err },
-		"BindAdd":        func() error { return c.BindAdd(ip) },
-		"BindRemove":     func() error { return c.BindRemove(ip) },
-		"SetPrimary":     func() error { return c.SetPrimary(ip) },
-		"SetPeerPrimary": func() error { return c.SetPeerPrimary(ip) },
+		"Status":          func() error { _, err := c.Status(); return err },
+		"Paths":           func() error { _, err := c.Paths(); return err },
+		"Stats":           func() error { _, err := c.Stats(); return err },
+		"AddLocalAddr":    func() error { return c.AddLocalAddr(ip) },
+		"RemoveLocalAddr": func() error { return c.RemoveLocalAddr(ip) },
+		"SetPrimary":      func() error { return c.SetPrimary(ip) },
+		"SetPeerPrimary":  func() error { return c.SetPeerPrimary(ip) },
 	}
 }
 
@@ -175,7 +175,7 @@ func wantClosed(t testing.TB, c *sctpnet.Conn) {
 	t.Helper()
 	calls := inspections(c)
 	calls["File"] = func() error { _, err := c.File(); return err }
-	calls["BindAdd of nothing"] = func() error { return c.BindAdd(netip.Addr{}) }
+	calls["AddLocalAddr of nothing"] = func() error { return c.AddLocalAddr(netip.Addr{}) }
 	for name, f := range calls {
 		var operr *net.OpError
 		if err := f(); !errors.As(err, &operr) || !errors.Is(err, net.ErrClosed) {
@@ -250,22 +250,22 @@ func testStats(t *testing.T, network string) {
 
 func TestStateStrings(t *testing.T) {
 	for s, want := range map[fmt.Stringer]string{
-		sctpnet.StateClosed:           "CLOSED",
-		sctpnet.StateCookieWait:       "COOKIE-WAIT",
-		sctpnet.StateCookieEchoed:     "COOKIE-ECHOED",
-		sctpnet.StateEstablished:      "ESTABLISHED",
-		sctpnet.StateShutdownPending:  "SHUTDOWN-PENDING",
-		sctpnet.StateShutdownSent:     "SHUTDOWN-SENT",
-		sctpnet.StateShutdownReceived: "SHUTDOWN-RECEIVED",
-		sctpnet.StateShutdownAckSent:  "SHUTDOWN-ACK-SENT",
-		sctpnet.State(0):              "State(0)",
-		sctpnet.State(200):            "State(200)",
-		sctpnet.ActivePath:            "active",
-		sctpnet.InactivePath:          "inactive",
-		sctpnet.PotentiallyFailedPath: "potentially failed",
-		sctpnet.UnconfirmedPath:       "unconfirmed",
-		sctpnet.UnknownPath:           "unknown",
-		sctpnet.PathState(9):          "PathState(9)",
+		sctpnet.StateClosed:                "CLOSED",
+		sctpnet.StateCookieWait:            "COOKIE-WAIT",
+		sctpnet.StateCookieEchoed:          "COOKIE-ECHOED",
+		sctpnet.StateEstablished:           "ESTABLISHED",
+		sctpnet.StateShutdownPending:       "SHUTDOWN-PENDING",
+		sctpnet.StateShutdownSent:          "SHUTDOWN-SENT",
+		sctpnet.StateShutdownReceived:      "SHUTDOWN-RECEIVED",
+		sctpnet.StateShutdownAckSent:       "SHUTDOWN-ACK-SENT",
+		sctpnet.State(0):                   "State(0)",
+		sctpnet.State(200):                 "State(200)",
+		sctpnet.PathStateActive:            "active",
+		sctpnet.PathStateInactive:          "inactive",
+		sctpnet.PathStatePotentiallyFailed: "potentially failed",
+		sctpnet.PathStateUnconfirmed:       "unconfirmed",
+		sctpnet.PathStateUnknown:           "unknown",
+		sctpnet.PathState(9):               "PathState(9)",
 	} {
 		if got := s.String(); got != want {
 			t.Errorf("got %s, want %s", got, want)

@@ -24,7 +24,7 @@ func streamsOf(t testing.TB, network string, c sctpnet.Config, handle func(s *sc
 	needNetwork(t, network)
 	made = new(atomic.Int32)
 	c.OnEvent = func(_ *sctpnet.Conn, e sctpnet.Event) {
-		if e, ok := e.(sctpnet.AssociationEvent); ok && e.Change == sctpnet.AssociationUp {
+		if e, ok := e.(sctpnet.AssocEvent); ok && e.Change == sctpnet.AssocUp {
 			made.Add(1)
 		}
 	}

@@ -32,14 +32,14 @@ func newMutableServer(t testing.TB, network string) *mutableServer {
 	lc := sctpnet.ListenConfig{}
 	lc.Config.OnEvent = func(c *sctpnet.Conn, e sctpnet.Event) {
 		switch e := e.(type) {
-		case sctpnet.AssociationEvent:
+		case sctpnet.AssocEvent:
 			switch e.Change {
-			case sctpnet.AssociationUp:
+			case sctpnet.AssocUp:
 				mu.Lock()
 				muted[c.RemoteAddr().String()] = v.mute.Load()
 				mu.Unlock()
 				v.made.Add(1)
-			case sctpnet.AssociationLost, sctpnet.AssociationEnded:
+			case sctpnet.AssocLost, sctpnet.AssocEnded:
 				v.ended.Add(1)
 			}
 		}
@@ -201,7 +201,7 @@ func TestStuckHTTP(t *testing.T) {
 		var made atomic.Int32
 		lc := sctpnet.ListenConfig{}
 		lc.Config.OnEvent = func(_ *sctpnet.Conn, e sctpnet.Event) {
-			if e, ok := e.(sctpnet.AssociationEvent); ok && e.Change == sctpnet.AssociationUp {
+			if e, ok := e.(sctpnet.AssocEvent); ok && e.Change == sctpnet.AssocUp {
 				made.Add(1)
 			}
 		}

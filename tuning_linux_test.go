@@ -180,10 +180,12 @@ func optionTests(t testing.TB) []optionTest {
 		},
 		{
 			name:   "thresholds",
-			config: sctpnet.Config{PathParams: sctpnet.PathParams{PotentiallyFailed: 2, PrimarySwitchover: 4}},
-			set:    path(sctpnet.PathParams{PotentiallyFailed: 2, PrimarySwitchover: 4}),
-			get:    paths(func(p sctpnet.PathParams) any { return [2]int{p.PotentiallyFailed, p.PrimarySwitchover} }),
-			want:   [2]int{2, 4},
+			config: sctpnet.Config{PathParams: sctpnet.PathParams{PotentiallyFailedThreshold: 2, PrimarySwitchoverThreshold: 4}},
+			set:    path(sctpnet.PathParams{PotentiallyFailedThreshold: 2, PrimarySwitchoverThreshold: 4}),
+			get: paths(func(p sctpnet.PathParams) any {
+				return [2]int{p.PotentiallyFailedThreshold, p.PrimarySwitchoverThreshold}
+			}),
+			want: [2]int{2, 4},
 			kernel: func(s socketer) any {
 				return [2]uint16{field16(t, s, 37, ssValues, afterSS+2), field16(t, s, 37, ssValues, afterSS+4)}
 			},
@@ -324,7 +326,7 @@ func optionTests(t testing.TB) []optionTest {
 			back: true,
 			set: func(c *sctpnet.Conn) error {
 				return errors.Join(
-					c.Set(sctpnet.Config{PartialReliability: sctpnet.PartialReliability{Policy: sctpnet.PriorityReliability, Priority: 5}}),
+					c.Set(sctpnet.Config{PartialReliability: sctpnet.PartialReliability{Policy: sctpnet.ReliabilityPriority, Priority: 5}}),
 					c.Set(sctpnet.Config{PartialReliability: sctpnet.PartialReliability{Policy: -1}}),
 				)
 			},
@@ -366,9 +368,9 @@ func optionTests(t testing.TB) []optionTest {
 			kernel: func(s socketer) any { return field32(t, s, 19, 4, 0) },
 			answer: uint32(0),
 		},
-		reliabilityTest(t, sctpnet.PartialReliability{Policy: sctpnet.TimedReliability, Lifetime: 3 * time.Second}, 3000, 0x10),
-		reliabilityTest(t, sctpnet.PartialReliability{Policy: sctpnet.LimitedRetransmissions, Retransmissions: 2}, 2, 0x20),
-		reliabilityTest(t, sctpnet.PartialReliability{Policy: sctpnet.PriorityReliability, Priority: 77}, 77, 0x30),
+		reliabilityTest(t, sctpnet.PartialReliability{Policy: sctpnet.ReliabilityTimed, TTL: 3 * time.Second}, 3000, 0x10),
+		reliabilityTest(t, sctpnet.PartialReliability{Policy: sctpnet.ReliabilityRetransmissions, Retransmissions: 2}, 2, 0x20),
+		reliabilityTest(t, sctpnet.PartialReliability{Policy: sctpnet.ReliabilityPriority, Priority: 77}, 77, 0x30),
 		schedulerTest(t, sctpnet.SchedulerPriority),
 		schedulerTest(t, sctpnet.SchedulerRoundRobin),
 		schedulerTest(t, sctpnet.SchedulerFair),
@@ -534,7 +536,7 @@ func TestOptionOfOnePath(t *testing.T) {
 		t.Fatalf("the peer's addresses are %v", addrs)
 	}
 	set := sctpnet.PathParams{HeartbeatInterval: 3 * time.Second, MaxRetransmissions: 9, MTU: 1400,
-		PotentiallyFailed: 3, PrimarySwitchover: 5, DSCP: 10, UDPPort: 4444}
+		PotentiallyFailedThreshold: 3, PrimarySwitchoverThreshold: 5, DSCP: 10, UDPPort: 4444}
 	if err := c.SetPathParams(addrs[1], set); err != nil {
 		t.Fatal(err)
 	}
@@ -542,14 +544,14 @@ func TestOptionOfOnePath(t *testing.T) {
 		t.Errorf("%+v, want %+v", got, set)
 	}
 	other := must[sctpnet.PathParams](t)(c.PathParams(addrs[0]))
-	if other.MaxRetransmissions == 9 || other.MTU == 1400 || other.DSCP == 10 || other.UDPPort == 4444 || other.PotentiallyFailed == 3 {
+	if other.MaxRetransmissions == 9 || other.MTU == 1400 || other.DSCP == 10 || other.UDPPort == 4444 || other.PotentiallyFailedThreshold == 3 {
 		t.Errorf("the other path has it too: %+v", other)
 	}
 	// Back, and negative numbers for zero.
-	if err := c.SetPathParams(addrs[1], sctpnet.PathParams{PotentiallyFailed: -1, DSCP: -1, UDPPort: -1}); err != nil {
+	if err := c.SetPathParams(addrs[1], sctpnet.PathParams{PotentiallyFailedThreshold: -1, DSCP: -1, UDPPort: -1}); err != nil {
 		t.Fatal(err)
 	}
-	set.PotentiallyFailed, set.DSCP, set.UDPPort = 0, 0, 0
+	set.PotentiallyFailedThreshold, set.DSCP, set.UDPPort = 0, 0, 0
 	if got := must[sctpnet.PathParams](t)(c.PathParams(addrs[1])); got != set {
 		t.Errorf("%+v, want %+v", got, set)
 	}
@@ -662,7 +664,7 @@ func plainPeer(t *testing.T) (address string) {
 func TestAddStreamsWithPlainPeer(t *testing.T) {
 	needSCTP(t)
 	p := dial(t, nil, "sctp", plainPeer(t))
-	for what, err := range map[string]error{"AddStreams": p.AddStreams(1, 0), "ResetAssociation": p.ResetAssociation()} {
+	for what, err := range map[string]error{"AddStreams": p.AddStreams(1, 0), "ResetAssoc": p.ResetAssoc()} {
 		if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "peer has no stream reconfiguration") {
 			t.Errorf("%s: %v", what, err)
 		}
@@ -710,7 +712,7 @@ func TestResetAssociation(t *testing.T) {
 		if info := read(); info.SSN != 1 {
 			t.Fatalf("SSN is %d before", info.SSN)
 		}
-		soon(t, c.ResetAssociation) // once all is acknowledged
+		soon(t, c.ResetAssoc) // once all is acknowledged
 		c.Write([]byte("y"))
 		if info := read(); info.SSN != 0 {
 			t.Errorf("SSN is %d afterwards, want 0", info.SSN)
@@ -724,7 +726,7 @@ func TestResetAssociation(t *testing.T) {
 func TestDefaultReliability(t *testing.T) {
 	c, s := configured(t, "sctp", "127.0.0.1:0", sctpnet.Config{WriteBuffer: 256 << 10}, sctpnet.Config{ReadBuffer: 128 << 10})
 	// More retransmissions than there are, but as milliseconds too few.
-	err := c.Set(sctpnet.Config{PartialReliability: sctpnet.PartialReliability{Policy: sctpnet.LimitedRetransmissions, Retransmissions: 40}})
+	err := c.Set(sctpnet.Config{PartialReliability: sctpnet.PartialReliability{Policy: sctpnet.ReliabilityRetransmissions, Retransmissions: 40}})
 	if err != nil {
 		t.Fatal(err)
 	}

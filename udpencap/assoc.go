@@ -205,7 +205,7 @@ func (a *assoc) establish(i *initiation) {
 	a.ctrlCount = 0
 	a.scheduleHeartbeat()
 	if a.options.Events {
-		a.rx.pushEvent(engine.AssociationEvent{Change: engine.AssociationUp, Out: uint16(a.out.Load()), In: uint16(a.in.Load())})
+		a.rx.pushEvent(engine.AssocEvent{Change: engine.AssocUp, Out: uint16(a.out.Load()), In: uint16(a.in.Load())})
 		if i.adapts {
 			a.rx.pushEvent(engine.AdaptationEvent{Indication: i.adaptation})
 		}
@@ -370,7 +370,7 @@ func (a *assoc) onAbort(tag uint32, causes []byte) {
 		cause = c.typ
 	}
 	if a.options.Events {
-		a.rx.pushEvent(engine.AssociationEvent{Change: engine.AssociationLost, Cause: cause, Causes: append([]byte(nil), causes...)})
+		a.rx.pushEvent(engine.AssocEvent{Change: engine.AssocLost, Cause: cause, Causes: append([]byte(nil), causes...)})
 	}
 	a.finish(errReset)
 }
@@ -421,7 +421,7 @@ func (a *assoc) unreachable() {
 		a.tellPath(engine.PathUnreachable)
 	}
 	if a.options.Events {
-		a.rx.pushEvent(engine.AssociationEvent{Change: engine.AssociationLost})
+		a.rx.pushEvent(engine.AssocEvent{Change: engine.AssocLost})
 	}
 	a.finish(errTimeout)
 }
@@ -436,7 +436,7 @@ func (a *assoc) finish(err error) {
 	a.err = err
 	a.rst.pending = nil
 	if err == io.EOF && a.options.Events {
-		a.rx.pushEvent(engine.AssociationEvent{Change: engine.AssociationEnded})
+		a.rx.pushEvent(engine.AssocEvent{Change: engine.AssocEnded})
 	}
 	for _, t := range []*timer{&a.ackTimer, &a.dataTimer, &a.ctrlTimer, &a.flushTimer, &a.hb.timer, &a.rst.timer,
 		&a.readBy.timer, &a.writeBy.timer} {
@@ -604,7 +604,7 @@ func (a *assoc) onFlushLimit() {
 	}
 	a.sendAbort(causeUserAbort, []byte("the shutdown takes too long"))
 	if a.options.Events {
-		a.rx.pushEvent(engine.AssociationEvent{Change: engine.AssociationLost})
+		a.rx.pushEvent(engine.AssocEvent{Change: engine.AssocLost})
 	}
 	a.finish(errTimeout)
 }

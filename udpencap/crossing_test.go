@@ -30,7 +30,7 @@ func TestDialsCrossAtSecondPort(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range ips {
 		wg.Go(func() {
-			s := &engine.Socket{Network: "sctp4", Local: &engine.Addr{IPAddrs: ips[i : i+1], Port: num}, Options: engine.Options{UDPPort: udp}}
+			s := &engine.Socket{Network: "sctp4", Local: &engine.Addr{IPAddrs: ips[i : i+1], Port: num}, Options: engine.Options{LocalUDPPort: udp}}
 			c, err := dialAt(ctx, s, &engine.Addr{IPAddrs: ips[1-i : 2-i], Port: num}, []uint16{num, udp})
 			if err != nil {
 				t.Error(err)

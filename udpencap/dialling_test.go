@@ -108,7 +108,7 @@ const dialledSCTP = 3868
 func startDial(t *testing.T, o engine.Options, ports ...uint16) (from uint16, result <-chan dialResult) {
 	t.Helper()
 	from = uint16(freeUDPPort(t))
-	o.UDPPort = from
+	o.LocalUDPPort = from
 	s := &engine.Socket{Network: "sctp4", Options: o}
 	done := make(chan dialResult, 1)
 	start := time.Now()
@@ -361,10 +361,10 @@ func TestDialOwnPort(t *testing.T) {
 	shared := c.LocalAddr().(*sctpnet.Addr).Port
 	for _, d := range []*sctpnet.Dialer{
 		{},
-		{Config: sctpnet.Config{UDPPort: freeUDPPort(t)}},
-		{LocalAddr: &sctpnet.Addr{IPAddrs: loopbackAddr}, Config: sctpnet.Config{UDPPort: freeUDPPort(t)}},
+		{Config: sctpnet.Config{LocalUDPPort: freeUDPPort(t)}},
+		{LocalAddr: &sctpnet.Addr{IPAddrs: loopbackAddr}, Config: sctpnet.Config{LocalUDPPort: freeUDPPort(t)}},
 	} {
-		to := d.Config.UDPPort
+		to := d.Config.LocalUDPPort
 		if to == 0 {
 			to = shared
 		}
@@ -379,14 +379,14 @@ func TestDialOwnPort(t *testing.T) {
 		}
 	}
 	// Where there is a listener it is reached, at the same socket.
-	lc := sctpnet.ListenConfig{Config: sctpnet.Config{UDPPort: freeUDPPort(t)}}
+	lc := sctpnet.ListenConfig{Config: sctpnet.Config{LocalUDPPort: freeUDPPort(t)}}
 	own, err := lc.Listen(t.Context(), "sctp4+udp", "127.0.0.1:3868")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer own.Close()
 	d := &sctpnet.Dialer{LocalAddr: &sctpnet.Addr{IPAddrs: loopbackAddr}, Config: lc.Config}
-	d.Config.PathParams.UDPPort = lc.Config.UDPPort
+	d.Config.PathParams.UDPPort = lc.Config.LocalUDPPort
 	watchdog(t, func() {
 		c := dial(t, d, own.Addr().String())
 		exchange(t, c, accept(t, own))

@@ -30,7 +30,7 @@
 // share one UDP socket for each address family. A local address with a port,
 // in Dialer.LocalAddr, means the UDP port of that number.
 //
-// To have it otherwise, Config.UDPPort is the local UDP port, the only one then,
+// To have it otherwise, Config.LocalUDPPort is the local UDP port, the only one then,
 // and Config.PathParams.UDPPort the only one that is dialled: 9899 saves the time
 // where a firewall drops packets to all others. If a port is taken the
 // error says so: 9899 may be the kernel's own, by sysctl net.sctp.udp_port.
@@ -71,8 +71,8 @@
 //
 // Settings:
 //
-//   - PathParams.PotentiallyFailed,
-//     PathParams.PrimarySwitchover: there is one path;
+//   - PathParams.PotentiallyFailedThreshold,
+//     PathParams.PrimarySwitchoverThreshold: there is one path;
 //   - PathParams.DiscoverMTU: the MTU of a path is not discovered;
 //   - PathParams.DSCP,
 //     PathParams.FlowLabel: the system marks packets as those of UDP;
@@ -96,15 +96,15 @@
 // Calls:
 //
 //   - Dial and Listen with several addresses of an endpoint,
-//     Conn.BindAdd,
-//     Conn.BindRemove,
+//     Conn.AddLocalAddr,
+//     Conn.RemoveLocalAddr,
 //     Conn.SetPrimary,
 //     Conn.SetPeerPrimary: an endpoint has one address;
 //   - MsgInfo.TTL: only the peer may give messages up;
 //   - Conn.SetStreamValue,
 //     Conn.StreamValue: messages are sent in the order in which they were written;
 //   - Conn.AddStreams of both directions at once: the peer takes one request at a time;
-//   - Conn.ResetAssociation: the numbering of chunks never begins anew;
+//   - Conn.ResetAssoc: the numbering of chunks never begins anew;
 //   - Conn.SetAuthKey,
 //     Conn.ActivateAuthKey,
 //     Conn.DeactivateAuthKey,
@@ -124,10 +124,10 @@
 //     PathEvent added,
 //     PathEvent removed,
 //     PathEvent confirmed: there is one path;
-//   - AuthenticationEvent new key,
-//     AuthenticationEvent free key,
-//     AuthenticationEvent none: there is no authentication (RFC 4895);
-//   - AssociationResetEvent: the numbering of chunks never begins anew.
+//   - AuthEvent new key,
+//     AuthEvent free key,
+//     AuthEvent none: there is no authentication (RFC 4895);
+//   - AssocResetEvent: the numbering of chunks never begins anew.
 //
 // Some of what there is differs from the kernel's SCTP. Streams that AddStreams
 // asks for exist once the peer has agreed, and not before. Buffers have at least

@@ -61,7 +61,7 @@ func dialAt(ctx context.Context, s *engine.Socket, remote *engine.Addr, ports []
 			from = toIP(s.Local.IPAddrs[0])
 		}
 	}
-	p, err := dialPort(ctx, from, num, uint16(remote.Port), s.Options.UDPPort, controlOf(ctx, s))
+	p, err := dialPort(ctx, from, num, uint16(remote.Port), s.Options.LocalUDPPort, controlOf(ctx, s))
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +171,7 @@ func (udpEngine) Listen(ctx context.Context, s *engine.Socket) (engine.Listener,
 	default:
 		ips = []netip.Addr{v6, v4}
 	}
-	p, err := listenPort(ctx, ips, uint16(local.Port), s.Options.UDPPort, controlOf(ctx, s))
+	p, err := listenPort(ctx, ips, uint16(local.Port), s.Options.LocalUDPPort, controlOf(ctx, s))
 	if err != nil {
 		return nil, err
 	}

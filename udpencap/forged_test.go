@@ -398,7 +398,7 @@ func TestRestartFromElsewhere(t *testing.T) {
 	other.sendChunk(ctCookieEcho, 0, cookie)
 	wantRefused()
 	d := sctpnet.Dialer{LocalAddr: &sctpnet.Addr{IPAddrs: loopbackAddr, Port: int(r.src)}}
-	d.Config.UDPPort = freeUDPPort(t)
+	d.Config.LocalUDPPort = freeUDPPort(t)
 	if _, err := d.Dial("sctp+udp", ln.Addr().String()); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("Dial: %v", err)
 	}

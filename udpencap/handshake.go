@@ -284,7 +284,7 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 			// The peer has restarted. To it the old association is gone, and
 			// so is everything that was on its way.
 			if a.options.Events {
-				a.rx.pushEvent(engine.AssociationEvent{Change: engine.AssociationRestarted})
+				a.rx.pushEvent(engine.AssocEvent{Change: engine.AssocRestarted})
 			}
 			if p.listening() == nil {
 				// While there is a socket: the association may be its last.

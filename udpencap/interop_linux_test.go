@@ -538,7 +538,7 @@ func TestKernelLoopback(t *testing.T) {
 		client.Abort()
 		server.Abort()
 	}
-	lc := sctpnet.ListenConfig{Config: sctpnet.Config{UDPPort: UDPPort}}
+	lc := sctpnet.ListenConfig{Config: sctpnet.Config{LocalUDPPort: UDPPort}}
 	ns.do(t, func() error {
 		_, err := lc.Listen(context.Background(), "sctp+udp", "127.0.0.1:4001")
 		if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "net.sctp.udp_port") {
@@ -559,7 +559,7 @@ func TestKernelAddStreams(t *testing.T) {
 // of use after the answer.
 func TestKernelResetAssociation(t *testing.T) {
 	interop(t, func(t *testing.T, us, kernel *sctpnet.Conn, _, _ *netns) {
-		if err := kernel.ResetAssociation(); err != nil {
+		if err := kernel.ResetAssoc(); err != nil {
 			t.Fatal(err)
 		}
 		exchange(t, us, kernel)

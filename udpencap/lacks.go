@@ -27,8 +27,8 @@ const (
 
 // lacks is what this package does not have. doc.go shows it.
 var lacks = engine.Lacks{
-	{Kind: engine.LacksSetting, Name: "PathParams.PotentiallyFailed", Why: onePath},
-	{Kind: engine.LacksSetting, Name: "PathParams.PrimarySwitchover", Why: onePath},
+	{Kind: engine.LacksSetting, Name: "PathParams.PotentiallyFailedThreshold", Why: onePath},
+	{Kind: engine.LacksSetting, Name: "PathParams.PrimarySwitchoverThreshold", Why: onePath},
 	{Kind: engine.LacksSetting, Name: "PathParams.DiscoverMTU", Why: noDiscovery},
 	{Kind: engine.LacksSetting, Name: "PathParams.DSCP", Why: noMarks},
 	{Kind: engine.LacksSetting, Name: "PathParams.FlowLabel", Why: noMarks},
@@ -48,15 +48,15 @@ var lacks = engine.Lacks{
 	{Kind: engine.LacksLater, Name: "PathParams.UDPPort", Why: learnt},
 
 	{Kind: engine.LacksCall, Name: severalAddresses, Why: oneAddress},
-	{Kind: engine.LacksCall, Name: "Conn.BindAdd", Why: oneAddress},
-	{Kind: engine.LacksCall, Name: "Conn.BindRemove", Why: oneAddress},
+	{Kind: engine.LacksCall, Name: "Conn.AddLocalAddr", Why: oneAddress},
+	{Kind: engine.LacksCall, Name: "Conn.RemoveLocalAddr", Why: oneAddress},
 	{Kind: engine.LacksCall, Name: "Conn.SetPrimary", Why: oneAddress},
 	{Kind: engine.LacksCall, Name: "Conn.SetPeerPrimary", Why: oneAddress},
 	{Kind: engine.LacksCall, Name: lifetime, Why: noGivingUp},
 	{Kind: engine.LacksCall, Name: "Conn.SetStreamValue", Why: inOrder},
 	{Kind: engine.LacksCall, Name: "Conn.StreamValue", Why: inOrder},
 	{Kind: engine.LacksCall, Name: "Conn.AddStreams of both directions at once", Why: oneRequest},
-	{Kind: engine.LacksCall, Name: "Conn.ResetAssociation", Why: noReset},
+	{Kind: engine.LacksCall, Name: "Conn.ResetAssoc", Why: noReset},
 	{Kind: engine.LacksCall, Name: "Conn.SetAuthKey", Why: noAuthentication},
 	{Kind: engine.LacksCall, Name: "Conn.ActivateAuthKey", Why: noAuthentication},
 	{Kind: engine.LacksCall, Name: "Conn.DeactivateAuthKey", Why: noAuthentication},
@@ -74,10 +74,10 @@ var lacks = engine.Lacks{
 	{Kind: engine.LacksEvent, Name: "PathEvent added", Why: onePath},
 	{Kind: engine.LacksEvent, Name: "PathEvent removed", Why: onePath},
 	{Kind: engine.LacksEvent, Name: "PathEvent confirmed", Why: onePath},
-	{Kind: engine.LacksEvent, Name: "AuthenticationEvent new key", Why: noAuthentication},
-	{Kind: engine.LacksEvent, Name: "AuthenticationEvent free key", Why: noAuthentication},
-	{Kind: engine.LacksEvent, Name: "AuthenticationEvent none", Why: noAuthentication},
-	{Kind: engine.LacksEvent, Name: "AssociationResetEvent", Why: noReset},
+	{Kind: engine.LacksEvent, Name: "AuthEvent new key", Why: noAuthentication},
+	{Kind: engine.LacksEvent, Name: "AuthEvent free key", Why: noAuthentication},
+	{Kind: engine.LacksEvent, Name: "AuthEvent none", Why: noAuthentication},
+	{Kind: engine.LacksEvent, Name: "AssocResetEvent", Why: noReset},
 }
 
 // What this package, and not package sctpnet, finds to be lacking.

@@ -198,9 +198,9 @@ func listenPort(ctx context.Context, ips []netip.Addr, num, udp uint16, ctrl con
 func taken(err error, udp uint16) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE) && udp == UDPPort:
-		return fmt.Errorf("UDP port %d is in use, perhaps by the kernel's own SCTP (sysctl net.sctp.udp_port): choose another with Config.UDPPort: %w", udp, err)
+		return fmt.Errorf("UDP port %d is in use, perhaps by the kernel's own SCTP (sysctl net.sctp.udp_port): choose another with Config.LocalUDPPort: %w", udp, err)
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("UDP port %d is in use: choose another with Config.UDPPort: %w", udp, err)
+		return fmt.Errorf("UDP port %d is in use: choose another with Config.LocalUDPPort: %w", udp, err)
 	}
 	return err
 }

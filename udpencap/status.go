@@ -48,7 +48,7 @@ func (a *assoc) Status() (s engine.Status, err error) {
 func (a *assoc) pathStatus() engine.Path {
 	p := engine.Path{
 		Addr:    a.peer.ip,
-		State:   engine.ActivePath,
+		State:   engine.PathStateActive,
 		Primary: true,
 		CWND:    a.core.cwnd(a.mtu),
 		SRTT:    a.retry.srtt,
@@ -56,7 +56,7 @@ func (a *assoc) pathStatus() engine.Path {
 		MTU:     a.mtu + a.overhead(),
 	}
 	if a.retry.isInactive() {
-		p.State = engine.InactivePath
+		p.State = engine.PathStateInactive
 	}
 	return p
 }

@@ -32,12 +32,12 @@ func TestUDPPortTaken(t *testing.T) {
 	}
 	defer c.Close()
 	udp := c.LocalAddr().(*net.UDPAddr).Port
-	lc := sctpnet.ListenConfig{Config: sctpnet.Config{UDPPort: udp}}
+	lc := sctpnet.ListenConfig{Config: sctpnet.Config{LocalUDPPort: udp}}
 	_, err = lc.Listen(t.Context(), "sctp+udp", "127.0.0.1:4000")
 	if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), fmt.Sprintf("UDP port %d", udp)) {
 		t.Errorf("Listen: %v", err)
 	}
-	d := sctpnet.Dialer{Config: sctpnet.Config{UDPPort: udp}, LocalAddr: &sctpnet.Addr{IPAddrs: loopbackAddr}}
+	d := sctpnet.Dialer{Config: sctpnet.Config{LocalUDPPort: udp}, LocalAddr: &sctpnet.Addr{IPAddrs: loopbackAddr}}
 	if _, err := d.Dial("sctp+udp", "127.0.0.1:4000"); !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("Dial: %v", err)
 	}
@@ -66,7 +66,7 @@ func TestListenAgain(t *testing.T) {
 
 // TestSharedUDPPort has several listeners share one UDP port, as RFC 6951 has it.
 func TestSharedUDPPort(t *testing.T) {
-	config := sctpnet.Config{UDPPort: freeUDPPort(t)}
+	config := sctpnet.Config{LocalUDPPort: freeUDPPort(t)}
 	lc := sctpnet.ListenConfig{Config: config}
 	for _, port := range []int{3868, 3869, 80} {
 		ln, err := lc.Listen(t.Context(), "sctp+udp", fmt.Sprintf("127.0.0.1:%d", port))
@@ -74,10 +74,10 @@ func TestSharedUDPPort(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer ln.Close()
-		d := sctpnet.Dialer{Config: sctpnet.Config{PathParams: sctpnet.PathParams{UDPPort: config.UDPPort}}}
+		d := sctpnet.Dialer{Config: sctpnet.Config{PathParams: sctpnet.PathParams{UDPPort: config.LocalUDPPort}}}
 		c := dial(t, &d, ln.Addr().String())
 		exchange(t, c, accept(t, ln))
-		if p, err := c.PathParams(netip.Addr{}); err != nil || p.UDPPort != config.UDPPort {
+		if p, err := c.PathParams(netip.Addr{}); err != nil || p.UDPPort != config.LocalUDPPort {
 			t.Errorf("the peer's UDP port is %d, %v", p.UDPPort, err)
 		}
 	}
@@ -116,7 +116,7 @@ func TestAnyAddress(t *testing.T) {
 // them a packet has come to, as Windows does not.
 func TestUntoldAddress(t *testing.T) {
 	port := freeUDPPort(t)
-	lc := sctpnet.ListenConfig{Config: sctpnet.Config{UDPPort: port}}
+	lc := sctpnet.ListenConfig{Config: sctpnet.Config{LocalUDPPort: port}}
 	d := sctpnet.Dialer{Config: sctpnet.Config{PathParams: sctpnet.PathParams{UDPPort: port}}}
 	for network, host := range map[string]string{"sctp4+udp": "127.0.0.1", "sctp6+udp": "::1"} {
 		ln, err := lc.Listen(t.Context(), network, fmt.Sprintf(":%d", port))

@@ -12,7 +12,7 @@ import (
 // TestWindowsErrors has errors as they come from Windows recognised.
 func TestWindowsErrors(t *testing.T) {
 	bind := func(e syscall.Errno) error { return portable(os.NewSyscallError("bind", e)) }
-	if err := taken(bind(10048), 4000); !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "Config.UDPPort") {
+	if err := taken(bind(10048), 4000); !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "Config.LocalUDPPort") {
 		t.Errorf("a port in use: %v", err)
 	}
 	for _, e := range []syscall.Errno{10047, 10049} {

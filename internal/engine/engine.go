@@ -181,11 +181,11 @@ type Conn interface {
 	// Key does something with a key, of which only SetKey needs the secret.
 	Key(op KeyOp, k AuthKey) error
 
-	// AddStreams and ResetAssociation ask the peer, and do not wait for it.
+	// AddStreams and ResetAssoc ask the peer, and do not wait for it.
 	// Where the same call may succeed later, their errors wrap EINPROGRESS
 	// or EAGAIN.
 	AddStreams(out, in uint16) error
-	ResetAssociation() error
+	ResetAssoc() error
 
 	// MaxMessageSize is the most bytes that one message can have.
 	MaxMessageSize() (int, error)

@@ -9,9 +9,9 @@ import "net/netip"
 type Event interface{ event() }
 
 type (
-	// AssociationEvent: SCTP_ASSOC_CHANGE.
-	AssociationEvent struct {
-		Change  AssociationChange
+	// AssocEvent: SCTP_ASSOC_CHANGE.
+	AssocEvent struct {
+		Change  AssocChange
 		Cause   uint16
 		Causes  []byte // of the peer's ABORT, all of them as they travelled
 		Out, In uint16
@@ -50,9 +50,9 @@ type (
 	// AdaptationEvent: SCTP_ADAPTATION_INDICATION.
 	AdaptationEvent struct{ Indication uint32 }
 
-	// AuthenticationEvent: SCTP_AUTHENTICATION_EVENT.
-	AuthenticationEvent struct {
-		Change AuthenticationChange
+	// AuthEvent: SCTP_AUTHENTICATION_EVENT.
+	AuthEvent struct {
+		Change AuthChange
 		Key    uint16
 	}
 
@@ -75,35 +75,35 @@ type (
 		Denied, Failed bool
 	}
 
-	// AssociationResetEvent: SCTP_ASSOC_RESET_EVENT.
-	AssociationResetEvent struct {
+	// AssocResetEvent: SCTP_ASSOC_RESET_EVENT.
+	AssocResetEvent struct {
 		LocalTSN, RemoteTSN uint32
 		Denied, Failed      bool
 	}
 )
 
-func (AssociationEvent) event()      {}
-func (PathEvent) event()             {}
-func (SendFailedEvent) event()       {}
-func (RemoteErrorEvent) event()      {}
-func (ShutdownEvent) event()         {}
-func (PartialDeliveryEvent) event()  {}
-func (AdaptationEvent) event()       {}
-func (AuthenticationEvent) event()   {}
-func (SenderDryEvent) event()        {}
-func (StreamResetEvent) event()      {}
-func (StreamsAddedEvent) event()     {}
-func (AssociationResetEvent) event() {}
+func (AssocEvent) event()           {}
+func (PathEvent) event()            {}
+func (SendFailedEvent) event()      {}
+func (RemoteErrorEvent) event()     {}
+func (ShutdownEvent) event()        {}
+func (PartialDeliveryEvent) event() {}
+func (AdaptationEvent) event()      {}
+func (AuthEvent) event()            {}
+func (SenderDryEvent) event()       {}
+func (StreamResetEvent) event()     {}
+func (StreamsAddedEvent) event()    {}
+func (AssocResetEvent) event()      {}
 
-// An AssociationChange is a sac_state of RFC 6458 section 6.1.1, by the numbers
+// An AssocChange is a sac_state of RFC 6458 section 6.1.1, by the numbers
 // of Linux.
-type AssociationChange uint16
+type AssocChange uint16
 
 const (
-	AssociationUp AssociationChange = iota
-	AssociationLost
-	AssociationRestarted
-	AssociationEnded
+	AssocUp AssocChange = iota
+	AssocLost
+	AssocRestarted
+	AssocEnded
 )
 
 // A PathChange is an spc_state of RFC 6458 section 6.1.2, by the numbers of
@@ -120,12 +120,12 @@ const (
 	PathPotentiallyFailed
 )
 
-// An AuthenticationChange is an auth_indication of RFC 6458 section 6.1.8, by
+// An AuthChange is an auth_indication of RFC 6458 section 6.1.8, by
 // the numbers of Linux.
-type AuthenticationChange uint32
+type AuthChange uint32
 
 const (
-	AuthenticationNewKey AuthenticationChange = iota
-	AuthenticationFreeKey
-	AuthenticationNone
+	AuthNewKey AuthChange = iota
+	AuthFreeKey
+	AuthNone
 )

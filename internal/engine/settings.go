@@ -39,7 +39,7 @@ type Options struct {
 	SenderDry     bool          // tell the Owner of SenderDryEvents, if of Events
 	KeepRestarted bool          // a Conn goes on where the peer restarts the association
 	Adaptation    uint32
-	UDPPort       uint16 // to receive at, of SCTP over UDP
+	LocalUDPPort  uint16 // to receive at, of SCTP over UDP
 
 	// What is offered to the peer, or not.
 	NoPartialReliability bool
@@ -64,16 +64,16 @@ type (
 	}
 
 	PathParams struct {
-		HeartbeatInterval  time.Duration
-		NoHeartbeat        bool
-		MaxRetransmissions int
-		PotentiallyFailed  int // negative for 0
-		PrimarySwitchover  int
-		MTU                int
-		DiscoverMTU        bool
-		DSCP               int // negative for 0
-		FlowLabel          int // negative for 0
-		UDPPort            int // negative for none
+		HeartbeatInterval          time.Duration
+		NoHeartbeat                bool
+		MaxRetransmissions         int
+		PotentiallyFailedThreshold int // negative for 0
+		PrimarySwitchoverThreshold int
+		MTU                        int
+		DiscoverMTU                bool
+		DSCP                       int // negative for 0
+		FlowLabel                  int // negative for 0
+		UDPPort                    int // negative for none
 	}
 
 	SACK struct {
@@ -82,8 +82,8 @@ type (
 	}
 
 	PartialReliability struct {
-		Policy          ReliabilityPolicy // negative for Reliable
-		Lifetime        time.Duration
+		Policy          ReliabilityPolicy // negative for ReliabilityFull
+		TTL             time.Duration
 		Retransmissions uint32
 		Priority        uint32
 	}
@@ -121,10 +121,10 @@ type (
 type ReliabilityPolicy int
 
 const (
-	Reliable ReliabilityPolicy = iota
-	TimedReliability
-	LimitedRetransmissions
-	PriorityReliability
+	ReliabilityFull ReliabilityPolicy = iota
+	ReliabilityTimed
+	ReliabilityRetransmissions
+	ReliabilityPriority
 )
 
 // A Scheduler decides which stream's message is sent next. The numbers are
@@ -146,7 +146,7 @@ func (s Scheduler) String() string {
 	if s >= 0 && int(s) < len(schedulerNames) {
 		return schedulerNames[s]
 	}
-	return "scheduler " + strconv.Itoa(int(s))
+	return "Scheduler(" + strconv.Itoa(int(s)) + ")"
 }
 
 // A KeyOp is what Conn.Key does with a key.

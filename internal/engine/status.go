@@ -79,11 +79,11 @@ type Path struct {
 type PathState uint8
 
 const (
-	UnknownPath PathState = iota
-	ActivePath
-	InactivePath
-	PotentiallyFailedPath
-	UnconfirmedPath
+	PathStateUnknown PathState = iota
+	PathStateActive
+	PathStateInactive
+	PathStatePotentiallyFailed
+	PathStateUnconfirmed
 )
 
 // Stats counts what an association has sent and received.

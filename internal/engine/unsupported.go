@@ -16,7 +16,7 @@ func (Unsupported) File() (*os.File, error)               { return nil, errors.E
 
 func (Unsupported) SetStreamValue(_, _ uint16) error   { return errors.ErrUnsupported }
 func (Unsupported) StreamValue(uint16) (uint16, error) { return 0, errors.ErrUnsupported }
-func (Unsupported) ResetAssociation() error            { return errors.ErrUnsupported }
+func (Unsupported) ResetAssoc() error                  { return errors.ErrUnsupported }
 
 func (Unsupported) Key(KeyOp, AuthKey) error      { return errors.ErrUnsupported }
 func (Unsupported) AuthState() (AuthState, error) { return AuthState{}, errors.ErrUnsupported }

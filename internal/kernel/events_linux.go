@@ -147,7 +147,7 @@ func (p *parser) parse(note []byte) engine.Event {
 	var chunk uint16 // flags
 	switch typ {
 	case eventAssocChange:
-		a := engine.AssociationEvent{Change: engine.AssociationChange(n.u16()), Cause: n.be16(), Out: n.u16(), In: n.u16()}
+		a := engine.AssocEvent{Change: engine.AssocChange(n.u16()), Cause: n.be16(), Out: n.u16(), In: n.u16()}
 		n.skip(4)
 		a.Causes = n.rest()
 		e = a
@@ -189,9 +189,9 @@ func (p *parser) parse(note []byte) engine.Event {
 		e = engine.AdaptationEvent{Indication: n.u32()}
 		n.skip(4)
 	case eventAuthentication:
-		a := engine.AuthenticationEvent{Key: n.u16()}
+		a := engine.AuthEvent{Key: n.u16()}
 		n.skip(2)
-		a.Change = engine.AuthenticationChange(n.u32())
+		a.Change = engine.AuthChange(n.u32())
 		n.skip(4)
 		e = a
 	case eventSenderDry:
@@ -213,7 +213,7 @@ func (p *parser) parse(note []byte) engine.Event {
 		e = engine.StreamsAddedEvent{In: n.u16(), Out: n.u16(), Denied: flags&flagDenied != 0, Failed: flags&flagFailed != 0}
 	case eventAssocReset:
 		n.skip(4)
-		e = engine.AssociationResetEvent{LocalTSN: n.u32(), RemoteTSN: n.u32(), Denied: flags&flagDenied != 0, Failed: flags&flagFailed != 0}
+		e = engine.AssocResetEvent{LocalTSN: n.u32(), RemoteTSN: n.u32(), Denied: flags&flagDenied != 0, Failed: flags&flagFailed != 0}
 	}
 	if n.short {
 		return nil

@@ -51,8 +51,8 @@ func cNotifications(t testing.TB) map[string][]byte {
 func TestEventLayouts(t *testing.T) {
 	data := []byte("abcd")
 	want := map[string]engine.Event{
-		"assoc_change":   engine.AssociationEvent{Change: engine.AssociationLost, Cause: 12, Causes: data, Out: 7, In: 8},
-		"cannot_start":   engine.AssociationEvent{Change: 4, Out: 7, In: 8},
+		"assoc_change":   engine.AssocEvent{Change: engine.AssocLost, Cause: 12, Causes: data, Out: 7, In: 8},
+		"cannot_start":   engine.AssocEvent{Change: 4, Out: 7, In: 8},
 		"paddr_change_4": engine.PathEvent{Addr: netip.MustParseAddrPort("192.0.2.1:3868"), Change: engine.PathPotentiallyFailed},
 		"paddr_change_6": engine.PathEvent{Addr: netip.MustParseAddrPort("[2001:db8::1]:3868"), Change: engine.PathMadePrimary},
 		"send_failed": engine.SendFailedEvent{
@@ -62,12 +62,12 @@ func TestEventLayouts(t *testing.T) {
 		"shutdown_event":      engine.ShutdownEvent{},
 		"adaptation_event":    engine.AdaptationEvent{Indication: 0x12345678},
 		"pdapi_event":         engine.PartialDeliveryEvent{Stream: 5, Seq: 6},
-		"authkey_event":       engine.AuthenticationEvent{Change: engine.AuthenticationFreeKey, Key: 5},
-		"no_auth":             engine.AuthenticationEvent{Change: engine.AuthenticationNone},
+		"authkey_event":       engine.AuthEvent{Change: engine.AuthFreeKey, Key: 5},
+		"no_auth":             engine.AuthEvent{Change: engine.AuthNone},
 		"sender_dry_event":    engine.SenderDryEvent{},
 		"stream_reset_event":  engine.StreamResetEvent{Incoming: true, Streams: []uint16{5, 6}, Denied: true},
 		"stream_reset_all":    engine.StreamResetEvent{Failed: true},
-		"assoc_reset_event":   engine.AssociationResetEvent{LocalTSN: 5, RemoteTSN: 6, Denied: true},
+		"assoc_reset_event":   engine.AssocResetEvent{LocalTSN: 5, RemoteTSN: 6, Denied: true},
 		"stream_change_event": engine.StreamsAddedEvent{In: 5, Out: 6, Failed: true},
 	}
 	// What follows the structures proper.
@@ -256,12 +256,12 @@ func TestSmallReads(t *testing.T) {
 		if len(events) < 2 {
 			t.Fatalf("%s: events %+v", name, events)
 		}
-		up, ok := events[0].(engine.AssociationEvent)
-		if !ok || up.Change != engine.AssociationUp || up.Out == 0 || up.In == 0 {
+		up, ok := events[0].(engine.AssocEvent)
+		if !ok || up.Change != engine.AssocUp || up.Out == 0 || up.In == 0 {
 			t.Errorf("%s: first event %+v", name, events[0])
 		}
-		end, ok := events[len(events)-1].(engine.AssociationEvent)
-		if !ok || end.Change != engine.AssociationEnded {
+		end, ok := events[len(events)-1].(engine.AssocEvent)
+		if !ok || end.Change != engine.AssocEnded {
 			t.Errorf("%s: last event %+v", name, events[len(events)-1])
 		}
 	}

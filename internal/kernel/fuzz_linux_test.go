@@ -149,7 +149,7 @@ func FuzzWatch(f *testing.F) {
 		for i, b := range program {
 			m := engine.Msg{Data: []byte{byte(i)}, N: 1, Message: pieceOf(b)}
 			if b&0x80 != 0 {
-				m = engine.Msg{Message: engine.Message{Event: engine.AssociationEvent{Change: engine.AssociationChange(b & 3)}}}
+				m = engine.Msg{Message: engine.Message{Event: engine.AssocEvent{Change: engine.AssocChange(b & 3)}}}
 			}
 			came = append(came, m)
 		}

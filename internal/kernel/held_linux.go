@@ -63,7 +63,7 @@ type cutWatch struct {
 // have been given up.
 func (w *cutWatch) see(m engine.Message, interleaved bool) (cut engine.Event) {
 	if m.Event != nil {
-		if e, ok := m.Event.(engine.AssociationEvent); !ok || e.Change == engine.AssociationUp {
+		if e, ok := m.Event.(engine.AssocEvent); !ok || e.Change == engine.AssocUp {
 			return nil
 		}
 	}

@@ -58,7 +58,7 @@ func TestCutWatch(t *testing.T) {
 	cut := func(stream uint16, ssn uint32) engine.Event {
 		return engine.PartialDeliveryEvent{Stream: stream, Seq: ssn}
 	}
-	lost := engine.Message{Event: engine.AssociationEvent{Change: engine.AssociationLost}}
+	lost := engine.Message{Event: engine.AssocEvent{Change: engine.AssocLost}}
 	for _, tt := range []struct {
 		name        string
 		interleaved bool

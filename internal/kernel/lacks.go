@@ -3,7 +3,7 @@ package kernel
 import "github.com/sctpnet/sctpnet/internal/engine"
 
 var lacks = engine.Lacks{
-	{Kind: engine.LacksSetting, Name: "UDPPort", Why: "the system has one for all, sysctl net.sctp.udp_port"},
+	{Kind: engine.LacksSetting, Name: "LocalUDPPort", Why: "the system has one for all, sysctl net.sctp.udp_port"},
 }
 
 // Lacks returns what the engine does not have on any system.

@@ -37,7 +37,7 @@ func (c *conn) AddStreams(out, in uint16) error {
 	return err
 }
 
-func (c *conn) ResetAssociation() error {
+func (c *conn) ResetAssoc() error {
 	return c.control(func(fd int) error { return reconfigError(fd, optResetAssoc.set(fd, int32(0))) })
 }
 

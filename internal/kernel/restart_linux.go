@@ -58,7 +58,7 @@ type piece struct {
 func isRestart(note []byte) bool {
 	const state = 8 // in struct sctp_assoc_change
 	return len(note) >= state+2 && noteType(note) == eventAssocChange &&
-		binary.NativeEndian.Uint16(note[state:]) == uint16(engine.AssociationRestarted)
+		binary.NativeEndian.Uint16(note[state:]) == uint16(engine.AssocRestarted)
 }
 
 // restart begins the next life. It reports whether that is another conn's.
@@ -110,8 +110,8 @@ func (c *conn) inheritHeld() {
 }
 
 func isRestartEvent(e engine.Event) bool {
-	a, ok := e.(engine.AssociationEvent)
-	return ok && a.Change == engine.AssociationRestarted
+	a, ok := e.(engine.AssocEvent)
+	return ok && a.Change == engine.AssocRestarted
 }
 
 // passOn gives the next life away. The call that has begun it does so, after it has

@@ -137,7 +137,7 @@ var rows = []row{
 			return err
 		},
 		note: func(c *conn, s *engine.Settings) {
-			if s.PartialReliability.Policy != engine.Reliable {
+			if s.PartialReliability.Policy != engine.ReliabilityFull {
 				c.reliability.Store(prInfoOf(s.PartialReliability).pack())
 			}
 		},
@@ -386,11 +386,11 @@ const (
 // prInfoOf returns the policy of a default, or of none that is reliable.
 func prInfoOf(p engine.PartialReliability) prInfo {
 	switch p.Policy {
-	case engine.TimedReliability:
-		return prInfo{Policy: prTimed, Value: milliseconds(p.Lifetime)}
-	case engine.LimitedRetransmissions:
+	case engine.ReliabilityTimed:
+		return prInfo{Policy: prTimed, Value: milliseconds(p.TTL)}
+	case engine.ReliabilityRetransmissions:
 		return prInfo{Policy: prLimited, Value: p.Retransmissions}
-	case engine.PriorityReliability:
+	case engine.ReliabilityPriority:
 		return prInfo{Policy: prPriority, Value: p.Priority}
 	}
 	return prInfo{}
@@ -399,11 +399,11 @@ func prInfoOf(p engine.PartialReliability) prInfo {
 func (p prInfo) reliability() engine.PartialReliability {
 	switch p.Policy {
 	case prTimed:
-		return engine.PartialReliability{Policy: engine.TimedReliability, Lifetime: fromMilliseconds(p.Value)}
+		return engine.PartialReliability{Policy: engine.ReliabilityTimed, TTL: fromMilliseconds(p.Value)}
 	case prLimited:
-		return engine.PartialReliability{Policy: engine.LimitedRetransmissions, Retransmissions: p.Value}
+		return engine.PartialReliability{Policy: engine.ReliabilityRetransmissions, Retransmissions: p.Value}
 	case prPriority:
-		return engine.PartialReliability{Policy: engine.PriorityReliability, Priority: p.Value}
+		return engine.PartialReliability{Policy: engine.ReliabilityPriority, Priority: p.Value}
 	}
 	return engine.PartialReliability{}
 }
@@ -493,8 +493,8 @@ func setPathParams(fd int, addr [128]byte, p engine.PathParams) error {
 			return err
 		}
 	}
-	if p.PotentiallyFailed != 0 || p.PrimarySwitchover != 0 {
-		if err := setThresholds(fd, addr, p.PotentiallyFailed, p.PrimarySwitchover); err != nil {
+	if p.PotentiallyFailedThreshold != 0 || p.PrimarySwitchoverThreshold != 0 {
+		if err := setThresholds(fd, addr, p.PotentiallyFailedThreshold, p.PrimarySwitchoverThreshold); err != nil {
 			return err
 		}
 	}
@@ -528,7 +528,7 @@ func setThresholds(fd int, addr [128]byte, failed, switchover int) error {
 	}
 	pf, ps := binary.NativeEndian.Uint16(b[at+2:]), binary.NativeEndian.Uint16(b[at+4:])
 	if pf > ps {
-		return fmt.Errorf("PotentiallyFailed of %d is more than PrimarySwitchover, %d", pf, ps)
+		return fmt.Errorf("PotentiallyFailedThreshold of %d is more than PrimarySwitchoverThreshold, %d", pf, ps)
 	}
 	return optThresholdsV2.setBytes(fd, b)
 }
@@ -554,7 +554,7 @@ func getPathParams(fd int, addr [128]byte) (p engine.PathParams, err error) {
 	b, at := pathValues(addr, 0, 0, 0)
 	_, err = optThresholdsV2.getBytes(fd, b)
 	if err == nil {
-		p.PrimarySwitchover = int(binary.NativeEndian.Uint16(b[at+4:]))
+		p.PrimarySwitchoverThreshold = int(binary.NativeEndian.Uint16(b[at+4:]))
 	} else if errors.Is(err, errors.ErrUnsupported) {
 		b, at = pathValues(addr, 0, 0)
 		_, err = optThresholds.getBytes(fd, b)
@@ -562,7 +562,7 @@ func getPathParams(fd int, addr [128]byte) (p engine.PathParams, err error) {
 	if err != nil {
 		return p, err
 	}
-	p.PotentiallyFailed = int(binary.NativeEndian.Uint16(b[at+2:]))
+	p.PotentiallyFailedThreshold = int(binary.NativeEndian.Uint16(b[at+2:]))
 	b, at = pathValues(addr, 0)
 	_, err = optUDPPort.getBytes(fd, b)
 	if errors.Is(err, errors.ErrUnsupported) {

@@ -102,7 +102,7 @@ func pathInfo(fd int, addr *engine.Addr) (engine.Path, error) {
 	case unix.EACCES:
 		// With net.sctp.pf_expose=1 this is what the kernel has to say of a
 		// path that has potentially failed, and of no other.
-		return engine.Path{State: engine.PotentiallyFailedPath}, nil
+		return engine.Path{State: engine.PathStatePotentiallyFailed}, nil
 	default:
 		return engine.Path{}, err
 	}
@@ -115,7 +115,7 @@ func pathInfo(fd int, addr *engine.Addr) (engine.Path, error) {
 
 func newPath(info *sctp.PeerAddrinfo) engine.Path {
 	p := engine.Path{
-		State: engine.UnknownPath,
+		State: engine.PathStateUnknown,
 		CWND:  int(info.CWND),
 		SRTT:  jiffies(uint64(info.SRTT)),
 		RTO:   time.Duration(info.RTO) * time.Millisecond,
@@ -126,13 +126,13 @@ func newPath(info *sctp.PeerAddrinfo) engine.Path {
 	}
 	switch info.State { // enum sctp_spinfo_state
 	case 0:
-		p.State = engine.InactivePath
+		p.State = engine.PathStateInactive
 	case 1:
-		p.State = engine.PotentiallyFailedPath
+		p.State = engine.PathStatePotentiallyFailed
 	case 2:
-		p.State = engine.ActivePath
+		p.State = engine.PathStateActive
 	case 3:
-		p.State = engine.UnconfirmedPath
+		p.State = engine.PathStateUnconfirmed
 	}
 	return p
 }

@@ -57,7 +57,7 @@ func TestStatusLayouts(t *testing.T) {
 	}
 	path := engine.Path{
 		Addr:  netip.MustParseAddr("2001:db8::1"),
-		State: engine.PotentiallyFailedPath,
+		State: engine.PathStatePotentiallyFailed,
 		CWND:  11,
 		SRTT:  12 * tick(),
 		RTO:   13 * time.Millisecond,

@@ -12,7 +12,7 @@ import (
 // TestEndedOnceBeforeEOF has the association end by EOF, with the event of its end and
 // without it, as it comes from Linux where SHUTDOWN COMPLETE is late.
 func TestEndedOnceBeforeEOF(t *testing.T) {
-	ended := engine.AssociationEvent{Change: engine.AssociationEnded}
+	ended := engine.AssocEvent{Change: engine.AssocEnded}
 	for _, comes := range []bool{false, true} {
 		f, _ := newLink()
 		var got []engine.Event
@@ -25,7 +25,7 @@ func TestEndedOnceBeforeEOF(t *testing.T) {
 			t.Errorf("Recv returns %d, %v", n, err)
 		}
 		if want := []engine.Event{ended}; !slices.EqualFunc(got, want, func(a, b engine.Event) bool {
-			return a.(engine.AssociationEvent).Change == b.(engine.AssociationEvent).Change
+			return a.(engine.AssocEvent).Change == b.(engine.AssocEvent).Change
 		}) {
 			t.Errorf("the event comes from the engine: %v; OnEvent has got %v, want %v", comes, got, want)
 		}

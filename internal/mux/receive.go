@@ -29,7 +29,7 @@ func (r *receiver) run() {
 		if err == io.EOF && !r.ended {
 			// Linux ends receiving when the peer's SHUTDOWN comes. The event comes
 			// with SHUTDOWN COMPLETE, if that is not lost.
-			end := engine.Message{Event: engine.AssociationEvent{Change: engine.AssociationEnded}}
+			end := engine.Message{Event: engine.AssocEvent{Change: engine.AssocEnded}}
 			r.msgs = append(r.msgs[:0], engine.Msg{Message: end})
 			n, err = 1, nil
 		}
@@ -111,8 +111,8 @@ func (r *receiver) compact() {
 				r.b.refs.Add(1)
 			}
 			r.fresh++
-		case engine.AssociationEvent:
-			r.ended = r.ended || e.Change == engine.AssociationEnded
+		case engine.AssocEvent:
+			r.ended = r.ended || e.Change == engine.AssocEnded
 		case engine.StreamResetEvent:
 			if e.Incoming {
 				r.m.arrivals.Add(1)

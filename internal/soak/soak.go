@@ -229,14 +229,14 @@ func (p *plan) pair(a *actor, r *rand.Rand) {
 // An eventLog is what OnEvent was told of an association's life.
 type eventLog struct {
 	mu      sync.Mutex
-	changes []sctpnet.AssociationChange
+	changes []sctpnet.AssocChange
 }
 
 // onEvent notes the events of an association, from the first one on, which must be
 // that it is up.
 func (s *soak) onEvent(c *sctpnet.Conn, e sctpnet.Event) {
-	ae, ok := e.(sctpnet.AssociationEvent)
-	if ok && ae.Change == sctpnet.AssociationUp {
+	ae, ok := e.(sctpnet.AssocEvent)
+	if ok && ae.Change == sctpnet.AssocUp {
 		s.logs.LoadOrStore(c, new(eventLog))
 	}
 	if l, found := s.logs.Load(c); ok && found {
@@ -249,16 +249,16 @@ func (s *soak) onEvent(c *sctpnet.Conn, e sctpnet.Event) {
 
 // checkEvents checks the events of end i, whose reading has ended.
 func (p *plan) checkEvents(i int, o outcome, polite bool) {
-	want := []sctpnet.AssociationChange{sctpnet.AssociationUp}
+	want := []sctpnet.AssocChange{sctpnet.AssocUp}
 	switch {
 	case !p.tells[i] || o == stopped || polite:
 		return // there are none, Close has ended them, or they go on
 	case o == whole:
-		want = append(want, sctpnet.AssociationEnded)
+		want = append(want, sctpnet.AssocEnded)
 	case o == cut:
-		want = append(want, sctpnet.AssociationLost)
+		want = append(want, sctpnet.AssocLost)
 	}
-	var got []sctpnet.AssociationChange
+	var got []sctpnet.AssocChange
 	if l, found := p.s.logs.Load(p.conns[i]); found {
 		l := l.(*eventLog)
 		l.mu.Lock()
