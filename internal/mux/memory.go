@@ -8,34 +8,51 @@ import (
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
-// A buffer is memory that the engine receives into.
+// A buffer is memory that the engine receives into, or a small one, which what is
+// little is moved to: it would keep a large one.
 type buffer struct {
 	refs  atomic.Int32 // by pieces, and by the receiver
 	used  int
-	bytes [bufferSize]byte
-	batch [receiveBatch]engine.Msg
+	bytes []byte
+	batch []engine.Msg // of a large one, to receive with
 
 	// Of the pieces in queues, under Mux.mu.
 	pieces int // that lie in the buffer
 	queued int // their bytes
 }
 
-const bufferSize = 64 << 10
+const (
+	bufferSize = 64 << 10
+	smallSize  = minReceive
+)
 
 // minReceive is how much of a buffer must be left to receive into.
 const minReceive = 4 << 10
 
-var buffers = sync.Pool{New: func() any { return new(buffer) }}
+var (
+	buffers = sync.Pool{New: func() any {
+		return &buffer{bytes: make([]byte, bufferSize), batch: make([]engine.Msg, receiveBatch)}
+	}}
+	smallBuffers = sync.Pool{New: func() any { return &buffer{bytes: make([]byte, smallSize)} }}
+)
 
-func newBuffer() *buffer {
-	b := buffers.Get().(*buffer)
+func newBuffer() *buffer      { return emptied(&buffers) }
+func newSmallBuffer() *buffer { return emptied(&smallBuffers) }
+
+func emptied(pool *sync.Pool) *buffer {
+	b := pool.Get().(*buffer)
 	b.used = 0
 	b.refs.Store(1)
 	return b
 }
 
 func (b *buffer) release() {
-	if b != nil && b.refs.Add(-1) == 0 {
+	if b == nil || b.refs.Add(-1) > 0 {
+		return
+	}
+	if len(b.bytes) == smallSize {
+		smallBuffers.Put(b)
+	} else {
 		buffers.Put(b)
 	}
 }
@@ -51,12 +68,12 @@ func (p *piece) own() {
 // takes, and not only the bytes. A buffer of which one byte is left counts as a
 // whole.
 type memory struct {
-	buffers int // that pieces in queues lie in
+	buffers int // bytes of those that pieces in queues lie in
 	shared  int // bytes of these pieces
 	others  int // what else is held: pieces, and data that has its own memory
 }
 
-func (m *memory) size() int { return m.buffers*bufferSize + m.others }
+func (m *memory) size() int { return m.buffers + m.others }
 
 func (m *memory) add(p *piece) {
 	m.others += pieceSize
@@ -65,7 +82,7 @@ func (m *memory) add(p *piece) {
 		return
 	}
 	if p.buf.pieces++; p.buf.pieces == 1 {
-		m.buffers++
+		m.buffers += len(p.buf.bytes)
 	}
 	p.buf.queued += len(p.data)
 	m.shared += len(p.data)
@@ -78,7 +95,7 @@ func (m *memory) subtract(p *piece) {
 		return
 	}
 	if p.buf.pieces--; p.buf.pieces == 0 {
-		m.buffers--
+		m.buffers -= len(p.buf.bytes)
 	}
 	p.buf.queued -= len(p.data)
 	m.shared -= len(p.data)
@@ -87,7 +104,7 @@ func (m *memory) subtract(p *piece) {
 // isSparse reports whether the buffers, but for a few, have more than twice what
 // their pieces need, as others have been read.
 func (m *memory) isSparse(few int) bool {
-	return m.buffers > few && m.buffers*bufferSize > 2*m.shared
+	return m.buffers > few*bufferSize && m.buffers > 2*m.shared
 }
 
 // compact gives pieces memory of their own that lie in buffers which hold little
@@ -95,7 +112,7 @@ func (m *memory) isSparse(few int) bool {
 func (m *memory) compact(q *queue) {
 	for i := range q.rest() {
 		p := &q.rest()[i]
-		if p.buf == nil || p.buf.queued >= bufferSize/2 {
+		if p.buf == nil || p.buf.queued >= len(p.buf.bytes)/2 {
 			continue
 		}
 		m.subtract(p)
@@ -125,9 +142,13 @@ func (m *Mux) compact() {
 // isFull reports whether the streams hold as much as they may.
 func (m *Mux) isFull() bool { return m.memory.size() >= m.config.StreamMemory }
 
-// count counts what is left of a piece that a Recv has begun, which is in no queue
-// any more.
-func (m *Mux) count(r *reader, rest int) {
+// count counts what a reader holds of a piece that a Recv has begun, which is in no
+// queue any more.
+func (m *Mux) count(r *reader) {
+	rest := len(r.cur.data)
+	if rest > 0 && r.cur.buf != nil {
+		rest = len(r.cur.buf.bytes)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if r.isStale {

@@ -133,12 +133,12 @@ func (m *Mux) receive(r *reader, p []byte, n int, msg engine.Message, how Mode, 
 	}
 	cur := &r.cur
 	defer func() {
-		if cur.buf != nil && len(cur.data) < bufferSize/4 {
+		if cur.buf != nil && len(cur.buf.bytes) == bufferSize && len(cur.data) < bufferSize/4 {
 			cur.own()
 		}
 		if begun := len(cur.data) > 0; begun != r.begun.Load() {
 			r.begun.Store(begun)
-			m.count(r, len(cur.data))
+			m.count(r)
 		}
 	}()
 	for {

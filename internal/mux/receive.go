@@ -2,7 +2,6 @@ package mux
 
 import (
 	"io"
-	"slices"
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -16,7 +15,7 @@ type receiver struct {
 	slots int          // in use: many if messages are small and many
 	msgs  []engine.Msg // of b's batch: received, and not sorted
 	fresh int          // how many of these are messages, until sort has counted them
-	apart bool         // they have memory of their own, not b's
+	in    *buffer      // that these lie in: b, or a small one
 	ended bool         // the event of the association's end was received, or made up
 }
 
@@ -89,27 +88,26 @@ func nextSlots(msgs []engine.Msg, slots int) int {
 	return slots
 }
 
-// compact counts what has arrived, and moves it together in its buffer. If that is
-// little it gets memory of its own: it would keep a whole buffer.
+// compact counts what has arrived, and moves it together in its buffer, or to a small
+// one if it is little.
 func (r *receiver) compact() {
 	total := 0
 	for i := range r.msgs {
 		total += r.msgs[i].N
 	}
-	r.apart = total < minReceive
+	r.in = r.b
+	if total <= smallSize {
+		r.in = newSmallBuffer()
+		defer r.in.release() // the pieces keep it
+	}
 	for i := range r.msgs {
 		msg := &r.msgs[i]
 		switch e := msg.Event.(type) {
 		case nil:
-			msg.Data = msg.Data[:msg.N]
-			if r.apart {
-				msg.Data = slices.Clone(msg.Data)
-			} else {
-				n := copy(r.b.bytes[r.b.used:], msg.Data)
-				msg.Data = r.b.bytes[r.b.used : r.b.used+n]
-				r.b.used += n
-				r.b.refs.Add(1)
-			}
+			n := copy(r.in.bytes[r.in.used:], msg.Data[:msg.N])
+			msg.Data = r.in.bytes[r.in.used : r.in.used+n]
+			r.in.used += n
+			r.in.refs.Add(1)
 			r.fresh++
 		case engine.AssocEvent:
 			r.ended = r.ended || e.Change == engine.AssocEnded
@@ -145,11 +143,7 @@ func (r *receiver) sort() bool {
 			continue
 		}
 		m.sorting--
-		p := piece{data: msg.Data, msg: msg.Message}
-		if !r.apart {
-			p.buf = r.b
-		}
-		m.deliver(p)
+		m.deliver(piece{r.in, msg.Data, msg.Message})
 	}
 	return true
 }
