@@ -40,6 +40,7 @@ type conn struct {
 	// else has the socket too.
 	ended, shared atomic.Bool
 	cause         atomic.Uint32 // the errno that ended the association, or 0
+	lost          atomic.Bool   // the kernel has said that it was aborted or failed
 
 	failed sync.Mutex // held while reading without the poller
 
@@ -325,6 +326,9 @@ func isShut(fd int) bool {
 func (c *conn) end() error {
 	if errno := unix.Errno(c.cause.Load()); errno != 0 {
 		return os.NewSyscallError("recvmsg", errno)
+	}
+	if c.lost.Load() { // before accept, so that the socket was told no errno
+		return os.NewSyscallError("recvmsg", unix.ECONNRESET)
 	}
 	return io.EOF
 }

@@ -81,15 +81,34 @@ func noteType(note []byte) uint16 {
 	return binary.NativeEndian.Uint16(note)
 }
 
-// parse reads a notification that has no parts, and keeps the peer's adaptation
-// layer indication.
+// parse reads a notification that has no parts, and learns from it.
 func (c *conn) parse(note []byte) engine.Event {
 	var p parser
-	e := p.parse(note)
-	if e, ok := e.(engine.AdaptationEvent); ok {
-		c.peerAdaptation.Store(e.Indication)
+	c.learn(note)
+	return p.parse(note)
+}
+
+// learn keeps what a notification says that is not asked for again: the peer's
+// adaptation layer indication, and that the association is lost.
+func (c *conn) learn(note []byte) {
+	switch noteType(note) {
+	case eventAdaptation:
+		var p parser
+		if e, ok := p.parse(note).(engine.AdaptationEvent); ok {
+			c.peerAdaptation.Store(e.Indication)
+		}
+	case eventAssocChange:
+		if says(note, engine.AssocLost) {
+			c.lost.Store(true)
+		}
 	}
-	return e
+}
+
+// says reports whether a notification is about such a change of the association.
+func says(note []byte, change engine.AssocChange) bool {
+	const state = 8 // in struct sctp_assoc_change
+	return len(note) >= state+2 && noteType(note) == eventAssocChange &&
+		binary.NativeEndian.Uint16(note[state:]) == uint16(change)
 }
 
 // readEarly reads the notifications that a handshake leaves in front of all

@@ -575,9 +575,7 @@ func (o *op) notification(fd uintptr, piece []byte) bool {
 	}
 	note := c.note
 	c.note = c.note[:0]
-	if noteType(note) == eventAdaptation {
-		c.parse(note)
-	}
+	c.learn(note)
 	restarts := isRestart(note)
 	if restarts {
 		o.last = o.conn.restart(int(fd))

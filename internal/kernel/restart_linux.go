@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -55,11 +54,7 @@ type piece struct {
 
 // isRestart reports whether a notification says that the peer has restarted the
 // association.
-func isRestart(note []byte) bool {
-	const state = 8 // in struct sctp_assoc_change
-	return len(note) >= state+2 && noteType(note) == eventAssocChange &&
-		binary.NativeEndian.Uint16(note[state:]) == uint16(engine.AssocRestarted)
-}
+func isRestart(note []byte) bool { return says(note, engine.AssocRestarted) }
 
 // restart begins the next life. It reports whether that is another conn's.
 func (c *conn) restart(fd int) bool {
@@ -250,6 +245,7 @@ func (l *listener) bear(sk *socket, n *newLife) (*conn, error) {
 			if p.msg.More {
 				continue
 			}
+			c.learn(c.note)
 			e := c.events.parse(c.note)
 			if e != nil && (from.options.Events || isRestart(c.note)) {
 				c.hold(nil, engine.Message{Event: e})
