@@ -48,6 +48,8 @@ type conn struct {
 	alone bool  // there is one processor
 	room  room  // for writers, under the same
 
+	lacksMemory atomic.Bool // a writer is to try again, for this reason
+
 	roundRobin atomic.Bool // is wanted of the scheduler by default
 
 	adaptation     uint32         // the indication that the peer was sent

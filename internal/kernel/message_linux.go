@@ -228,6 +228,7 @@ func (o *op) doSend(fd uintptr) bool {
 		case unix.EINTR:
 		case unix.EAGAIN:
 			c.turns.sent.Store(0)
+			c.awaitMemory(int(fd))
 			return false
 		case unix.EMSGSIZE:
 			// The send buffer was made smaller than a message.
