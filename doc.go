@@ -80,6 +80,15 @@
 // A dialler that is not bound to an address tells the peer all the addresses of
 // its host, and the peer may use any of them. Dialer.LocalAddr limits this.
 //
+// A Write after the peer's Close fails at once with EPIPE, as soon as the peer's
+// end has arrived, where TCP takes one more Write. So Close of a [crypto/tls.Conn]
+// may report that it could not say goodbye, which is harmless when everything
+// that was expected has been read.
+//
+// A listener whose backlog is full refuses, and Dial fails with ECONNREFUSED at
+// once, where TCP tries again until it times out. The backlog is sysctl
+// net.core.somaxconn, and 4,096 over UDP.
+//
 // There are no keep-alive settings, as SCTP itself looks after the paths of an
 // association that is idle.
 //
