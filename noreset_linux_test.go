@@ -94,6 +94,7 @@ func TestNoResetPeerOfStreamListener(t *testing.T) {
 		if _, err := c.WriteStream([]byte("hel"), 5); err != nil {
 			t.Fatal(err)
 		}
+		arrived(t, c) // before the other, also where packets are lost
 		write(t, c, "hello")
 		wantBytes(t, c, []byte("answer"))
 		if _, err := c.WriteStream([]byte("lo"), 5); err != nil {
