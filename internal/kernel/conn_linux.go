@@ -61,7 +61,7 @@ type conn struct {
 	partial atomic.Pointer[op] // a Send that has sent something and not all
 	cut     sync.Mutex         // held to decide whether it is to go on with an owner
 	watches bool               // the owner is told of messages that were cut off
-	holds   atomic.Bool        // there is something held
+	holds   atomic.Bool        // there is data held
 
 	// Under the poller's lock for readers.
 	note   []byte // a notification so far
@@ -87,7 +87,7 @@ func newConn(sk *socket, from origin) (*conn, error) {
 	c := &conn{socket: sk, remote: from.remote, alone: runtime.GOMAXPROCS(0) == 1}
 	o := from.options
 	c.parent, c.keeps = from.parent, o.KeepRestarted
-	c.reborn.Store(from.reborn)
+	c.reborn = from.reborn
 	c.informs.Store(from.parent != nil && from.parent.informs)
 	err := c.control(func(fd int) (err error) {
 		st := from.status

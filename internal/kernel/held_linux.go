@@ -21,8 +21,7 @@ type held struct {
 
 // hold keeps a copy of a piece for the next Recv.
 func (c *conn) hold(data []byte, m engine.Message) {
-	c.held = append(c.held, held{slices.Clone(data), m})
-	c.holds.Store(true)
+	c.setHeld(append(c.held, held{slices.Clone(data), m}))
 }
 
 // takeHeld is recvmsg for the first of what is held, which is of the message that
@@ -40,10 +39,16 @@ func (o *op) takeHeld() {
 		o.msg.More = true
 		return
 	}
-	if c.held = c.held[1:]; len(c.held) == 0 {
-		c.held = nil
-		c.holds.Store(false)
+	c.setHeld(c.held[1:])
+}
+
+// setHeld changes what is held. An event is not what Close finds unread.
+func (c *conn) setHeld(h []held) {
+	if len(h) == 0 {
+		h = nil
 	}
+	c.held = h
+	c.holds.Store(slices.ContainsFunc(h, func(h held) bool { return len(h.data) > 0 }))
 }
 
 // continues reports whether a piece is of the same message as the piece before
@@ -99,7 +104,7 @@ func (c *conn) watch(msgs []engine.Msg, n int) int {
 			continue
 		}
 		later := c.held
-		c.held = nil
+		c.setHeld(nil)
 		if i > 0 {
 			// The event comes first the next time.
 			c.hold(nil, engine.Message{Event: e})
@@ -107,7 +112,7 @@ func (c *conn) watch(msgs []engine.Msg, n int) int {
 		for _, m := range msgs[i:n] {
 			c.hold(m.Data[:m.N], m.Message)
 		}
-		c.held = append(c.held, later...)
+		c.setHeld(append(c.held, later...))
 		if i == 0 {
 			msgs[0].N, msgs[0].Message = 0, engine.Message{Event: e}
 		}

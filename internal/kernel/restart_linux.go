@@ -24,14 +24,14 @@ import (
 
 // lives is what a conn knows of its life and the next one.
 type lives struct {
-	parent   *listener     // that accepted it, or nil
-	keeps    bool          // it goes on with the next life
-	streamed atomic.Bool   // streams are used
-	reborn   atomic.Bool   // it has, or began as, another life than the first
-	kept     atomic.Uint32 // how many more lives it had
+	parent *listener     // that accepted it, or nil
+	keeps  bool          // it goes on with the next life
+	kept   atomic.Uint32 // how many more lives it had
 
 	restarted atomic.Bool // the next life has begun
 	mu        sync.Mutex
+	streamed  bool     // streams are used
+	reborn    bool     // it has, or began as, another life than the first
 	isLeaving bool     // Close or Abort was called
 	next      *newLife // until it is passed on
 }
@@ -58,15 +58,15 @@ func isRestart(note []byte) bool { return says(note, engine.AssocRestarted) }
 
 // restart begins the next life. It reports whether that is another conn's.
 func (c *conn) restart(fd int) bool {
-	if c.keeps && !c.streamed.Load() {
-		c.reborn.Store(true)
+	c.lives.mu.Lock()
+	defer c.lives.mu.Unlock()
+	if c.keeps && !c.streamed {
+		c.reborn = true
 		c.kept.Add(1)
 		return false
 	}
-	c.lives.mu.Lock()
-	defer c.lives.mu.Unlock()
 	next := &newLife{fd: -1, remote: c.remote, cause: c.cause.Load()}
-	if c.parent != nil && !c.isLeaving && !c.streamed.Load() && !c.shared.Load() {
+	if c.parent != nil && !c.isLeaving && !c.streamed && !c.shared.Load() {
 		if dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err == nil {
 			next.fd = dup
 		}
@@ -100,8 +100,7 @@ func (c *conn) inheritHeld() {
 	c.lives.mu.Lock()
 	defer c.lives.mu.Unlock()
 	c.next.born = c.held
-	c.held = nil
-	c.holds.Store(false)
+	c.setHeld(nil)
 }
 
 func isRestartEvent(e engine.Event) bool {
@@ -188,10 +187,12 @@ var errSentRestarted = os.NewSyscallError("sendmsg", unix.ECONNRESET)
 var errReborn = fmt.Errorf("%w: the peer has restarted the association, and Linux keeps the numbering of its former streams", errors.ErrUnsupported)
 
 func (c *conn) UseStreams() error {
-	if c.reborn.Load() {
+	c.lives.mu.Lock()
+	defer c.lives.mu.Unlock()
+	if c.reborn {
 		return errReborn
 	}
-	c.streamed.Store(true)
+	c.streamed = true
 	return nil
 }
 
@@ -234,8 +235,7 @@ func (l *listener) bear(sk *socket, n *newLife) (*conn, error) {
 		c.remote = n.remote
 	}
 	c.cause.CompareAndSwap(0, n.cause)
-	c.held = n.born
-	c.holds.Store(len(c.held) > 0)
+	c.setHeld(n.born)
 	for _, p := range n.held {
 		switch {
 		case !p.isNote:
@@ -286,6 +286,11 @@ func (l *listener) isWoken(err error) bool {
 }
 
 func (l *listener) SetDeadline(t time.Time) error {
+	if !t.IsZero() {
+		// The poller has a monotonic clock. By the wall clock, which may be set,
+		// its deadline would not have passed yet, and Accept would spin.
+		t = time.Now().Add(time.Until(t))
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.by = t
