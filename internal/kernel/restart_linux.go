@@ -79,11 +79,27 @@ func (c *conn) restart(fd int) bool {
 func (c *conn) begin(next *newLife, fd int) {
 	if next.fd < 0 {
 		setLinger(fd, 0)
+		if c.shared.Load() {
+			deafen(fd)
+		}
 	}
 	c.next = next
 	c.cause.CompareAndSwap(0, uint32(unix.ECONNRESET))
 	c.ended.Store(true)
 	c.restarted.Store(true)
+}
+
+// deafen drops what a socket has received, and what it will receive. Another
+// descriptor of it may keep the association from being aborted. Its reader was not
+// told of the restart, and must not read the next life.
+func deafen(fd int) {
+	unix.Shutdown(fd, unix.SHUT_RD) // from now on nothing is queued
+	for b := make([]byte, 64<<10); ; {
+		n, _, err := unix.Recvfrom(fd, b, unix.MSG_DONTWAIT)
+		if n <= 0 && err != unix.EINTR {
+			return
+		}
+	}
 }
 
 // inherit keeps what one place of a system call received of the next life.
