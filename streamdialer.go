@@ -65,6 +65,7 @@ type StreamDialer struct {
 	mu     sync.Mutex
 	closed bool
 	shared map[streamKey][]*sharedConn // neither failed nor ended; the newest is last
+	ending []*sharedConn               // ended, and with a port that is not free yet
 }
 
 const (
@@ -85,7 +86,8 @@ type sharedConn struct {
 	cancel context.CancelFunc // of the handshake
 	conn   *Conn
 	err    error
-	idle   *time.Timer // of the state idle only
+	idle   *time.Timer   // of the state idle only
+	over   chan struct{} // closed when it is ending no more
 }
 
 // A sharedState is the state of a sharedConn. Only StreamDialer.move changes it.
@@ -322,6 +324,7 @@ func (d *StreamDialer) open(ctx context.Context, sc *sharedConn) (*Stream, error
 // dial makes the association of a sharedConn, and refuses what the peer opens on
 // it until it ends.
 func (d *StreamDialer) dial(ctx context.Context, sc *sharedConn) {
+	d.awaitPort(ctx)
 	c, err := d.handshake(ctx, sc.key)
 	if !d.dialed(sc, c, err) {
 		return
@@ -483,11 +486,40 @@ func (d *StreamDialer) move(sc *sharedConn, to sharedState) {
 			sc.conn.Close()
 		} else {
 			sc.conn.Shutdown()
-			go sc.conn.finishStreams()
+			sc.over = make(chan struct{})
+			d.ending = append(d.ending, sc)
+			go d.finish(sc)
 		}
 		fallthrough
 	case failed:
 		d.forget(sc)
+	}
+}
+
+// finish closes the Conn of an association that has ended.
+func (d *StreamDialer) finish(sc *sharedConn) {
+	sc.conn.finishStreams()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ending = slices.DeleteFunc(d.ending, func(other *sharedConn) bool { return other == sc })
+	close(sc.over)
+}
+
+// awaitPort waits until no association that has ended has the Dialer's local port,
+// if it has one.
+func (d *StreamDialer) awaitPort(ctx context.Context) {
+	if a, ok := d.Dialer.LocalAddr.(*Addr); !ok || a == nil || a.Port == 0 {
+		return
+	}
+	d.mu.Lock()
+	ending := slices.Clone(d.ending)
+	d.mu.Unlock()
+	for _, sc := range ending {
+		select {
+		case <-sc.over:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
