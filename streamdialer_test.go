@@ -101,9 +101,7 @@ func TestStreamDialerMakesAnother(t *testing.T) {
 				}
 				echoed(t, c)
 				open = append(open, c)
-				if n, want := int(made.Load()), i/perAssociation+1; n != want {
-					t.Errorf("%d streams are on %d associations, want %d", i+1, n, want)
-				}
+				wantAssociations(t, made.Load(), int32(i/perAssociation+1))
 			}
 			for _, c := range open {
 				c.Close()
@@ -138,9 +136,7 @@ func TestStreamDialerManyAtOnce(t *testing.T) {
 				c.Close()
 			}
 			// 256 streams are 127 for the dialer: 2 to 254.
-			if n, want := int(made.Load()), (dials+126)/127; n != want {
-				t.Errorf("%d associations were made, want %d", n, want)
-			}
+			wantAssociations(t, made.Load(), (dials+126)/127)
 		})
 	})
 }
@@ -406,9 +402,7 @@ func TestStreamDialerNeverClosed(t *testing.T) {
 			if err := dial(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if n := made.Load(); n != 2 {
-				t.Errorf("%d associations were made, want 2", n)
-			}
+			wantAssociations(t, made.Load(), 2)
 		})
 	})
 }

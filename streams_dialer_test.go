@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -49,6 +50,17 @@ func (l *countingListener) Accept() (net.Conn, error) {
 	l.all = append(l.all, c)
 	l.mu.Unlock()
 	return c, nil
+}
+
+// wantAssociations checks how many associations were made. Where packets are lost
+// there may be more: a dial begins anew that gets no answer to its cookie, and a
+// stream may be closed later than a dial waits for it.
+func wantAssociations(t testing.TB, got, want int32) {
+	t.Helper()
+	loss := os.Getenv("SCTPNET_TEST_LOSS")
+	if isLossy := loss != "" && loss != "0"; got < want || got > want && !isLossy {
+		t.Errorf("%d associations were made, want %d", got, want)
+	}
 }
 
 // associations returns how many of its associations have not ended. Those of the
@@ -163,9 +175,7 @@ func TestStreamDialerShares(t *testing.T) {
 				exchange(t, s, s)
 				s.Close()
 			}
-			if got := ln.accepted.Load(); got != 1 {
-				t.Errorf("%d associations were made", got)
-			}
+			wantAssociations(t, ln.accepted.Load(), 1)
 			if got := ln.associations(t); got != 1 {
 				t.Errorf("there are %d associations, want 1", got)
 			}
@@ -176,9 +186,7 @@ func TestStreamDialerShares(t *testing.T) {
 			}
 			exchange(t, c, c)
 			c.Close()
-			if got := ln.accepted.Load(); got != 2 {
-				t.Errorf("%d associations were made, want 2", got)
-			}
+			wantAssociations(t, ln.accepted.Load(), 2)
 		})
 	})
 }
@@ -206,8 +214,9 @@ func TestStreamDialerReplaces(t *testing.T) {
 					watchdog(t, func() {
 						for i := range int32(3) {
 							s := dialStream(t, d, network, address)
-							if got := ln.accepted.Load(); got != i+1 {
-								t.Errorf("%d associations were made, want %d", got, i+1)
+							wantAssociations(t, ln.accepted.Load(), i+1)
+							for len(ln.conns) > 1 {
+								<-ln.conns // of a dial that has begun anew
 							}
 							if idle {
 								s.Close()
@@ -229,7 +238,7 @@ func TestStreamDialerReplaces(t *testing.T) {
 									}
 									defer c.Close()
 									_, err = c.Write([]byte("x"))
-									return err == nil && ln.accepted.Load() == i+2
+									return err == nil && ln.accepted.Load() >= i+2
 								})
 							}
 						}
@@ -297,9 +306,7 @@ func TestStreamDialerIdle(t *testing.T) {
 				s3 := dialStream(t, d, network, address) // before it is over
 				time.Sleep(2 * timeout)
 				exchange(t, s3, s3)
-				if got := ln.accepted.Load(); got != 1 {
-					t.Errorf("%d associations were made", got)
-				}
+				wantAssociations(t, ln.accepted.Load(), 1)
 				s3.Close()
 				start := time.Now()
 				ln.waitForEnd(t)
@@ -307,9 +314,7 @@ func TestStreamDialerIdle(t *testing.T) {
 					t.Errorf("took %v to be closed, want %v", took, timeout)
 				}
 				dialStream(t, d, network, address).Close()
-				if got := ln.accepted.Load(); got != 2 {
-					t.Errorf("%d associations were made, want 2", got)
-				}
+				wantAssociations(t, ln.accepted.Load(), 2)
 				ln.waitForEnd(t)
 			})
 		})

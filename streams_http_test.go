@@ -112,9 +112,7 @@ func (h *streamHTTP) start(t *testing.T, ctx context.Context, path, want string)
 // another.
 func (h *streamHTTP) wantOne(t *testing.T) {
 	t.Helper()
-	if n := h.ln.accepted.Load(); n != 1 {
-		t.Errorf("%d associations were made", n)
-	}
+	wantAssociations(t, h.ln.accepted.Load(), 1)
 	if n := h.ln.associations(t); n != 1 {
 		t.Errorf("there are %d associations, want 1", n)
 	}

@@ -57,9 +57,7 @@ func TestServerSpeaksFirst(t *testing.T) {
 					t.Errorf("QUIT: %v", err)
 				}
 			}
-			if n := made.Load(); n != 1 {
-				t.Errorf("%d associations were made", n)
-			}
+			wantAssociations(t, made.Load(), 1)
 		})
 	})
 }
@@ -210,7 +208,7 @@ func TestStreamDialerPlainPeer(t *testing.T) {
 			if took := time.Since(start); took < 100*time.Millisecond {
 				t.Errorf("Dial took %v, want it to try again", took)
 			}
-			conformance.WaitFor(t, "two associations", func() bool { return accepted.Load() == 2 })
+			conformance.WaitFor(t, "two associations", func() bool { return accepted.Load() >= 2 })
 
 			any := closing(t, &sctpnet.StreamDialer{AnyPeer: true})
 			for range 3 {
@@ -221,9 +219,7 @@ func TestStreamDialerPlainPeer(t *testing.T) {
 				echoed(t, c) // no announcement
 				c.Close()
 			}
-			if n := accepted.Load(); n != 3 {
-				t.Errorf("%d associations were made, want 3", n)
-			}
+			wantAssociations(t, accepted.Load(), 3)
 		})
 	})
 }

@@ -244,9 +244,7 @@ func TestStuckHTTP(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			if n := made.Load(); n != 2 {
-				t.Errorf("%d associations were made, want 2", n)
-			}
+			wantAssociations(t, made.Load(), 2)
 			close(stuck)
 			tr.CloseIdleConnections()
 			d.Close()
