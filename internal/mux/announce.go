@@ -24,10 +24,15 @@ const (
 // nor protocol.
 var announcement = [announcementSize]byte{announcementType}
 
-// isAnnouncement reports whether the first piece of a number's use announces it.
+// isAnnouncement reports whether a piece announces the number's use that it begins.
+// The sequence number says whether it does: the Conn may have read what came before.
 func (p *piece) isAnnouncement() bool {
-	return p.msg.PPID == announcementPPID && !p.msg.More && len(p.data) == announcementSize &&
-		p.data[0] == announcementType && binary.BigEndian.Uint32(p.data[8:]) == 0
+	return p.msg.SSN == 0 && !p.msg.More && looksLikeAnnouncement(p.data, p.msg)
+}
+
+func looksLikeAnnouncement(p []byte, msg engine.Message) bool {
+	return msg.PPID == announcementPPID && !msg.Unordered && len(p) == announcementSize &&
+		p[0] == announcementType && binary.BigEndian.Uint32(p[8:]) == 0
 }
 
 // announces reports whether both sides announce the streams that they open.
@@ -62,6 +67,20 @@ func (s *Stream) Announce() error {
 	case s.written:
 		return errors.New("something was written on the stream already")
 	}
+	return s.announce()
+}
+
+// announce sends the announcement. The caller holds the sender's lock.
+func (s *Stream) announce() error {
 	_, err := s.send(announcement[:], true, engine.Message{Stream: s.id, PPID: announcementPPID})
 	return err
+}
+
+// announceFirst announces a stream of which the first message would be taken for an
+// announcement. The caller holds the sender's lock.
+func (s *Stream) announceFirst(p []byte, msg engine.Message) error {
+	if s.written || !looksLikeAnnouncement(p, msg) || !s.m.opens(s.id) || !s.m.announces() {
+		return nil
+	}
+	return s.announce()
 }

@@ -2,6 +2,7 @@ package mux
 
 import (
 	"context"
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,6 +46,8 @@ func TestAnnouncementIsDropped(t *testing.T) {
 		{"label", false, labelled, engine.Message{Stream: 2, PPID: 50}, false},
 		{"ACK", false, []byte{2}, engine.Message{Stream: 2, PPID: 50}, false},
 		{"a part", false, open, engine.Message{Stream: 2, PPID: 50, More: true}, false},
+		{"behind what the Conn has read", false, open, engine.Message{Stream: 2, PPID: 50, SSN: 1}, false},
+		{"unordered", false, open, engine.Message{Stream: 2, PPID: 50, Unordered: true}, false},
 	} {
 		for _, claimed := range []bool{false, true} {
 			m := announcingMux(!tt.ours)
@@ -97,6 +100,54 @@ func TestAnnouncementOfNextUse(t *testing.T) {
 	second := m.TryAccept()
 	if second == nil || len(second.queue.rest()) != 0 {
 		t.Fatal("the next use was not accepted, or its announcement not dropped")
+	}
+}
+
+// TestFirstMessageLooksLikeAnnouncement sends messages that look like announcements:
+// all of them arrive, and once with an announcement before them, if it was not sent
+// yet.
+func TestFirstMessageLooksLikeAnnouncement(t *testing.T) {
+	for _, announced := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			announces := func() bool { return true }
+			df, af := newLink()
+			dialed := df.start(t, Config{Announces: announces})
+			accepted := af.start(t, Config{Accepted: true, Announces: announces})
+			s, err := dialed.Open(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if announced {
+				if err := s.Announce(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 2 {
+				if n, err := s.Send(announcement[:], true, engine.Message{Stream: s.ID(), PPID: 50}); n != announcementSize || err != nil {
+					t.Fatalf("sent %d bytes, %v", n, err)
+				}
+			}
+			if err := s.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			peer, err := accepted.Accept(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := 0
+			for b := make([]byte, 100); ; got++ {
+				n, msg, err := peer.Recv(b, Whole)
+				if err == io.EOF {
+					break
+				}
+				if err != nil || n != announcementSize || msg.PPID != 50 {
+					t.Fatalf("received %x, %+v, %v", b[:n], msg, err)
+				}
+			}
+			if got != 2 {
+				t.Errorf("received %d messages, want 2", got)
+			}
+		})
 	}
 }
 

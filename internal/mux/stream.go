@@ -90,6 +90,9 @@ func (s *Stream) isElsewhere(uint16) bool { return false }
 func (s *Stream) Send(p []byte, single bool, msg engine.Message) (int, error) {
 	s.sender.mu.Lock()
 	defer s.sender.mu.Unlock()
+	if err := s.announceFirst(p, msg); err != nil {
+		return 0, err
+	}
 	return s.send(p, single, msg)
 }
 
