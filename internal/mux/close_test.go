@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,6 +109,32 @@ func TestClosedIsNoTimeout(t *testing.T) {
 		for name, call := range calls {
 			if err := call(); err != net.ErrClosed {
 				t.Errorf("%s after Close: %v, want net.ErrClosed", name, err)
+			}
+		}
+	})
+}
+
+// TestNoStreamAfterClose closes the Mux of an association that has failed: whatever
+// makes a Stream returns net.ErrClosed, and not the failure.
+func TestNoStreamAfterClose(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, _, f, _ := pair(t)
+		f.inject(message(4, "unclaimed"))
+		f.end(syscall.ECONNRESET)
+		synctest.Wait()
+		if _, err := m.Open(t.Context()); err != syscall.ECONNRESET {
+			t.Fatalf("Open: %v, want the failure", err)
+		}
+		m.Close(f.Close)
+		for name, call := range map[string]func() (*Stream, error){
+			"Claim":          func() (*Stream, error) { return m.Claim(3) },
+			"Claim of begun": func() (*Stream, error) { return m.Claim(4) },
+			"Open":           func() (*Stream, error) { return m.Open(t.Context()) },
+			"TryOpen":        m.TryOpen,
+			"Accept":         func() (*Stream, error) { return m.Accept(t.Context()) },
+		} {
+			if s, err := call(); s != nil || err != net.ErrClosed {
+				t.Errorf("%s after Close: %v, %v; want net.ErrClosed", name, s, err)
 			}
 		}
 	})

@@ -447,10 +447,11 @@ func (m *Mux) accept() *Stream {
 // and makes its Stream. From the first Accept on, the Conn reads stream 0 alone.
 func (m *Mux) Accept(ctx context.Context) (*Stream, error) {
 	for {
+		m.mu.Lock()
 		if m.closed.Load() {
+			m.mu.Unlock()
 			return nil, net.ErrClosed
 		}
-		m.mu.Lock()
 		s := m.accept()
 		more, err := len(m.backlog.rest()) > 0, m.err
 		m.unlock()

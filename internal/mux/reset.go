@@ -3,6 +3,7 @@ package mux
 import (
 	"context"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -186,6 +187,10 @@ func (m *Mux) awaitFree(ctx context.Context, claim func() (*Stream, error)) (*St
 	defer timeout.Stop()
 	for isLast := false; ; {
 		m.mu.Lock()
+		if m.closed.Load() {
+			m.mu.Unlock()
+			return nil, net.ErrClosed
+		}
 		s, err := claim()
 		if err == errClosing && m.err != nil {
 			err = m.err
