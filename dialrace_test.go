@@ -27,6 +27,8 @@ type raceConn struct {
 }
 
 func (raceConn) Adaptation() (local, peer uint32) { return 0, 0 }
+func (raceConn) LocalAddr() *engine.Addr          { return new(engine.Addr) }
+func (raceConn) RemoteAddr() *engine.Addr         { return new(engine.Addr) }
 
 func (c raceConn) Abort() error {
 	c.abort()

@@ -412,6 +412,7 @@ var calls = map[string]func(e callTest) error{
 	"Conn.Read":           func(e callTest) error { return first(e.c.Read(make([]byte, 9))) },
 	"Conn.ReadFrom":       func(e callTest) error { return first(e.c.ReadFrom(strings.NewReader("abc"))) },
 	"Conn.ReadMsg":        func(e callTest) error { _, _, err := e.c.ReadMsg(make([]byte, 9)); return err },
+	"Conn.ReadMessage":    func(e callTest) error { _, _, err := e.c.ReadMessage(9); return err },
 	"Conn.ReadMsgs": func(e callTest) error {
 		return first(e.c.ReadMsgs([]sctpnet.Message{{Data: make([]byte, 9)}}))
 	},

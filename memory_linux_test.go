@@ -14,6 +14,7 @@ import (
 // The Write waits, has its deadline, and goes on when there is memory, although
 // nothing that the socket has sent is acknowledged then.
 func TestWriteWithoutMemory(t *testing.T) {
+	needSCTP(t)
 	const file = "/proc/sys/net/sctp/sctp_mem"
 	old, err := os.ReadFile(file)
 	if err != nil {
