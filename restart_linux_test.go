@@ -515,6 +515,37 @@ func TestRestartQueue(t *testing.T) {
 	})
 }
 
+// TestRestartAlreadyOver has the new life end before the old one was read, when the
+// kernel has forgotten its peer. Accept returns it all the same, and it knows its
+// addresses.
+func TestRestartAlreadyOver(t *testing.T) {
+	watchdog(t, func() {
+		p, ln := newCrasher(t, sctpnet.ListenConfig{})
+		client := p.dial(t)
+		s := accept(t, ln)
+		say(t, client, "old")
+		p.crash(t, client)
+		again := p.dial(t)
+		if err := again.Abort(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the new life is over", func() bool {
+			is := false
+			p.peer.do(t, func() error { is = alive(t, 5000); return nil })
+			return !is
+		})
+		wantLife(t, s, "old")
+		c := accept(t, ln)
+		if local, remote := c.LocalAddr().String(), c.RemoteAddr().String(); local != p.server || remote != linkAddr(1, 6000).String() {
+			t.Errorf("the new life is of %s and %s, want %s and %s", local, remote, p.server, linkAddr(1, 6000))
+		}
+		if n, err := c.Read(make([]byte, 10)); n != 0 || !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("the new life reads %d bytes and %v; want ECONNRESET", n, err)
+		}
+		c.Close()
+	})
+}
+
 // TestRestartInMessage has a peer crash in the middle of a message. Nothing of it is
 // read, in either life.
 func TestRestartInMessage(t *testing.T) {

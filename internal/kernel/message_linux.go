@@ -396,7 +396,9 @@ func (c *conn) receive(o *op, recv func(fd uintptr) bool) (int, engine.Message, 
 	if o.last {
 		c.passOn()
 	}
-	if err != nil && o.n == 0 && c.isOver() {
+	if err != nil && o.n == 0 && c.isOver() && !errors.Is(err, os.ErrDeadlineExceeded) {
+		// Before the descriptor is closed, the call that has begun the next life is
+		// still at it.
 		c.receiveLast(recv)
 		err = nil
 	}

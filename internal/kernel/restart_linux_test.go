@@ -1,13 +1,16 @@
 package kernel
 
 import (
+	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
+	"golang.org/x/sys/unix"
 )
 
 // TestDeadlineOfNoClock gives a listener a deadline by the wall clock, which may be
@@ -86,5 +89,50 @@ func TestCloseWithEventHeld(t *testing.T) {
 				t.Errorf("the peer gets %v", err)
 			}
 		})
+	}
+}
+
+// TestFirstReaderPassesOn has a call begin the next life of an association, while
+// others read. Only the first knows when it has kept all that it received of the next
+// life. So no other gives that away; what they return depends on their deadline.
+func TestFirstReaderPassesOn(t *testing.T) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fds[1])
+	sk, err := adopt(fds[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sk.close()
+	c := &conn{socket: sk}
+	c.informs.Store(true)
+	c.lives.mu.Lock()
+	next := &newLife{fd: -1}
+	c.begin(next, fds[0])
+	c.lives.mu.Unlock()
+	b := make([]byte, 10)
+	reads := map[string]func() error{
+		"Read":      func() error { _, err := c.Read(b); return err },
+		"Recv":      func() error { _, _, err := c.Recv(b, true); return err },
+		"RecvBatch": func() error { _, err := c.RecvBatch([]engine.Msg{{Data: b}}, true); return err },
+	}
+	for name, read := range reads {
+		if err := read(); !errors.Is(err, unix.ECONNRESET) || c.next != next {
+			t.Errorf("%s: %v, and the next life is %p; want ECONNRESET and %p", name, err, c.next, next)
+		}
+	}
+	c.SetReadDeadline(time.Unix(1, 0))
+	for name, read := range reads {
+		if err := read(); err != os.ErrDeadlineExceeded || c.next != next {
+			t.Errorf("%s after the deadline: %v, and the next life is %p; want the deadline's error and %p", name, err, c.next, next)
+		}
+	}
+	c.passOn()
+	for name, read := range reads {
+		if err := read(); !errors.Is(err, unix.ECONNRESET) || c.next != nil {
+			t.Errorf("%s when it was passed on: %v, and the next life is %p; want ECONNRESET and none", name, err, c.next)
+		}
 	}
 }
