@@ -325,15 +325,18 @@ func (s *socket) giveBack() {
 }
 
 // freePort returns an SCTP port that the sockets do not have: their UDP port's
-// number if it can be, otherwise an ephemeral one.
+// number for the first that asks, if it can be, otherwise an ephemeral one. So the
+// port of an association that has just ended is not the next one's. The caller
+// holds registry.mu.
 func freePort(sockets []*socket, not uint16) uint16 {
 	num := sockets[0].local.Port()
-	for {
-		free := num != not
+	for again := sockets[0].isNumberTaken; ; again = false {
+		free := num != not && !again
 		for _, s := range sockets {
 			free = free && s.port(num) == nil
 		}
 		if free {
+			sockets[0].isNumberTaken = true
 			return num
 		}
 		num = uint16(49152 + rand.N(65536-49152))

@@ -27,9 +27,10 @@ type socket struct {
 	flushes chan *batch // that may not be complete, but wait long enough
 	closed  chan struct{}
 
-	refs   int  // ports, under registry.mu
-	shared bool // it is in the registry,
-	place  place
+	refs          int  // ports, under registry.mu
+	isNumberTaken bool // by freePort, under registry.mu
+	shared        bool // it is in the registry,
+	place         place
 
 	mu    sync.RWMutex
 	ports map[uint16]*port
