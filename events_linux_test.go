@@ -115,10 +115,15 @@ func (ns *netns) sysctl(t testing.TB, name string, value int) {
 	})
 }
 
-func (ns *netns) listen(t testing.TB, lc sctpnet.ListenConfig, address string) (ln net.Listener) {
+func (ns *netns) listen(t testing.TB, lc sctpnet.ListenConfig, address string) net.Listener {
+	t.Helper()
+	return ns.listenOn(t, "sctp", lc, address)
+}
+
+func (ns *netns) listenOn(t testing.TB, network string, lc sctpnet.ListenConfig, address string) (ln net.Listener) {
 	t.Helper()
 	ns.do(t, func() (err error) {
-		ln, err = lc.Listen(context.Background(), "sctp", address)
+		ln, err = lc.Listen(context.Background(), network, address)
 		return err
 	})
 	t.Cleanup(func() { ln.Close() })
@@ -127,9 +132,14 @@ func (ns *netns) listen(t testing.TB, lc sctpnet.ListenConfig, address string) (
 
 func (ns *netns) dial(t testing.TB, d sctpnet.Dialer, address string) *sctpnet.Conn {
 	t.Helper()
+	return ns.dialOn(t, "sctp", d, address)
+}
+
+func (ns *netns) dialOn(t testing.TB, network string, d sctpnet.Dialer, address string) *sctpnet.Conn {
+	t.Helper()
 	var c net.Conn
 	ns.do(t, func() (err error) {
-		c, err = d.Dial("sctp", address)
+		c, err = d.Dial(network, address)
 		return err
 	})
 	t.Cleanup(func() { c.Close() })

@@ -93,7 +93,7 @@ func TestRestartInPieces(t *testing.T) {
 // TestRestartOfDialledInPieces is the same where the reader has dialled.
 func TestRestartOfDialledInPieces(t *testing.T) {
 	watchdog(t, func() {
-		p, peer, c := newCallback(t, sctpnet.Config{PartialDeliveryPoint: 1000})
+		p, peer, c := newCallback(t, "sctp", sctpnet.Config{PartialDeliveryPoint: 1000})
 		p.peer.tc(t, "add dev link1 root netem loss 100%")
 		if _, err := peer.WriteMsg(bytes.Repeat([]byte("o"), 40<<10), sctpnet.MsgInfo{}); err != nil {
 			t.Fatal(err)

@@ -39,6 +39,9 @@ func (a *assoc) Status() (s engine.Status, err error) {
 				s.Unacked++
 			}
 		}
+		for _, n := range a.core.unsent { // messages that pion sends in a moment
+			s.Unacked += n
+		}
 		s.Pending = a.rx.missing()
 		return nil
 	})
