@@ -13,14 +13,13 @@ import (
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
+	"github.com/sctpnet/sctpnet/udpencap/internal/sender"
 )
 
 // An assoc is one association. It is an engine.Conn.
 //
-// What the peer sends, and how the association begins and ends, is this
-// package's; what is sent to the peer is pion's to number, to pace and to send
-// again (see core). One lock is over all of it but pion, which has its own and
-// never holds that while it calls here.
+// One lock is over all of it. What is sent to the peer package sender numbers, paces
+// and sends again.
 type assoc struct {
 	engine.Unsupported // see lacks
 
@@ -54,10 +53,14 @@ type assoc struct {
 	answers int // to the packet that is being handled
 	acks    int // SACKs of it
 
-	core core
-	rx   receiver
-	rst  resets
-	hb   heartbeat
+	snd       sender.Sender
+	epoch     time.Time // since when its time counts
+	pumping   bool      // a goroutine sends
+	wantsPump bool      // there may be something to send
+
+	rx  receiver
+	rst resets
+	hb  heartbeat
 
 	// Of the calls.
 	readable, writable sync.Cond
@@ -70,7 +73,7 @@ type assoc struct {
 	linger             int
 
 	ackTimer   timer
-	dataTimer  timer // T3-rtx
+	sendTimer  timer // of snd
 	ctrlTimer  timer // T1-init, T1-cookie and T2-shutdown
 	ctrlCount  int
 	flushTimer timer // of an association that is to end and is not yet over
@@ -92,12 +95,13 @@ func newAssoc(p *port, key peer, o engine.Options) *assoc {
 		tieTags:  [2]uint32{randUint32(), randUint32()},
 		done:     make(chan struct{}),
 		linger:   -1,
+		epoch:    time.Now().Add(-time.Second), // no time is zero
 	}
 	a.readable.L, a.writable.L = &a.mu, &a.mu
 	a.readBy.init(&a.mu, &a.readable)
 	a.writeBy.init(&a.mu, &a.writable)
 	a.ackTimer.init(&a.mu, a.sendAck)
-	a.dataTimer.init(&a.mu, a.onDataTimeout)
+	a.sendTimer.init(&a.mu, a.onSendTimer)
 	a.ctrlTimer.init(&a.mu, a.onControlTimeout)
 	a.flushTimer.init(&a.mu, a.onFlushLimit)
 	a.hb.timer.init(&a.mu, a.onHeartbeatTimer)
@@ -198,7 +202,7 @@ func (a *assoc) establish(i *initiation) {
 	a.mtu = a.pathMTU()
 	a.rx.init(a, i.tsn)
 	a.rst.init(a.localTSN, i.tsn)
-	a.core.init(a.localTSN, i.window)
+	a.snd.Init(sender.Config{TSN: a.localTSN, Window: i.window, Room: a.mtu - headerSize, RTT: &a.retry.RTT})
 	a.state = engine.StateEstablished
 	a.endDialling()
 	a.ctrlTimer.stop()
@@ -251,13 +255,14 @@ func (a *assoc) input(s *socket, h header, chunks []byte, from netip.AddrPort, t
 	a.stats.PacketsReceived++
 	established := a.state >= engine.StateEstablished
 	a.answers, a.acks = 0, 0
-	a.handleChunks(s, h, chunks, from, to, reflected, in)
+	a.handleChunks(s, h, chunks, from, to, reflected)
+	in.add(a)
 	if established && !reflected && a.state != engine.StateClosed {
 		a.noteSource(s, from)
 	}
 }
 
-func (a *assoc) handleChunks(s *socket, h header, chunks []byte, from netip.AddrPort, to netip.Addr, reflected bool, in *intake) {
+func (a *assoc) handleChunks(s *socket, h header, chunks []byte, from netip.AddrPort, to netip.Addr, reflected bool) {
 	established := a.state >= engine.StateEstablished
 	for {
 		c, rest, ok := nextChunk(chunks)
@@ -281,7 +286,7 @@ func (a *assoc) handleChunks(s *socket, h header, chunks []byte, from netip.Addr
 		case !established && !inHandshake(c.typ):
 			return // nothing else can be meant before
 		}
-		if !a.handle(s, h, c, from, to, in) || a.state == engine.StateClosed {
+		if !a.handle(s, h, c, from, to) || a.state == engine.StateClosed {
 			return
 		}
 		established = a.state >= engine.StateEstablished
@@ -294,13 +299,12 @@ func inHandshake(typ byte) bool {
 
 // handle handles a chunk. It reports whether the rest of the packet is to be
 // handled too.
-func (a *assoc) handle(s *socket, h header, c chunk, from netip.AddrPort, to netip.Addr, in *intake) bool {
+func (a *assoc) handle(s *socket, h header, c chunk, from netip.AddrPort, to netip.Addr) bool {
 	if a.state == engine.StateShutdownSent {
 		a.noteLife(c.typ)
 	}
 	switch c.typ {
 	case ctData:
-		in.add(a)
 		return a.onData(c)
 	case ctSACK:
 		// Each may go over all that is on its way, and a packet could have a
@@ -336,7 +340,6 @@ func (a *assoc) handle(s *socket, h header, c chunk, from netip.AddrPort, to net
 		}
 	case ctForwardTSN:
 		if a.partial {
-			in.add(a)
 			a.onForwardTSN(c.value)
 		}
 	case ctInit:
@@ -438,14 +441,14 @@ func (a *assoc) finish(err error) {
 	if err == io.EOF && a.options.Events {
 		a.rx.pushEvent(engine.AssocEvent{Change: engine.AssocEnded})
 	}
-	for _, t := range []*timer{&a.ackTimer, &a.dataTimer, &a.ctrlTimer, &a.flushTimer, &a.hb.timer, &a.rst.timer,
+	for _, t := range []*timer{&a.ackTimer, &a.sendTimer, &a.ctrlTimer, &a.flushTimer, &a.hb.timer, &a.rst.timer,
 		&a.readBy.timer, &a.writeBy.timer} {
 		t.end()
 	}
 	if err != io.EOF {
 		a.rx.dropIncomplete()
 	}
-	a.stopCore()
+	a.stopSending()
 	if before < engine.StateEstablished {
 		a.endDialling()
 		close(a.done)
@@ -468,19 +471,19 @@ func (a *assoc) beginShutdown() {
 // advanceShutdown goes on with a graceful end when there is nothing left to be
 // acknowledged.
 func (a *assoc) advanceShutdown() {
-	if a.core.queued > 0 {
+	if n, _ := a.snd.Held(); n > 0 {
 		return
 	}
 	switch a.state {
 	case engine.StateShutdownPending:
 		a.state = engine.StateShutdownSent
-		a.stopCore()
+		a.stopSending()
 		a.ctrlCount = 0
 		a.sendShutdown()
 		a.guardShutdown()
 	case engine.StateShutdownReceived:
 		a.state = engine.StateShutdownAckSent
-		a.stopCore()
+		a.stopSending()
 		a.ctrlCount = 0
 		a.sendShutdown()
 	}
@@ -536,7 +539,7 @@ func (a *assoc) noteLife(typ byte) {
 // section 9.2, T5-shutdown-guard). After Close it is flushLimit that counts.
 func (a *assoc) guardShutdown() {
 	if a.state == engine.StateShutdownSent && !a.closed {
-		a.flushTimer.start(max(5*a.retry.longest, flushLimit))
+		a.flushTimer.start(max(5*a.retry.Max, flushLimit))
 	}
 }
 

@@ -5,13 +5,11 @@ import (
 	"net"
 	"testing"
 
-	"github.com/pion/sctp"
 	"github.com/sctpnet/sctpnet"
 )
 
-// links are the ways to connect two ends over the loopback interface: this
-// package's, TCP, and pion's own association on a UDP socket at each end, with
-// packets as large as it takes and as large as this package's are on Ethernet.
+// links are the ways to connect two ends over the loopback interface: this package's,
+// with packets as large as it makes them there and as on Ethernet, and TCP.
 var links = []struct {
 	name string
 	make func(b *testing.B) (c1, c2 io.ReadWriteCloser)
@@ -36,8 +34,6 @@ var links = []struct {
 		}
 		return client, server
 	}},
-	{"pion8192", func(b *testing.B) (c1, c2 io.ReadWriteCloser) { return pionLink(b, 8192) }},
-	{"pion1472", func(b *testing.B) (c1, c2 io.ReadWriteCloser) { return pionLink(b, 1472) }},
 }
 
 func link(b *testing.B, config sctpnet.Config) (c1, c2 io.ReadWriteCloser) {
@@ -46,87 +42,6 @@ func link(b *testing.B, config sctpnet.Config) (c1, c2 io.ReadWriteCloser) {
 		b.Fatal(err)
 	}
 	return client, server
-}
-
-// A pionStreamConn is one stream of an association of its own.
-type pionStreamConn struct {
-	*sctp.Stream
-	assoc *sctp.Association
-	low   chan struct{}
-}
-
-// Write does not leave more than a buffer in pion's queue, which has no end.
-func (c pionStreamConn) Write(b []byte) (int, error) {
-	for c.BufferedAmount() > 128<<10 {
-		<-c.low
-	}
-	return c.Stream.Write(b)
-}
-
-func (c pionStreamConn) Close() error { return c.assoc.Close() }
-
-func pionLink(b *testing.B, mtu uint32) (c1, c2 io.ReadWriteCloser) {
-	var conns [2]*net.UDPConn
-	for i := range conns {
-		c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: loopbackAddr[0].IP})
-		if err != nil {
-			b.Fatal(err)
-		}
-		conns[i] = c
-	}
-	to := [2]net.Addr{conns[1].LocalAddr(), conns[0].LocalAddr()}
-	for i, c := range conns {
-		// A connected socket, as pion wants one.
-		local := c.LocalAddr().(*net.UDPAddr)
-		c.Close()
-		d, err := net.DialUDP("udp4", local, to[i].(*net.UDPAddr))
-		if err != nil {
-			b.Fatal(err)
-		}
-		d.SetReadBuffer(sockBuffer)
-		d.SetWriteBuffer(sockBuffer)
-		conns[i] = d
-	}
-	options := func(i int) []sctp.AssociationOption {
-		return []sctp.AssociationOption{sctp.WithNetConn(conns[i]), sctp.WithMTU(mtu), sctp.WithLoggerFactory(silence{})}
-	}
-	accepted := make(chan *sctp.Association, 1)
-	go func() {
-		var o []sctp.ServerOption
-		for _, v := range options(1) {
-			o = append(o, v)
-		}
-		a, err := sctp.ServerWithOptions(o...)
-		if err != nil {
-			b.Error(err)
-		}
-		accepted <- a
-	}()
-	var o []sctp.ClientOption
-	for _, v := range options(0) {
-		o = append(o, v)
-	}
-	client, err := sctp.ClientWithOptions(o...)
-	if err != nil {
-		b.Fatal(err)
-	}
-	server := <-accepted
-	wrap := func(a *sctp.Association) io.ReadWriteCloser {
-		s, err := a.OpenStream(0, 51)
-		if err != nil {
-			b.Fatal(err)
-		}
-		c := pionStreamConn{s, a, make(chan struct{}, 1)}
-		s.SetBufferedAmountLowThreshold(64 << 10)
-		s.OnBufferedAmountLow(func() {
-			select {
-			case c.low <- struct{}{}:
-			default:
-			}
-		})
-		return c
-	}
-	return wrap(client), wrap(server)
 }
 
 // BenchmarkBulk writes 64 KiB at a time.

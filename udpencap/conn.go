@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
+	"github.com/sctpnet/sctpnet/udpencap/internal/sender"
 )
 
 var _ engine.Conn = (*assoc)(nil)
@@ -68,31 +69,17 @@ func (a *assoc) send(p []byte, size int, m engine.Message, owner, spare bool) (n
 			}
 			a.writable.Wait()
 		}
-		if err := a.write(part, m, owner); err != nil {
-			return n, err
-		}
+		a.write(part, m)
 		n += len(part)
 	}
 	return n, nil
 }
 
-// write hands a message to the core. It leaves the lock meanwhile.
-func (a *assoc) write(p []byte, m engine.Message, owner bool) error {
-	if err := a.startCore(); err != nil {
-		return errno("write", syscall.ENOBUFS)
-	}
-	t := a.core.newTicket(m, len(p))
-	stream := a.core.stream
-	a.mu.Unlock()
-	_, err := stream.WriteSCTP(p, ppid(t))
-	a.mu.Lock()
-	if err == nil {
-		return nil
-	}
-	if err := a.canSend(owner); err != nil {
-		return err
-	}
-	return errno("write", syscall.EPIPE) // the association is just ending
+// write queues a message, and sends what the windows allow. It leaves the lock
+// meanwhile.
+func (a *assoc) write(p []byte, m engine.Message) {
+	a.snd.Queue(p, sender.Message{Stream: m.Stream, PPID: m.PPID, Unordered: m.Unordered})
+	a.pump()
 }
 
 // trySend sends p as one message if there is room, even if others wait for it.
@@ -108,9 +95,7 @@ func (a *assoc) trySend(p []byte, m engine.Message) (int, error) {
 	if len(p) > a.maxMessageSize() || !a.hasRoom(false) || a.isResetting(m.Stream) {
 		return 0, engine.ErrFull
 	}
-	if err := a.write(p, m, true); err != nil {
-		return 0, err
-	}
+	a.write(p, m)
 	return len(p), nil
 }
 
@@ -173,11 +158,12 @@ func (a *assoc) hasRoom(spare bool) bool {
 	if spare {
 		room -= min(room/4, spareRoom)
 	}
-	return a.core.queued+a.core.tickets.len()*messageOverhead < room
+	messages, bytes := a.snd.Held()
+	return bytes+messages*messageOverhead < room
 }
 
 // messageOverhead is what a message counts beside its bytes, in the send buffer:
-// about what it takes in pion and here.
+// about what it takes.
 const messageOverhead = 256
 
 // spareRoom is for a few small messages of each of many streams.

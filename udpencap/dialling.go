@@ -56,7 +56,7 @@ func (a *assoc) connect(ctx context.Context, ports []uint16) error {
 	}
 	a.dial.longest = a.options.InitTimeout
 	if a.dial.longest == 0 {
-		a.dial.longest = a.retry.longest
+		a.dial.longest = a.retry.Max
 	}
 	a.state = engine.StateCookieWait
 	a.ask()
@@ -123,9 +123,9 @@ func (a *assoc) ask() bool {
 
 // handshakeTimeout is when to send INIT or COOKIE ECHO again.
 func (a *assoc) handshakeTimeout() time.Duration {
-	first := a.retry.initial
+	first := a.retry.Initial
 	if a.state == engine.StateCookieEchoed {
-		first = a.retry.rto // there has been a round trip
+		first = a.retry.RTO // there has been a round trip
 	}
 	return min(first<<min(a.dial.attempts, 16), a.dial.longest)
 }
@@ -199,7 +199,7 @@ func (a *assoc) onInitAck(s *socket, h header, c chunk, from netip.AddrPort, to 
 	a.dial.cookie = slices.Clone(i.cookie)
 	a.dial.report = slices.Clone(i.unrecognized)
 	if a.dial.attempts == 0 && a.dial.stale == 0 {
-		a.retry.measured(time.Since(sent))
+		a.retry.Measured(time.Since(sent))
 	}
 	a.dial.attempts = 0
 	a.state = engine.StateCookieEchoed

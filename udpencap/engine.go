@@ -12,13 +12,10 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/pion/sctp"
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
 func init() { engine.Register("+udp", udpEngine{}) }
-
-func ppid(v uint32) sctp.PayloadProtocolIdentifier { return sctp.PayloadProtocolIdentifier(v) }
 
 // udpEngine is SCTP over UDP.
 type udpEngine struct{}

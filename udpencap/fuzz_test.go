@@ -44,7 +44,7 @@ func newTarget(t testing.TB) *target {
 	}
 	s := &socket{
 		conn: c, local: c.LocalAddr().(*net.UDPAddr).AddrPort(), ports: make(map[uint16]*port),
-		flushes: make(chan *batch, 256), closed: make(chan struct{}), refs: 1,
+		refs: 1,
 	}
 	// Answers go nowhere.
 	f := func(path, []byte, func([]byte)) {}

@@ -30,8 +30,8 @@ func (a *assoc) scheduleHeartbeat() {
 		a.hb.timer.stop()
 		return
 	}
-	d := a.heartbeatPeriod() + a.retry.rto
-	a.hb.timer.start(d + time.Duration(float64(a.retry.rto)*(rand.Float64()-0.5)))
+	d := a.heartbeatPeriod() + a.retry.RTO
+	a.hb.timer.start(d + time.Duration(float64(a.retry.RTO)*(rand.Float64()-0.5)))
 }
 
 func (a *assoc) onHeartbeatTimer() {
@@ -44,7 +44,7 @@ func (a *assoc) onHeartbeatTimer() {
 		a.sendHeartbeat()
 		return
 	}
-	if a.core.isIdle() {
+	if a.snd.IsIdle() {
 		a.sendHeartbeat()
 		return
 	}
@@ -55,7 +55,7 @@ func (a *assoc) sendHeartbeat() {
 	a.hb.sent = time.Now()
 	a.hb.nonce = rand.Uint64()
 	a.sendChunk(ctHeartbeat, 0, heartbeatInfo(a.hb.nonce))
-	a.hb.timer.start(a.retry.rto)
+	a.hb.timer.start(a.retry.RTO)
 }
 
 // heartbeatInfo is the value of a HEARTBEAT.
@@ -77,7 +77,7 @@ func (a *assoc) onHeartbeatAck(s *socket, v []byte, from netip.AddrPort) {
 		return
 	}
 	a.answered()
-	a.retry.measured(time.Since(a.hb.sent))
+	a.retry.Measured(time.Since(a.hb.sent))
 	a.hb.sent = time.Time{}
 	a.scheduleHeartbeat()
 }

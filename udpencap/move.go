@@ -49,8 +49,6 @@ func (a *assoc) moved() {
 	a.move = move{}
 	a.answered()
 	a.sendAck()
-	if a.core.flight.len() > 0 {
-		a.sendAgain(func(*flying) bool { return true })
-		a.dataTimer.start(a.retry.rto)
-	}
+	a.snd.Resend(a.now())
+	a.wantsPump = true
 }

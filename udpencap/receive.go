@@ -537,10 +537,19 @@ func (s *inStream) waitingUpTo(ssn uint16) (found []*run) {
 	return found
 }
 
-// endIntake acknowledges what came at once, now or soon.
+// endIntake does what is to be done once for all packets that came at once.
 func (a *assoc) endIntake() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.acknowledge()
+	if a.wantsPump {
+		a.wantsPump = false
+		a.pump()
+	}
+}
+
+// acknowledge acknowledges what came at once, now or soon.
+func (a *assoc) acknowledge() {
 	r := &a.rx
 	if a.state < engine.StateEstablished || !r.fresh && !r.ackNow {
 		return

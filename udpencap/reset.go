@@ -64,17 +64,17 @@ func (a *assoc) resetStreams(streams []uint16, answer uint32) error {
 		return engine.ErrEnded
 	case r.request != nil:
 		return engine.ErrBusy
-	case len(streams) == 0 && len(a.core.unsent) > 0:
+	case len(streams) == 0 && a.snd.AnyUnsent():
 		return engine.ErrUnsent
 	}
 	for _, id := range streams {
-		if a.core.unsent[id] > 0 {
+		if a.snd.IsUnsent(id) {
 			return engine.ErrUnsent
 		}
 	}
 	v := binary.BigEndian.AppendUint32(nil, r.next)
 	v = binary.BigEndian.AppendUint32(v, answer)
-	v = binary.BigEndian.AppendUint32(v, a.core.acked+uint32(a.core.flight.len()))
+	v = binary.BigEndian.AppendUint32(v, a.snd.Last())
 	for _, id := range streams {
 		v = binary.BigEndian.AppendUint16(v, id)
 	}
@@ -91,7 +91,7 @@ func (a *assoc) request(kind uint16, v []byte) {
 	r.count = 0
 	r.next++
 	a.sendChunk(ctReconfig, 0, r.request)
-	r.timer.start(a.retry.rto)
+	r.timer.start(a.retry.RTO)
 }
 
 func (a *assoc) onResetTimeout() {
@@ -203,7 +203,7 @@ func (a *assoc) onRequest(p param) {
 	case p.typ == paramResetTSN:
 		// Linux takes no answer without the next numbers of both sides, and asks
 		// again, even where they do not change.
-		a.conclude(n, resultDenied, a.core.acked+uint32(a.core.flight.len())+1, a.rx.cum+1)
+		a.conclude(n, resultDenied, a.snd.Last()+1, a.rx.cum+1)
 	default:
 		a.conclude(n, resultDenied)
 	}
@@ -299,7 +299,7 @@ func (a *assoc) onResponse(n, result uint32) {
 	}
 	if result == resultInProgress {
 		r.count = 0
-		r.timer.start(a.retry.rto)
+		r.timer.start(a.retry.RTO)
 		return
 	}
 	r.request, r.wanted = nil, false
@@ -310,12 +310,7 @@ func (a *assoc) onResponse(n, result uint32) {
 	switch r.kind {
 	case paramResetOutgoing:
 		if done {
-			for _, id := range r.streams {
-				delete(a.core.ssn, id)
-			}
-			if len(r.streams) == 0 {
-				clear(a.core.ssn)
-			}
+			a.snd.Restart(r.streams)
 		}
 		a.rx.pushEvent(engine.StreamResetEvent{Streams: r.streams, Denied: denied, Failed: failed})
 		a.writable.Broadcast()

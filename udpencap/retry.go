@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
+	"github.com/sctpnet/sctpnet/udpencap/internal/sender"
 )
 
 // What RFC 9260 section 16 suggests.
@@ -21,14 +22,10 @@ const (
 // A retry is when to try again what was not answered (RFC 9260 section 6.3),
 // and when to give up.
 type retry struct {
-	initial, shortest, longest time.Duration
-	most                       int // attempts without an answer
-	pathMost                   int // attempts after which the path is inactive
-
-	srtt, rttvar time.Duration // of the round trip; zero when there is none yet
-	rto          time.Duration
-	errors       int           // attempts in a row without an answer
-	maxRTO       time.Duration // since Stats has told
+	sender.RTT
+	most     int // attempts without an answer
+	pathMost int // attempts after which the path is inactive
+	errors   int // attempts in a row without an answer
 }
 
 func (r *retry) init(o engine.Options) {
@@ -46,8 +43,8 @@ func (r *retry) init(o engine.Options) {
 
 // check returns an error for limits that exclude each other.
 func (r *retry) check() error {
-	if r.shortest > r.longest {
-		return fmt.Errorf("RTO.Min of %v would be more than RTO.Max, %v", r.shortest, r.longest)
+	if r.Min > r.Max {
+		return fmt.Errorf("RTO.Min of %v would be more than RTO.Max, %v", r.Min, r.Max)
 	}
 	return nil
 }
@@ -57,33 +54,12 @@ func (r *retry) set(v engine.RTO) {
 	for _, f := range []struct {
 		to *time.Duration
 		v  time.Duration
-	}{{&r.initial, v.Initial}, {&r.shortest, v.Min}, {&r.longest, v.Max}} {
+	}{{&r.Initial, v.Initial}, {&r.Min, v.Min}, {&r.Max, v.Max}} {
 		if f.v != 0 {
 			*f.to = f.v
 		}
 	}
-	r.update()
-}
-
-func (r *retry) update() {
-	r.rto = r.initial
-	if r.srtt != 0 {
-		r.rto = r.srtt + 4*r.rttvar
-	}
-	r.rto = min(max(r.rto, r.shortest), r.longest)
-	r.maxRTO = max(r.maxRTO, r.rto)
-}
-
-// measured takes a round trip into account.
-func (r *retry) measured(rtt time.Duration) {
-	rtt = max(rtt, 1)
-	if r.srtt == 0 {
-		r.srtt, r.rttvar = rtt, rtt/2
-	} else {
-		r.rttvar += ((r.srtt - rtt).Abs() - r.rttvar) / 4
-		r.srtt += (rtt - r.srtt) / 8
-	}
-	r.update()
+	r.Update()
 }
 
 // isInactive reports whether the path has left too much unanswered.
@@ -99,7 +75,7 @@ func (a *assoc) answered() {
 		a.tellPath(engine.PathReachable)
 	}
 	r.errors = 0
-	r.update()
+	r.Update()
 }
 
 // unanswered reports whether to give up. If not, the next timeout is longer.
@@ -110,8 +86,7 @@ func (a *assoc) unanswered() bool {
 	if r.isInactive() && !wasInactive {
 		a.tellPath(engine.PathUnreachable)
 	}
-	r.rto = min(2*r.rto, r.longest)
-	r.maxRTO = max(r.maxRTO, r.rto)
+	r.Double()
 	return r.errors > r.most
 }
 
@@ -124,5 +99,5 @@ func (a *assoc) tellPath(change engine.PathChange) {
 
 // backoff is the timeout after so many attempts.
 func (r *retry) backoff(attempts int) time.Duration {
-	return min(r.rto<<min(attempts, 16), r.longest)
+	return min(r.RTO<<min(attempts, 16), r.Max)
 }

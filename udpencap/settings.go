@@ -94,7 +94,7 @@ func (a *assoc) Get(path netip.Addr) (s engine.Settings, err error) {
 		if path.IsValid() {
 			return nil
 		}
-		s.RTO = engine.RTO{Initial: a.retry.initial, Min: a.retry.shortest, Max: a.retry.longest}
+		s.RTO = engine.RTO{Initial: a.retry.Initial, Min: a.retry.Min, Max: a.retry.Max}
 		s.AssocParams = engine.AssocParams{MaxRetransmissions: a.retry.most, CookieLife: o.AssocParams.CookieLife}
 		if s.AssocParams.CookieLife == 0 {
 			s.AssocParams.CookieLife = cookieLife

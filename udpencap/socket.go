@@ -24,9 +24,6 @@ type socket struct {
 	any   bool // it is bound to no address in particular
 	batch segmenter
 
-	flushes chan *batch // that may not be complete, but wait long enough
-	closed  chan struct{}
-
 	refs          int  // ports, under registry.mu
 	isNumberTaken bool // by freePort, under registry.mu
 	shared        bool // it is in the registry,
@@ -79,9 +76,6 @@ func openSocket(ctx context.Context, local netip.AddrPort, control func(network,
 		local: c.LocalAddr().(*net.UDPAddr).AddrPort(),
 		any:   local.Addr().IsUnspecified(),
 		ports: make(map[uint16]*port),
-
-		flushes: make(chan *batch, 256),
-		closed:  make(chan struct{}),
 	}
 	s.local = netip.AddrPortFrom(s.local.Addr().Unmap().WithZone(local.Addr().Zone()), s.local.Port())
 	setBuffer(c.SetReadBuffer)
@@ -97,31 +91,10 @@ func openSocket(ctx context.Context, local netip.AddrPort, control func(network,
 	}
 	s.batch.init(c)
 	go s.read()
-	if maxSegments > 1 {
-		go s.flush()
-	}
 	return s, nil
 }
 
-func (s *socket) close() {
-	close(s.closed)
-	s.conn.Close()
-}
-
-// flush is the goroutine that sends batches to which no more packets came.
-func (s *socket) flush() {
-	for {
-		select {
-		case b := <-s.flushes:
-			b.mu.Lock()
-			b.waits = false
-			b.flush()
-			b.mu.Unlock()
-		case <-s.closed:
-			return
-		}
-	}
-}
+func (s *socket) close() { s.conn.Close() }
 
 func (s *socket) is4() bool { return s.local.Addr().Is4() }
 
@@ -174,7 +147,7 @@ func (in *intake) add(a *assoc) {
 	in.assocs = append(in.assocs, a)
 }
 
-// done has them acknowledge what came.
+// done has them acknowledge what came, and send what they may send now.
 func (in *intake) done() {
 	for i, a := range in.assocs {
 		a.endIntake()

@@ -30,17 +30,13 @@ func (a *assoc) Status() (s engine.Status, err error) {
 			OutStreams:         uint16(a.out.Load()),
 			InStreams:          uint16(a.in.Load()),
 			LocalWindow:        a.rx.room(),
-			PeerWindow:         a.core.peerWindow(),
+			PeerWindow:         a.snd.Window(),
 			FragmentationPoint: a.mtu - headerSize - dataHeaderSize,
 			Primary:            a.pathStatus(),
 		}
-		for i := range a.core.flight.len() {
-			if !a.core.flight.at(i).acked {
-				s.Unacked++
-			}
-		}
-		for _, n := range a.core.unsent { // messages that pion sends in a moment
-			s.Unacked += n
+		s.Unacked = a.snd.Unacked()
+		if a.snd.AnyUnsent() { // by the windows, or for a moment
+			s.Unacked++
 		}
 		s.Pending = a.rx.missing()
 		return nil
@@ -53,9 +49,9 @@ func (a *assoc) pathStatus() engine.Path {
 		Addr:    a.peer.ip,
 		State:   engine.PathStateActive,
 		Primary: true,
-		CWND:    a.core.cwnd(a.mtu),
-		SRTT:    a.retry.srtt,
-		RTO:     a.retry.rto,
+		CWND:    a.snd.CWND(),
+		SRTT:    a.retry.SRTT,
+		RTO:     a.retry.RTO,
 		MTU:     a.mtu + a.overhead(),
 	}
 	if a.retry.isInactive() {
@@ -75,8 +71,10 @@ func (a *assoc) Paths() (paths []engine.Path, err error) {
 func (a *assoc) Stats() (s engine.Stats, err error) {
 	err = a.alive(func() error {
 		s = a.stats
-		s.MaxRTO, s.MaxRTOAddr = a.retry.maxRTO, a.peer.ip
-		a.retry.maxRTO = a.retry.shortest // of the next period
+		c := &a.snd.Counts
+		s.OrderedSent, s.UnorderedSent, s.Retransmitted, s.GapAcks = c.Ordered, c.Unordered, c.Retransmitted, c.GapAcks
+		s.MaxRTO, s.MaxRTOAddr = a.retry.PeakRTO, a.peer.ip
+		a.retry.PeakRTO = a.retry.Min // of the next period
 		return nil
 	})
 	return s, err

@@ -546,7 +546,7 @@ func TestManyNewStreams(t *testing.T) {
 	})
 }
 
-// TestPPID50 has a payload protocol identifier that means something to pion.
+// TestPPID50 has a payload protocol identifier that means something to WebRTC.
 func TestPPID50(t *testing.T) {
 	c, s := makeConns(t, sctpnet.Config{})
 	for _, unordered := range []bool{false, true} {

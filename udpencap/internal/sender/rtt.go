@@ -1,0 +1,43 @@
+package sender
+
+import "time"
+
+// An RTT is the round trip time of a path, and what follows from it: the
+// retransmission timeout (RFC 9260 section 6.3.1).
+type RTT struct {
+	Initial, Min, Max time.Duration // of RTO
+
+	SRTT, Var time.Duration // zero as long as nothing was measured
+	RTO       time.Duration
+	Least     time.Duration // the shortest round trip
+	PeakRTO   time.Duration // the longest RTO since somebody has set this to zero
+}
+
+// Update computes RTO anew, without the doublings.
+func (r *RTT) Update() {
+	r.RTO = r.Initial
+	if r.SRTT != 0 {
+		r.RTO = r.SRTT + 4*r.Var
+	}
+	r.RTO = min(max(r.RTO, r.Min), r.Max)
+	r.PeakRTO = max(r.PeakRTO, r.RTO)
+}
+
+// Measured takes a round trip into account.
+func (r *RTT) Measured(rtt time.Duration) {
+	rtt = max(rtt, 1)
+	if r.SRTT == 0 {
+		r.SRTT, r.Var, r.Least = rtt, rtt/2, rtt
+	} else {
+		r.Var += ((r.SRTT - rtt).Abs() - r.Var) / 4
+		r.SRTT += (rtt - r.SRTT) / 8
+		r.Least = min(r.Least, rtt)
+	}
+	r.Update()
+}
+
+// Double doubles RTO, as nothing was answered.
+func (r *RTT) Double() {
+	r.RTO = min(2*r.RTO, r.Max)
+	r.PeakRTO = max(r.PeakRTO, r.RTO)
+}

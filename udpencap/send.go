@@ -1,0 +1,169 @@
+package udpencap
+
+import (
+	"sync"
+	"time"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// now is the time as the sender has it.
+func (a *assoc) now() time.Duration { return time.Since(a.epoch) }
+
+// pump sends what may be sent now. It leaves the lock for each system call, so it comes
+// last in what its caller does. One goroutine at a time sends for an association.
+func (a *assoc) pump() {
+	if a.pumping {
+		return // the other one looks again
+	}
+	a.pumping = true
+	for a.state >= engine.StateEstablished {
+		b := a.fill()
+		if b == nil {
+			break
+		}
+		to := a.path
+		to.single = !a.peerInit.batches
+		a.mu.Unlock()
+		b.send(to)
+		b.free()
+		a.mu.Lock()
+	}
+	a.pumping = false
+	if at := a.snd.Deadline(); at != 0 && a.state >= engine.StateEstablished {
+		a.sendTimer.start(at - a.now())
+	} else {
+		a.sendTimer.stop()
+	}
+}
+
+// fill makes packets of what may be sent now. It returns nil if there is nothing.
+func (a *assoc) fill() *batch {
+	now := a.now()
+	var b *batch
+	for {
+		need := a.snd.Next(now)
+		if need == 0 {
+			return b
+		}
+		if b == nil {
+			b = newBatch()
+		}
+		room := a.mtu - headerSize
+		if headerSize+max(need, room) > cap(b.buf)-len(b.buf) {
+			return b
+		}
+		start := len(b.buf)
+		p := appendHeader(b.buf, a.header())
+		// An acknowledgement that is due goes with it.
+		if r := &a.rx; a.ackTimer.isRunning() && len(r.later) == 0 && len(r.dups) == 0 && need+ackSize <= room {
+			p = r.appendAck(p, a.mtu)
+			room -= ackSize
+		}
+		p = a.snd.Append(p, room, now)
+		p[start:].seal()
+		b.add(p, start)
+		a.stats.PacketsSent++
+	}
+}
+
+// ackSize is the size of a SACK chunk without blocks.
+const ackSize = 16
+
+// A batch is packets of an association.
+type batch struct {
+	buf    packet
+	groups []group
+}
+
+// A group is packets of a batch that the system can be handed as one: all of the same
+// size, but the last, which may be shorter.
+type group struct{ from, to, size, n int }
+
+var batches = sync.Pool{New: func() any { return &batch{buf: make(packet, 0, 1<<16)} }}
+
+func newBatch() *batch { return batches.Get().(*batch) }
+
+func (b *batch) free() {
+	b.buf, b.groups = b.buf[:0], b.groups[:0]
+	batches.Put(b)
+}
+
+// add adds the packet that p has from start on.
+func (b *batch) add(p packet, start int) {
+	b.buf = p
+	size := len(p) - start
+	if i := len(b.groups) - 1; i >= 0 {
+		g := &b.groups[i]
+		if size <= g.size && g.to-g.from == g.n*g.size && g.n < maxSegments && len(p)-g.from <= maxBatch {
+			g.to = len(p)
+			g.n++
+			return
+		}
+	}
+	b.groups = append(b.groups, group{start, len(p), size, 1})
+}
+
+func (b *batch) send(to path) {
+	for _, g := range b.groups {
+		to.send(b.buf[g.from:g.to], g.size)
+	}
+}
+
+// onSACK handles the peer's acknowledgement.
+func (a *assoc) onSACK(v []byte) {
+	if !a.snd.Accepts(v) {
+		return
+	}
+	a.stats.SACKsReceived++
+	a.answered()
+	a.acknowledged(func() bool { return a.snd.SACK(v, a.now()) })
+}
+
+// onCumulativeAck is for the acknowledgement in a SHUTDOWN.
+func (a *assoc) onCumulativeAck(cum uint32) {
+	if !a.snd.AcceptsCumulative(cum) {
+		return
+	}
+	a.answered()
+	a.acknowledged(func() bool { return a.snd.CumulativeAck(cum, a.now()) })
+}
+
+// acknowledged has the sender take an acknowledgement, and goes on with what waits for
+// that.
+func (a *assoc) acknowledged(take func() (progress bool)) {
+	number, _ := a.snd.Held()
+	if take() && a.flushTimer.isRunning() {
+		a.flushTimer.start(flushLimit)
+	}
+	a.wantsPump = true
+	left, _ := a.snd.Held()
+	if left == number {
+		return
+	}
+	a.writable.Broadcast()
+	if left == 0 {
+		if a.options.SenderDry {
+			a.rx.pushEvent(engine.SenderDryEvent{})
+		}
+		a.advanceShutdown()
+	}
+}
+
+// onSendTimer is when the sender wants to go on.
+func (a *assoc) onSendTimer() {
+	if a.snd.Expire(a.now()) {
+		if a.unanswered() {
+			a.unreachable()
+			return
+		}
+		a.snd.Timeout(a.now())
+	}
+	a.pump()
+}
+
+// stopSending forgets what was not sent or acknowledged.
+func (a *assoc) stopSending() {
+	a.snd.Stop()
+	a.sendTimer.stop()
+}
