@@ -55,10 +55,9 @@ func (r *rack) recovered() {
 
 // A probe is a tail loss probe (RFC 8985 section 7).
 type probe struct {
-	due    time.Duration // when it is to be sent, 0 for never
-	out    bool          // it was sent and not answered
-	end    uint32        // the next TSN then
-	again  bool          // it was a chunk sent again,
-	tsn    uint32        // this one
-	needed bool          // no duplicate of that was reported
+	due   time.Duration // when it is to be sent, 0 for never
+	out   bool          // it was sent and not answered
+	end   uint32        // the next TSN then
+	again bool          // it was a chunk sent again,
+	tsn   uint32        // this one
 }

@@ -305,7 +305,7 @@ func (s *Sender) Append(b []byte, room int, now time.Duration) []byte {
 		c := board.at(board.flying.tail)
 		board.flown(c)
 		b = s.again(b, c, now)
-		s.probe.again, s.probe.tsn, s.probe.needed = s.probe.out, c.tsn, true
+		s.probe.again, s.probe.tsn = s.probe.out, c.tsn
 	}
 	if len(b) == start {
 		s.packets--
@@ -515,8 +515,8 @@ func (s *Sender) duplicates(k *sack) {
 			continue // it was never sent
 		}
 		counted = true
-		if s.probe.out && s.probe.again && tsn == s.probe.tsn {
-			s.probe.needed = false
+		if p := &s.probe; p.out && p.again && tsn == p.tsn {
+			*p = probe{due: p.due} // it was for nothing
 		} else {
 			s.arrived(tsn)
 		}
@@ -544,14 +544,15 @@ func (s *Sender) opened(k *sack, now time.Duration) {
 	}
 }
 
-// answerProbe looks whether a tail loss probe was answered, and whether it has mended a
-// loss (RFC 8985 section 7.4).
+// answerProbe looks whether a tail loss probe was answered. If it was a chunk sent again,
+// it has mended a loss where later chunks are acknowledged, and no duplicate was reported
+// before (RFC 8985 section 7.4).
 func (s *Sender) answerProbe() {
 	p := &s.probe
-	if !p.out || before(s.board.cum+1, p.end) {
+	if !p.out || before(s.board.cum+1, p.end) || p.again && s.board.cum+1 == p.end {
 		return
 	}
-	if p.again && p.needed && !s.recovering {
+	if p.again && !s.recovering {
 		s.reduce(false)
 	}
 	*p = probe{due: p.due}
