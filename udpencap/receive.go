@@ -45,12 +45,6 @@ type run struct {
 	head, tail   *fragment
 }
 
-// A fragment is the data of one chunk of a run.
-type fragment struct {
-	data []byte
-	next *fragment
-}
-
 // An inStream is the state of an incoming stream.
 type inStream struct {
 	next    uint16 // the number of the message to be read next
@@ -60,7 +54,8 @@ type inStream struct {
 // A piece is a message or a part of one, or an event. There may be thousands, so
 // it has no more of an engine.Message than is needed.
 type piece struct {
-	data            []byte // that is not read
+	data            []byte    // that is not read
+	of              *fragment // that has it
 	size            int
 	stream, ssn     uint16
 	ppid, tsn       uint32
@@ -203,14 +198,14 @@ func (a *assoc) onData(c chunk) bool {
 		ssn:       ssn,
 		ppid:      binary.BigEndian.Uint32(c.value[8:]),
 	}
-	data := slices.Clone(c.value[dataHeaderSize-chunkHeaderSize:])
-	r.bytes += len(data) + overhead
+	f := newFragment(c.value[dataHeaderSize-chunkHeaderSize:])
+	r.bytes += len(f.data) + overhead
 	if part.unordered {
 		a.stats.UnorderedReceived++
 	} else {
 		a.stats.OrderedReceived++
 	}
-	r.assemble(part, data)
+	r.assemble(part, f)
 	a.performResets()
 	return true
 }
@@ -297,9 +292,12 @@ func (r *receiver) advance() {
 
 // assemble puts a chunk together with its neighbours, and delivers the message
 // when it is complete.
-func (r *receiver) assemble(part run, data []byte) {
-	f := &fragment{data: data}
-	m := &part
+func (r *receiver) assemble(part run, f *fragment) {
+	if part.begins && part.ends && r.isNext(&part) {
+		r.pushFragment(&part, f, false)
+		return
+	}
+	var m *run
 	if left := r.byLast[part.first-1]; left != nil && !part.begins {
 		m = left
 		delete(r.byLast, left.last)
@@ -307,7 +305,7 @@ func (r *receiver) assemble(part run, data []byte) {
 		m.tail.next = f
 		m.tail = f
 	} else {
-		m = new(run)
+		m = newRun()
 		*m = part
 		m.head, m.tail = f, f
 	}
@@ -318,6 +316,7 @@ func (r *receiver) assemble(part run, data []byte) {
 			m.last, m.ends = right.last, right.ends
 			m.tail.next = right.head
 			m.tail = right.tail
+			right.free()
 		}
 	}
 	if m.begins && m.ends {
@@ -335,6 +334,20 @@ func (r *receiver) assemble(part run, data []byte) {
 	if !m.ends {
 		r.byLast[m.last] = m
 	}
+}
+
+// isNext reports whether a message may be delivered as soon as it has come, without any
+// that waits for it.
+func (r *receiver) isNext(m *run) bool {
+	if m.unordered {
+		return true
+	}
+	s := r.stream(m.stream)
+	if m.ssn != s.next || len(s.waiting) > 0 {
+		return false
+	}
+	s.next++
+	return true
 }
 
 // complete delivers a message when its turn has come.
@@ -368,18 +381,27 @@ func (r *receiver) deliverWaiting(s *inStream) {
 }
 
 func (r *receiver) deliver(m *run) {
-	for f := m.head; f != nil; f = f.next {
-		r.push(piece{
-			data:      f.data,
-			size:      len(f.data),
-			stream:    m.stream,
-			ppid:      m.ppid,
-			unordered: m.unordered,
-			ssn:       m.ssn,
-			tsn:       m.first,
-			more:      f.next != nil,
-		})
+	for f := m.head; f != nil; {
+		next := f.next
+		f.next = nil
+		r.pushFragment(m, f, next != nil)
+		f = next
 	}
+	m.free()
+}
+
+func (r *receiver) pushFragment(m *run, f *fragment, more bool) {
+	r.push(piece{
+		data:      f.data,
+		of:        f,
+		size:      len(f.data),
+		stream:    m.stream,
+		ppid:      m.ppid,
+		unordered: m.unordered,
+		ssn:       m.ssn,
+		tsn:       m.first,
+		more:      more,
+	})
 }
 
 func (r *receiver) push(p piece) {
@@ -419,6 +441,8 @@ func (r *receiver) pop() {
 	p := &r.queue[r.head]
 	if p.event != nil {
 		r.events--
+	} else {
+		p.of.free()
 	}
 	*p = piece{}
 	const few = 32
@@ -446,9 +470,13 @@ func (r *receiver) freed(n int) {
 }
 
 func (r *receiver) drop(m *run) {
-	for f := m.head; f != nil; f = f.next {
+	for f := m.head; f != nil; {
+		next := f.next
 		r.bytes -= len(f.data) + overhead
+		f.free()
+		f = next
 	}
+	m.free()
 }
 
 // dropIncomplete drops what will never be read.

@@ -29,6 +29,15 @@ type chunk struct {
 // size is what the chunk takes in a packet.
 func (c *chunk) size() int { return dataHeader + padded(c.n) }
 
+// cost is how much of the peer's window the chunk takes. That counts bytes of messages,
+// but what a small chunk takes in the peer's memory is more. Some count that, too, and
+// all have too little of it at some time, and then drop what they have acknowledged.
+func (c *chunk) cost() int { return costOf(c.n) }
+
+func costOf(n int) int { return max(n, leastCost) }
+
+const leastCost = 256
+
 // A scoreboard has the chunks between the cumulative acknowledgement and the highest
 // TSN that was sent.
 type scoreboard struct {
@@ -41,7 +50,7 @@ type scoreboard struct {
 	lost   list // in the order in which they have to be sent again
 
 	bytes int // in flight, headers included
-	data  int // in flight, of messages
+	cost  int // of these, of the peer's window
 	acked int // chunks that gap blocks have
 
 	blocks, was []block // the gap blocks of the last SACK, and room for the next one's
@@ -101,14 +110,14 @@ func (b *scoreboard) pop() {
 func (b *scoreboard) fly(c *chunk) {
 	c.state = inFlight
 	b.bytes += c.size()
-	b.data += c.n
+	b.cost += c.cost()
 	b.flying.push(b, c)
 }
 
 // flown takes a chunk out of flight.
 func (b *scoreboard) flown(c *chunk) {
 	b.bytes -= c.size()
-	b.data -= c.n
+	b.cost -= c.cost()
 	b.flying.remove(b, c)
 }
 

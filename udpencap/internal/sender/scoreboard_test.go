@@ -29,7 +29,7 @@ func flight(t *testing.T, n int) *sim {
 // check compares what the scoreboard counts with what it has.
 func (b *scoreboard) check(t *testing.T) {
 	t.Helper()
-	flying, lostOnes, gaps, bytes, data := 0, 0, 0, 0, 0
+	flying, lostOnes, gaps, bytes, cost := 0, 0, 0, 0, 0
 	for i := range b.n {
 		c := b.at(b.cum + 1 + uint32(i))
 		if c.tsn != b.cum+1+uint32(i) {
@@ -39,16 +39,16 @@ func (b *scoreboard) check(t *testing.T) {
 		case inFlight:
 			flying++
 			bytes += c.size()
-			data += c.n
+			cost += c.cost()
 		case lost:
 			lostOnes++
 		case acked:
 			gaps++
 		}
 	}
-	if flying != b.flying.n || lostOnes != b.lost.n || gaps != b.acked || bytes != b.bytes || data != b.data {
+	if flying != b.flying.n || lostOnes != b.lost.n || gaps != b.acked || bytes != b.bytes || cost != b.cost {
 		t.Fatalf("counted %d in flight of %d bytes (%d), %d lost, %d acknowledged; there are %d of %d bytes (%d), %d, %d",
-			b.flying.n, b.bytes, b.data, b.lost.n, b.acked, flying, bytes, data, lostOnes, gaps)
+			b.flying.n, b.bytes, b.cost, b.lost.n, b.acked, flying, bytes, cost, lostOnes, gaps)
 	}
 	for l, want := range map[*list]state{&b.flying: inFlight, &b.lost: lost} {
 		tsn, packet := l.head, uint64(0)

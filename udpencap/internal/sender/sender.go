@@ -172,7 +172,7 @@ func (s *Sender) Acked() uint32 { return s.board.cum }
 func (s *Sender) Last() uint32 { return s.board.next() - 1 }
 
 // Window is how much of the peer's window is free.
-func (s *Sender) Window() int { return max(0, s.peerWindow-s.board.data) }
+func (s *Sender) Window() int { return max(0, s.peerWindow-s.board.cost) }
 
 // CWND is the congestion window.
 func (s *Sender) CWND() int { return int(s.cubic.cwnd) }
@@ -260,7 +260,7 @@ func (s *Sender) isAllowed(n int) bool {
 	if s.board.n >= mostAhead {
 		return false
 	}
-	if s.board.data+n > s.peerWindow && s.board.flying.n > 0 {
+	if s.board.cost+costOf(n) > s.peerWindow && s.board.flying.n > 0 {
 		s.starved = true
 		return false
 	}
@@ -634,7 +634,7 @@ func (s *Sender) armProbe(now time.Duration) {
 	if !s.ending && board.at(board.flying.head).packet == board.at(board.flying.tail).packet {
 		d += longestDelay // of the acknowledgement of a single packet
 	}
-	if now+d < s.t3 {
+	if d <= s.rtt.RTO/2 { // otherwise it is not worth it
 		s.probe.due = now + d
 	}
 }

@@ -276,7 +276,7 @@ func (m *sim) feed(total, size int, limit time.Duration) time.Duration {
 	if !bytes.Equal(m.r.got[1], want) {
 		m.t.Fatal("other bytes have arrived than were sent")
 	}
-	if n, held := m.s.Held(); n != 0 || held != 0 || m.s.board.bytes != 0 || m.s.board.data != 0 || m.s.board.acked != 0 {
+	if n, held := m.s.Held(); n != 0 || held != 0 || m.s.board.bytes != 0 || m.s.board.cost != 0 || m.s.board.acked != 0 {
 		m.t.Fatalf("in the end %d messages of %d bytes are held, and %d bytes in flight", n, held, m.s.board.bytes)
 	}
 	return m.now - start
