@@ -56,6 +56,7 @@ type assoc struct {
 	snd       sender.Sender
 	epoch     time.Time // since when its time counts
 	pumping   bool      // a goroutine sends
+	held      *batch    // that the socket's goroutine sends
 	wantsPump bool      // there may be something to send
 
 	rx  receiver

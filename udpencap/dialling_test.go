@@ -267,7 +267,7 @@ func diallingAssoc(t *testing.T) *assoc {
 	t.Helper()
 	mute := netip.MustParseAddrPort(muteUDP(t))
 	second := netip.MustParseAddrPort(muteUDP(t))
-	p, err := dialPort(t.Context(), mute.Addr(), uint16(freeUDPPort(t)), dialledSCTP, 0, nil)
+	p, err := dialPort(t.Context(), mute.Addr(), mute.Addr(), uint16(freeUDPPort(t)), dialledSCTP, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

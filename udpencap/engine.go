@@ -58,7 +58,7 @@ func dialAt(ctx context.Context, s *engine.Socket, remote *engine.Addr, ports []
 			from = toIP(s.Local.IPAddrs[0])
 		}
 	}
-	p, err := dialPort(ctx, from, num, uint16(remote.Port), s.Options.LocalUDPPort, controlOf(ctx, s))
+	p, err := dialPort(ctx, from, ip, num, uint16(remote.Port), s.Options.LocalUDPPort, controlOf(ctx, s))
 	if err != nil {
 		return nil, err
 	}

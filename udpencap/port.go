@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -21,10 +22,10 @@ const UDPPort = 9899
 var registry = struct {
 	mu      sync.Mutex
 	sockets map[place]*socket
-	dialing map[place]*socket // for dialling from any port, which is 0 here
+	dialing map[dialPlace]*socket // for dialling from any port
 }{
 	sockets: make(map[place]*socket),
-	dialing: make(map[place]*socket),
+	dialing: make(map[dialPlace]*socket),
 }
 
 // A place is where a socket is bound.
@@ -33,7 +34,17 @@ type place struct {
 	addr    netip.AddrPort
 }
 
-func (p place) anyPort() place { return place{p.network, netip.AddrPortFrom(p.addr.Addr(), 0)} }
+// A dialPlace is what a socket is for that needs no port in particular: an address to
+// dial from and one to dial.
+type dialPlace struct {
+	from place
+	to   netip.Addr
+}
+
+// mostDialing is how many such sockets there are for an address to dial from. Each has a
+// buffer of the system's for what it sends. Where that is full, because the way to one
+// peer is slow, what goes to another one through the same socket has to wait.
+const mostDialing = 16
 
 type control = func(network, address string, c syscall.RawConn) error
 
@@ -67,9 +78,7 @@ func (s *socket) unused() {
 	}
 	if s.shared {
 		delete(registry.sockets, s.place)
-		if from := s.place.anyPort(); registry.dialing[from] == s {
-			delete(registry.dialing, from)
-		}
+		maps.DeleteFunc(registry.dialing, func(_ dialPlace, d *socket) bool { return d == s })
 	}
 	s.close()
 }
@@ -244,10 +253,10 @@ func lacksFamily(err error) bool {
 }
 
 // dialPort opens a port to dial from, for which it becomes a user. ip is the
-// address to dial from, or the family's unspecified one. Without a number a
-// free one is taken, on a socket that all such dials share, but not the one that
+// address to dial from, or the family's unspecified one. to is dialled. Without a number a
+// free one is taken, on a socket that other dials share, too, but not the one that
 // is dialled: where that is this socket's, the association would be with itself.
-func dialPort(ctx context.Context, ip netip.Addr, num, dialled, udp uint16, ctrl control) (*port, error) {
+func dialPort(ctx context.Context, ip, to netip.Addr, num, dialled, udp uint16, ctrl control) (*port, error) {
 	registry.mu.Lock()
 	defer registry.mu.Unlock()
 	if udp == 0 {
@@ -256,7 +265,7 @@ func dialPort(ctx context.Context, ip netip.Addr, num, dialled, udp uint16, ctrl
 	var s *socket
 	var err error
 	if udp == 0 && ctrl == nil {
-		s, err = dialSocket(ctx, ip)
+		s, err = dialSocket(ctx, ip, to)
 	} else {
 		s, err = getSocket(ctx, netip.AddrPortFrom(ip, udp), ctrl)
 	}
@@ -282,16 +291,30 @@ func dialPort(ctx context.Context, ip netip.Addr, num, dialled, udp uint16, ctrl
 	return p, nil
 }
 
-// dialSocket returns the socket from which is dialled that needs no port in
-// particular. The caller holds registry.mu.
-func dialSocket(ctx context.Context, ip netip.Addr) (*socket, error) {
-	from := place{currentNetwork(), netip.AddrPortFrom(ip, 0)}
-	if s := registry.dialing[from]; s != nil {
+// dialSocket returns the socket from which an address is dialled if no port in
+// particular is needed: one for that address, as long as there are not too many, and then
+// the one with the fewest users. The caller holds registry.mu.
+func dialSocket(ctx context.Context, ip, to netip.Addr) (*socket, error) {
+	key := dialPlace{place{currentNetwork(), netip.AddrPortFrom(ip, 0)}, to}
+	if s := registry.dialing[key]; s != nil {
 		return s, nil
 	}
-	s, err := getSocket(ctx, from.addr, nil)
+	var idlest *socket
+	n := 0
+	for k, s := range registry.dialing {
+		if k.from == key.from {
+			n++
+			if idlest == nil || s.refs < idlest.refs {
+				idlest = s
+			}
+		}
+	}
+	if n >= mostDialing {
+		return idlest, nil
+	}
+	s, err := getSocket(ctx, key.from.addr, nil)
 	if err == nil {
-		registry.dialing[from] = s
+		registry.dialing[key] = s
 	}
 	return s, err
 }
@@ -302,7 +325,7 @@ func borrowSocket(to netip.Addr) (*socket, error) {
 	ip := anyOf(to)
 	registry.mu.Lock()
 	defer registry.mu.Unlock()
-	s, err := dialSocket(context.Background(), ip)
+	s, err := dialSocket(context.Background(), ip, to)
 	if err == nil {
 		s.refs++
 	}

@@ -22,14 +22,35 @@ func (a *assoc) pump() {
 		if b == nil {
 			break
 		}
-		to := a.path
-		to.single = !a.peerInit.batches
+		b.to = a.path
+		b.to.single = !a.peerInit.batches
 		a.mu.Unlock()
-		b.send(to)
-		b.free()
+		full := b.send()
 		a.mu.Lock()
+		if full {
+			// The socket's goroutine sends now.
+			a.held = b
+			b.to.socket.later.add(a)
+			return
+		}
+		b.free()
 	}
 	a.pumping = false
+	a.setSendTimer()
+}
+
+// sendHeld sends the batch that the system had no room for, and goes on.
+func (a *assoc) sendHeld() {
+	a.held.wait()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.held.free()
+	a.held, a.pumping = nil, false
+	a.pump()
+}
+
+// setSendTimer has the sender be called when it wants to be.
+func (a *assoc) setSendTimer() {
 	if at := a.snd.Deadline(); at != 0 && a.state >= engine.StateEstablished {
 		a.sendTimer.start(at - a.now())
 	} else {
@@ -72,8 +93,10 @@ const ackSize = 16
 
 // A batch is packets of an association.
 type batch struct {
+	to     path
 	buf    packet
 	groups []group
+	sent   int // groups
 }
 
 // A group is packets of a batch that the system can be handed as one: all of the same
@@ -85,7 +108,7 @@ var batches = sync.Pool{New: func() any { return &batch{buf: make(packet, 0, 1<<
 func newBatch() *batch { return batches.Get().(*batch) }
 
 func (b *batch) free() {
-	b.buf, b.groups = b.buf[:0], b.groups[:0]
+	b.to, b.buf, b.groups, b.sent = path{}, b.buf[:0], b.groups[:0], 0
 	batches.Put(b)
 }
 
@@ -104,9 +127,25 @@ func (b *batch) add(p packet, start int) {
 	b.groups = append(b.groups, group{start, len(p), size, 1})
 }
 
-func (b *batch) send(to path) {
-	for _, g := range b.groups {
-		to.send(b.buf[g.from:g.to], g.size)
+// send sends the packets. It reports whether the system had no room for some of them.
+func (b *batch) send() (full bool) {
+	for ; b.sent < len(b.groups); b.sent++ {
+		g := &b.groups[b.sent]
+		n, full := b.to.send(b.buf[g.from:g.to], g.size)
+		if full {
+			g.from += n
+			return true
+		}
+	}
+	return false
+}
+
+// wait sends the rest of the packets when the system has room.
+func (b *batch) wait() {
+	for ; b.sent < len(b.groups); b.sent++ {
+		for g := &b.groups[b.sent]; g.from < g.to; {
+			g.from += b.to.waitSend(b.buf[g.from:g.to], g.size)
+		}
 	}
 }
 

@@ -22,7 +22,8 @@ type socket struct {
 	conn  *net.UDPConn
 	local netip.AddrPort
 	any   bool // it is bound to no address in particular
-	batch segmenter
+	sys   sysSocket
+	later later
 
 	refs          int  // ports, under registry.mu
 	isNumberTaken bool // by freePort, under registry.mu
@@ -89,7 +90,7 @@ func openSocket(ctx context.Context, local netip.AddrPort, control func(network,
 			ipv6.NewPacketConn(c).SetControlMessage(ipv6.FlagDst, true)
 		}
 	}
-	s.batch.init(c)
+	s.sys.init(c)
 	go s.read()
 	return s, nil
 }
@@ -210,32 +211,42 @@ type path struct {
 // transport, if a test has set it, sends instead of the sockets.
 var transport atomic.Pointer[func(p path, b []byte, send func(b []byte))]
 
-// send sends one packet or several of size bytes, the last of which may be
-// shorter. What cannot be sent counts as lost: the peer's silence will tell, if
-// it lasts.
-func (p path) send(b []byte, size int) {
+// send sends one packet or several of size bytes, the last of which may be shorter. It
+// does not wait. It returns how many bytes are done with: the rest the system had no room
+// for. What cannot be sent otherwise counts as lost: the peer's silence will tell, if it
+// lasts.
+func (p path) send(b []byte, size int) (n int, full bool) {
 	if f := transport.Load(); f != nil {
 		for len(b) > 0 {
 			k := min(size, len(b))
-			(*f)(p, b[:k], func(b []byte) { p.socket.write(b, p.oob, p.to) })
-			b = b[k:]
+			(*f)(p, b[:k], func(b []byte) { p.sendWaiting(b, len(b)) })
+			n, b = n+k, b[k:]
 		}
-		return
+		return n, false
 	}
-	if len(b) > size {
-		send := p.socket.batch.send
-		if p.single {
-			send = p.socket.batch.sendEach
-		}
-		if send(p, b, size) {
-			return
-		}
-	}
-	for len(b) > 0 {
-		k := min(size, len(b))
-		p.socket.write(b[:k], p.oob, p.to)
-		b = b[k:]
-	}
+	return p.trySend(b, size)
 }
 
-func (p path) sendPacket(b packet) { p.send(b.seal(), len(b)) }
+// sendWaiting sends as package net does.
+func (p path) sendWaiting(b []byte, size int) (n int) {
+	for len(b) > 0 {
+		k := min(size, len(b))
+		for try := 0; ; try++ {
+			_, _, err := p.socket.conn.WriteMsgUDPAddrPort(b[:k], p.oob, p.to)
+			if err == nil || try == mostTries || !p.socket.isOfEarlier(err) {
+				break
+			}
+		}
+		n, b = n+k, b[k:]
+	}
+	return n
+}
+
+const mostTries = 3 // beside the first
+
+// sendPacket sends a packet, now or as soon as the system has room for it.
+func (p path) sendPacket(b packet) {
+	if _, full := p.send(b.seal(), len(b)); full {
+		p.socket.later.addPacket(p, b)
+	}
+}

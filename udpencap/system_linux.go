@@ -8,21 +8,18 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"unsafe"
 
-	"golang.org/x/net/ipv4"
-	"golang.org/x/net/ipv6"
 	"golang.org/x/sys/unix"
 )
 
-// A segmenter hands the system many packets at once: as one that it divides
-// (UDP_SEGMENT, Linux 4.18), and to peers that must not get that, by sendmmsg.
-// It asks for the first when receiving (UDP_GRO, Linux 5.0).
-type segmenter struct {
-	able atomic.Bool
-	conn interface {
-		WriteBatch(ms []ipv4.Message, flags int) (int, error)
-	}
+// A sysSocket is what the system has of a socket. It is handed many packets at once: as
+// one that it divides (UDP_SEGMENT, Linux 4.18), and for peers that must not get that, by
+// sendmmsg. It hands over many, too (UDP_GRO, Linux 5.0).
+type sysSocket struct {
+	raw     syscall.RawConn
+	divides atomic.Bool
 }
 
 // Of what the system takes at once: packets, and bytes.
@@ -45,85 +42,163 @@ func currentNetwork() uint64 {
 	return st.Ino
 }
 
-func (g *segmenter) init(c *net.UDPConn) {
-	g.conn = ipv4.NewPacketConn(c)
-	if c.LocalAddr().(*net.UDPAddr).IP.To4() == nil {
-		g.conn = ipv6.NewPacketConn(c)
-	}
+func (y *sysSocket) init(c *net.UDPConn) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return
 	}
+	y.raw = raw
 	raw.Control(func(fd uintptr) {
 		unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_GRO, 1)
 		// It tells of closed ports then, too.
 		unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_RECVERR, 1)
 		unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1)
 		_, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_SEGMENT)
-		g.able.Store(err == nil)
+		y.divides.Store(err == nil)
 	})
 }
 
-// send sends packets of size bytes, the last of which may be shorter. It
-// reports false if the system does not take them so.
-func (g *segmenter) send(p path, b []byte, size int) bool {
-	if !g.able.Load() {
-		return false
+// trySend sends packets of size bytes, the last of which may be shorter, as far as the
+// system takes them now. It returns how many bytes are done with, and whether there was
+// no room for the rest. What cannot be sent otherwise is done with.
+func (p path) trySend(b []byte, size int) (n int, full bool) {
+	s := p.socket
+	if p.to.Addr().Zone() != "" || s.sys.raw == nil {
+		return p.sendWaiting(b, size), false
 	}
-	var space [64]byte
-	oob := appendSegmentSize(append(space[:0], p.oob...), size)
-	err := p.socket.write(b, oob, p.to)
-	switch {
-	case err == nil:
-		return true
-	case isErrno(err, unix.EIO):
-		g.able.Store(false) // the device has no checksums to offload
+	c := newSend(p, b, size)
+	defer c.free()
+	if s.sys.raw.Control(c.control) != nil {
+		return len(b), false
 	}
-	return !isErrno(err, unix.EIO, unix.EINVAL, unix.EMSGSIZE)
+	return c.done, c.full
 }
 
-// A list is the packets for one sendmmsg.
-type list struct {
-	addr net.UDPAddr
-	msgs [maxSegments]ipv4.Message
+// waitSend is trySend for a socket that had no room. It waits until there is some.
+func (p path) waitSend(b []byte, size int) (n int) {
+	c := newSend(p, b, size)
+	defer c.free()
+	if p.socket.sys.raw.Write(func(fd uintptr) bool {
+		c.control(fd)
+		return c.done > 0
+	}) != nil {
+		return len(b)
+	}
+	return c.done
 }
 
-var lists = sync.Pool{New: func() any {
-	l := new(list)
-	for i := range l.msgs {
-		l.msgs[i].Buffers = make([][]byte, 1)
-		l.msgs[i].Addr = &l.addr
-	}
-	return l
-}}
+// A send is one call of trySend.
+type send struct {
+	p       path
+	b       []byte
+	size    int
+	done    int
+	full    bool
+	control func(fd uintptr) // which is run
 
-// sendEach is send for peers that must get single packets.
-func (g *segmenter) sendEach(p path, b []byte, size int) bool {
-	l := lists.Get().(*list)
-	defer lists.Put(l)
-	l.addr = *net.UDPAddrFromAddrPort(p.to)
-	n := 0
-	for ; len(b) > 0 && n < maxSegments; n++ {
-		k := min(size, len(b))
-		l.msgs[n].Buffers[0], l.msgs[n].OOB = b[:k], p.oob
-		b = b[k:]
+	name    [unix.SizeofSockaddrInet6]byte // the address
+	nameLen int
+	oob     []byte
+	msgs    [maxSegments]mmsghdr
+	iovs    [maxSegments]unix.Iovec
+}
+
+// An mmsghdr is one of the messages of sendmmsg.
+type mmsghdr struct {
+	hdr unix.Msghdr
+	len uint32
+}
+
+var sends sync.Pool
+
+func newSend(p path, b []byte, size int) *send {
+	c, _ := sends.Get().(*send)
+	if c == nil {
+		c = &send{oob: make([]byte, 0, 64)}
+		c.control = c.run
 	}
-	tries := 0
-	for ms := l.msgs[:n]; len(ms) > 0; {
-		sent, err := g.conn.WriteBatch(ms, 0)
-		if err != nil && tries < mostTries && p.socket.isOfEarlier(err) {
+	c.p, c.b, c.size, c.done, c.full = p, b, size, 0, false
+	ip := p.to.Addr()
+	if p.socket.is4() {
+		binary.NativeEndian.PutUint16(c.name[:], unix.AF_INET)
+		a := ip.As4()
+		copy(c.name[4:], a[:])
+		c.nameLen = unix.SizeofSockaddrInet4
+	} else {
+		binary.NativeEndian.PutUint16(c.name[:], unix.AF_INET6)
+		a := ip.As16()
+		copy(c.name[8:], a[:])
+		c.nameLen = unix.SizeofSockaddrInet6
+	}
+	binary.BigEndian.PutUint16(c.name[2:], p.to.Port())
+	return c
+}
+
+func (c *send) free() {
+	c.p, c.b = path{}, nil
+	clear(c.name[:])
+	for i := range c.msgs {
+		if c.msgs[i].hdr.Iov == nil {
+			break
+		}
+		c.msgs[i], c.iovs[i] = mmsghdr{}, unix.Iovec{}
+	}
+	sends.Put(c)
+}
+
+// run sends what was not sent yet.
+func (c *send) run(fd uintptr) {
+	c.full = false
+	for tries := 0; c.done < len(c.b) && !c.full; {
+		n := c.prepare()
+		sent, _, e := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&c.msgs[0])), uintptr(n), unix.MSG_DONTWAIT, 0, 0)
+		switch {
+		case e == 0 && sent > 0:
+			for i := range int(sent) {
+				c.done += int(c.iovs[i].Len)
+			}
+		case e == unix.EAGAIN:
+			c.full = true
+		case e == unix.EINTR:
+		case tries < mostTries && c.p.socket.isOfEarlier(e):
 			tries++
-			continue
+		case len(c.oob) > len(c.p.oob) && (e == unix.EIO || e == unix.EINVAL || e == unix.EMSGSIZE):
+			// It does not divide them: with EIO the device has no checksums to offload.
+			c.p.single = true
+			if e == unix.EIO {
+				c.p.socket.sys.divides.Store(false)
+			}
+		default:
+			c.done += int(c.iovs[0].Len) // it counts as lost
 		}
-		if err != nil || sent <= 0 {
-			sent = 1 // it counts as lost
+	}
+}
+
+// prepare makes the messages of the next system call.
+func (c *send) prepare() (n int) {
+	c.oob = append(c.oob[:0], c.p.oob...)
+	rest, each := c.b[c.done:], c.size
+	if len(rest) > c.size && !c.p.single && c.p.socket.sys.divides.Load() {
+		c.oob = appendSegmentSize(c.oob, c.size)
+		each = len(rest)
+	}
+	for ; len(rest) > 0 && n < maxSegments; n++ {
+		k := min(each, len(rest))
+		c.iovs[n].Base = &rest[0]
+		c.iovs[n].SetLen(k)
+		rest = rest[k:]
+		h := &c.msgs[n].hdr
+		h.Name, h.Namelen = &c.name[0], uint32(c.nameLen)
+		h.Iov = &c.iovs[n]
+		h.SetIovlen(1)
+		if len(c.oob) > 0 {
+			h.Control = &c.oob[0]
+		} else {
+			h.Control = nil
 		}
-		ms = ms[sent:]
+		h.SetControllen(len(c.oob))
 	}
-	for i := range n {
-		l.msgs[i].Buffers[0], l.msgs[i].OOB = nil, nil
-	}
-	return true
+	return n
 }
 
 func isErrno(err error, errnos ...unix.Errno) bool {
@@ -166,18 +241,6 @@ func segmentSize(oob []byte, n int) int {
 	}
 	return n
 }
-
-// write sends a datagram.
-func (s *socket) write(b, oob []byte, to netip.AddrPort) error {
-	for try := 0; ; try++ {
-		_, _, err := s.conn.WriteMsgUDPAddrPort(b, oob, to)
-		if err == nil || try == mostTries || !s.isOfEarlier(err) {
-			return err
-		}
-	}
-}
-
-const mostTries = 3 // beside the first
 
 // isOfEarlier reports whether the error of a call is that of a packet before,
 // which the system tells of instead of doing what it was asked for.

@@ -2,13 +2,10 @@
 
 package udpencap
 
-import (
-	"net"
-	"net/netip"
-)
+import "net"
 
-// A segmenter hands the system many packets at once, where it can.
-type segmenter struct{}
+// A sysSocket is what the system has of a socket beside what package net knows.
+type sysSocket struct{}
 
 const (
 	maxSegments = 1
@@ -23,14 +20,13 @@ const loopbackMTU = 8<<10 + headerSize + dataHeaderSize
 // system has several.
 func currentNetwork() uint64 { return 0 }
 
-func (*segmenter) init(*net.UDPConn)               {}
-func (*segmenter) send(path, []byte, int) bool     { return false }
-func (*segmenter) sendEach(path, []byte, int) bool { return false }
-func (*socket) hadErrors() bool                    { return false }
-func segmentSize(_ []byte, n int) int              { return n }
+func (*sysSocket) init(*net.UDPConn)   {}
+func (*socket) hadErrors() bool        { return false }
+func (*socket) isOfEarlier(error) bool { return false }
+func segmentSize(_ []byte, n int) int  { return n }
 
-// write sends a datagram.
-func (s *socket) write(b, oob []byte, to netip.AddrPort) error {
-	_, _, err := s.conn.WriteMsgUDPAddrPort(b, oob, to)
-	return err
-}
+// trySend sends packets of size bytes, the last of which may be shorter.
+func (p path) trySend(b []byte, size int) (n int, full bool) { return p.sendWaiting(b, size), false }
+
+// waitSend is not called.
+func (p path) waitSend(b []byte, size int) (n int) { return p.sendWaiting(b, size) }

@@ -134,10 +134,8 @@ func TestEarlierError(t *testing.T) {
 	closed := netip.AddrPortFrom(loopback, uint16(freeUDPPort(t)))
 	b := make([]byte, 10)
 	for i := range 1000 {
-		s.write([]byte("lost"), nil, closed)
-		if err := s.write([]byte("kept"), nil, live.LocalAddr().(*net.UDPAddr).AddrPort()); err != nil {
-			t.Fatalf("packet %d: %v", i, err)
-		}
+		path{socket: s, to: closed}.send([]byte("lost"), 4)
+		path{socket: s, to: live.LocalAddr().(*net.UDPAddr).AddrPort()}.send([]byte("kept"), 4)
 		if n, err := live.Read(b); string(b[:n]) != "kept" || err != nil {
 			t.Fatalf("packet %d: read %q, %v", i, b[:n], err)
 		}
