@@ -63,6 +63,8 @@ type assoc struct {
 	rst resets
 	hb  heartbeat
 
+	search search // for the path MTU
+
 	// Of the calls.
 	readable, writable sync.Cond
 	readBy, writeBy    waiting
@@ -107,6 +109,7 @@ func newAssoc(p *port, key peer, o engine.Options) *assoc {
 	a.flushTimer.init(&a.mu, a.onFlushLimit)
 	a.hb.timer.init(&a.mu, a.onHeartbeatTimer)
 	a.rst.timer.init(&a.mu, a.onResetTimeout)
+	a.search.timer.init(&a.mu, a.onSearchTimer)
 	a.retry.init(o)
 	return a
 }
@@ -200,7 +203,7 @@ func (a *assoc) establish(i *initiation) {
 	a.partial = mine.partial && i.partial
 	a.peerInit = *i
 	a.peerInit.cookie = nil
-	a.mtu = a.pathMTU()
+	a.startMTU()
 	a.rx.init(a, i.tsn)
 	a.rst.init(a.localTSN, i.tsn)
 	a.snd.Init(sender.Config{TSN: a.localTSN, Window: i.window, Room: a.mtu - headerSize, RTT: &a.retry.RTT})
@@ -239,11 +242,19 @@ func (a *assoc) pathMTU() int {
 	switch {
 	case a.options.PathParams.MTU != 0:
 		return min(a.options.PathParams.MTU, 65535) - overhead
-	case a.options.SmallLoopbackMTU && (a.peer.ip.IsLoopback() || a.peer.ip == a.localIP):
+	case a.isLocal():
 		return loopbackMTU
 	}
 	return ethernetMTU - overhead
 }
+
+// isLocal reports whether the path is within this host, and nothing is said of its MTU.
+func (a *assoc) isLocal() bool {
+	return a.options.SmallLoopbackMTU && (a.peer.ip.IsLoopback() || a.peer.ip == a.localIP)
+}
+
+// discovers reports whether the MTU of the path has to be found out.
+func (a *assoc) discovers() bool { return a.options.PathParams.MTU == 0 && !a.isLocal() }
 
 // input handles the chunks of a packet with a valid tag. reflected says that
 // the tag is the peer's own, which only two kinds of chunk may have.
@@ -442,7 +453,7 @@ func (a *assoc) finish(err error) {
 	if err == io.EOF && a.options.Events {
 		a.rx.pushEvent(engine.AssocEvent{Change: engine.AssocEnded})
 	}
-	for _, t := range []*timer{&a.ackTimer, &a.sendTimer, &a.ctrlTimer, &a.flushTimer, &a.hb.timer, &a.rst.timer,
+	for _, t := range []*timer{&a.ackTimer, &a.sendTimer, &a.ctrlTimer, &a.flushTimer, &a.hb.timer, &a.rst.timer, &a.search.timer,
 		&a.readBy.timer, &a.writeBy.timer} {
 		t.end()
 	}

@@ -73,7 +73,6 @@
 //
 //   - PathParams.PotentiallyFailedThreshold,
 //     PathParams.PrimarySwitchoverThreshold: there is one path;
-//   - PathParams.DiscoverMTU: the MTU of a path is not discovered;
 //   - PathParams.DSCP,
 //     PathParams.FlowLabel: the system marks packets as those of UDP;
 //   - Nagle: small messages are sent at once;

@@ -73,7 +73,7 @@ func (a *assoc) onHeartbeatAck(s *socket, v []byte, from netip.AddrPort) {
 		a.moved()
 		return
 	}
-	if a.hb.sent.IsZero() || nonce != a.hb.nonce {
+	if a.isProbeAnswer(nonce) || a.hb.sent.IsZero() || nonce != a.hb.nonce {
 		return
 	}
 	a.answered()

@@ -17,7 +17,6 @@ const (
 	byMTU            = "PathParams.MTU alone limits a packet"
 	byWindow         = "the congestion window alone limits a burst"
 	noMarks          = "the system marks packets as those of UDP"
-	noDiscovery      = "the MTU of a path is not discovered"
 	settled          = "the first packets settle it"
 	learnt           = "it is learnt from the peer"
 	oneRequest       = "the peer takes one request at a time"
@@ -29,7 +28,6 @@ const (
 var lacks = engine.Lacks{
 	{Kind: engine.LacksSetting, Name: "PathParams.PotentiallyFailedThreshold", Why: onePath},
 	{Kind: engine.LacksSetting, Name: "PathParams.PrimarySwitchoverThreshold", Why: onePath},
-	{Kind: engine.LacksSetting, Name: "PathParams.DiscoverMTU", Why: noDiscovery},
 	{Kind: engine.LacksSetting, Name: "PathParams.DSCP", Why: noMarks},
 	{Kind: engine.LacksSetting, Name: "PathParams.FlowLabel", Why: noMarks},
 	{Kind: engine.LacksSetting, Name: "Nagle", Why: atOnce},

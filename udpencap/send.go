@@ -69,6 +69,7 @@ func (a *assoc) fill() *batch {
 		}
 		if b == nil {
 			b = newBatch()
+			a.beginSearch()
 		}
 		room := a.mtu - headerSize
 		if headerSize+max(need, room) > cap(b.buf)-len(b.buf) {
@@ -83,7 +84,7 @@ func (a *assoc) fill() *batch {
 		}
 		p = a.snd.Append(p, room, now)
 		p[start:].seal()
-		b.add(p, start)
+		b.add(p, start, a.mtu)
 		a.stats.PacketsSent++
 	}
 }
@@ -100,8 +101,12 @@ type batch struct {
 }
 
 // A group is packets of a batch that the system can be handed as one: all of the same
-// size, but the last, which may be shorter.
-type group struct{ from, to, size, n int }
+// size, but the last, which may be shorter. One packet that is too large for the path is
+// divided by the system.
+type group struct {
+	from, to, size, n int
+	divide            bool
+}
 
 var batches = sync.Pool{New: func() any { return &batch{buf: make(packet, 0, 1<<16)} }}
 
@@ -113,24 +118,25 @@ func (b *batch) free() {
 }
 
 // add adds the packet that p has from start on.
-func (b *batch) add(p packet, start int) {
+func (b *batch) add(p packet, start, mtu int) {
 	b.buf = p
 	size := len(p) - start
 	if i := len(b.groups) - 1; i >= 0 {
 		g := &b.groups[i]
-		if size <= g.size && g.to-g.from == g.n*g.size && g.n < maxSegments && len(p)-g.from <= maxBatch {
+		if size <= g.size && !g.divide && g.to-g.from == g.n*g.size && g.n < maxSegments && len(p)-g.from <= maxBatch {
 			g.to = len(p)
 			g.n++
 			return
 		}
 	}
-	b.groups = append(b.groups, group{start, len(p), size, 1})
+	b.groups = append(b.groups, group{start, len(p), size, 1, size > mtu})
 }
 
 // send sends the packets. It reports whether the system had no room for some of them.
 func (b *batch) send() (full bool) {
 	for ; b.sent < len(b.groups); b.sent++ {
 		g := &b.groups[b.sent]
+		b.to.divide = g.divide
 		n, full := b.to.send(b.buf[g.from:g.to], g.size)
 		if full {
 			g.from += n
@@ -143,6 +149,7 @@ func (b *batch) send() (full bool) {
 // wait sends the rest of the packets when the system has room.
 func (b *batch) wait() {
 	for ; b.sent < len(b.groups); b.sent++ {
+		b.to.divide = b.groups[b.sent].divide
 		for g := &b.groups[b.sent]; g.from < g.to; {
 			g.from += b.to.waitSend(b.buf[g.from:g.to], g.size)
 		}
@@ -156,7 +163,11 @@ func (a *assoc) onSACK(v []byte) {
 	}
 	a.stats.SACKsReceived++
 	a.answered()
+	a.search.silent = 0
 	a.acknowledged(func() bool { return a.snd.SACK(v, a.now()) })
+	if a.snd.LosesLarge() {
+		a.shrinkMTU()
+	}
 }
 
 // onCumulativeAck is for the acknowledgement in a SHUTDOWN.
@@ -197,6 +208,7 @@ func (a *assoc) onSendTimer() {
 			return
 		}
 		a.snd.Timeout(a.now())
+		a.noteSilence()
 	}
 	a.pump()
 }

@@ -89,6 +89,7 @@ func (a *assoc) Get(path netip.Addr) (s engine.Settings, err error) {
 			NoHeartbeat:        o.PathParams.NoHeartbeat,
 			MaxRetransmissions: a.retry.pathMost,
 			MTU:                a.mtu + a.overhead(),
+			DiscoverMTU:        a.search.on,
 			UDPPort:            int(a.path.to.Port()),
 		}
 		if path.IsValid() {

@@ -206,6 +206,8 @@ type path struct {
 	to     netip.AddrPort // IP address and UDP port of the peer
 	oob    []byte         // that has them come from the right address
 	single bool           // the peer must not get a batch of them
+	whole  bool           // a packet must not be divided by the system, however large it is,
+	divide bool           // or must
 }
 
 // transport, if a test has set it, sends instead of the sockets.

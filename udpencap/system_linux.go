@@ -19,7 +19,9 @@ import (
 // sendmmsg. It hands over many, too (UDP_GRO, Linux 5.0).
 type sysSocket struct {
 	raw     syscall.RawConn
-	divides atomic.Bool
+	divides atomic.Bool // batches
+
+	mu sync.Mutex // held while packets are divided
 }
 
 // Of what the system takes at once: packets, and bytes.
@@ -53,9 +55,23 @@ func (y *sysSocket) init(c *net.UDPConn) {
 		// It tells of closed ports then, too.
 		unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_RECVERR, 1)
 		unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1)
+		y.discover(fd, true)
 		_, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_SEGMENT)
 		y.divides.Store(err == nil)
 	})
+}
+
+// discover has packets be sent whole, whatever the system believes of the path's MTU, or
+// be divided on the way.
+func (y *sysSocket) discover(fd uintptr, on bool) {
+	mode4, mode6, size := unix.IP_PMTUDISC_DONT, unix.IPV6_PMTUDISC_DONT, baseMTU+ipv6Overhead
+	if on {
+		mode4, mode6, size = unix.IP_PMTUDISC_PROBE, unix.IPV6_PMTUDISC_PROBE, 0
+	}
+	// One of them is for the other family.
+	unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, mode4)
+	unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, mode6)
+	unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_MTU, size)
 }
 
 // trySend sends packets of size bytes, the last of which may be shorter, as far as the
@@ -63,7 +79,7 @@ func (y *sysSocket) init(c *net.UDPConn) {
 // no room for the rest. What cannot be sent otherwise is done with.
 func (p path) trySend(b []byte, size int) (n int, full bool) {
 	s := p.socket
-	if p.to.Addr().Zone() != "" || s.sys.raw == nil {
+	if ip := p.to.Addr(); ip.Zone() != "" || ip.Is4() != s.is4() || s.sys.raw == nil {
 		return p.sendWaiting(b, size), false
 	}
 	c := newSend(p, b, size)
@@ -149,6 +165,14 @@ func (c *send) free() {
 // run sends what was not sent yet.
 func (c *send) run(fd uintptr) {
 	c.full = false
+	if c.p.divide {
+		// Others may send meanwhile: that packets of theirs may be divided does no harm.
+		y := &c.p.socket.sys
+		y.mu.Lock()
+		defer y.mu.Unlock()
+		y.discover(fd, false)
+		defer y.discover(fd, true)
+	}
 	for tries := 0; c.done < len(c.b) && !c.full; {
 		n := c.prepare()
 		sent, _, e := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&c.msgs[0])), uintptr(n), unix.MSG_DONTWAIT, 0, 0)
@@ -168,6 +192,10 @@ func (c *send) run(fd uintptr) {
 			if e == unix.EIO {
 				c.p.socket.sys.divides.Store(false)
 			}
+		case e == unix.EMSGSIZE && !c.p.whole && !c.p.divide:
+			c.p.divide = true
+			c.run(fd)
+			return
 		default:
 			c.done += int(c.iovs[0].Len) // it counts as lost
 		}

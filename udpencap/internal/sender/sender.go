@@ -66,6 +66,7 @@ type Sender struct {
 	recovery   uint32 // the next TSN when recovery began
 	reduced    uint64 // the last packet that cwnd was reduced for
 	timeouts   int    // in a row
+	largeLost  int    // large chunks that were lost, and no other has arrived
 	undos      undos
 }
 
@@ -437,6 +438,9 @@ func (s *Sender) acknowledge(k *sack, now time.Duration) (progress bool) {
 		if c.packet > newest.packet {
 			newest = *c
 		}
+		if c.size() > large {
+			s.largeLost = 0
+		}
 		if c.packet > s.reduced {
 			growth += c.size()
 		}
@@ -580,8 +584,26 @@ func (s *Sender) detect(now time.Duration) {
 	}
 }
 
+// LosesLarge reports whether it seems that all large packets get lost, and others do not.
+// It begins to count anew.
+func (s *Sender) LosesLarge() bool {
+	if s.largeLost < mostLargeLost {
+		return false
+	}
+	s.largeLost = 0
+	return true
+}
+
+const (
+	large         = 1200 // bytes of a chunk
+	mostLargeLost = 10   // as probable as any loss of so many in a row
+)
+
 // lose marks a chunk as lost.
 func (s *Sender) lose(c *chunk) {
+	if c.size() > large {
+		s.largeLost++
+	}
 	s.undos.lost(c.tsn)
 	s.board.lose(c)
 	s.probe.due = 0

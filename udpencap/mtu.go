@@ -1,0 +1,145 @@
+package udpencap
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// A search finds out how large packets may be, by sending some of a size that is not
+// known to pass (RFC 8899). A probe is a HEARTBEAT with a PAD chunk after it (RFC 4820), so
+// no data is lost with it. It begins when there is data to send.
+type search struct {
+	on     bool // for this path
+	begun  bool
+	timer  timer
+	high   int // the smallest size that did not pass, or one more than the largest there is
+	size   int // of the probe that is not answered, 0 for none
+	nonce  uint64
+	tries  int // to send it
+	silent int // T3-rtx has expired so often in a row
+}
+
+const (
+	ctPad = 0x84
+
+	// baseMTU passes nearly everywhere, with what is around it: IPv6 has no smaller
+	// paths than of 1280 bytes.
+	baseMTU = 1200
+	// mostProbes is how often a probe is sent before its size counts as too large.
+	mostProbes = 3
+	// searchStep is how exact the search is.
+	searchStep = 16
+	// searchAgain is when larger packets are tried again.
+	searchAgain = 10 * time.Minute
+	// mostSilence is how often in a row T3-rtx may expire before the path counts as one
+	// on which large packets vanish.
+	mostSilence = 2
+)
+
+// startMTU settles how large packets are at first. The caller holds a.mu.
+func (a *assoc) startMTU() {
+	a.mtu = a.pathMTU()
+	if a.search.on = a.discovers(); a.search.on {
+		a.search.high = a.mtu + 1
+		a.mtu = min(baseMTU, a.mtu)
+	}
+}
+
+// beginSearch begins the search, when there is data to send for the first time.
+func (a *assoc) beginSearch() {
+	if s := &a.search; s.on && !s.begun {
+		s.begun = true
+		a.probeMTU()
+	}
+}
+
+// probeMTU sends the next probe, or ends the search. The largest size comes first, as it is
+// the likeliest.
+func (a *assoc) probeMTU() {
+	s := &a.search
+	if most := a.pathMTU(); s.high > most {
+		s.size = most
+	} else {
+		s.size = (a.mtu + s.high) / 2 &^ 3
+	}
+	if s.size <= a.mtu || s.high-a.mtu < searchStep {
+		s.size = 0
+		if a.mtu < a.pathMTU() {
+			s.timer.start(searchAgain)
+		}
+		return
+	}
+	s.tries = 0
+	s.nonce = rand.Uint64()
+	a.sendProbe()
+}
+
+func (a *assoc) sendProbe() {
+	s := &a.search
+	s.tries++
+	p := appendHeader(make(packet, 0, s.size), a.header())
+	p = p.add(ctHeartbeat, 0, heartbeatInfo(s.nonce))
+	if rest := s.size - len(p) - chunkHeaderSize; rest >= 0 {
+		p = p.add(ctPad, 0, make([]byte, rest))
+	}
+	a.stats.ControlSent++
+	a.stats.PacketsSent++
+	to := a.path
+	to.whole = true
+	to.sendPacket(p)
+	s.timer.start(a.retry.RTO)
+}
+
+// onSearchTimer is when a probe was not answered, or is to be sent again.
+func (a *assoc) onSearchTimer() {
+	s := &a.search
+	switch {
+	case s.size == 0:
+		s.high = a.pathMTU() + 1
+		a.probeMTU()
+	case s.tries < mostProbes:
+		a.sendProbe()
+	default:
+		s.high = s.size
+		a.probeMTU()
+	}
+}
+
+// isProbeAnswer takes the answer to a probe.
+func (a *assoc) isProbeAnswer(nonce uint64) bool {
+	s := &a.search
+	if s.size == 0 || nonce != s.nonce {
+		return false
+	}
+	a.setMTU(s.size)
+	s.timer.stop()
+	a.probeMTU()
+	return true
+}
+
+func (a *assoc) setMTU(n int) {
+	a.mtu = n
+	a.snd.SetRoom(n - headerSize)
+}
+
+// noteSilence is called when T3-rtx has expired. Where large packets vanish it begins
+// anew with small ones.
+func (a *assoc) noteSilence() {
+	if a.search.silent++; a.search.silent >= mostSilence {
+		a.shrinkMTU()
+	}
+}
+
+// shrinkMTU begins anew with small packets. What was sent in large chunks the system
+// divides.
+func (a *assoc) shrinkMTU() {
+	s := &a.search
+	if !s.on || a.mtu <= baseMTU {
+		return
+	}
+	s.high = a.mtu
+	s.silent = 0
+	a.setMTU(baseMTU)
+	s.timer.stop()
+	a.probeMTU()
+}
