@@ -72,6 +72,8 @@ type assoc struct {
 	partialSend        bool // a Send was cut short
 	taken              bool
 	closed             bool
+	closedAt           time.Time
+	awaited            bool // by Wait
 	shutdown           bool // Shutdown was called, or Close
 	linger             int
 
@@ -84,9 +86,12 @@ type assoc struct {
 	stats stats
 }
 
-// flushLimit is how long Close's delivery in the background goes on if nothing
-// is acknowledged.
-const flushLimit = 30 * time.Second
+// How long Close's delivery in the background goes on: if nothing is acknowledged, and
+// however little at a time is.
+const (
+	flushLimit = 30 * time.Second
+	closeLimit = 2 * time.Minute
+)
 
 func newAssoc(p *port, key peer, o engine.Options) *assoc {
 	a := &assoc{
@@ -295,8 +300,14 @@ func (a *assoc) handleChunks(s *socket, h header, chunks []byte, from netip.Addr
 				s.counters.wrongTag.Add(1)
 				return
 			}
+		case !established && c.typ == ctShutdownAck:
+			// It is of an association before (RFC 9260 section 8.5.1).
+			a.answerAt(path{socket: s, to: from, oob: s.source(a.localIP)}, newPacket(header{h.dst, h.src, h.tag}).add(ctShutdownComplete, flagReflected, nil))
+			return
 		case !established && !inHandshake(c.typ):
 			return // nothing else can be meant before
+		case c.typ == ctInitAck && len(rest) > 0:
+			return // it must be alone
 		}
 		if !a.handle(s, h, c, from, to) || a.state == engine.StateClosed {
 			return
@@ -461,6 +472,7 @@ func (a *assoc) finish(err error) {
 		a.rx.dropIncomplete()
 	}
 	a.stopSending()
+	a.hasEnded()
 	if before < engine.StateEstablished {
 		a.endDialling()
 		close(a.done)
@@ -512,24 +524,23 @@ func (a *assoc) sendShutdown() {
 	a.ctrlTimer.start(a.retry.backoff(a.ctrlCount))
 }
 
-// ackRepeats is how often SHUTDOWN ACK is sent again: everything has arrived,
-// and the peer may have forgotten the association, which is what SHUTDOWN
-// COMPLETE would say.
-const ackRepeats = 4
-
 func (a *assoc) onShutdownTimeout() {
 	a.ctrlCount++
 	switch {
-	case a.state == engine.StateShutdownAckSent && a.ctrlCount > ackRepeats:
-		a.finish(io.EOF)
 	case a.ctrlCount > a.retry.most:
 		a.unreachable()
 	default:
 		a.sendShutdown()
-		if a.state == engine.StateShutdownSent && a.hb.sent.IsZero() {
+		if a.waitsForReader() && a.hb.sent.IsZero() {
 			a.sendHeartbeat() // a peer that has more to send answers nothing else
 		}
 	}
+}
+
+// waitsForReader reports whether the peer, in SHUTDOWN-SENT, may have more to send than
+// there is room for, as nobody reads.
+func (a *assoc) waitsForReader() bool {
+	return a.state == engine.StateShutdownSent && a.rx.unread()
 }
 
 // noteLife takes note that the peer is there, in SHUTDOWN-SENT. It answers

@@ -435,12 +435,13 @@ func (a *assoc) Close() error {
 	if a.closed {
 		return net.ErrClosed
 	}
-	a.closed = true
+	a.closed, a.closedAt = true, time.Now()
 	if a.rx.unread() || a.linger == 0 {
 		a.abort()
 	} else {
 		a.flushTimer.start(flushLimit)
 		a.beginShutdown()
+		a.awaitEnd()
 	}
 	a.readable.Broadcast()
 	a.writable.Broadcast()

@@ -19,6 +19,7 @@ type dialling struct {
 	candidates []candidate     // that were asked, and may answer
 	rest       []uint16        // UDP ports that were not
 	asked      int             // candidates so far
+	refused    bool            // the last of them, once
 	socket     *socket
 	attempts   int // to send the same
 	stale      int // cookies
@@ -110,6 +111,9 @@ func (a *assoc) ask() bool {
 		a.ctrlTimer.start(a.handshakeTimeout())
 	}
 	a.sendInit(&d.candidates[len(d.candidates)-1])
+	if tellsOfClosedPorts {
+		return true
+	}
 	ctx := d.ctx
 	time.AfterFunc(probeDelay, func() {
 		if ctx.Err() == nil && a.isClosed(ctx, c.to) {
@@ -182,11 +186,12 @@ func (a *assoc) onInitAck(s *socket, h header, c chunk, from netip.AddrPort, to 
 	cause, ok := i.parse(c.value)
 	if ok && i.cookie == nil {
 		cause, ok = causeMissingParameter, false
+		i.detail = []byte{0, 0, 0, 1, 0, paramCookie} // how many, and which
 	}
 	if !ok {
 		s.counters.malformed.Add(1)
 		if i.tag != 0 {
-			path{socket: s, to: from, oob: s.source(to)}.sendPacket(newPacket(header{a.port.num, a.peer.port, i.tag}).addCause(ctAbort, 0, cause, i.badHost))
+			path{socket: s, to: from, oob: s.source(to)}.sendPacket(newPacket(header{a.port.num, a.peer.port, i.tag}).addCause(ctAbort, 0, cause, i.detail))
 		}
 		a.onRefused(h.tag)
 		return
@@ -281,6 +286,32 @@ func (a *assoc) abandon(err error) {
 		a.sendAbort(causeUserAbort, nil)
 	}
 	a.finish(err)
+}
+
+// onUnreachable is onRefused for what the system tells of INIT that has come to a closed
+// UDP port, where it does. The next port is asked at once. Where there is none, INIT is
+// sent once more, a little later: the peer may be about to dial, too.
+func (a *assoc) onUnreachable(at candidate) {
+	d := &a.dial
+	switch {
+	case len(d.rest) > 0 || d.refused:
+		a.onClosed(at)
+		return
+	case !tellsOfClosedPorts:
+		return // there is a probe for that
+	}
+	d.refused = true
+	ctx := d.ctx
+	time.AfterFunc(probeDelay, func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if ctx.Err() != nil || a.state != engine.StateCookieWait {
+			return
+		}
+		for i := range d.candidates {
+			a.sendInit(&d.candidates[i])
+		}
+	})
 }
 
 // probeDelay is how long a dial waits before it looks for a peer that cannot

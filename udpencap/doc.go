@@ -132,14 +132,16 @@
 // asks for exist once the peer has agreed, and not before. Buffers have at least
 // 64 KiB, and have the size that is set, not twice as much.
 //
-// There is no explicit congestion notification, and no discovery of a path's
-// MTU: a packet has 1472 bytes over IPv4 and 1452 over IPv6, as fits Ethernet,
-// and the system divides one that is too large for the path. Config.PathParams.MTU
-// sets it.
+// There is no explicit congestion notification. Packets have 1200 bytes at first, and
+// as many as pass once that was found out: up to 1472 over IPv4 and 1452 over IPv6, as
+// fits Ethernet. Config.PathParams.MTU sets it instead.
 //
-// Close returns at once, and what was written is delivered in the background, by
-// this process: if it exits, what has not arrived is lost. SetLinger makes Close
-// wait for that, and Shutdown and a Read up to io.EOF tell when it is done. If
+// A Write sends what the windows allow before it returns. Close returns at once, and
+// the rest is delivered in the background, by this process: if it exits, what has not
+// gone out is lost. [Wait] waits for all associations that were closed, SetLinger makes
+// Close wait for its own, and Shutdown and a Read up to io.EOF tell when it is done. After
+// Close an association ends when nothing was acknowledged for 30 seconds, and after two
+// minutes whatever is. If
 // after Shutdown nothing of what the peer had written is read for five times
 // RTO.Max, or for 30 seconds if that is longer, the association ends by ETIMEDOUT.
 //
@@ -162,8 +164,9 @@
 //
 // # How it is made
 //
-// The handshake with its stateless cookie, the sorting of packets by ports and
-// verification tags, acknowledgements, reassembly, heartbeats, stream resets and
-// the ends of an association are this package's own. What is sent is divided,
-// numbered, paced and sent again by [github.com/pion/sctp].
+// Loss is found by time and by probes of the tail (RACK-TLP, RFC 8985), beside T3-rtx. The
+// congestion window is CUBIC's (RFC 9438), after the slow start of HyStart++ (RFC 9406),
+// and packets are paced. What proves not to have been lost is no sign of congestion
+// (RFC 3708, RFC 4015). The path MTU is discovered by HEARTBEATs that are padded (RFC
+// 8899, RFC 4820).
 package udpencap

@@ -150,7 +150,7 @@ func TestOutOfTheBlue(t *testing.T) {
 		{"HEARTBEAT", listening, 5, ctHeartbeat, 0, make([]byte, 8), ctAbort, flagReflected, 5},
 		{"SHUTDOWN ACK", listening, 6, ctShutdownAck, 0, nil, ctShutdownComplete, flagReflected, 6},
 		{"unknown chunk", listening, 6, 0x3f, 0, nil, ctAbort, flagReflected, 6},
-		{"invalid cookie", listening, 7, ctCookieEcho, 0, make([]byte, 200), ctAbort, flagReflected, 7},
+		{"invalid cookie", listening, 7, ctCookieEcho, 0, make([]byte, 200), -1, 0, 0},
 		{"ABORT", listening, 5, ctAbort, 0, nil, -1, 0, 0},
 		{"SHUTDOWN COMPLETE", listening, 5, ctShutdownComplete, 0, nil, -1, 0, 0},
 		{"COOKIE ACK", listening, 5, ctCookieAck, 0, nil, -1, 0, 0},
@@ -346,10 +346,13 @@ func TestStaleCookie(t *testing.T) {
 	if cause := binary.BigEndian.Uint16(c.value); cause != causeStaleCookie {
 		t.Errorf("the error is %d", cause)
 	}
-	// A changed one is nobody's.
+	// A changed one is nobody's, and is not answered.
 	raw[0]++
 	r.sendChunk(ctCookieEcho, 0, raw)
-	r.await(ctAbort)
+	r.send(newPacket(header{r.src, r.dst, 99}).add(ctShutdownAck, 0, nil))
+	if h, chunks := r.receive(); h.tag != 99 {
+		t.Errorf("it is answered by a chunk of type %d", chunks[0].typ)
+	}
 }
 
 // TestRestart has the peer crash and come back.

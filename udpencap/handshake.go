@@ -125,7 +125,7 @@ func (p *port) onInit(s *socket, h header, c chunk, from netip.AddrPort, to neti
 	if cause, ok := i.parse(c.value); !ok {
 		s.counters.malformed.Add(1)
 		if i.tag != 0 {
-			back.sendPacket(newPacket(header{p.num, h.src, i.tag}).addCause(ctAbort, 0, cause, i.badHost))
+			back.sendPacket(newPacket(header{p.num, h.src, i.tag}).addCause(ctAbort, 0, cause, i.detail))
 		}
 		return
 	}
@@ -218,11 +218,7 @@ func (p *port) listening() *listener {
 func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, to netip.Addr) *assoc {
 	var ck cookie
 	if !ck.open(c.value) || !ck.isFor(from.Addr(), h) {
-		if p.find(h.tag) == nil && p.findPeer(peer{from.Addr(), h.src}) == nil {
-			s.outOfTheBlue(h, c.raw, from, to)
-		} else {
-			s.counters.wrongTag.Add(1)
-		}
+		s.counters.wrongTag.Add(1) // in silence (section 5.1.5)
 		return nil
 	}
 	if !to.IsValid() {

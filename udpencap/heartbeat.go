@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"time"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
 // A heartbeat finds out whether an idle peer is still there (RFC 9260 section
@@ -35,6 +37,13 @@ func (a *assoc) scheduleHeartbeat() {
 }
 
 func (a *assoc) onHeartbeatTimer() {
+	switch a.state {
+	case engine.StateShutdownSent, engine.StateShutdownAckSent:
+		if !a.waitsForReader() {
+			a.hb.sent = time.Time{}
+			return // the shutdown has its own timer (RFC 9260 section 8.3)
+		}
+	}
 	if !a.hb.sent.IsZero() {
 		a.hb.sent = time.Time{}
 		if a.unanswered() {

@@ -49,7 +49,7 @@ type initiation struct {
 
 	cookie       []byte // of INIT ACK
 	unrecognized []byte // parameters to report, each with its header
-	badHost      []byte // a host name, which nobody resolves
+	detail       []byte // of the cause for which there must be no association
 }
 
 // parse reads the value of an INIT or INIT ACK. It reports false where that is
@@ -79,7 +79,7 @@ func (i *initiation) parse(b []byte) (cause uint16, ok bool) {
 		case paramCookie:
 			i.cookie = p.value
 		case paramHostName:
-			i.badHost = p.raw
+			i.detail = p.raw
 			return causeUnresolvableAddress, false
 		case paramExtensions:
 			i.reconfig = i.reconfig || slices.Contains(p.value, ctReconfig)

@@ -97,7 +97,7 @@ func (a *assoc) tellPath(change engine.PathChange) {
 	}
 }
 
-// backoff is the timeout after so many attempts.
+// backoff is the timeout after so many attempts, whatever else was not answered.
 func (r *retry) backoff(attempts int) time.Duration {
-	return min(r.RTO<<min(attempts, 16), r.Max)
+	return min(r.Base()<<min(attempts, 16), r.Max)
 }

@@ -184,7 +184,11 @@ func (a *assoc) onCumulativeAck(cum uint32) {
 func (a *assoc) acknowledged(take func() (progress bool)) {
 	number, _ := a.snd.Held()
 	if take() && a.flushTimer.isRunning() {
-		a.flushTimer.start(flushLimit)
+		limit := flushLimit
+		if a.closed {
+			limit = min(limit, max(0, closeLimit-time.Since(a.closedAt)))
+		}
+		a.flushTimer.start(limit)
 	}
 	a.wantsPump = true
 	left, _ := a.snd.Held()

@@ -177,6 +177,10 @@ func TestLivingPeerInShutdown(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, c, _ := rawPair(t, impatient)
+			if name == "Heartbeats" {
+				r.write(0, "x") // which nobody reads: there may be no room for more
+				r.await(ctSACK)
+			}
 			c.Shutdown()
 			r.next(ctShutdown)
 			for n := range uint16(16) {

@@ -34,6 +34,10 @@ const (
 // 65536: 64 KiB of data are four packets.
 const loopbackMTU = 16<<10 + headerSize + dataHeaderSize
 
+// tellsOfClosedPorts says that the system tells a socket of packets that have come to a
+// closed port.
+const tellsOfClosedPorts = true
+
 // currentNetwork tells the network namespaces apart that threads of one process
 // can be in.
 func currentNetwork() uint64 {

@@ -16,6 +16,10 @@ const (
 // data are eight packets, and macOS sends datagrams up to 9216 bytes.
 const loopbackMTU = 8<<10 + headerSize + dataHeaderSize
 
+// tellsOfClosedPorts says that the system tells a socket of packets that have come to a
+// closed port. It does so where that is connected, and only there.
+const tellsOfClosedPorts = false
+
 // currentNetwork tells networks apart that one process can be in, where the
 // system has several.
 func currentNetwork() uint64 { return 0 }

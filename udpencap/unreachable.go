@@ -31,12 +31,10 @@ func (s *socket) onPortUnreachable(b []byte, to netip.AddrPort) {
 	switch {
 	case a.state == engine.StateClosed:
 	case a.state == engine.StateCookieWait:
-		// The next UDP port is asked at once. Where there is none the probe is soon
-		// enough: the peer may be about to dial, too. INIT has no tag but the one
-		// that it offers, if it is quoted so far.
+		// INIT has no tag but the one that it offers, if it is quoted so far.
 		const offered = headerSize + chunkHeaderSize
-		if len(a.dial.rest) > 0 && len(b) >= offered+4 && b[headerSize] == ctInit {
-			a.onClosed(candidate{to: to, tag: binary.BigEndian.Uint32(b[offered:])})
+		if len(b) >= offered+4 && b[headerSize] == ctInit {
+			a.onUnreachable(candidate{to: to, tag: binary.BigEndian.Uint32(b[offered:])})
 		}
 	case tag != a.peerTag || to != a.path.to:
 	case a.state == engine.StateCookieEchoed:

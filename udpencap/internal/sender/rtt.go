@@ -13,13 +13,18 @@ type RTT struct {
 	PeakRTO   time.Duration // the longest RTO since somebody has set this to zero
 }
 
-// Update computes RTO anew, without the doublings.
-func (r *RTT) Update() {
-	r.RTO = r.Initial
+// Base is RTO without the doublings.
+func (r *RTT) Base() time.Duration {
+	base := r.Initial
 	if r.SRTT != 0 {
-		r.RTO = r.SRTT + 4*r.Var
+		base = r.SRTT + 4*r.Var
 	}
-	r.RTO = min(max(r.RTO, r.Min), r.Max)
+	return min(max(base, r.Min), r.Max)
+}
+
+// Update takes the doublings of RTO back.
+func (r *RTT) Update() {
+	r.RTO = r.Base()
 	r.PeakRTO = max(r.PeakRTO, r.RTO)
 }
 

@@ -27,9 +27,8 @@ type sim struct {
 	late    func(packet int) time.Duration // by which a packet comes later or earlier
 	packets int
 
-	r receiver
-
-	timeouts, most int
+	r        receiver
+	timeouts int
 }
 
 // An event is something that happens later.
