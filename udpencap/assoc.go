@@ -209,9 +209,9 @@ func (a *assoc) establish(i *initiation) {
 	a.peerInit = *i
 	a.peerInit.cookie = nil
 	a.startMTU()
+	a.snd.Init(sender.Config{TSN: a.localTSN, Window: i.window, Room: a.mtu - headerSize, RTT: &a.retry.RTT})
 	a.rx.init(a, i.tsn)
 	a.rst.init(a.localTSN, i.tsn)
-	a.snd.Init(sender.Config{TSN: a.localTSN, Window: i.window, Room: a.mtu - headerSize, RTT: &a.retry.RTT})
 	a.state = engine.StateEstablished
 	a.endDialling()
 	a.ctrlTimer.stop()

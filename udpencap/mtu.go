@@ -15,8 +15,9 @@ type search struct {
 	high   int // the smallest size that did not pass, or one more than the largest there is
 	size   int // of the probe that is not answered, 0 for none
 	nonce  uint64
-	tries  int // to send it
-	silent int // T3-rtx has expired so often in a row
+	tries  int           // to send it
+	pause  time.Duration // until the next search
+	silent int           // T3-rtx has expired so often in a row
 }
 
 const (
@@ -29,14 +30,16 @@ const (
 	mostProbes = 3
 	// searchStep is how exact the search is.
 	searchStep = 16
-	// searchAgain is when larger packets are tried again.
-	searchAgain = 10 * time.Minute
+	// Larger packets are tried again after searchAgain, as the probes may have been lost by
+	// chance, and then each time after twice as long, up to searchLater.
+	searchAgain = 5 * time.Second
+	searchLater = 10 * time.Minute
 	// mostSilence is how often in a row T3-rtx may expire before the path counts as one
 	// on which large packets vanish.
 	mostSilence = 2
 )
 
-// startMTU settles how large packets are at first. The caller holds a.mu.
+// startMTU settles how large packets are at first.
 func (a *assoc) startMTU() {
 	a.mtu = a.pathMTU()
 	if a.search.on = a.discovers(); a.search.on {
@@ -65,7 +68,8 @@ func (a *assoc) probeMTU() {
 	if s.size <= a.mtu || s.high-a.mtu < searchStep {
 		s.size = 0
 		if a.mtu < a.pathMTU() {
-			s.timer.start(searchAgain)
+			s.pause = min(max(2*s.pause, searchAgain), searchLater)
+			s.timer.start(s.pause)
 		}
 		return
 	}

@@ -71,6 +71,11 @@ func (a *assoc) setPathParams(v engine.PathParams) {
 		a.hb.sent = time.Time{}
 		a.scheduleHeartbeat()
 	}
+	if v.DiscoverMTU && !a.search.on {
+		p.MTU, a.options.SmallLoopbackMTU = 0, false
+		a.startMTU()
+		a.setMTU(a.mtu)
+	}
 	if v.MaxRetransmissions != 0 {
 		a.retry.pathMost = v.MaxRetransmissions
 	}
