@@ -81,7 +81,7 @@ func rawDial(t *testing.T, config sctpnet.Config) *rawPeer {
 		t.Fatal(err)
 	}
 	from := freeUDPPort(t)
-	config.UDPPort = from
+	config.LocalUDPPort = from
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	t.Cleanup(func() {

@@ -66,7 +66,7 @@ type Sender struct {
 	recovery   uint32 // the next TSN when recovery began
 	reduced    uint64 // the last packet that cwnd was reduced for
 	timeouts   int    // in a row
-	largeLost  int    // large chunks that were lost, and no other has arrived
+	largeLost  int    // times that large chunks were lost again and again, and none has arrived
 	undos      undos
 }
 
@@ -596,12 +596,13 @@ func (s *Sender) LosesLarge() bool {
 
 const (
 	large         = 1200 // bytes of a chunk
-	mostLargeLost = 10   // as probable as any loss of so many in a row
+	againAndAgain = 3    // times that it was sent
+	mostLargeLost = 3
 )
 
 // lose marks a chunk as lost.
 func (s *Sender) lose(c *chunk) {
-	if c.size() > large {
+	if c.size() > large && c.times >= againAndAgain {
 		s.largeLost++
 	}
 	s.undos.lost(c.tsn)

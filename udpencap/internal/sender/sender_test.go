@@ -3,6 +3,7 @@ package sender
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"testing"
 	"time"
 )
@@ -432,5 +433,35 @@ func TestAllocations(t *testing.T) {
 	// Pools may lose a message to the garbage collector.
 	if n := testing.AllocsPerRun(100, round); n >= 1 {
 		t.Errorf("%v allocations for a message", n)
+	}
+}
+
+// TestLosesLarge loses large packets alone, or what it loses at random.
+func TestLosesLarge(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		drop func(packet int, b []byte) bool
+		want bool
+	}{
+		{"large ones", func(_ int, b []byte) bool { return slices.Max(sizes(b)) > 1300 }, true},
+		{"every fifth", func(packet int, _ []byte) bool { return packet%5 == 0 }, false},
+	} {
+		m := newSim(t, 10*time.Millisecond)
+		m.drop = tt.drop
+		got := false
+		for i := range 600 {
+			n := 100
+			if i%20 == 0 {
+				n = 1400
+			}
+			m.s.Queue(make([]byte, n), Message{Unordered: true})
+		}
+		m.run(20*time.Second, func() bool {
+			got = got || m.s.LosesLarge()
+			return got || m.isDone()
+		})
+		if got != tt.want {
+			t.Errorf("%s: %t", tt.name, got)
+		}
 	}
 }

@@ -316,7 +316,7 @@ func TestPaths(t *testing.T) {
 				return 0
 			}
 		}, total: 16 << 20, size: 64 << 10, least: 6},
-		{name: "20 ms, small messages, 1 %", delay: 10 * time.Millisecond, drop: lossy(1), total: 1 << 20, size: 20, least: 0.1},
+		{name: "20 ms, small messages, 1 %", delay: 10 * time.Millisecond, drop: lossy(1), total: 1 << 18, size: 20, least: 0.1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m := newSim(t, tt.delay)
