@@ -56,6 +56,7 @@ type assoc struct {
 	snd       sender.Sender
 	epoch     time.Time // since when its time counts
 	pumping   bool      // a goroutine sends
+	pumped    sync.Cond // it has sent all that it may
 	held      *batch    // that the socket's goroutine sends
 	wantsPump bool      // there may be something to send
 
@@ -105,7 +106,7 @@ func newAssoc(p *port, key peer, o engine.Options) *assoc {
 		linger:   -1,
 		epoch:    time.Now().Add(-time.Second), // no time is zero
 	}
-	a.readable.L, a.writable.L = &a.mu, &a.mu
+	a.readable.L, a.writable.L, a.pumped.L = &a.mu, &a.mu, &a.mu
 	a.readBy.init(&a.mu, &a.readable)
 	a.writeBy.init(&a.mu, &a.writable)
 	a.ackTimer.init(&a.mu, a.sendAck)
@@ -485,11 +486,20 @@ func (a *assoc) finish(err error) {
 // beginShutdown begins the graceful end, once all has arrived that was sent.
 func (a *assoc) beginShutdown() {
 	a.shutdown = true
+	a.endSending()
 	if a.state == engine.StateEstablished {
 		a.state = engine.StateShutdownPending
 		a.advanceShutdown()
 	}
 	a.writable.Broadcast()
+}
+
+// endSending tells the sender that there will be no more to send.
+func (a *assoc) endSending() {
+	if a.state >= engine.StateEstablished {
+		a.snd.SetEnding(a.now())
+		a.setSendTimer()
+	}
 }
 
 // advanceShutdown goes on with a graceful end when there is nothing left to be
@@ -580,6 +590,7 @@ func (a *assoc) onShutdown(v []byte) {
 		a.readable.Broadcast()
 		a.writable.Broadcast()
 		a.onCumulativeAck(cum)
+		a.endSending()
 		a.advanceShutdown()
 	case engine.StateShutdownReceived:
 		a.onCumulativeAck(cum)

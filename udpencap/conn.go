@@ -422,6 +422,7 @@ func (a *assoc) Abort() error {
 		return net.ErrClosed
 	}
 	a.closed = true
+	a.awaitPump()
 	a.abort()
 	a.readable.Broadcast()
 	a.writable.Broadcast()
@@ -437,6 +438,7 @@ func (a *assoc) Close() error {
 	}
 	a.closed, a.closedAt = true, time.Now()
 	if a.rx.unread() || a.linger == 0 {
+		a.awaitPump()
 		a.abort()
 	} else {
 		a.flushTimer.start(flushLimit)

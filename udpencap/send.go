@@ -30,13 +30,22 @@ func (a *assoc) pump() {
 		if full {
 			// The socket's goroutine sends now.
 			a.held = b
+			a.pumped.Broadcast()
 			b.to.socket.later.add(a)
 			return
 		}
 		b.free()
 	}
 	a.pumping = false
+	a.pumped.Broadcast()
 	a.setSendTimer()
+}
+
+// awaitPump waits until a goroutine that sends has sent what may be sent now, or cannot.
+func (a *assoc) awaitPump() {
+	for a.pumping && a.held == nil {
+		a.pumped.Wait()
+	}
 }
 
 // sendHeld sends the batch that the system had no room for, and goes on.
