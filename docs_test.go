@@ -144,11 +144,11 @@ func TestDocsCode(t *testing.T) {
 func TestDocsCodeFindsFaults(t *testing.T) {
 	imports := exportData(t)
 	for _, text := range []string{
-		"c.SetRTO(sctpnet.RTO{})",             // no such method
-		"x := sctpnet.Config{UDPPort: 1}",     // no such field
-		"ln, err := sctpnet.Listen(\"sctp\")", // too few arguments
-		"nobody.Write(nil)",                   // not declared
-		"if {",                                // no Go
+		"c.SetRTO(sctpnet.RTO{})",              // no such method
+		"x := sctpnet.Config{LocalUDPPort: 1}", // no such field
+		"ln, err := sctpnet.Listen(\"sctp\")",  // too few arguments
+		"nobody.Write(nil)",                    // not declared
+		"if {",                                 // no Go
 		"package main\n\nfunc main() { x := 1 }\n",
 	} {
 		if errs := checkBlock(imports, codeBlock{file: "test", line: 1, language: "go", text: text}); len(errs) == 0 {

@@ -24,10 +24,14 @@ import (
 var children = map[string]func() error{}
 
 const (
-	childEnv    = "SCTPNET_TEST_CHILD"
-	noKernelEnv = "SCTPNET_TEST_NOKERNEL" // 1: skip what needs SCTP if there is none
-	eventsEnv   = "SCTPNET_TEST_EVENTS"   // a network: its events must all come, though not all tests run
+	childEnv  = "SCTPNET_TEST_CHILD"
+	eventsEnv = "SCTPNET_TEST_EVENTS" // a network: its events must all come, though not all tests run
 )
+
+// kernelExamples are the examples that need SCTP in the kernel.
+const kernelExamples = "^Example(" +
+	"_http|_multihoming|_severalAddresses|Available|Conn_OpenStream|Conn_Paths|Conn_Set|Conn_Shutdown|Conn_WriteMsg|" +
+	"Dial|Dialer|FileListener|Listen|ListenConfig|StreamDialer)$"
 
 func TestMain(m *testing.M) {
 	if name := os.Getenv(childEnv); name != "" {
@@ -41,9 +45,13 @@ func TestMain(m *testing.M) {
 	events := os.Getenv(eventsEnv)
 	os.Unsetenv(eventsEnv) // of no concern to a test that runs this binary again
 	everything := flag.Lookup("test.run").Value.String() == "" && flag.Lookup("test.skip").Value.String() == ""
-	if os.Getenv(noKernelEnv) == "1" && sctpnet.Available("sctp") != nil {
+	required := os.Getenv(conformance.NoKernelEnv)
+	if sctpnet.Available("sctp") != nil && required != "0" {
 		skip := flag.Lookup("test.skip").Value // an example cannot skip itself
-		skip.Set(strings.TrimPrefix(skip.String()+"|^Example", "|"))
+		skip.Set(strings.TrimPrefix(skip.String()+"|"+kernelExamples, "|"))
+		if required == "" {
+			fmt.Println(conformance.HowToRunAll)
+		}
 	}
 	// No test asks the machine's name servers.
 	net.DefaultResolver = fakeDNS("")
@@ -106,18 +114,10 @@ func openFiles() map[string]bool {
 	return open
 }
 
-// needSCTP fails a test that needs SCTP where the kernel has none. Only who
-// says so may go without.
+// needSCTP ends a test that needs SCTP where the kernel has none.
 func needSCTP(t testing.TB) {
 	t.Helper()
-	err := sctpnet.Available("sctp")
-	if err == nil {
-		return
-	}
-	if os.Getenv(noKernelEnv) == "1" {
-		t.Skip(noKernelEnv+"=1, and", err)
-	}
-	t.Fatalf("%v\nrun the tests by scripts/test, or by: go test -exec \"$PWD/scripts/with-sctp\" ./...", err)
+	conformance.NeedKernel(t, sctpnet.Available("sctp"))
 }
 
 // watchdog fails the test, with all stacks, if f does not return in time.

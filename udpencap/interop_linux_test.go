@@ -43,9 +43,7 @@ type netns struct {
 
 func newNetns(t testing.TB) *netns {
 	t.Helper()
-	if err := sctpnet.Available("sctp"); err != nil {
-		t.Skip(err)
-	}
+	conformance.NeedKernel(t, sctpnet.Available("sctp"))
 	if os.Geteuid() != 0 {
 		t.Skip("only root can make networks")
 	}

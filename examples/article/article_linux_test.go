@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/conformance"
 )
 
 // The test starts itself as the program.
@@ -156,17 +157,8 @@ func compile(t *testing.T, source string, flags ...string) string {
 	return program
 }
 
-// needSCTP fails a test where the kernel has no SCTP, unless that is as it is
-// meant to be.
+// needSCTP ends a test where the kernel has no SCTP.
 func needSCTP(t *testing.T) {
 	t.Helper()
-	err := sctpnet.Available("sctp")
-	if err == nil {
-		return
-	}
-	const noKernel = "SCTPNET_TEST_NOKERNEL"
-	if os.Getenv(noKernel) == "1" {
-		t.Skip(noKernel+"=1, and", err)
-	}
-	t.Fatalf("%v\nrun: go test -exec \"$PWD/scripts/with-sctp\" ./examples/article", err)
+	conformance.NeedKernel(t, sctpnet.Available("sctp"))
 }

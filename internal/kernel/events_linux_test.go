@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
@@ -18,6 +17,7 @@ import (
 	"unsafe"
 
 	"github.com/ishidawataru/sctp"
+	"github.com/sctpnet/sctpnet/internal/conformance"
 	"github.com/sctpnet/sctpnet/internal/engine"
 	"golang.org/x/sys/unix"
 )
@@ -178,15 +178,10 @@ func FuzzControl(f *testing.F) {
 	})
 }
 
-// needSCTP fails a test that needs SCTP where the kernel has none.
+// needSCTP ends a test that needs SCTP where the kernel has none.
 func needSCTP(t *testing.T) {
 	t.Helper()
-	if err := (kernelEngine{}).Available(); err != nil {
-		if os.Getenv("SCTPNET_TEST_NOKERNEL") == "1" {
-			t.Skip("SCTPNET_TEST_NOKERNEL=1, and", err)
-		}
-		t.Fatal(err)
-	}
+	conformance.NeedKernel(t, (kernelEngine{}).Available())
 }
 
 // owners makes an association and returns its two ends, with events.
