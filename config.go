@@ -97,17 +97,17 @@ type Config struct {
 
 	// KeepRestarted keeps a Conn where the peer has lost the association, as
 	// by a crash, and makes it anew from the same addresses (RFC 9260 section
-	// 5.2). Without it the Conn ends with ECONNRESET: see the package's
-	// documentation. With it reading goes on with the messages of the peer's
-	// new life. Only OnEvent tells, by an [AssocEvent] in order with the
-	// messages: [AssocRestarted]. A message of the old life that was
-	// read in part never ends. Over the kernel's SCTP the Conn may end there
-	// all the same: see the package's documentation.
+	// 5.2). Without it the Conn ends with ECONNRESET. With it reading goes on
+	// with the messages of the peer's new life. Only OnEvent tells, by an
+	// [AssocEvent] in order with the messages: [AssocRestarted]. A message of
+	// the old life that was read in part never ends. Over the kernel's SCTP the
+	// Conn may end there all the same. See docs/telecom.md.
 	//
 	// It is for protocols of messages, such as SIGTRAN's, which begin anew by
 	// messages of their own. An association with a [Stream] in use ends all
-	// the same. After a restart there can be no Stream: [Conn.Stream], OpenStream and AcceptStream return an error that
-	// wraps [errors.ErrUnsupported].
+	// the same. After a restart there can be no Stream: [Conn.Stream],
+	// OpenStream and AcceptStream return an error that wraps
+	// [errors.ErrUnsupported].
 	KeepRestarted bool
 
 	// RTO are the retransmission timeouts.

@@ -198,7 +198,7 @@ func (c *Conn) send(p []byte, single bool, msg engine.Message) (n int, err error
 // the association has ended, [os.ErrDeadlineExceeded] when the write deadline
 // passes, and [net.ErrClosed] after Close. If the peer has restarted the
 // association, over the kernel's SCTP, what is written before Read has returned
-// ECONNRESET reaches the peer's new life: see the package's documentation.
+// ECONNRESET reaches the peer's new life: see docs/telecom.md.
 func (c *Conn) Write(p []byte) (n int, err error) {
 	if !c.ok() {
 		return 0, syscall.EINVAL

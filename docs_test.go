@@ -240,15 +240,17 @@ func isOfFragment(err error) bool {
 }
 
 var (
-	linkTarget = regexp.MustCompile(`\]\(([^)\s]+)\)`)
-	heading    = regexp.MustCompile(`(?m)^#+ (.*)$`)
-	notOfSlug  = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+	linkTarget    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	linkOfPackage = regexp.MustCompile(`https://github\.com/sctpnet/sctpnet/blob/main/(\S+)`)
+	heading       = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	notOfSlug     = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
 // coming are documents that are still to be written.
 var coming = []string{"SECURITY.md", "docs/reliability.md"}
 
-// TestDocsLinks looks for the files and headings that relative links name.
+// TestDocsLinks looks for the files and headings that relative links name, and for
+// the files that the packages' documentation does.
 func TestDocsLinks(t *testing.T) {
 	n := 0
 	for _, file := range documents(t) {
@@ -271,6 +273,18 @@ func TestDocsLinks(t *testing.T) {
 			}
 			if fragment != "" && !slices.Contains(slugs(t, target), fragment) {
 				t.Errorf("%s: link to %s: there is no such heading", file, m[1])
+			}
+		}
+	}
+	for _, file := range []string{"doc.go", "udpencap/doc.go"} {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range linkOfPackage.FindAllStringSubmatch(string(content), -1) {
+			n++
+			if _, err := os.Stat(m[1]); err != nil {
+				t.Errorf("%s: %v", file, err)
 			}
 		}
 	}
