@@ -388,3 +388,28 @@ func literals(t *testing.T) string {
 	}
 	return all.String()
 }
+
+// TestDocsEvents looks for each type of event in docs/observability.md, by its Go
+// name and by what a log calls it.
+func TestDocsEvents(t *testing.T) {
+	page, err := os.ReadFile("docs/observability.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("events.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, pattern := range []string{`func \((\w+)\) event\(\)`, `\bgroup\("([a-z ]+)"`} {
+		for _, m := range regexp.MustCompile(pattern).FindAllSubmatch(source, -1) {
+			n++
+			if !bytes.Contains(page, []byte("`"+string(m[1])+"`")) {
+				t.Errorf("docs/observability.md does not have %s", m[1])
+			}
+		}
+	}
+	if n < 24 {
+		t.Errorf("found %d names", n)
+	}
+}
