@@ -377,7 +377,7 @@ func (d *StreamDialer) handshake(ctx context.Context, key streamKey) (*Conn, err
 		nc, err := dialer.DialContext(ctx, key.network, key.address)
 		switch {
 		case errors.Is(err, syscall.ECONNRESET) && !again:
-			continue // the peer has agreed, and aborted: see "A peer that restarts"
+			continue // the peer has agreed, and aborted: see docs/telecom.md
 		case err != nil:
 			return nil, err
 		}
