@@ -123,25 +123,25 @@ func descriptors(e *env) (string, error) {
 	if accepted == nil {
 		var t interface{ Temporary() bool }
 		if !errors.Is(acceptErr, syscall.EMFILE) || !errors.As(acceptErr, &t) || !t.Temporary() {
-			return "", fmt.Errorf("Accept: %v", acceptErr)
+			return "", fmt.Errorf("accept: %v", acceptErr)
 		}
 		ln.SetDeadline(time.Now().Add(patience))
 		if accepted, err = ln.AcceptConn(); err != nil {
-			return "", fmt.Errorf("Accept with descriptors again: %w", err)
+			return "", fmt.Errorf("accept with descriptors again: %w", err)
 		}
 	}
 	accepted.Abort()
 	if dialled != nil {
 		dialled.Abort()
 	} else if !errors.Is(dialErr, syscall.EMFILE) {
-		return "", fmt.Errorf("Dial: %v", dialErr)
+		return "", fmt.Errorf("dial: %v", dialErr)
 	}
 	if err := e.probe(s.addr); err != nil {
 		return "", err
 	}
 	if e.overUDP() {
 		if acceptErr != nil {
-			return "", fmt.Errorf("Accept: %w", acceptErr)
+			return "", fmt.Errorf("accept: %w", acceptErr)
 		}
 		return "Accept and associations need none, as all share a socket; Dial, which looks for a route by one, fails with EMFILE", nil
 	}
