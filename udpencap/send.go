@@ -55,6 +55,7 @@ func (a *assoc) sendHeld() {
 	defer a.mu.Unlock()
 	a.held.free()
 	a.held, a.pumping = nil, false
+	a.snd.Delayed(a.now())
 	a.pump()
 }
 
@@ -91,7 +92,14 @@ func (a *assoc) fill() *batch {
 			p = r.appendAck(p, a.mtu)
 			room -= ackSize
 		}
-		p = a.snd.Append(p, room, now)
+		bare := len(p)
+		if p = a.snd.Append(p, room, now); len(p) == bare {
+			if start > 0 {
+				return b
+			}
+			b.free()
+			return nil
+		}
 		p[start:].seal()
 		b.add(p, start, a.mtu)
 		a.stats.PacketsSent++
@@ -215,6 +223,9 @@ func (a *assoc) acknowledged(take func() (progress bool)) {
 
 // onSendTimer is when the sender wants to go on.
 func (a *assoc) onSendTimer() {
+	if a.held != nil {
+		return // the system has no room, which is no fault of the peer's
+	}
 	if a.snd.Expire(a.now()) {
 		if a.unanswered() {
 			a.unreachable()

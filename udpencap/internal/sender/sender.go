@@ -690,6 +690,14 @@ func (s *Sender) Expire(now time.Duration) (t3 bool) {
 	return s.t3 != 0 && now >= s.t3
 }
 
+// Delayed tells that the last packets have gone out only now.
+func (s *Sender) Delayed(now time.Duration) {
+	if s.t3 != 0 {
+		s.t3 = now + s.rtt.RTO
+		s.armProbe(now)
+	}
+}
+
 // Timeout has what is in flight be sent again, after T3-rtx has expired (RFC 9260 section
 // 6.3.3), but for what was sent of late.
 func (s *Sender) Timeout(now time.Duration) {
