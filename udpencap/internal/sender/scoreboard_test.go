@@ -255,6 +255,7 @@ func FuzzSACK(f *testing.F) {
 	f.Add(sackOf(simTSN+3, 1<<20, [][2]uint32{{2, 3}, {5, 9}}, []uint32{simTSN}), uint16(5))
 	f.Add(sackOf(simTSN-1, 0, nil, nil), uint16(2000))
 	f.Fuzz(func(t *testing.T, b []byte, ms uint16) {
+		b = b[:min(len(b), 2000)]
 		m := &sim{t: t, now: time.Second}
 		m.rtt = RTT{Initial: time.Second, Min: time.Second, Max: 60 * time.Second}
 		m.rtt.Update()
