@@ -673,10 +673,11 @@ func TestRestartStreamDialer(t *testing.T) { inOwnNetwork(t, testRestartStreamDi
 func testRestartStreamDialer(t *testing.T) { eachEngine(t, testRestartStreamDialerOn) }
 
 func testRestartStreamDialerOn(t *testing.T, network string) {
-	for _, isRead := range []bool{false, true} {
+	for i, isRead := range []bool{false, true} {
 		t.Run(fmt.Sprintf("Read=%v", isRead), func(t *testing.T) {
 			watchdog(t, func() {
 				p, ln := newCrasherOn(t, network, sctpnet.ListenConfig{Config: sctpnet.Config{Adaptation: sctpnet.AdaptationStreams}})
+				p.dialer.LocalAddr = linkAddr(1, 6000+i) // the last one may not be free yet
 				sl := sctpnet.NewStreamListener(ln)
 				defer sl.Close()
 				conns := make(chan *sctpnet.Conn, 10)
