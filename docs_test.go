@@ -297,7 +297,7 @@ func slugs(t *testing.T, file string) (all []string) {
 	return all
 }
 
-var command = regexp.MustCompile(`\b(?:examples|scripts|bench|internal)(?:/[a-z_-]+)+(?:\.[a-z]+)?`)
+var command = regexp.MustCompile(`\b(?:examples|scripts|bench|udpencap|internal)(?:/[a-z_-]+)+(?:\.[a-z]+)?`)
 
 // TestDocsCommands looks for the programs, scripts and files of the repository that
 // documents name.
