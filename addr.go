@@ -14,7 +14,7 @@ import (
 )
 
 // Addr is the address of an SCTP endpoint: one port and one or more IP
-// addresses, all of which reach the same endpoint.
+// addresses. Each address reaches the same endpoint.
 type Addr struct {
 	// IPAddrs are the IP addresses. If there are none, or only an unspecified
 	// one, the Addr means any address of this host.

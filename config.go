@@ -406,7 +406,7 @@ func checkStreamMemory(n int) error {
 	return nil
 }
 
-// checkCount is for a field of which zero means the default.
+// checkCount checks a field whose zero means the default.
 func checkCount(name string, v int) error {
 	if v < 0 || v > most16 {
 		return rangeError("Config."+name, v, "0 (default) to 65535")

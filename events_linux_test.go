@@ -62,9 +62,9 @@ func newNetns(t testing.TB) *netns {
 // ownNetworkEnv says that the process has a network of its own.
 const ownNetworkEnv = "SCTPNET_TEST_OWNNETWORK"
 
-// inOwnNetwork runs a test in a process that has a network of its own, of which
-// newLinks makes one of its two. A StreamDialer dials there: it does so in
-// goroutines of its own.
+// inOwnNetwork runs a test in a process that has a network of its own. newLinks then
+// links that network to another one. A StreamDialer dials in goroutines of its own,
+// and these are in the process's network.
 func inOwnNetwork(t *testing.T, f func(t *testing.T)) {
 	needSCTP(t)
 	if os.Getenv(ownNetworkEnv) != "" {

@@ -9,9 +9,9 @@ import (
 	"github.com/sctpnet/sctpnet"
 )
 
-// TestRestartWithFile has a peer restart an association of which there is a copy. The
-// copy keeps it from being aborted, but reads nothing of the new life, and with the
-// copy the new life ends.
+// TestRestartWithFile has a peer restart an association that File has copied. The copy
+// keeps it from being aborted, but reads nothing of the new life. The new life ends
+// with the copy.
 func TestRestartWithFile(t *testing.T) {
 	watchdog(t, func() {
 		p, ln := newCrasher(t, sctpnet.ListenConfig{})

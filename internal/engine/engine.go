@@ -178,7 +178,7 @@ type Conn interface {
 	// SetStreamValue and StreamValue are for the scheduler.
 	SetStreamValue(stream, value uint16) error
 	StreamValue(stream uint16) (uint16, error)
-	// Key does something with a key, of which only SetKey needs the secret.
+	// Key does something with a key. Only SetKey needs its secret.
 	Key(op KeyOp, k AuthKey) error
 
 	// AddStreams and ResetAssoc ask the peer, and do not wait for it.

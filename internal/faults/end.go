@@ -34,7 +34,7 @@ type end struct {
 	ln              net.Listener
 }
 
-// An identity says which end of which row it is, on the command line.
+// An identity is what the command line tells a process: its row and its end.
 type identity struct {
 	Row    string
 	Engine engine
