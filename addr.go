@@ -254,7 +254,7 @@ func splitAddress(address string) (hosts []string, port string, err error) {
 func lookup(ctx context.Context, r *net.Resolver, network, host string) ([]net.IPAddr, error) {
 	var ips []net.IPAddr
 	if lit, err := netip.ParseAddr(host); err == nil {
-		if lit == netip.IPv6Unspecified() && family(network) == "sctp4" {
+		if lit.WithZone("") == netip.IPv6Unspecified() && family(network) == "sctp4" {
 			lit = netip.IPv4Unspecified() // as package net
 		}
 		ips = []net.IPAddr{{IP: lit.Unmap().AsSlice(), Zone: lit.Zone()}}

@@ -48,6 +48,9 @@ var fast = sctpnet.Config{RTO: sctpnet.RTO{
 	Max:     time.Second,
 }}
 
+// link1 is the receiver's address on the link that is cut.
+var link1 = netip.MustParseAddr("10.77.1.2")
+
 // fastStall is the most that the fast Config may stall.
 const fastStall = 300 * time.Millisecond
 
@@ -252,7 +255,7 @@ func round(ctx context.Context, name string, config sctpnet.Config) (r report, e
 	failed, recovered := make(chan bool, 1), make(chan bool, 1)
 	config.OnEvent = func(_ *sctpnet.Conn, e sctpnet.Event) {
 		log(e)
-		if e, ok := e.(sctpnet.PathEvent); ok {
+		if e, ok := e.(sctpnet.PathEvent); ok && e.Addr.Addr() == link1 {
 			switch e.Change {
 			case sctpnet.PathPotentiallyFailed:
 				signalTo(failed)
@@ -314,7 +317,7 @@ func round(ctx context.Context, name string, config sctpnet.Config) (r report, e
 	}
 	for range 50 {
 		// Linux asks by itself too, but not as often.
-		if err := c.Heartbeat(netip.MustParseAddr("10.77.1.2")); err != nil {
+		if err := c.Heartbeat(link1); err != nil {
 			return r, err
 		}
 		select {
