@@ -38,6 +38,7 @@ type fake struct {
 	holds    bool           // what is sent is held
 	stuck    bool           // Recv does not return
 	lent     bool           // Recv has memory to receive into
+	received int            // how often Recv has received
 	sending  map[uint16]int // sends under way, of each stream
 	ssn      map[uint16]uint16
 	by       time.Time // the write deadline
@@ -346,6 +347,7 @@ func (f *fake) Recv(from engine.Lender) (n int, err error) {
 		}
 		f.arrived = f.arrived[1:]
 	}
+	f.received++
 	f.l.cond.Broadcast()
 	return n, nil
 }

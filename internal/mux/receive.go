@@ -13,6 +13,8 @@ type receiver struct {
 	m     *Mux
 	b     *buffer      // nil if there is none
 	slots int          // in use: many if messages are small and many
+	size  int          // of a message, if it is like those of late
+	begun int          // bytes of a message whose end has not arrived
 	msgs  []engine.Msg // of b's batch: received, and not sorted
 	fresh int          // how many of these are messages, until sort has counted them
 	in    *buffer      // that these lie in: b, or a small one
@@ -41,21 +43,27 @@ func (r *receiver) run() {
 		}
 		lent := r.msgs
 		r.msgs = lent[:n]
-		r.slots = nextSlots(r.msgs, len(lent))
+		r.learn(len(lent))
 		r.compact()
 	}
 }
 
 // Lend returns memory to receive into, as an engine.Lender.
 func (r *receiver) Lend() []engine.Msg {
-	if r.b != nil && len(r.b.bytes)-r.b.used < minReceive {
-		r.Return()
+	slot := min(max(2*r.size, minReceive/4), minReceive) // for each of several messages
+	if r.b != nil {
+		// A message that does not fit what is left arrives in two pieces, and so
+		// would each of its size after it: one piece at the end of each buffer.
+		need := min(max(r.size, minReceive), bufferSize)
+		if several := min(r.slots*slot, bufferSize/2); len(r.b.bytes)-r.b.used < max(need, several) {
+			r.Return()
+		}
 	}
 	if r.b == nil {
 		r.b = newBuffer()
 	}
 	rest := len(r.b.bytes) - r.b.used
-	r.msgs = r.b.batch[:min(r.slots, rest/minReceive)]
+	r.msgs = r.b.batch[:min(r.slots, rest/slot)]
 	size := rest / len(r.msgs)
 	for i := range r.msgs {
 		start := r.b.used + i*size
@@ -73,19 +81,29 @@ func (r *receiver) Return() {
 // receiveBatch is how many messages are received at once at most.
 const receiveBatch = 16
 
-// nextSlots returns how many messages to receive next. That is twice as many,
-// if all slots were filled now. It is one, if a message would have taken more
-// room than one of several has.
-func nextSlots(msgs []engine.Msg, slots int) int {
-	for i := range msgs {
-		if m := &msgs[i]; m.More || m.N > minReceive {
-			return 1
+// learn learns from what was received into a number of slots how large messages are,
+// and how many to receive next. That is twice as many, if all slots were filled now.
+// It is one, if a message would have taken more room than one of several has.
+func (r *receiver) learn(slots int) {
+	large := false
+	for i := range r.msgs {
+		m := &r.msgs[i]
+		if m.Event != nil {
+			continue
 		}
+		if large = large || m.More || m.N > minReceive; m.More {
+			r.begun += m.N
+			continue
+		}
+		r.size = max(r.begun+m.N, r.size-r.size/4)
+		r.begun = 0
 	}
-	if len(msgs) == slots {
-		slots = min(2*slots, receiveBatch)
+	switch {
+	case large:
+		r.slots = 1
+	case len(r.msgs) == slots:
+		r.slots = min(2*r.slots, receiveBatch)
 	}
-	return slots
 }
 
 // compact counts what has arrived, and moves it together in its buffer, or to a small
