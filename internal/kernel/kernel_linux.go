@@ -73,10 +73,11 @@ func (e kernelEngine) Dial(ctx context.Context, s *engine.Socket, remote *engine
 }
 
 // cookiePatience is after which times an attempt to dial is given up that waits
-// for an answer to a cookie. They are a second after an INIT is sent again, by
-// default, which is for the way there and back. Should the peer have an
-// association already, it sees that aborted.
-var cookiePatience = [...]time.Duration{4 * time.Second, 8 * time.Second}
+// for an answer to a cookie. The first is 1.5 s after a COOKIE ECHO is sent again, by
+// default, which is for the way there and back. Linux 7.2 never answers a COOKIE ECHO
+// again once the association has been accepted: each lost COOKIE ACK costs such an
+// attempt, and the peer sees an association that is aborted.
+var cookiePatience = [...]time.Duration{2500 * time.Millisecond, 5 * time.Second, 8 * time.Second, 8 * time.Second, 8 * time.Second}
 
 var errCookieIgnored = errors.New("the peer does not answer COOKIE ECHO")
 

@@ -125,6 +125,9 @@ func (s *soak) close() {
 	a := s.watch.actor("the end")
 	defer a.leave()
 	a.do("waiting for what serves", s.serving.Wait)
+	for _, l := range s.lobbies {
+		l.clear()
+	}
 }
 
 // fail reports a fault and does not return.
@@ -195,12 +198,44 @@ func (s *soak) welcome(l *lobby) {
 		if err != nil {
 			s.fail(fmt.Errorf("accept: %w", err))
 		}
-		select {
-		case l.from(portOf(c.RemoteAddr())) <- c:
-		default:
-			s.fail(fmt.Errorf("accept: a second association from %v", c.RemoteAddr()))
+		if err := l.arrive(c); err != nil {
+			s.fail(err)
 		}
 	}
+}
+
+// arrive has an association wait for the end that dialled it. It takes the place of
+// one that a dial gave up, whose COOKIE ACK was lost.
+func (l *lobby) arrive(c *sctpnet.Conn) error {
+	ch := l.from(portOf(c.RemoteAddr()))
+	select {
+	case other := <-ch:
+		if isUp(other) {
+			return fmt.Errorf("accept: a second association from %v", c.RemoteAddr())
+		}
+		other.Close()
+	default:
+	}
+	ch <- c
+	return nil
+}
+
+// clear closes the associations that dials gave up.
+func (l *lobby) clear() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, ch := range l.arrived {
+		select {
+		case c := <-ch:
+			c.Close()
+		default:
+		}
+	}
+}
+
+func isUp(c *sctpnet.Conn) bool {
+	_, err := c.Status()
+	return err == nil
 }
 
 func portOf(a net.Addr) int { return a.(*sctpnet.Addr).Port }
@@ -221,7 +256,12 @@ func (p *plan) pair(a *actor, r *rand.Rand) {
 	}
 	p.conns[0] = c.(*sctpnet.Conn)
 	port := portOf(c.LocalAddr())
-	a.do("Accept", func() { p.conns[1] = <-l.from(port) })
+	for p.conns[1] == nil || !isUp(p.conns[1]) {
+		if p.conns[1] != nil {
+			p.conns[1].Close() // of a dial from this port that was given up
+		}
+		a.do("Accept", func() { p.conns[1] = <-l.from(port) })
+	}
 	l.forget(port)
 	p.tells = [2]bool{d.Config.OnEvent != nil, l == s.lobbies[1]}
 }
