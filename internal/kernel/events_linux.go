@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"syscall"
 
 	"github.com/ishidawataru/sctp"
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -118,8 +119,9 @@ func says(note []byte, change engine.AssocChange) bool {
 // somebody wants events, they are kept.
 func (c *conn) readEarly(fd int, events, adapts bool) {
 	buf := make([]byte, 512) // more than any of these
+	// Package syscall does not ask for the socket's protocol at each message.
 	for isFirst := true; isFirst || adapts && c.peerAdaptation.Load() == 0; isFirst = false {
-		n, _, flags, _, err := unix.Recvmsg(fd, buf, nil, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		n, _, flags, _, err := syscall.Recvmsg(fd, buf, nil, unix.MSG_PEEK|unix.MSG_DONTWAIT)
 		switch errno, _ := err.(unix.Errno); {
 		case errno == unix.EINTR:
 			continue
@@ -139,7 +141,7 @@ func (c *conn) readEarly(fd int, events, adapts bool) {
 		default:
 			return
 		}
-		n, _, _, _, err = unix.Recvmsg(fd, buf, nil, unix.MSG_DONTWAIT)
+		n, _, _, _, err = syscall.Recvmsg(fd, buf, nil, unix.MSG_DONTWAIT)
 		if err != nil {
 			return
 		}

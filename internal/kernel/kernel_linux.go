@@ -330,9 +330,18 @@ func (sk *socket) connect(ctx context.Context, local, remote *engine.Addr, patie
 		return nil, err
 	}
 	err = sk.control(func(fd int) error {
-		return unix.SetsockoptString(fd, sctp.SOL_SCTP, sctp.SCTP_SOCKOPT_CONNECTX, string(list))
+		err := unix.SetsockoptString(fd, sctp.SOL_SCTP, sctp.SCTP_SOCKOPT_CONNECTX, string(list))
+		if err == nil || err == unix.EINPROGRESS {
+			// Within a host the handshake may be over by now: no wait, no timers.
+			if s, serr := assocStatus(fd); serr == nil && s.State >= stateEstablished {
+				st = &s
+			}
+		}
+		return err
 	})
 	switch {
+	case st != nil && ctx.Err() == nil:
+		return st, nil
 	case err == unix.EAGAIN:
 		err = unix.EADDRNOTAVAIL // there is no local port left
 	case err == unix.EINVAL && slices.ContainsFunc(remote.IPAddrs, isNotUnicast):
