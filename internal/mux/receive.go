@@ -50,12 +50,13 @@ func (r *receiver) run() {
 
 // Lend returns memory to receive into, as an engine.Lender.
 func (r *receiver) Lend() []engine.Msg {
-	slot := min(max(2*r.size, minReceive/4), minReceive) // for each of several messages
+	// The room that each of several messages has: small ones differ more.
+	slot := min(max(min(2*r.size, minReceive), r.size, minReceive/4), bufferSize)
 	if r.b != nil {
 		// A message that does not fit what is left arrives in two pieces, and so
 		// would each of its size after it: one piece at the end of each buffer.
 		need := min(max(r.size, minReceive), bufferSize)
-		if several := min(r.slots*slot, bufferSize/2); len(r.b.bytes)-r.b.used < max(need, several) {
+		if several := min(r.slots*slot, bufferSize/2); bufferSize-r.b.used < max(need, several) {
 			r.Return()
 		}
 	}
@@ -91,7 +92,8 @@ func (r *receiver) learn(slots int) {
 		if m.Event != nil {
 			continue
 		}
-		if large = large || m.More || m.N > minReceive; m.More {
+		if m.More {
+			large = true
 			r.begun += m.N
 			continue
 		}

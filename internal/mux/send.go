@@ -10,13 +10,14 @@ import (
 )
 
 // Sending is fair. A sender that has sent little of late sends at once. The
-// others take turns, in messages of bulkSize if there are several streams, and
-// leave room in the engine's buffer for the first. The engine's scheduler
-// decides which of the messages there goes out next.
+// others take turns, of turnSize in messages of bulkSize if there are several
+// streams, and leave room in the engine's buffer for the first. The engine's
+// scheduler decides which of the messages there goes out next.
 const (
 	bulkSize  = 16 << 10
+	turnSize  = 64 << 10
 	little    = 4 << 10 // bytes since the sender's last turn,
-	longSince = 16      // or since that many turns of others
+	longSince = 16      // or since that many messages of others
 )
 
 // A sender sends on one stream, or for the Conn, with a deadline of its own.
@@ -76,21 +77,21 @@ func (m *Mux) send(from *sender, p []byte, single bool, msg engine.Message, mine
 	}
 }
 
-// size returns how long the next message is, and whether senders must leave room
-// for others.
-func (m *Mux) size(single bool) (size int, several bool) {
+// size returns how long the next message is, how much a turn sends, and whether
+// senders must leave room for others. A size of 0 means one message.
+func (m *Mux) size(single bool) (size, turn int, several bool) {
 	several = m.claimed > 1
 	switch {
 	case single:
+		return 0, 0, several
 	case several:
-		size = bulkSize
+		return bulkSize, turnSize, several
 	default:
-		size = m.config.MessageSize
+		return m.config.MessageSize, m.config.MessageSize, several
 	}
-	return size, several
 }
 
-// first returns the first message of p, if messages have a size.
+// first returns what comes first of p, if messages have a size.
 func first(p []byte, size int) []byte {
 	if size > 0 && len(p) > size {
 		return p[:size]
@@ -113,7 +114,7 @@ func (m *Mux) sendLittle(from *sender, p []byte, single bool, msg engine.Message
 	default:
 		from.isSending = true
 	}
-	size, _ := m.size(single)
+	size, _, _ := m.size(single)
 	m.mu.Unlock()
 	if err != nil || len(p) == 0 {
 		return 0, err
@@ -161,11 +162,11 @@ func (m *Mux) awaitTurn(from *sender) error {
 	}
 }
 
-// sendInTurn sends a message, waiting for room. It has the turn, and gives it up.
+// sendInTurn sends for one turn, waiting for room. It has the turn, and gives it up.
 func (m *Mux) sendInTurn(from *sender, p []byte, single bool, msg engine.Message) (n int, err error) {
 	m.mu.Lock()
 	err = from.check()
-	size, several := m.size(single)
+	size, turn, several := m.size(single)
 	if err == nil {
 		from.isSending = true
 		m.sending = from
@@ -174,12 +175,12 @@ func (m *Mux) sendInTurn(from *sender, p []byte, single bool, msg engine.Message
 	m.mu.Unlock()
 
 	if err == nil {
-		n, err = m.e.Send(first(p, size), size, msg, several)
+		n, err = m.e.Send(first(p, turn), size, msg, several)
 	}
 
 	m.mu.Lock()
 	m.sending = nil
-	m.turns++
+	m.turns += max(1, n/bulkSize)
 	from.turns, from.sent = m.turns, 0
 	if err == os.ErrDeadlineExceeded && from.isGone() {
 		err = net.ErrClosed // the deadline was that of kick
