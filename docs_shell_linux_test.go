@@ -263,3 +263,24 @@ func TestDocsShellLong(t *testing.T) {
 		}
 	}
 }
+
+// TestDocsGoVersions looks for the Go version of go.mod where it is said again.
+func TestDocsGoVersions(t *testing.T) {
+	mod, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindSubmatch(mod)
+	if version == nil {
+		t.Fatal("go.mod names no version")
+	}
+	for _, file := range []string{"README.md", "CONTRIBUTING.md", ".github/workflows/test.yml"} {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(content, version[1]) {
+			t.Errorf("%s does not have Go %s, which go.mod has", file, version[1])
+		}
+	}
+}
