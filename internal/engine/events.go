@@ -9,7 +9,7 @@ import "net/netip"
 type Event interface{ event() }
 
 type (
-	// AssocEvent: SCTP_ASSOC_CHANGE.
+	// AssocEvent is SCTP_ASSOC_CHANGE.
 	AssocEvent struct {
 		Change  AssocChange
 		Cause   uint16
@@ -17,13 +17,13 @@ type (
 		Out, In uint16
 	}
 
-	// PathEvent: SCTP_PEER_ADDR_CHANGE.
+	// PathEvent is SCTP_PEER_ADDR_CHANGE.
 	PathEvent struct {
 		Addr   netip.AddrPort
 		Change PathChange
 	}
 
-	// SendFailedEvent: SCTP_SEND_FAILED_EVENT, of a whole message.
+	// SendFailedEvent is SCTP_SEND_FAILED_EVENT, of a whole message.
 	SendFailedEvent struct {
 		Message Message
 		Data    []byte
@@ -31,35 +31,35 @@ type (
 		Cause   uint16
 	}
 
-	// RemoteErrorEvent: SCTP_REMOTE_ERROR.
+	// RemoteErrorEvent is SCTP_REMOTE_ERROR.
 	RemoteErrorEvent struct {
 		Cause uint16
 		Data  []byte
 	}
 
-	// ShutdownEvent: SCTP_SHUTDOWN_EVENT.
+	// ShutdownEvent is SCTP_SHUTDOWN_EVENT.
 	ShutdownEvent struct{}
 
-	// PartialDeliveryEvent: SCTP_PARTIAL_DELIVERY_EVENT, of which there is
+	// PartialDeliveryEvent is SCTP_PARTIAL_DELIVERY_EVENT, of which there is
 	// one kind only, its having been aborted.
 	PartialDeliveryEvent struct {
 		Stream uint16
 		Seq    uint32
 	}
 
-	// AdaptationEvent: SCTP_ADAPTATION_INDICATION.
+	// AdaptationEvent is SCTP_ADAPTATION_INDICATION.
 	AdaptationEvent struct{ Indication uint32 }
 
-	// AuthEvent: SCTP_AUTHENTICATION_EVENT.
+	// AuthEvent is SCTP_AUTHENTICATION_EVENT.
 	AuthEvent struct {
 		Change AuthChange
 		Key    uint16
 	}
 
-	// SenderDryEvent: SCTP_SENDER_DRY_EVENT.
+	// SenderDryEvent is SCTP_SENDER_DRY_EVENT.
 	SenderDryEvent struct{}
 
-	// StreamResetEvent: SCTP_STREAM_RESET_EVENT. Streams were reset (RFC
+	// StreamResetEvent is SCTP_STREAM_RESET_EVENT. Streams were reset (RFC
 	// 6525): their numbering begins anew, which marks the end of what they
 	// carried.
 	StreamResetEvent struct {
@@ -69,13 +69,13 @@ type (
 		Failed   bool     // or which can be repeated
 	}
 
-	// StreamsAddedEvent: SCTP_STREAM_CHANGE_EVENT.
+	// StreamsAddedEvent is SCTP_STREAM_CHANGE_EVENT.
 	StreamsAddedEvent struct {
 		Out, In        uint16
 		Denied, Failed bool
 	}
 
-	// AssocResetEvent: SCTP_ASSOC_RESET_EVENT.
+	// AssocResetEvent is SCTP_ASSOC_RESET_EVENT.
 	AssocResetEvent struct {
 		LocalTSN, RemoteTSN uint32
 		Denied, Failed      bool

@@ -212,7 +212,7 @@ func Quantiles(values []float64) []float64 {
 	return q
 }
 
-// Median, Min and Max are of the values of a map.
+// Median is that of the values of a map, as Min and Max are.
 func Median[K comparable](m map[K]float64) float64 { return Quantile(values(m), 0.5) }
 func Min[K comparable](m map[K]float64) float64    { return Quantile(values(m), 0) }
 func Max[K comparable](m map[K]float64) float64    { return Quantile(values(m), 1) }
