@@ -27,9 +27,22 @@ import (
 // The C programs set this in a struct sctp_initmsg, at both ends.
 var config = sctpnet.Config{OutStreams: 3, MaxInStreams: 3, InitAttempts: 2}
 
+const usage = `Article serves three messages, each on a stream of its own, and prints what it
+receives of itself.
+
+usage: article [-listen ADDRESS | -dial ADDRESS]
+
+`
+
+const interrupted = 130 // the exit status that a shell gives for Ctrl-C
+
 func main() {
 	listen := flag.String("listen", "", "only serve, on `address`, until interrupted")
 	dial := flag.String("dial", "", "only print the messages of the server at `address`")
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), usage)
+		flag.PrintDefaults()
+	}
 	flag.Parse()
 	if flag.NArg() > 0 || *listen != "" && *dial != "" {
 		flag.Usage()
@@ -37,7 +50,13 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *listen, *dial); err != nil {
+	err := run(ctx, *listen, *dial)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, "article: interrupted")
+		os.Exit(interrupted)
+	default:
 		fmt.Fprintln(os.Stderr, "article:", err)
 		os.Exit(1)
 	}

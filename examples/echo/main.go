@@ -14,14 +14,31 @@ import (
 	"io"
 	"log"
 	"net"
+	"os"
 
 	"github.com/sctpnet/sctpnet"
 	_ "github.com/sctpnet/sctpnet/udpencap" // the networks sctp+udp
 )
 
+const usage = `Echo sends a line over SCTP to a server of its own, which sends it back.
+
+usage: echo [-network NETWORK]
+
+`
+
 func main() {
-	network := flag.String("network", "sctp", "network to use: sctp or sctp+udp")
+	network := flag.String("network", "sctp", "the `network`: sctp or sctp+udp")
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), usage)
+		flag.PrintDefaults()
+	}
 	flag.Parse()
+	if flag.NArg() > 0 {
+		flag.Usage()
+		os.Exit(2)
+	}
+	log.SetFlags(0)
+	log.SetPrefix("echo: ")
 	ln, err := sctpnet.Listen(*network, "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)

@@ -23,6 +23,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -54,6 +55,9 @@ var link1 = netip.MustParseAddr("10.77.1.2")
 // fastStall is the most that the fast Config may stall.
 const fastStall = 300 * time.Millisecond
 
+// roleEnv is set where the program runs in one of its networks.
+const roleEnv = "FAILOVER_ROLE"
+
 const (
 	senderNet   = "sctpnet-failover-sender"
 	receiverNet = "sctpnet-failover-receiver"
@@ -69,17 +73,37 @@ const (
 	interval = time.Millisecond
 )
 
+const usage = `Failover shows an association go on when its path dies. It makes two networks with
+two links between them, sends messages over an association that has both, and cuts
+one. It needs root, the command ip, and SCTP in the kernel. It has no flags.
+
+usage: failover
+`
+
+const interrupted = 130 // the exit status that a shell gives for Ctrl-C
+
 func main() {
+	flag.Usage = func() { fmt.Fprint(flag.CommandLine.Output(), usage) }
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var err error
-	switch {
-	case len(os.Args) == 1:
-		err = run(ctx)
-	case os.Args[1] == "send":
+	switch role := os.Getenv(roleEnv); {
+	case flag.NArg() > 0:
+		flag.Usage()
+		os.Exit(2)
+	case role == "send":
 		err = send(ctx)
-	case os.Args[1] == "receive":
+	case role == "receive":
 		err = receive()
+	default:
+		err = run(ctx)
+		if ctx.Err() != nil {
+			fmt.Fprintln(os.Stderr, "failover: interrupted")
+		}
+	}
+	if ctx.Err() != nil {
+		os.Exit(interrupted)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "failover:", err)
@@ -123,7 +147,8 @@ func run(ctx context.Context) error {
 
 	// The receiver says on its standard output when it is ready, and ends
 	// when its standard input does.
-	receiver := exec.CommandContext(ctx, "ip", "netns", "exec", receiverNet, self, "receive")
+	receiver := exec.CommandContext(ctx, "ip", "netns", "exec", receiverNet, self)
+	receiver.Env = append(os.Environ(), roleEnv+"=receive")
 	receiver.Stderr = os.Stderr
 	stdin, err := receiver.StdinPipe()
 	if err != nil {
@@ -138,7 +163,10 @@ func run(ctx context.Context) error {
 	}
 	_, err = io.ReadFull(stdout, make([]byte, 1))
 	if err == nil {
-		sender := exec.CommandContext(ctx, "ip", "netns", "exec", senderNet, self, "send")
+		sender := exec.CommandContext(ctx, "ip", "netns", "exec", senderNet, self)
+		sender.Cancel = func() error { return sender.Process.Signal(os.Interrupt) }
+		sender.WaitDelay = 10 * time.Second
+		sender.Env = append(os.Environ(), roleEnv+"=send")
 		sender.Stdout, sender.Stderr = os.Stdout, os.Stderr
 		err = sender.Run()
 	}

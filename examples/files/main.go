@@ -46,13 +46,24 @@ type answer struct {
 
 var network string
 
+const usage = `Files sends files over one SCTP association, all at the same time and each on a
+stream of its own. Without arguments it makes three files and sends them to itself.
+
+usage: files [-network NETWORK]
+       files [-network NETWORK] -listen ADDRESS [-dir FOLDER]
+       files [-network NETWORK] -dial ADDRESS FILE...
+
+`
+
+const interrupted = 130 // the exit status that a shell gives for Ctrl-C
+
 func main() {
-	flag.StringVar(&network, "network", "sctp", "network to use: sctp or sctp+udp")
+	flag.StringVar(&network, "network", "sctp", "the `network`: sctp or sctp+udp")
 	listen := flag.String("listen", "", "receive on `address`, until interrupted")
 	dir := flag.String("dir", ".", "the `folder` that received files go to")
 	dial := flag.String("dial", "", "send files to the receiver at `address`")
 	flag.Usage = func() {
-		fmt.Fprintf(flag.CommandLine.Output(), "usage: %s [-network NETWORK] [-listen ADDRESS [-dir FOLDER] | -dial ADDRESS FILE...]\n", os.Args[0])
+		fmt.Fprint(flag.CommandLine.Output(), usage)
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -71,10 +82,12 @@ func main() {
 	default:
 		err = demo(ctx)
 	}
-	if ctx.Err() != nil && err != nil {
-		err = errors.New("interrupted")
-	}
-	if err != nil {
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, "files: interrupted")
+		os.Exit(interrupted)
+	default:
 		fmt.Fprintln(os.Stderr, "files:", err)
 		os.Exit(1)
 	}

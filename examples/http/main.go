@@ -35,15 +35,25 @@ import (
 	_ "github.com/sctpnet/sctpnet/udpencap" // the networks sctp+udp
 )
 
+const usage = `Http is HTTP/1.1 over SCTP. Without arguments it serves, fetches a page and a
+download from itself, and ends. With a URL it only fetches that.
+
+usage: http [-network NETWORK] [-listen ADDRESS | URL]
+
+`
+
+const interrupted = 130 // the exit status that a shell gives for Ctrl-C
+
 func main() {
-	network := flag.String("network", "sctp", "network to use: sctp, sctp4, sctp6, or these with +udp")
-	listen := flag.String("listen", "", "serve on `address`, until interrupted")
+	network := flag.String("network", "sctp", "the `network`: sctp, sctp4, sctp6, or these with +udp")
+	listen := flag.String("listen", "", "only serve, on `address`, until interrupted")
 	flag.Usage = func() {
-		fmt.Fprintf(flag.CommandLine.Output(), "usage: %s [-network NETWORK] [-listen ADDRESS | URL]\n", os.Args[0])
+		fmt.Fprint(flag.CommandLine.Output(), usage)
 		flag.PrintDefaults()
 	}
 	flag.Parse()
-	if flag.NArg() > 1 || flag.NArg() == 1 && *listen != "" {
+	url := flag.Arg(0)
+	if flag.NArg() > 1 || url != "" && (*listen != "" || !strings.HasPrefix(url, "http://")) {
 		flag.Usage()
 		os.Exit(2)
 	}
@@ -51,7 +61,13 @@ func main() {
 	// once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	if err := run(ctx, *network, *listen, flag.Arg(0)); err != nil {
+	err := run(ctx, *network, *listen, url)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, "http: interrupted")
+		os.Exit(interrupted)
+	default:
 		fmt.Fprintln(os.Stderr, "http:", err)
 		os.Exit(1)
 	}

@@ -30,9 +30,24 @@ import (
 
 const exchanges = 100
 
+const usage = `Httpstreams runs a hundred HTTP/1.1 exchanges at the same time with a server of
+its own, over one SCTP association, each on a stream of its own.
+
+usage: httpstreams [-network NETWORK]
+
+`
+
 func main() {
-	network := flag.String("network", "sctp", "network to use: sctp or sctp+udp")
+	network := flag.String("network", "sctp", "the `network`: sctp or sctp+udp")
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), usage)
+		flag.PrintDefaults()
+	}
 	flag.Parse()
+	if flag.NArg() > 0 {
+		flag.Usage()
+		os.Exit(2)
+	}
 	if err := run(*network); err != nil {
 		fmt.Fprintln(os.Stderr, "httpstreams:", err)
 		os.Exit(1)

@@ -7,10 +7,8 @@
 //
 //	go run ./examples/status -network sctp+udp
 //
-// or have it watch an association with a server of yours, which need not be a
-// friend of this program:
-//
-//	go run ./examples/status 192.0.2.1/198.51.100.1:3868
+// With an address, such as 192.0.2.1/198.51.100.1:3868, it watches an association
+// with a server of yours, which need not know of this program.
 package main
 
 import (
@@ -22,7 +20,9 @@ import (
 	"log"
 	"net"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -30,23 +30,49 @@ import (
 	_ "github.com/sctpnet/sctpnet/udpencap" // the networks sctp+udp
 )
 
+const usage = `Status prints how an association is doing: with the server at ADDRESS, or with a
+server of its own, while it moves data.
+
+usage: status [-network NETWORK] [-for TIME] [-every TIME] [ADDRESS]
+
+`
+
+const interrupted = 130 // the exit status that a shell gives for Ctrl-C
+
 func main() {
 	log.SetFlags(0)
-	network := flag.String("network", "sctp", "network to use: sctp, or sctp+udp, which has one path only")
+	log.SetPrefix("status: ")
+	network := flag.String("network", "sctp", "the `network`: sctp, or sctp+udp, which has one path only")
 	lasting := flag.Duration("for", 4*time.Second, "how long to watch")
 	every := flag.Duration("every", time.Second, "how often to print")
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), usage)
+		flag.PrintDefaults()
+	}
 	flag.Parse()
-	ctx, cancel := context.WithTimeout(context.Background(), *lasting)
+	if flag.NArg() > 1 || *lasting <= 0 || *every <= 0 {
+		flag.Usage()
+		os.Exit(2)
+	}
+	signaled, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(signaled, *lasting)
 	defer cancel()
+	run(ctx, *network, flag.Arg(0), *every)
+	if signaled.Err() != nil {
+		os.Exit(interrupted)
+	}
+}
 
-	address := flag.Arg(0)
+// run watches an association until the context ends.
+func run(ctx context.Context, network, address string, every time.Duration) {
 	own := address == ""
 	if own {
 		hosts := "127.0.0.1/127.0.0.2"
-		if strings.HasSuffix(*network, "+udp") {
+		if strings.HasSuffix(network, "+udp") {
 			hosts = "127.0.0.1"
 		}
-		ln, err := sctpnet.Listen(*network, hosts+":0")
+		ln, err := sctpnet.Listen(network, hosts+":0")
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -54,20 +80,26 @@ func main() {
 		go discard(ln)
 		address = ln.Addr().String()
 	}
-	c, err := new(sctpnet.Dialer).DialContext(ctx, *network, address)
+	c, err := new(sctpnet.Dialer).DialContext(ctx, network, address)
 	if err != nil {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return // interrupted
+		}
 		log.Fatal(err)
 	}
 	defer c.Close()
 	if own {
 		go load(ctx, c)
 	}
-	watch(ctx, c.(*sctpnet.Conn), *every)
+	watch(ctx, c.(*sctpnet.Conn), every)
 }
 
 // discard reads what comes on one association.
 func discard(ln net.Listener) {
 	c, err := ln.Accept()
+	if errors.Is(err, net.ErrClosed) {
+		return
+	}
 	if err != nil {
 		log.Fatal(err)
 	}
