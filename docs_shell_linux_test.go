@@ -110,7 +110,7 @@ func TestDocsShellModule(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(folder, "main.go"), []byte(all[i].text), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		shell(t, folder, b.text+"go mod tidy\ngo run .\n",
+		shell(t, folder, "go mod init hello\n"+b.text+"go mod tidy\ngo run .\n",
 			"GOPROXY="+proxies, "GONOSUMDB=github.com/sctpnet", "GOMODCACHE="+t.TempDir(), "GOFLAGS=-modcacherw")
 	}
 }
@@ -282,5 +282,16 @@ func TestDocsGoVersions(t *testing.T) {
 		if !bytes.Contains(content, version[1]) {
 			t.Errorf("%s does not have Go %s, which go.mod has", file, version[1])
 		}
+	}
+}
+
+// TestDocsREADMELength holds the README to a page.
+func TestDocsREADMELength(t *testing.T) {
+	content, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(content, []byte("\n")); n > 130 {
+		t.Errorf("README.md has %d lines; one page is 130", n)
 	}
 }

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"image/color"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -10,249 +10,209 @@ import (
 	"strings"
 
 	"github.com/sctpnet/sctpnet/bench/internal/result"
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/text"
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgimg"
-)
-
-const (
-	width  = 15 * vg.Centimeter
-	height = 9 * vg.Centimeter
+	"github.com/sctpnet/sctpnet/internal/svg"
 )
 
 // plots draws all the plots into the folder.
 func plots(r *result.Run, folder string) error {
-	for _, p := range []struct {
-		name  string
-		plots func(r *result.Run) ([]*plot.Plot, error)
-	}{
-		{"throughput", throughput},
-		{"loss", func(r *result.Run) ([]*plot.Plot, error) { return late(r, "loss", "Loss of ") }},
-		{"beside", func(r *result.Run) ([]*plot.Plot, error) { return late(r, "beside", "80 Mbit/s, ") }},
-		{"files", func(r *result.Run) ([]*plot.Plot, error) {
-			return bars(r, "files", "s", "Three files over 20 ms: seconds in all")
-		}},
-		{"failover", func(r *result.Run) ([]*plot.Plot, error) {
-			return bars(r, "failover", "stall ms", "Longest stall when the primary path is cut, ms")
-		}},
+	for name, d := range map[string]*svg.Drawing{
+		"throughput": throughput(r),
+		"loss":       late(r, "loss", "Packets are lost: how many messages take longer than a time", "loss of "),
+		"beside":     late(r, "beside", "Small messages beside bulk: how many take longer than a time", ""),
+		"files":      bars(r, "files", "s", "Three files, round trip of 20 ms: seconds in all; less is better"),
+		"failover":   bars(r, "failover", "stall ms", "The primary path is cut: longest stall in ms; less is better"),
 	} {
-		plots, err := p.plots(r)
-		if err != nil {
-			return err
-		}
-		if err := save(plots, filepath.Join(folder, "performance-"+p.name+".png")); err != nil {
+		if err := os.WriteFile(filepath.Join(folder, "performance-"+name+".svg"), d.Bytes(), 0o666); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// save draws plots side by side into a file. Several have the legend of the
-// first one in common, below them.
-func save(plots []*plot.Plot, file string) error {
-	c := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(120), vgimg.UseBackgroundColor(color.White))
-	tiles := draw.Tiles{Rows: 1, Cols: len(plots), PadX: vg.Millimeter * 4, PadTop: vg.Millimeter, PadRight: vg.Millimeter * 2, PadLeft: vg.Millimeter, PadBottom: vg.Millimeter}
-	all := draw.New(c)
-	if len(plots) > 1 {
-		legend := plots[0].Legend
-		for _, p := range plots {
-			p.Legend = plot.NewLegend()
-		}
-		legend.Left = true
-		const strip = 1.9 * vg.Centimeter
-		legend.Draw(draw.Crop(all, width/3, 0, vg.Millimeter, strip-height))
-		all = draw.Crop(all, 0, 0, strip, 0)
-	}
-	canvases := plot.Align([][]*plot.Plot{plots}, tiles, all)
-	for i, p := range plots {
-		p.Draw(canvases[0][i])
-	}
-	f, err := os.Create(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if _, err := (vgimg.PngCanvas{Canvas: c}).WriteTo(f); err != nil {
-		return err
-	}
-	return f.Close()
-}
-
-// style gives each side its colour, which readers with any sight can tell
-// apart, and its line.
-func style(side string) draw.LineStyle {
-	s := draw.LineStyle{Width: vg.Points(1.6), Color: color.RGBA{0xd5, 0x5e, 0x00, 0xff}}
+// series gives each side its color.
+func series(side string) string {
 	switch {
 	case strings.HasPrefix(side, "tcp"):
-		s.Color = color.RGBA{0x00, 0x72, 0xb2, 0xff}
+		return "s0"
 	case side == "c-tcp":
-		s.Color = color.RGBA{0x56, 0xb4, 0xe9, 0xff}
+		return "s1"
 	case side == "c-sctp":
-		s.Color = color.RGBA{0xe6, 0x9f, 0x00, 0xff}
+		return "s2"
 	case strings.HasPrefix(side, "ishidawataru"):
-		s.Color = color.RGBA{0x88, 0x88, 0x88, 0xff}
+		return "s3"
 	}
-	if strings.Contains(side, "ten connections") || strings.HasPrefix(side, "c-") || strings.Contains(side, "priority") {
-		s.Dashes = []vg.Length{vg.Points(4), vg.Points(2)}
-	}
-	return s
+	return "s4"
 }
 
-func newPlot(title, x, y string) *plot.Plot {
-	p := plot.New()
-	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
-	p.Title.TextStyle.Font.Size = vg.Points(10)
-	p.Legend.TextStyle.Font.Size = vg.Points(8)
-	p.X.Label.TextStyle.Font.Size, p.Y.Label.TextStyle.Font.Size = vg.Points(9), vg.Points(9)
-	p.X.Tick.Label.Font.Size, p.Y.Tick.Label.Font.Size = vg.Points(8), vg.Points(8)
-	p.Title.Padding = vg.Points(4)
-	for _, style := range []*text.Style{&p.Title.TextStyle, &p.Legend.TextStyle, &p.X.Label.TextStyle, &p.Y.Label.TextStyle, &p.X.Tick.Label, &p.Y.Tick.Label} {
-		style.Font.Variant = "Sans"
+// line gives each side its color and its line.
+func line(side string) string {
+	class := series(side) + " line"
+	if strings.Contains(side, "ten connections") || strings.HasPrefix(side, "c-") || strings.Contains(side, "priority") {
+		class += " dashed"
 	}
-	grid := plotter.NewGrid()
-	grid.Vertical.Color, grid.Horizontal.Color = color.Gray{0xdd}, color.Gray{0xdd}
-	p.Add(grid)
-	return p
+	return class
 }
 
 func sorted(sides []string) []string {
 	return slices.SortedStableFunc(slices.Values(sides), func(a, b string) int { return rank(a) - rank(b) })
 }
 
+// legend writes which line is which, two in a row.
+func legend(d *svg.Drawing, x, y float64, sides []string) {
+	for i, side := range sides {
+		x, y := x+float64(i%2)*340, y+float64(i/2)*24
+		d.Line(line(side), svg.Point{X: x, Y: y - 5}, svg.Point{X: x + 36, Y: y - 5})
+		d.Text("", x+46, y, label(side))
+	}
+}
+
 // throughput is by the size of a write, over the loopback interface.
-func throughput(r *result.Run) ([]*plot.Plot, error) {
-	p := newPlot("Loopback interface, one connection", "bytes of a write", "MB/s")
-	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
-	lines := map[string]plotter.XYs{}
-	var ticks []plot.Tick
+func throughput(r *result.Run) *svg.Drawing {
+	const left, right, top, bottom, most = 80, 580, 70, 340, 2500
+	const title = "MB/s by the size of a write, loopback interface; more is better"
+	d := svg.New(760, 400, title)
+	d.Text("title", 20, 34, title)
+	y := func(v float64) float64 { return bottom - v/most*(bottom-top) }
+	for v := 0.0; v <= most; v += 500 {
+		d.Line("grid", svg.Point{X: left, Y: y(v)}, svg.Point{X: right, Y: y(v)})
+		d.Text("small end", left-10, y(v)+5, strconv.FormatFloat(v, 'f', -1, 64))
+	}
+
+	var keys []result.Key
 	for _, k := range r.Keys() {
-		kb, err := strconv.Atoi(strings.TrimSuffix(k.Param, "KB"))
-		if k.Case != "bulk-lo" || err != nil {
-			continue
-		}
-		ticks = append(ticks, plot.Tick{Value: float64(kb), Label: strings.Replace(k.Param, "KB", " KB", 1)})
-		for _, side := range r.Sides(k) {
-			lines[side] = append(lines[side], plotter.XY{X: float64(kb), Y: result.Median(r.Values(k, side, "MB/s"))})
+		if _, err := strconv.Atoi(strings.TrimSuffix(k.Param, "KB")); k.Case == "bulk-lo" && err == nil {
+			keys = append(keys, k)
 		}
 	}
-	p.X.Tick.Marker = plot.ConstantTicks(ticks)
-	p.Y.Tick.Marker = decades{}
+	slices.SortFunc(keys, func(a, b result.Key) int { return kilobytes(a) - kilobytes(b) })
+	lines := map[string][]svg.Point{}
+	values := map[string]float64{}
 	var sides []string
-	for side := range lines {
-		sides = append(sides, side)
+	for i, k := range keys {
+		x := left + float64(i)/float64(len(keys)-1)*(right-left)
+		d.Text("small middle", x, bottom+26, fmt.Sprintf("%d KB", kilobytes(k)))
+		for _, side := range r.Sides(k) {
+			v := result.Median(r.Values(k, side, "MB/s"))
+			if lines[side] == nil {
+				sides = append(sides, side)
+			}
+			lines[side], values[side] = append(lines[side], svg.Point{X: x, Y: y(v)}), v
+		}
 	}
 	slices.Sort(sides)
 	for _, side := range sorted(sides) {
-		l, points, err := plotter.NewLinePoints(lines[side])
-		if err != nil {
-			return nil, err
+		if len(lines[side]) > 1 {
+			d.Line(line(side), lines[side]...)
 		}
-		l.LineStyle = style(side)
-		points.GlyphStyle = draw.GlyphStyle{Color: l.Color, Radius: vg.Points(2.5), Shape: draw.CircleGlyph{}}
-		p.Add(l, points)
-		p.Legend.Add(label(side), l, points)
+		for _, p := range lines[side] {
+			d.Circle(series(side), p, 4.5)
+		}
+		last := lines[side][len(lines[side])-1]
+		name := fmt.Sprintf("%s, %s", label(side), short(values[side]))
+		if last.X < right {
+			d.Text("small middle", last.X, last.Y-12, name)
+		} else {
+			d.Text("", last.X+14, last.Y+6, name)
+		}
 	}
-	p.Legend.Left = true
-	p.Legend.XOffs, p.Legend.YOffs = vg.Points(8), vg.Points(8)
-	p.Y.Min, p.Y.Max = 0.1, 10000
-	return []*plot.Plot{p}, nil
+	return d
 }
 
-// late plots what part of messages is later than a time.
-func late(r *result.Run, name, title string) ([]*plot.Plot, error) {
-	var plots []*plot.Plot
+func kilobytes(k result.Key) int {
+	n, _ := strconv.Atoi(strings.TrimSuffix(k.Param, "KB"))
+	return n
+}
+
+// late plots how many messages take longer than a time, on axes of powers of ten.
+func late(r *result.Run, name, title, param string) *svg.Drawing {
+	const width, top, bottom, least, gap = 270, 104, 330, 0.001, 90
+	d := svg.New(760, 450, title)
+	d.Text("title", 20, 34, title)
+	d.Text("small muted", 20, 58, "both axes logarithmic; lower and further left is better")
+	var sides []string
+	panel := 0
 	for _, k := range r.Keys() {
 		if k.Case != name {
 			continue
 		}
-		p := newPlot(title+k.Param, "ms", "part that is later")
-		p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
-		p.X.Tick.Marker, p.Y.Tick.Marker = decades{}, decades{}
-		for _, side := range sorted(r.Sides(k)) {
+		left := 74 + float64(panel)*(width+gap)
+		panel++
+		sides = sorted(r.Sides(k))
+		most := 0.0
+		for _, side := range sides {
 			values := r.Pooled(k, side)
-			var xys plotter.XYs
-			for i, v := range values {
-				if part := 1 - float64(i+1)/float64(len(values)); part >= 0.0009 {
-					xys = append(xys, plotter.XY{X: v, Y: part})
-				}
-			}
-			l, err := plotter.NewLine(xys)
-			if err != nil {
-				return nil, err
-			}
-			l.LineStyle = style(side)
-			p.Add(l)
-			p.Legend.Add(label(side), l)
+			most = max(most, values[len(values)-1])
 		}
-		p.X.Min, p.Y.Min, p.Y.Max = 9, 0.001, 1
-		plots = append(plots, p)
+		const first = 10.0
+		decades := math.Ceil(math.Log10(most / first))
+		x := func(ms float64) float64 {
+			return left + max(0, math.Log10(ms/first))/decades*width
+		}
+		y := func(part float64) float64 { return top + math.Log10(part)/math.Log10(least)*(bottom-top) }
+		d.Text("strong middle", left+width/2, top-18, param+k.Param)
+		for _, part := range []float64{1, 0.1, 0.01, least} {
+			d.Line("grid", svg.Point{X: left, Y: y(part)}, svg.Point{X: left + width, Y: y(part)})
+			d.Text("small end", left-8, y(part)+5, strconv.FormatFloat(part*100, 'f', -1, 64)+" %")
+		}
+		for e := 0.0; e <= decades; e++ {
+			ms := first * math.Pow(10, e)
+			d.Line("grid", svg.Point{X: x(ms), Y: top}, svg.Point{X: x(ms), Y: bottom})
+			unit := fmt.Sprintf("%.0f ms", ms)
+			if ms >= 1000 {
+				unit = fmt.Sprintf("%.0f s", ms/1000)
+			}
+			d.Text("small middle", x(ms), bottom+24, unit)
+		}
+		for _, side := range sides {
+			values := r.Pooled(k, side)
+			var points []svg.Point
+			for i, v := range values {
+				part := 1 - float64(i+1)/float64(len(values))
+				if part < least*0.9 {
+					continue
+				}
+				p := svg.Point{X: x(v), Y: y(max(part, least))}
+				if n := len(points); n > 0 && math.Hypot(p.X-points[n-1].X, p.Y-points[n-1].Y) < 1 {
+					continue
+				}
+				points = append(points, p)
+			}
+			d.Line(line(side), points...)
+		}
 	}
-	return plots, nil
+	legend(d, 74, bottom+70, sides)
+	return d
 }
 
 // bars are of one metric: the median, and the least and greatest value.
-func bars(r *result.Run, name, metric, title string) ([]*plot.Plot, error) {
-	p := newPlot(title, "", "")
-	i := 0
-	var names []string
+func bars(r *result.Run, name, metric, title string) *svg.Drawing {
+	const left, width, top, step = 350, 230, 66, 46
+	type bar struct {
+		side   string
+		values map[int]float64
+	}
+	var all []bar
+	most := 0.0
 	for _, k := range r.Keys() {
 		if k.Case != name {
 			continue
 		}
-		sides := sorted(r.Sides(k))
-		slices.Reverse(sides)
-		for _, side := range sides {
-			v := r.Values(k, side, metric)
-			if len(v) == 0 {
-				continue
-			}
-			bar, err := plotter.NewBarChart(plotter.Values{result.Median(v)}, vg.Points(16))
-			if err != nil {
-				return nil, err
-			}
-			bar.Horizontal = true
-			bar.XMin = float64(i)
-			bar.Color, bar.LineStyle.Width = style(side).Color, 0
-			figure, err := plotter.NewLabels(plotter.XYLabels{
-				XYs:    plotter.XYs{{X: result.Median(v), Y: float64(i)}},
-				Labels: []string{" " + spread(v)},
-			})
-			if err != nil {
-				return nil, err
-			}
-			figure.TextStyle[0].Font.Size, figure.TextStyle[0].Font.Variant = vg.Points(8), "Sans"
-			figure.TextStyle[0].YAlign = draw.YCenter
-			p.Add(bar, figure)
-			p.X.Max = max(p.X.Max, result.Median(v)*1.35)
-			names = append(names, label(side))
-			i++
-		}
-	}
-	p.NominalY(names...)
-	p.X.Min = 0
-	p.Y.Min, p.Y.Max = -0.6, float64(i)-0.4
-	return []*plot.Plot{p}, nil
-}
-
-// decades are ticks at 1, 2 and 5 times the powers of ten, where those are few,
-// or at the powers.
-type decades struct{}
-
-func (decades) Ticks(low, high float64) []plot.Tick {
-	var ticks []plot.Tick
-	steps := []float64{1, 2, 5}
-	if high/low > 150 {
-		steps = steps[:1]
-	}
-	for e := math.Floor(math.Log10(low)); e <= math.Ceil(math.Log10(high)); e++ {
-		for _, m := range steps {
-			if v := m * math.Pow(10, e); v >= low*0.999 && v <= high*1.001 {
-				ticks = append(ticks, plot.Tick{Value: v, Label: strconv.FormatFloat(v, 'f', -1, 64)})
+		for _, side := range sorted(r.Sides(k)) {
+			if v := r.Values(k, side, metric); len(v) > 0 {
+				all = append(all, bar{side, v})
+				most = max(most, result.Median(v))
 			}
 		}
 	}
-	return ticks
+	d := svg.New(760, top+len(all)*step+16, title)
+	d.Text("title", 20, 34, title)
+	for i, b := range all {
+		y := float64(top + i*step)
+		length := max(2, result.Median(b.values)/most*width)
+		d.Text("end", left-12, y+21, label(b.side))
+		d.Rect(series(b.side), left, y, length, 30)
+		d.Text("", left+length+10, y+21, spread(b.values))
+	}
+	d.Line("axis", svg.Point{X: left, Y: top - 10}, svg.Point{X: left, Y: float64(top + len(all)*step)})
+	return d
 }
