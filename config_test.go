@@ -1,15 +1,22 @@
 package sctpnet_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"math"
 	"net"
+	"net/netip"
+	"reflect"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/conformance"
 )
 
 // configured makes an association between ends with these Configs.
@@ -129,6 +136,323 @@ func testConfigOutOfRange(t *testing.T, network string) {
 				if !strings.Contains(err.Error(), name) {
 					t.Errorf("%s: %v does not say %s", op, err, name)
 				}
+			}
+		}
+	}
+}
+
+const ms = time.Millisecond
+
+// must returns a getter's value.
+func must[T any](t testing.TB) func(v T, err error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Error(err)
+		}
+		return v
+	}
+}
+
+var allPaths netip.Addr
+
+// works sends a message each way, of more than one packet where that is
+// small.
+func works(t testing.TB, a, b *sctpnet.Conn) {
+	t.Helper()
+	watchdog(t, func() {
+		for _, p := range [][2]*sctpnet.Conn{{a, b}, {b, a}} {
+			want := bytes.Repeat([]byte("0123456789"), 300)
+			if _, err := p[0].Write(want); err != nil {
+				t.Error(err)
+				return
+			}
+			got := make([]byte, len(want))
+			if _, err := io.ReadFull(p[1], got); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("read %d bytes, %v", len(got), err)
+			}
+		}
+	})
+}
+
+// TestOptionsOutOfRange checks what is refused before any system call.
+func TestOptionsOutOfRange(t *testing.T) { eachEngine(t, testOptionsOutOfRange) }
+
+func testOptionsOutOfRange(t *testing.T, network string) {
+	c, s := pipe(t, network, "127.0.0.1:0")
+	type path = sctpnet.PathParams
+	var large int64 = math.MaxInt32 + 1
+	for _, tt := range []struct {
+		names  []string        // what the error names: option, value and range
+		config *sctpnet.Config // nil: there is none
+		set    func() error    // nil: that of Config alone
+	}{
+		{[]string{"RTO.Initial", "-1s", "1ms", "24h"}, &sctpnet.Config{RTO: sctpnet.RTO{Initial: -time.Second}}, nil},
+		{[]string{"RTO.Min", "1µs", "1ms", "24h"}, &sctpnet.Config{RTO: sctpnet.RTO{Min: time.Microsecond}}, nil},
+		{[]string{"RTO.Max", "25h", "1ms", "24h"}, &sctpnet.Config{RTO: sctpnet.RTO{Max: 25 * time.Hour}}, nil},
+		{[]string{"RTO.Min", "2s", "1s", "RTO.Max"}, &sctpnet.Config{RTO: sctpnet.RTO{Min: 2 * time.Second, Max: time.Second}}, nil},
+		{[]string{"RTO.Min", "2m", "1m", "RTO.Max"}, &sctpnet.Config{RTO: sctpnet.RTO{Min: 2 * time.Minute}}, nil},
+		{[]string{"RTO.Min", "20ms", "RTO.Max"}, nil, func() error { return c.Set(sctpnet.Config{RTO: sctpnet.RTO{Max: 20 * ms}}) }},
+		{[]string{"MaxRetransmissions", "65536", "1 to 65535"}, &sctpnet.Config{AssocParams: sctpnet.AssocParams{MaxRetransmissions: 65536}}, nil},
+		{[]string{"CookieLife", "-1ns", "1ms"}, &sctpnet.Config{AssocParams: sctpnet.AssocParams{CookieLife: -1}}, nil},
+		{[]string{"HeartbeatInterval", "-1s", "1ms", "24h"}, &sctpnet.Config{PathParams: path{HeartbeatInterval: -time.Second}},
+			func() error { return c.SetPathParams(allPaths, path{HeartbeatInterval: -time.Second}) }},
+		{[]string{"PathParams.MaxRetransmissions", "-2", "65535"}, &sctpnet.Config{PathParams: path{MaxRetransmissions: -2}},
+			func() error { return c.SetPathParams(allPaths, path{MaxRetransmissions: -2}) }},
+		{[]string{"PotentiallyFailedThreshold", "70000", "65535"}, &sctpnet.Config{PathParams: path{PotentiallyFailedThreshold: 70000}},
+			func() error { return c.SetPathParams(allPaths, path{PotentiallyFailedThreshold: 70000}) }},
+		{[]string{"PrimarySwitchoverThreshold", "-1", "65535"}, &sctpnet.Config{PathParams: path{PrimarySwitchoverThreshold: -1}},
+			func() error { return c.SetPathParams(allPaths, path{PrimarySwitchoverThreshold: -1}) }},
+		{[]string{"PotentiallyFailedThreshold", "5", "PrimarySwitchoverThreshold, 4"}, &sctpnet.Config{PathParams: path{PotentiallyFailedThreshold: 5, PrimarySwitchoverThreshold: 4}},
+			func() error {
+				return c.SetPathParams(allPaths, path{PotentiallyFailedThreshold: 5, PrimarySwitchoverThreshold: 4})
+			}},
+		{[]string{"MTU", "511", "512 to 65535"}, &sctpnet.Config{PathParams: path{MTU: 511}},
+			func() error { return c.SetPathParams(allPaths, path{MTU: 511}) }},
+		{[]string{"DSCP", "64", "63"}, &sctpnet.Config{PathParams: path{DSCP: 64}},
+			func() error { return c.SetPathParams(allPaths, path{DSCP: 64}) }},
+		{[]string{"FlowLabel", "1048576", "1048575"}, &sctpnet.Config{PathParams: path{FlowLabel: 1 << 20}},
+			func() error { return c.SetPathParams(allPaths, path{FlowLabel: 1 << 20}) }},
+		{[]string{"UDPPort", "65536", "65535"}, &sctpnet.Config{PathParams: path{UDPPort: 65536}},
+			func() error { return c.SetPathParams(allPaths, path{UDPPort: 65536}) }},
+		{[]string{"SACK.Delay", "501ms", "1ms to 500ms"}, &sctpnet.Config{SACK: sctpnet.SACK{Delay: 501 * ms}}, nil},
+		{[]string{"SACK.Frequency", "-1", "1 to 65535"}, &sctpnet.Config{SACK: sctpnet.SACK{Frequency: -1}}, nil},
+		{[]string{"MaxSegment", "439", "440 to 65516"}, &sctpnet.Config{MaxSegment: 439}, nil},
+		{[]string{"MaxBurst", "65536", "65535"}, &sctpnet.Config{MaxBurst: 65536}, nil},
+		{[]string{"ReadBuffer", "-1", "2147483647"}, &sctpnet.Config{ReadBuffer: -1}, nil},
+		{[]string{"WriteBuffer", "-1", "2147483647"}, &sctpnet.Config{WriteBuffer: -1}, nil},
+		{[]string{"negative buffer size"}, nil, func() error { return c.SetReadBuffer(-1) }},
+		{[]string{"negative buffer size"}, nil, func() error { return c.SetWriteBuffer(-1) }},
+		{[]string{"PartialReliability.TTL", "0s", "1ms"}, &sctpnet.Config{PartialReliability: sctpnet.PartialReliability{Policy: sctpnet.ReliabilityTimed}}, nil},
+		{[]string{"PartialReliability.Policy", "9", "0 to 3"}, &sctpnet.Config{PartialReliability: sctpnet.PartialReliability{Policy: 9}}, nil},
+		{[]string{"Scheduler", "5", "0 to 4"}, &sctpnet.Config{Scheduler: 5}, nil},
+		{[]string{"FragmentInterleave", "3", "0 to 2"}, &sctpnet.Config{FragmentInterleave: 3}, nil},
+		{[]string{"PartialDeliveryPoint", "2147483648", "2147483647"}, &sctpnet.Config{PartialDeliveryPoint: int(large)}, nil},
+		{[]string{"stream 64", "0 to 63"}, nil, func() error { return c.SetStreamValue(64, 1) }},
+		{[]string{"stream 64", "0 to 63"}, nil, func() error { _, err := c.StreamValue(64); return err }},
+		{[]string{"outgoing streams", "-1", "0 to 65471"}, nil, func() error { return c.AddStreams(-1, 0) }},
+		{[]string{"incoming streams", "65472", "0 to 65471"}, nil, func() error { return c.AddStreams(0, 65472) }},
+		{[]string{"AuthKey.Secret", "0 bytes", "1 to 65535"}, &sctpnet.Config{Auth: &sctpnet.Auth{Keys: []sctpnet.AuthKey{{ID: 1}}}},
+			func() error { return c.SetAuthKey(sctpnet.AuthKey{ID: 1}) }},
+		{[]string{"Auth.Chunks", "is 1;", "INIT"}, &sctpnet.Config{Auth: &sctpnet.Auth{Chunks: []uint8{0, 1}}}, nil},
+		{[]string{"Auth.Chunks", "21 types", "20"}, &sctpnet.Config{Auth: &sctpnet.Auth{Chunks: make([]uint8, 21)}}, nil},
+		{[]string{"Auth.HMACs", "2", "1 (SHA-1)"}, &sctpnet.Config{Auth: &sctpnet.Auth{HMACs: []uint16{2}}}, nil},
+		{[]string{"Auth.HMACs", "[3]", "1 (SHA-1), which must be there"}, &sctpnet.Config{Auth: &sctpnet.Auth{HMACs: []uint16{3}}}, nil},
+		{[]string{"Auth.Active", "7", "Keys"}, &sctpnet.Config{Auth: &sctpnet.Auth{Active: 7}}, nil},
+	} {
+		errs := make(map[string]error)
+		if tt.set != nil {
+			errs["set"] = tt.set()
+		}
+		if tt.config != nil {
+			_, errs["Config"] = (&sctpnet.Dialer{Config: *tt.config}).Dial(network, s.LocalAddr().String())
+			// With something that is possible, and must not happen.
+			before, some := inForce(t, c), *tt.config
+			some.AcceptStreams, some.PPID = 9, 9
+			errs["Set"] = c.Set(some)
+			if now := inForce(t, c); !reflect.DeepEqual(now, before) {
+				t.Errorf("Set of %v has changed %+v to %+v", tt.names, before, now)
+			}
+		}
+		for what, err := range errs {
+			var op *net.OpError
+			if err == nil || !errors.As(err, &op) {
+				t.Errorf("%s of %v: %v, want a *net.OpError", what, tt.names, err)
+				continue
+			}
+			for _, name := range tt.names {
+				if !strings.Contains(err.Error(), name) {
+					t.Errorf("%s: %q does not say %q", what, err, name)
+				}
+			}
+		}
+	}
+	works(t, c, s)
+}
+
+// setters are all of a Conn's setters and getters here.
+func setters(c *sctpnet.Conn) map[string]func() error {
+	m := map[string]func() error{
+		"SetPathParams":     func() error { return c.SetPathParams(allPaths, sctpnet.PathParams{MTU: 1000}) },
+		"Heartbeat":         func() error { return c.Heartbeat(allPaths) },
+		"SetStreamValue":    func() error { return c.SetStreamValue(1, 2) },
+		"AddStreams":        func() error { return c.AddStreams(1, 1) },
+		"ResetAssoc":        func() error { return c.ResetAssoc() },
+		"SetAuthKey":        func() error { return c.SetAuthKey(sctpnet.AuthKey{ID: 1, Secret: []byte("x")}) },
+		"ActivateAuthKey":   func() error { return c.ActivateAuthKey(1) },
+		"DeactivateAuthKey": func() error { return c.DeactivateAuthKey(1) },
+		"DeleteAuthKey":     func() error { return c.DeleteAuthKey(1) },
+		"SetNoDelay":        func() error { return c.SetNoDelay(true) },
+		"SetReadBuffer":     func() error { return c.SetReadBuffer(10000) },
+		"SetWriteBuffer":    func() error { return c.SetWriteBuffer(10000) },
+		"SetLinger":         func() error { return c.SetLinger(1) },
+	}
+	for name, config := range map[string]sctpnet.Config{
+		"nothing":              {},
+		"AcceptStreams":        {AcceptStreams: 1},
+		"PPID":                 {PPID: 1},
+		"RTO":                  {RTO: sctpnet.RTO{Min: time.Second}},
+		"AssocParams":          {AssocParams: sctpnet.AssocParams{MaxRetransmissions: 3}},
+		"PathParams":           {PathParams: sctpnet.PathParams{MTU: 1000}},
+		"SACK":                 {SACK: sctpnet.SACK{Frequency: 1}},
+		"Nagle":                {Nagle: true},
+		"ReadBuffer":           {ReadBuffer: 10000},
+		"WriteBuffer":          {WriteBuffer: 10000},
+		"MaxSegment":           {MaxSegment: 1000},
+		"MaxBurst":             {MaxBurst: 7},
+		"PartialReliability":   {PartialReliability: sctpnet.PartialReliability{Policy: -1}},
+		"Scheduler":            {Scheduler: sctpnet.SchedulerPriority},
+		"FragmentInterleave":   {FragmentInterleave: 1},
+		"PartialDeliveryPoint": {PartialDeliveryPoint: 1000},
+		"what is settled":      {OutStreams: 3},
+		"what is out of range": {MaxBurst: 1 << 20},
+	} {
+		m["Set of "+name] = func() error { return c.Set(config) }
+	}
+	getter(m, "Config", c.Config)
+	getter(m, "PathParams", func() (sctpnet.PathParams, error) { return c.PathParams(allPaths) })
+	getter(m, "PathParams of one", func() (sctpnet.PathParams, error) { return c.PathParams(netip.MustParseAddr("127.0.0.1")) })
+	getter(m, "StreamValue", func() (uint16, error) { return c.StreamValue(1) })
+	getter(m, "Features", c.Features)
+	getter(m, "AuthState", c.AuthState)
+	return m
+}
+
+func getter[T any](m map[string]func() error, name string, get func() (T, error)) {
+	m[name] = func() error { _, err := get(); return err }
+}
+
+func TestOptionsAfterClose(t *testing.T) { eachEngine(t, testOptionsAfterClose) }
+
+func testOptionsAfterClose(t *testing.T, network string) {
+	c, _ := pipe(t, network, "127.0.0.1:0")
+	c.Close()
+	for name, f := range setters(c) {
+		err := f()
+		var op *net.OpError
+		if !errors.As(err, &op) || !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%s: %v, want net.ErrClosed in a *net.OpError", name, err)
+		} else if strings.HasPrefix(name, "Set") && op.Op != "set" {
+			t.Errorf("%s: Op is %q", name, op.Op)
+		}
+	}
+	for name, f := range setters(nil) {
+		if err := f(); !errors.Is(err, syscall.EINVAL) {
+			t.Errorf("%s of a nil Conn: %v, want EINVAL", name, err)
+		}
+	}
+}
+
+// TestOptionsAfterEnd checks that nothing panics or hangs once the peer is gone.
+func TestOptionsAfterEnd(t *testing.T) { eachEngine(t, testOptionsAfterEnd) }
+
+func testOptionsAfterEnd(t *testing.T, network string) {
+	c, s := pipe(t, network, "127.0.0.1:0")
+	s.Abort()
+	watchdog(t, func() {
+		c.Read(make([]byte, 1))
+		for name, f := range setters(c) {
+			if err := f(); errors.Is(err, net.ErrClosed) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}
+
+func TestAddStreams(t *testing.T) { eachEngine(t, testAddStreams) }
+
+func testAddStreams(t *testing.T, network string) {
+	c, s := configured(t, network, "127.0.0.1:0", sctpnet.Config{}, sctpnet.Config{OutStreams: 64, MaxInStreams: 65535})
+	streams := func(conn *sctpnet.Conn) [2]int {
+		out, in := conn.NumStreams()
+		return [2]int{int(out), int(in)}
+	}
+	if _, err := c.WriteStream([]byte("x"), 64); !errors.Is(err, syscall.EINVAL) {
+		t.Errorf("stream 64 before: %v", err)
+	}
+	if err := c.AddStreams(10, 0); err != nil {
+		t.Fatal(err)
+	}
+	added := func() error {
+		if got := streams(c); got != [2]int{74, 64} {
+			return fmt.Errorf("%v streams, want 74 outgoing", got)
+		}
+		return nil
+	}
+	if overUDP(network) {
+		soon(t, added) // once the peer has agreed
+	} else if err := added(); err != nil {
+		t.Error(err)
+	}
+	watchdog(t, func() {
+		if _, err := c.WriteStream([]byte("new"), 73); err != nil {
+			t.Fatal(err)
+		}
+		p := make([]byte, 10)
+		if n, stream, err := s.ReadStream(p); err != nil || stream != 73 || string(p[:n]) != "new" {
+			t.Fatalf("%q on stream %d, %v", p[:n], stream, err)
+		}
+	})
+	if got := streams(s); got != [2]int{64, 74} {
+		t.Errorf("the peer has %v streams", got)
+	}
+	// Incoming ones are made by the peer.
+	soon(t, func() error { return c.AddStreams(0, 6) })
+	soon(t, func() error {
+		if a, b := streams(c), streams(s); a != [2]int{74, 70} || b != [2]int{70, 74} {
+			return fmt.Errorf("%v and %v streams", a, b)
+		}
+		return nil
+	})
+	watchdog(t, func() {
+		if _, err := s.WriteStream([]byte("back"), 69); err != nil {
+			t.Fatal(err)
+		}
+		p := make([]byte, 10)
+		if n, stream, err := c.ReadStream(p); err != nil || stream != 69 || string(p[:n]) != "back" {
+			t.Fatalf("%q on stream %d, %v", p[:n], stream, err)
+		}
+	})
+	if err := c.AddStreams(0, 0); err != nil {
+		t.Errorf("none: %v", err)
+	}
+	s.Close()
+	c.Close()
+	if got := streams(c); got != [2]int{74, 70} {
+		t.Errorf("%v streams after Close", got)
+	}
+
+}
+
+// soon tries for a while.
+func soon(t testing.TB, f func() error) {
+	t.Helper()
+	var err error
+	for deadline := time.Now().Add(20 * time.Second * conformance.Slowness); time.Now().Before(deadline); time.Sleep(10 * ms) {
+		if err = f(); err == nil {
+			return
+		}
+	}
+	t.Fatal(err)
+}
+
+// TestConfigLimits checks defaults that give way to limits which were set.
+func TestConfigLimits(t *testing.T) { eachEngine(t, testConfigLimits) }
+
+func testConfigLimits(t *testing.T, network string) {
+	for _, tt := range []struct{ set, want sctpnet.RTO }{
+		{sctpnet.RTO{}, sctpnet.RTO{Initial: time.Second, Min: 250 * ms, Max: time.Minute}},
+		{sctpnet.RTO{Max: 200 * ms}, sctpnet.RTO{Initial: 200 * ms, Min: 200 * ms, Max: 200 * ms}},
+		{sctpnet.RTO{Min: 2 * time.Second}, sctpnet.RTO{Initial: 2 * time.Second, Min: 2 * time.Second, Max: time.Minute}},
+		{sctpnet.RTO{Initial: 500 * ms}, sctpnet.RTO{Initial: 500 * ms, Min: 250 * ms, Max: time.Minute}},
+	} {
+		config := sctpnet.Config{RTO: tt.set}
+		c, s := configured(t, network, "127.0.0.1:0", config, config)
+		for _, conn := range []*sctpnet.Conn{c, s} {
+			got := inForce(t, conn).RTO
+			got.Min = got.Min.Round(10 * ms) // the kernel counts in ticks
+			if got != tt.want {
+				t.Errorf("RTO %+v gives %+v, want %+v", tt.set, got, tt.want)
 			}
 		}
 	}

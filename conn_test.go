@@ -2,11 +2,24 @@ package sctpnet_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"io"
+	"math"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+	"weak"
+
+	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/conformance"
+	_ "github.com/sctpnet/sctpnet/udpencap"
 )
 
 // TestSmallWriteBuffer has a Write meet a send buffer that holds no message of
@@ -74,5 +87,359 @@ func TestSetLinger(t *testing.T) {
 				t.Error("Close never took 1 s")
 			})
 		})
+	})
+}
+
+// withAndWithoutStreams runs a test on both engines, with streams in use and with
+// none.
+func withAndWithoutStreams(t *testing.T, test func(t *testing.T, client, server *sctpnet.Conn)) {
+	for _, name := range []string{"without streams", "with streams"} {
+		t.Run(name, func(t *testing.T) {
+			eachEngine(t, func(t *testing.T, network string) {
+				client, server := pipe(t, network, "127.0.0.1:0")
+				if name == "with streams" {
+					for _, c := range []*sctpnet.Conn{client, server} {
+						if _, err := c.Stream(5); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				test(t, client, server)
+			})
+		})
+	}
+}
+
+// TestClosedIsNoTimeout closes a Conn whose deadlines have passed. Its calls then fail
+// with net.ErrClosed: a caller that tries again after a timeout would never end.
+func TestClosedIsNoTimeout(t *testing.T) {
+	withAndWithoutStreams(t, func(t *testing.T, c, _ *sctpnet.Conn) {
+		c.SetDeadline(time.Now().Add(-time.Second))
+		p := make([]byte, 10)
+		calls := map[string]func() error{
+			"Read":    func() error { _, err := c.Read(p); return err },
+			"ReadMsg": func() error { _, _, err := c.ReadMsg(p); return err },
+			"Write":   func() error { _, err := c.Write(p); return err },
+		}
+		for name, call := range calls {
+			if err := call(); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("%s: %v, want the deadline's error", name, err)
+			}
+		}
+		c.Close()
+		for name, call := range calls {
+			if err := call(); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("%s after Close: %v, want net.ErrClosed", name, err)
+			}
+		}
+	})
+}
+
+// TestClosedListenerIsNoTimeout is TestClosedIsNoTimeout of a Listener.
+func TestClosedListenerIsNoTimeout(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		l, err := sctpnet.Listen(network, "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ln := l.(*sctpnet.Listener)
+		ln.SetDeadline(time.Now().Add(-time.Second))
+		if _, err := ln.Accept(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("Accept: %v, want the deadline's error", err)
+		}
+		ln.Close()
+		if _, err := ln.Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Accept after Close: %v, want net.ErrClosed", err)
+		}
+	})
+}
+
+// TestReadOfNothing reads into an empty slice. As in package net that does nothing,
+// also after the deadline.
+func TestReadOfNothing(t *testing.T) {
+	withAndWithoutStreams(t, func(t *testing.T, c, _ *sctpnet.Conn) {
+		for _, at := range []time.Time{{}, time.Now().Add(-time.Second)} {
+			c.SetReadDeadline(at)
+			if n, err := c.Read(nil); n != 0 || err != nil {
+				t.Errorf("Read with deadline %v: %d, %v; want 0, nil", at, n, err)
+			}
+			if n, _, err := c.ReadMsg([]byte{}); n != 0 || err != nil {
+				t.Errorf("ReadMsg with deadline %v: %d, %v; want 0, nil", at, n, err)
+			}
+		}
+		c.Close()
+		if _, err := c.Read(nil); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Read after Close: %v, want net.ErrClosed", err)
+		}
+	})
+}
+
+// TestCloseAfterPartialRead closes a Conn when a part of a message has been read. The
+// rest is unread, so the association is aborted.
+func TestCloseAfterPartialRead(t *testing.T) {
+	withAndWithoutStreams(t, func(t *testing.T, client, server *sctpnet.Conn) {
+		if _, err := client.Write([]byte("not all of this is read")); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := server.Read(make([]byte, 3)); n != 3 || err != nil {
+			t.Fatalf("read %d bytes, %v; want 3", n, err)
+		}
+		server.Close()
+		watchdog(t, func() { // where the ABORT is lost, a HEARTBEAT has another one sent
+			if _, err := client.Read(make([]byte, 10)); !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("the peer reads %v, want ECONNRESET", err)
+			}
+		})
+	})
+}
+
+// TestCloseBesideAStuckHandler closes a Conn while OnEvent does not return. All calls
+// that wait return.
+func TestCloseBesideAStuckHandler(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		handling, handled := make(chan struct{}, 1), make(chan struct{})
+		defer close(handled)
+		c, _ := configured(t, network, "127.0.0.1:0", sctpnet.Config{OnEvent: func(*sctpnet.Conn, sctpnet.Event) {
+			select {
+			case handling <- struct{}{}:
+			default:
+			}
+			<-handled
+		}}, sctpnet.Config{})
+		s, err := c.Stream(5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		errs := make(chan error, 3)
+		go func() { _, err := c.Read(make([]byte, 1)); errs <- err }()
+		go func() { _, err := s.Read(make([]byte, 1)); errs <- err }()
+		go func() { _, err := c.AcceptStream(context.Background()); errs <- err }()
+		watchdog(t, func() {
+			<-handling // of the event that the association is up
+			c.Close()
+			for range cap(errs) {
+				if err := <-errs; !errors.Is(err, net.ErrClosed) {
+					t.Errorf("a waiting call returned %v, want net.ErrClosed", err)
+				}
+			}
+		})
+	})
+}
+
+// TestClosedIsGarbage closes a Stream, its Conn and the Listener, all with deadlines
+// far away. Their timers must not keep them in memory.
+func TestClosedIsGarbage(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		for _, streams := range []bool{false, true} {
+			isInMemory := closed(t, network, streams)
+			for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+				runtime.GC()
+				left := isInMemory()
+				if left == "" {
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Fatalf("with streams %v: what is closed stays in memory:%s", streams, left)
+				}
+			}
+		}
+	})
+}
+
+// closed makes a Listener, a Conn and, if asked to, a Stream, and closes them. It
+// returns a function that tells which of them are in memory.
+func closed(t *testing.T, network string, streams bool) (isInMemory func() string) {
+	l, err := sctpnet.Listen(network, "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	d, err := sctpnet.Dial(network, l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	a, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	far := time.Now().Add(time.Hour)
+	ln, c := l.(*sctpnet.Listener), d.(*sctpnet.Conn)
+	ln.SetDeadline(far)
+	c.SetDeadline(far)
+	var s *sctpnet.Stream
+	if streams {
+		if s, err = c.Stream(5); err != nil {
+			t.Fatal(err)
+		}
+		s.SetDeadline(far)
+		s.Close()
+	}
+	listener, conn, stream := weak.Make(ln), weak.Make(c), weak.Make(s)
+	return func() (left string) {
+		if listener.Value() != nil {
+			left += " Listener"
+		}
+		if conn.Value() != nil {
+			left += " Conn"
+		}
+		if stream.Value() != nil {
+			left += " Stream"
+		}
+		return left
+	}
+}
+
+// byteOf is what stands at a place of stream 0.
+func byteOf(pos int) byte { return byte(pos*7 + pos>>8 + pos>>16) }
+
+// TestMixedReads reads stream 0 in all ways in turn, with streams coming
+// into use at either end at any time.
+func TestMixedReads(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		for seed := range uint64(max(3, 6/conformance.Slowness)) {
+			t.Run(fmt.Sprint(seed), func(t *testing.T) {
+				buffer := []int{0, 60_000, 100_000}[seed%3]
+				ln, err := (&sctpnet.ListenConfig{Config: sctpnet.Config{ReadBuffer: buffer}}).Listen(context.Background(), network, "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer ln.Close()
+				c := dial(t, nil, network, ln.Addr().String())
+				s := accept(t, ln)
+				const total = 6 << 20 / conformance.Slowness
+				var ends sync.Map // position -> true
+				watchdog(t, func() {
+					go func() {
+						r := rand.New(rand.NewPCG(seed, 1))
+						next := func(pos, n int) []byte {
+							b := make([]byte, n)
+							for i := range b {
+								b[i] = byteOf(pos + i)
+							}
+							return b
+						}
+						claimAt := r.IntN(2 * total)
+						for pos := 0; pos < total; {
+							if pos > claimAt {
+								c.Stream(7)
+								claimAt = math.MaxInt
+							}
+							switch r.IntN(3) {
+							case 0:
+								n := 1 + r.IntN(1<<r.IntN(18))
+								ends.Store(pos+n, true)
+								if _, err := c.WriteMsg(next(pos, n), sctpnet.MsgInfo{PPID: 9}); err != nil {
+									t.Error(err)
+									return
+								}
+								pos += n
+							default:
+								var msgs []sctpnet.Message
+								for range 1 + r.IntN(100) {
+									n := 1 + r.IntN(1<<r.IntN(14))
+									msgs = append(msgs, sctpnet.Message{Data: next(pos, n), Info: sctpnet.MsgInfo{PPID: 9}})
+									pos += n
+									ends.Store(pos, true)
+								}
+								if r.IntN(2) == 0 {
+									c.SetWriteDeadline(time.Now().Add(time.Duration(r.IntN(3000)) * time.Microsecond))
+								}
+								for len(msgs) > 0 {
+									n, err := c.WriteMsgs(msgs)
+									if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+										t.Error(err)
+										return
+									}
+									msgs = msgs[n:]
+									c.SetWriteDeadline(time.Time{})
+								}
+							}
+						}
+						c.Shutdown()
+					}()
+					r := rand.New(rand.NewPCG(seed, 2))
+					claimAt := r.IntN(2 * total)
+					pos := 0
+					check := func(p []byte, one bool, info sctpnet.MsgInfo, hasInfo bool) {
+						for i, b := range p {
+							if b != byteOf(pos+i) {
+								t.Fatalf("at %d: wrong byte", pos+i)
+							}
+							if one && i > 0 {
+								if _, end := ends.Load(pos + i); end {
+									t.Fatalf("at %d: message goes on past its end", pos+i)
+								}
+							}
+						}
+						pos += len(p)
+						if hasInfo {
+							_, end := ends.Load(pos)
+							if end == info.More {
+								t.Fatalf("at %d: end %v, More %v", pos, end, info.More)
+							}
+							if info.PPID != 9 || info.Stream != 0 {
+								t.Fatalf("at %d: %+v", pos, info)
+							}
+						}
+					}
+					big := make([]byte, 1<<19)
+					for {
+						if pos > claimAt {
+							s.Stream(9)
+							claimAt = math.MaxInt
+						}
+						size := 1 + r.IntN(1<<r.IntN(19))
+						if r.IntN(3) == 0 {
+							size = 1
+						}
+						if r.IntN(20) == 0 {
+							time.Sleep(time.Millisecond)
+						}
+						if r.IntN(10) == 0 {
+							s.SetReadDeadline(time.Now().Add(time.Duration(r.IntN(1000)) * time.Microsecond))
+						} else {
+							s.SetReadDeadline(time.Time{})
+						}
+						p := big[:size]
+						var err error
+						var n int
+						switch r.IntN(4) {
+						case 0:
+							n, err = s.Read(p)
+							check(p[:n], false, sctpnet.MsgInfo{}, false)
+						case 1:
+							var info sctpnet.MsgInfo
+							n, info, err = s.ReadMsg(p)
+							if n > 0 {
+								check(p[:n], true, info, true)
+							}
+						case 2:
+							n, _, err = s.ReadStream(p)
+							check(p[:n], true, sctpnet.MsgInfo{}, false)
+						case 3:
+							var msgs []sctpnet.Message
+							for range 1 + r.IntN(80) {
+								msgs = append(msgs, sctpnet.Message{Data: make([]byte, 1+r.IntN(1<<r.IntN(16)))})
+							}
+							n, err = s.ReadMsgs(msgs)
+							for _, m := range msgs[:n] {
+								check(m.Data[:m.N], true, m.Info, true)
+							}
+						}
+						if err == io.EOF {
+							break
+						}
+						if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+							t.Fatal(err)
+						}
+					}
+					if pos < total {
+						t.Errorf("read %d", pos)
+					}
+				})
+			})
+		}
 	})
 }

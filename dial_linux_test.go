@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/sctpnet/sctpnet"
 	"github.com/sctpnet/sctpnet/internal/conformance"
+	"golang.org/x/sys/unix"
 )
 
 // TestDialTriesAddresses dials a name of which only the last address has a
@@ -295,6 +298,351 @@ func TestDialTCPNames(t *testing.T) {
 			if got := c.LocalAddr().Network(); got != "sctp" {
 				t.Errorf("%s: LocalAddr's network is %s", tt.network, got)
 			}
+		}
+	}
+}
+
+// TestDialNoRoute dials where there is no route. SCTP fails as fast as TCP, with
+// TCP's errno.
+func TestDialNoRoute(t *testing.T) {
+	a, _ := newLinks(t)
+	for _, route := range []string{
+		"unreachable 10.99.1.0/24",
+		"prohibit 10.99.2.0/24",
+		"blackhole 10.99.3.0/24",
+		"unreachable 2001:db8:1::/48",
+		"prohibit 2001:db8:2::/48",
+		"blackhole 2001:db8:3::/48",
+	} {
+		a.ip(t, "route add "+route)
+	}
+	for _, tt := range []struct{ local, address string }{
+		{"", "192.0.2.1:5000"},
+		{"", "10.99.1.1:5000"},
+		{"", "10.99.2.1:5000"},
+		{"", "10.99.3.1:5000"},
+		{"", "10.77.1.255:5000"},
+		{"", "255.255.255.255:5000"},
+		{"", "224.0.0.1:5000"},
+		{"", "[ff02::1%link1]:5000"},
+		{"", "[2001:db8::1]:5000"},
+		{"", "[2001:db8:1::1]:5000"},
+		{"", "[2001:db8:2::1]:5000"},
+		{"", "[2001:db8:3::1]:5000"},
+		{"", "[fe80::1]:5000"},
+		{"10.77.1.1", "192.0.2.1:5000"},
+		{"10.77.1.1", "10.99.1.1:5000"},
+		{"127.0.0.1", "192.0.2.1:5000"},
+	} {
+		t.Run(tt.local+"-"+tt.address, func(t *testing.T) {
+			want, _ := a.dialErrno(t, "tcp", tt.local, tt.address)
+			got, took := a.dialErrno(t, "sctp", tt.local, tt.address)
+			if got != want || took > time.Second*conformance.Slowness {
+				t.Errorf("SCTP fails with %v after %v, TCP with %v", got, took, want)
+			}
+		})
+	}
+	t.Run("list", func(t *testing.T) {
+		got, took := a.dialErrno(t, "sctp", "", "10.99.2.1/10.99.1.1:5000")
+		if got != unix.EACCES || took > time.Second*conformance.Slowness {
+			t.Errorf("failed with %v after %v, want the first address's %v", got, took, unix.EACCES)
+		}
+	})
+}
+
+// dialErrno dials in the network, which must fail.
+func (ns *netns) dialErrno(t *testing.T, network, local, address string) (errno syscall.Errno, took time.Duration) {
+	t.Helper()
+	ns.do(t, func() error {
+		start := time.Now()
+		var c net.Conn
+		var err error
+		ip := net.ParseIP(local)
+		if network == "tcp" {
+			d := net.Dialer{Timeout: 20 * time.Second}
+			if ip != nil {
+				d.LocalAddr = &net.TCPAddr{IP: ip}
+			}
+			c, err = d.Dial(network, address)
+		} else {
+			d := sctpnet.Dialer{Timeout: 20 * time.Second}
+			if ip != nil {
+				d.LocalAddr = &sctpnet.Addr{IPAddrs: []net.IPAddr{{IP: ip}}}
+			}
+			c, err = d.Dial(network, address)
+		}
+		took = time.Since(start)
+		if err == nil {
+			c.Close()
+			return fmt.Errorf("%s connects to %s", network, address)
+		}
+		if !errors.As(err, &errno) {
+			return fmt.Errorf("%s: no errno: %v", network, err)
+		}
+		var e *net.OpError
+		if !errors.As(err, &e) || e.Op != "dial" {
+			t.Errorf("%s: %v is not an OpError of dial", network, err)
+		}
+		return nil
+	})
+	return errno, took
+}
+
+// TestDialSomeRoute dials where there is a route by something that must be looked
+// at: it must not be taken for none.
+func TestDialSomeRoute(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		configure func(t *testing.T, a *netns)
+		dialer    sctpnet.Dialer
+		hosts     string
+	}{
+		{
+			name:  "second address",
+			hosts: "192.0.2.1/10.77.1.2",
+		},
+		{
+			name:  "second local address",
+			hosts: "10.77.1.2",
+			dialer: sctpnet.Dialer{LocalAddr: &sctpnet.Addr{
+				IPAddrs: []net.IPAddr{{IP: net.IP{127, 0, 0, 1}}, {IP: net.IP{10, 77, 1, 1}}},
+			}},
+		},
+		{
+			name: "device",
+			configure: func(t *testing.T, a *netns) {
+				a.ip(t, "route del 10.77.1.0/24 dev link1")
+				a.ip(t, "route add unreachable 10.77.1.0/24 metric 1")
+				a.ip(t, "route add 10.77.1.0/24 dev link1 metric 2")
+			},
+			dialer: sctpnet.Dialer{Control: setsockopt(func(fd int) error {
+				return unix.SetsockoptString(fd, unix.SOL_SOCKET, unix.SO_BINDTODEVICE, "link1")
+			})},
+			hosts: "10.77.1.2",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a, b := newLinks(t)
+			// The answer takes a while, so that the route is asked for.
+			b.tc(t, "add dev link1 root netem delay 50ms")
+			ln := b.listen(t, sctpnet.ListenConfig{}, "10.77.1.2:0")
+			if tt.configure != nil {
+				tt.configure(t, a)
+			}
+			tt.dialer.Timeout = 20 * time.Second
+			a.dial(t, tt.dialer, fmt.Sprintf("%s:%d", tt.hosts, port(ln.Addr())))
+		})
+	}
+}
+
+// setsockopt makes a Dialer's Control.
+func setsockopt(set func(fd int) error) func(string, string, syscall.RawConn) error {
+	return func(_, _ string, c syscall.RawConn) error {
+		var err error
+		if cerr := c.Control(func(fd uintptr) { err = set(int(fd)) }); cerr != nil {
+			return cerr
+		}
+		return err
+	}
+}
+
+// TestDialSelf dials a port where nobody listens, but which the system may choose
+// for the dialler. The dial fails, as TCP's.
+func TestDialSelf(t *testing.T) {
+	a := newNetns(t)
+	a.ip(t, "address add 127.0.0.2/8 dev lo")
+	a.ip(t, "address add 10.1.1.1/32 dev lo")
+	a.portRange(t, 40000, 40003)
+	for _, hosts := range []string{"127.0.0.1", "[::1]", "127.0.0.1/10.1.1.1", "10.1.1.1/127.0.0.1"} {
+		t.Run(hosts, func(t *testing.T) {
+			for range 50 {
+				a.do(t, func() error {
+					d := sctpnet.Dialer{Timeout: 10 * time.Second}
+					c, err := d.Dial("sctp", hosts+":40002")
+					if err == nil {
+						c.Close()
+						return fmt.Errorf("nobody listens, and yet %v is connected to %v", c.LocalAddr(), c.RemoteAddr())
+					}
+					if !errors.Is(err, syscall.ECONNREFUSED) {
+						return fmt.Errorf("the dial failed with %v, want ECONNREFUSED", err)
+					}
+					return nil
+				})
+			}
+		})
+	}
+}
+
+// TestDialSelfOnPurpose dials from the port that it dials.
+func TestDialSelfOnPurpose(t *testing.T) {
+	a := newNetns(t)
+	local := &sctpnet.Addr{IPAddrs: []net.IPAddr{{IP: net.IP{127, 0, 0, 1}}}, Port: 40000}
+	c := a.dial(t, sctpnet.Dialer{LocalAddr: local}, "127.0.0.1:40000")
+	exchange(t, c, c)
+}
+
+// portRange sets the ports that the system chooses from.
+func (ns *netns) portRange(t testing.TB, first, last int) {
+	t.Helper()
+	ns.do(t, func() error {
+		return os.WriteFile("/proc/sys/net/ipv4/ip_local_port_range", fmt.Appendf(nil, "%d %d", first, last), 0)
+	})
+}
+
+// TestDialNoPort dials when all local ports are in use.
+func TestDialNoPort(t *testing.T) {
+	a := newNetns(t)
+	a.portRange(t, 40000, 40003)
+	ln := a.listen(t, sctpnet.ListenConfig{}, "127.0.0.1:30000")
+	for range 4 {
+		a.dial(t, sctpnet.Dialer{}, ln.Addr().String())
+	}
+	for _, local := range []*sctpnet.Addr{nil, {IPAddrs: []net.IPAddr{{IP: net.IP{127, 0, 0, 1}}}}} {
+		t.Run(fmt.Sprint("from ", local), func(t *testing.T) {
+			a.do(t, func() error {
+				want := syscall.EADDRNOTAVAIL
+				if local != nil {
+					want = syscall.EADDRINUSE // as of TCP, whose bind it is
+				}
+				d := sctpnet.Dialer{Timeout: 10 * time.Second}
+				if local != nil {
+					d.LocalAddr = local
+				}
+				c, err := d.Dial("sctp", ln.Addr().String())
+				if err == nil {
+					c.Close()
+					return errors.New("there is a port left")
+				}
+				var e net.Error
+				if !errors.Is(err, want) || errors.As(err, &e) && e.Timeout() {
+					return fmt.Errorf("the dial failed with %v, want %v and no timeout", err, want)
+				}
+				return nil
+			})
+		})
+	}
+	a.do(t, func() error {
+		ln, err := sctpnet.Listen("sctp", "127.0.0.1:0")
+		if err == nil {
+			ln.Close()
+			return errors.New("there is a port left to listen at")
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return fmt.Errorf("Listen failed with %v, want EADDRINUSE", err)
+		}
+		return nil
+	})
+}
+
+// TestListenAsNet listens as package net does on TCP.
+func TestListenAsNet(t *testing.T) {
+	needSCTP(t)
+	for _, suffix := range []string{"", "4", "6"} {
+		for _, host := range []string{"", "[::]", "0.0.0.0", "127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:0.0.0.0]"} {
+			t.Run(suffix+" "+host, func(t *testing.T) {
+				want, terr := listenHost(net.Listen("tcp"+suffix, host+":0"))
+				got, err := listenHost(sctpnet.Listen("sctp"+suffix, host+":0"))
+				if got != want || (err == nil) != (terr == nil) {
+					t.Errorf("SCTP listens at %q, %v; TCP at %q, %v", got, err, want, terr)
+				}
+			})
+		}
+	}
+}
+
+// listenHost returns the host that a listener has, and closes it.
+func listenHost(ln net.Listener, err error) (string, error) {
+	if err != nil {
+		return "", err
+	}
+	defer ln.Close()
+	host, _, err := net.SplitHostPort(ln.Addr().String())
+	return host, err
+}
+
+// TestDialAsNet dials as package net does on TCP, from local addresses of all
+// kinds.
+func TestDialAsNet(t *testing.T) {
+	tln, err := net.Listen("tcp", "[::]:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tln.Close()
+	ln := listen(t, "sctp", "[::]:0")
+	for _, suffix := range []string{"", "4", "6"} {
+		for _, local := range []string{"none", "", "::", "0.0.0.0", "127.0.0.1", "::1"} {
+			for _, host := range []string{"", "[::]", "0.0.0.0", "127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"} {
+				t.Run(fmt.Sprintf("%s from %s to %s", suffix, local, host), func(t *testing.T) {
+					td := net.Dialer{FallbackDelay: -1} // a lost packet would decide a race
+					d := sctpnet.Dialer{FallbackDelay: -1}
+					if local != "none" {
+						ip := net.ParseIP(local)
+						td.LocalAddr = &net.TCPAddr{IP: ip}
+						a := &sctpnet.Addr{}
+						if ip != nil {
+							a.IPAddrs = []net.IPAddr{{IP: ip}}
+						}
+						d.LocalAddr = a
+					}
+					want, terr := hosts(td.Dial("tcp"+suffix, host+":"+strconv.Itoa(tln.Addr().(*net.TCPAddr).Port)))
+					got, err := hosts(d.Dial("sctp"+suffix, host+":"+strconv.Itoa(port(ln.Addr()))))
+					if got != want || (err == nil) != (terr == nil) {
+						t.Errorf("SCTP connects %q, %v; TCP %q, %v", got, err, want, terr)
+					}
+				})
+			}
+		}
+	}
+}
+
+// hosts returns the hosts of a Conn's ends, and closes it.
+func hosts(c net.Conn, err error) (string, error) {
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	local, _, err1 := net.SplitHostPort(c.LocalAddr().String())
+	remote, _, err2 := net.SplitHostPort(c.RemoteAddr().String())
+	if err1 != nil {
+		return "", err1
+	}
+	return local + " -> " + remote, err2
+}
+
+// TestLinkLocalAddrs looks at the addresses of associations between link-local
+// addresses. Each has its zone, as of TCP.
+func TestLinkLocalAddrs(t *testing.T) {
+	a, b := newLinks(t)
+	a.ip(t, "address add fe80::a/64 dev link1 nodad")
+	b.ip(t, "address add fe80::b/64 dev link1 nodad")
+	for _, host := range []string{"[fe80::b%link1]", "[::]"} {
+		for _, local := range []string{"", "fe80::a"} {
+			t.Run(fmt.Sprintf("listening at %s, from %s", host, local), func(t *testing.T) {
+				ln := b.listen(t, sctpnet.ListenConfig{}, host+":0")
+				d := sctpnet.Dialer{Timeout: 10 * time.Second}
+				if local != "" {
+					d.LocalAddr = &sctpnet.Addr{IPAddrs: []net.IPAddr{{IP: net.ParseIP(local), Zone: "link1"}}}
+				}
+				c := a.dial(t, d, fmt.Sprintf("[fe80::b%%link1]:%d", port(ln.Addr())))
+				// Reading the name of a zone takes the network of the socket.
+				var s net.Conn
+				b.do(t, func() (err error) {
+					s, err = ln.Accept()
+					return err
+				})
+				defer s.Close()
+				// Of a peer's other addresses the system knows no zone.
+				for what, addr := range map[string]net.Addr{
+					"LocalAddr of the dialled one":   c.LocalAddr(),
+					"RemoteAddr of the dialled one":  c.RemoteAddr(),
+					"LocalAddr of the accepted one":  s.LocalAddr(),
+					"RemoteAddr of the accepted one": s.RemoteAddr(),
+				} {
+					if ip := addr.(*sctpnet.Addr).IPAddrs[0]; !ip.IP.IsLinkLocalUnicast() || ip.Zone != "link1" {
+						t.Errorf("%s is %v, want a link-local address with the zone link1", what, addr)
+					}
+				}
+			})
 		}
 	}
 }

@@ -9,10 +9,14 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
+	"os"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/sctpnet/sctpnet"
+	_ "github.com/sctpnet/sctpnet/udpencap" // the networks sctp+udp
 )
 
 func ExampleDial() {
@@ -256,4 +260,514 @@ func ExampleConn_Set() {
 	// Output:
 	// 2s 46
 	// true
+}
+
+// Each end has a list of its own addresses, and of the other's. Who is bound to
+// a list has just that; what is dialled is only where the handshake begins.
+func Example_severalAddresses() {
+	// The server has two addresses.
+	ln, err := sctpnet.Listen("sctp", "127.0.0.1/127.0.0.2:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ln.Close()
+	port := ln.Addr().(*sctpnet.Addr).Port
+
+	// The client has two others, in LocalAddr, and knows one of the server's.
+	d := sctpnet.Dialer{LocalAddr: &sctpnet.Addr{IPAddrs: []net.IPAddr{
+		{IP: net.IPv4(127, 0, 0, 3)}, {IP: net.IPv4(127, 0, 0, 4)},
+	}}}
+	conn, err := d.Dial("sctp", fmt.Sprintf("127.0.0.2:%d", port))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+	client := conn.(*sctpnet.Conn)
+	peer, err := ln.Accept()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer peer.Close()
+	server := peer.(*sctpnet.Conn)
+
+	fmt.Println("client:", client.LocalAddrs(), "to", client.PeerAddrs())
+	fmt.Println("server:", server.LocalAddrs(), "to", server.PeerAddrs())
+
+	// What was dialled is the primary path. Another one can be, for all
+	// messages from now on or for one.
+	if err := client.SetPrimary(netip.MustParseAddr("127.0.0.1")); err != nil {
+		log.Fatal(err)
+	}
+	_, err = client.WriteMsg([]byte("over the other"), sctpnet.MsgInfo{To: netip.MustParseAddr("127.0.0.2")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("client:", client.LocalAddrs(), "to", client.PeerAddrs())
+	// Output:
+	// client: [127.0.0.3 127.0.0.4] to [127.0.0.2 127.0.0.1]
+	// server: [127.0.0.1 127.0.0.2] to [127.0.0.3 127.0.0.4]
+	// client: [127.0.0.3 127.0.0.4] to [127.0.0.1 127.0.0.2]
+}
+
+func ExampleConn_Paths() {
+	ln, err := sctpnet.Listen("sctp", "127.0.0.1/127.0.0.2:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ln.Close()
+	conn, err := sctpnet.Dial("sctp", ln.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+	c := conn.(*sctpnet.Conn)
+
+	status, err := c.Status()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(status.State, status.OutStreams, "streams")
+	paths, err := c.Paths()
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, p := range paths {
+		fmt.Println(p.Addr, p.Primary)
+	}
+	// Output:
+	// ESTABLISHED 64 streams
+	// 127.0.0.1 true
+	// 127.0.0.2 false
+}
+
+// A listener goes to another process as an open file, here to the same one.
+func ExampleFileListener() {
+	old, err := sctpnet.Listen("sctp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	f, err := old.(*sctpnet.Listener).File()
+	if err != nil {
+		log.Fatal(err)
+	}
+	// With os/exec, f would be one of Cmd.ExtraFiles now, and the other process
+	// would have it as os.NewFile(3, "listener").
+	ln, err := sctpnet.FileListener(f)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ln.Close()
+	f.Close()
+	old.Close()
+
+	conn, err := sctpnet.Dial("sctp", ln.Addr().String())
+	fmt.Println(err)
+	conn.Close()
+	// Output:
+	// <nil>
+}
+
+// Each stream is a net.Conn of its own. A request on one is answered on the
+// same one, and CloseWrite marks its end.
+func ExampleConn_OpenStream() {
+	ln, err := sctpnet.Listen("sctp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ln.Close()
+	go func() {
+		conn, err := ln.Accept()
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer conn.Close()
+		for {
+			stream, err := conn.(sctpnet.StreamConn).AcceptStream(context.Background())
+			if err != nil {
+				return // the association has ended
+			}
+			go func() {
+				defer stream.Close()
+				request, err := io.ReadAll(stream)
+				if err != nil {
+					log.Print(err)
+					return
+				}
+				fmt.Fprintf(stream, "%s has %d bytes", request, len(request))
+			}()
+		}
+	}()
+
+	conn, err := sctpnet.Dial("sctp", ln.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+	for _, request := range []string{"stream", "control"} {
+		stream, err := conn.(sctpnet.StreamConn).OpenStream()
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Fprint(stream, request)
+		if err := stream.CloseWrite(); err != nil {
+			log.Fatal(err)
+		}
+		answer, err := io.ReadAll(stream)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%s, on stream %d\n", answer, stream.ID())
+		stream.Close()
+	}
+	// Output:
+	// stream has 6 bytes, on stream 2
+	// control has 7 bytes, on stream 4
+}
+
+// WriteMsg and ReadMsg keep the boundaries of messages, whatever their streams.
+func ExampleConn_WriteMsg() {
+	ln, err := sctpnet.Listen("sctp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ln.Close()
+	conn, err := sctpnet.Dial("sctp", ln.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+	peer, err := ln.Accept()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer peer.Close()
+
+	const diameter = 46 // the protocol identifier that IANA has for it
+	client := conn.(sctpnet.StreamConn)
+	for i, text := range []string{"one", "two"} {
+		info := sctpnet.MsgInfo{Stream: uint16(i), PPID: diameter}
+		if _, err := client.WriteMsg([]byte(text), info); err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	server := peer.(sctpnet.StreamConn)
+	buf := make([]byte, 1024)
+	for range 2 {
+		n, info, err := server.ReadMsg(buf)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("stream %d, PPID %d: %s\n", info.Stream, info.PPID, buf[:n])
+	}
+	// Unordered output:
+	// stream 0, PPID 46: one
+	// stream 1, PPID 46: two
+}
+
+// An http.Server and an http.Client, each connection of which is a stream. All
+// streams are of one association.
+func ExampleStreamDialer() {
+	ln, err := sctpnet.Listen("sctp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.RemoteAddr)
+	})}
+	go server.Serve(sctpnet.NewStreamListener(ln))
+
+	var d sctpnet.StreamDialer
+	client := &http.Client{Transport: &http.Transport{DialContext: d.DialContext}}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	addrs := make(map[string]int)
+	for range 10 {
+		wg.Go(func() {
+			resp, err := client.Get("http://" + ln.Addr().String())
+			if err != nil {
+				log.Fatal(err)
+			}
+			defer resp.Body.Close()
+			addr, err := io.ReadAll(resp.Body)
+			if err != nil {
+				log.Fatal(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			addrs[string(addr)]++
+		})
+	}
+	wg.Wait()
+	for _, n := range addrs {
+		fmt.Println(n, "requests from one address")
+	}
+
+	client.CloseIdleConnections()
+	d.Close()
+	if err := server.Shutdown(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// 10 requests from one address
+}
+
+// A dialer has timers and a PPID of its own. What is not
+// set has its default.
+func ExampleConfig() {
+	ln, err := sctpnet.Listen("sctp+udp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ln.Close()
+
+	d := sctpnet.Dialer{Config: sctpnet.Config{
+		RTO:        sctpnet.RTO{Min: 200 * time.Millisecond, Max: time.Second},
+		PathParams: sctpnet.PathParams{HeartbeatInterval: 5 * time.Second},
+		PPID:       46, // Diameter's
+	}}
+	conn, err := d.Dial("sctp+udp", ln.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+
+	c, err := conn.(*sctpnet.Conn).Config() // what is in force
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("timeouts from", c.RTO.Min, "to", c.RTO.Max)
+	fmt.Println("a heartbeat every", c.PathParams.HeartbeatInterval)
+	fmt.Println("acknowledgements after", c.SACK.Delay)
+	// Output:
+	// timeouts from 200ms to 1s
+	// a heartbeat every 5s
+	// acknowledgements after 10ms
+}
+
+// OnEvent receives what happens beside messages.
+func ExampleEvent() {
+	ln, err := sctpnet.Listen("sctp+udp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ln.Close()
+	go func() {
+		conn, err := ln.Accept()
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Fprint(conn, "all there is")
+		conn.Close()
+	}()
+
+	d := sctpnet.Dialer{Config: sctpnet.Config{
+		OnEvent: func(c *sctpnet.Conn, e sctpnet.Event) {
+			switch e := e.(type) {
+			case sctpnet.AssocEvent:
+				fmt.Println(e) // with slog: slog.Info("sctp", "event", e)
+			case sctpnet.PathEvent:
+				fmt.Println(e.Addr, e.Change)
+			}
+		},
+	}}
+	conn, err := d.Dial("sctp+udp", ln.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+	all, err := io.ReadAll(conn) // the last event comes before the end
+	fmt.Printf("%s, %v\n", all, err)
+	// Output:
+	// association up, 64 streams out, 64 in
+	// association ended
+	// all there is, <nil>
+}
+
+// Stats counts what an association has sent and received.
+func ExampleStats() {
+	ln, err := sctpnet.Listen("sctp+udp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ln.Close()
+	go func() {
+		conn, err := ln.Accept()
+		if err != nil {
+			log.Fatal(err)
+		}
+		io.Copy(conn, conn)
+		conn.Close()
+	}()
+
+	conn, err := sctpnet.Dial("sctp+udp", ln.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+	c := conn.(*sctpnet.Conn)
+	for range 3 {
+		fmt.Fprint(c, "there and back")
+		if _, err := io.ReadFull(c, make([]byte, len("there and back"))); err != nil {
+			log.Fatal(err)
+		}
+	}
+	stats, err := c.Stats()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(stats.OrderedSent, "sent,", stats.OrderedReceived, "received")
+	// Output:
+	// 3 sent, 3 received
+}
+
+// A Listener has a deadline, and returns what it accepts as a *Conn.
+func ExampleListener() {
+	l, err := sctpnet.Listen("sctp+udp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	ln := l.(*sctpnet.Listener)
+	conn, err := sctpnet.Dial("sctp+udp", ln.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+
+	c, err := ln.AcceptConn()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Println(c.NumStreams())
+
+	ln.SetDeadline(time.Now().Add(10 * time.Millisecond))
+	_, err = ln.Accept()
+	fmt.Println("nobody else:", errors.Is(err, os.ErrDeadlineExceeded))
+	ln.Close()
+	_, err = ln.Accept()
+	fmt.Println("closed:", errors.Is(err, net.ErrClosed))
+	// Output:
+	// 64 64
+	// nobody else: true
+	// closed: true
+}
+
+// Both ends use a stream of a number that they have agreed on. CloseWrite ends one
+// direction, and the other one goes on.
+func ExampleStream() {
+	ln, err := sctpnet.Listen("sctp+udp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ln.Close()
+	const control = 7
+	go func() {
+		conn, err := ln.(*sctpnet.Listener).AcceptConn()
+		if err != nil {
+			log.Fatal(err)
+		}
+		stream, err := conn.Stream(control)
+		if err != nil {
+			log.Fatal(err)
+		}
+		request, err := io.ReadAll(stream)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Fprintf(stream, "%s: yes", request)
+		stream.Close()
+	}()
+
+	conn, err := sctpnet.Dial("sctp+udp", ln.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+	stream, err := conn.(*sctpnet.Conn).Stream(control)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer stream.Close()
+	fmt.Fprint(stream, "still there?")
+	if err := stream.CloseWrite(); err != nil {
+		log.Fatal(err)
+	}
+	answer, err := io.ReadAll(stream)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s\n", answer)
+	// Output:
+	// still there?: yes
+}
+
+// Each connection that is accepted is a stream, and the server may speak first.
+func ExampleNewStreamListener() {
+	l, err := sctpnet.Listen("sctp+udp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	ln := sctpnet.NewStreamListener(l)
+	defer ln.Close()
+	go func() {
+		for n := 1; ; n++ {
+			stream, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			fmt.Fprintf(stream, "welcome, number %d", n)
+			stream.Close()
+		}
+	}()
+
+	var d sctpnet.StreamDialer
+	defer d.Close()
+	for range 2 {
+		stream, err := d.Dial("sctp+udp", ln.Addr().String())
+		if err != nil {
+			log.Fatal(err)
+		}
+		greeting, err := io.ReadAll(stream)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%s\n", greeting)
+		stream.Close()
+	}
+	// Output:
+	// welcome, number 1
+	// welcome, number 2
+}
+
+// With SetLinger Close returns when everything has arrived. Over UDP a program that
+// ends needs that.
+func ExampleConn_SetLinger() {
+	ln, err := sctpnet.Listen("sctp+udp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ln.Close()
+	conn, err := sctpnet.Dial("sctp+udp", ln.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	peer, err := ln.Accept()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer peer.Close()
+
+	c := conn.(*sctpnet.Conn)
+	if err := c.SetLinger(5); err != nil { // for 5 s at most
+		log.Fatal(err)
+	}
+	fmt.Fprint(c, "last words")
+	if err := c.Close(); err != nil {
+		log.Fatal(err)
+	}
+	all, err := io.ReadAll(peer)
+	fmt.Printf("%s, %v\n", all, err)
+	// Output:
+	// last words, <nil>
 }

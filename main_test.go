@@ -1,22 +1,31 @@
 package sctpnet_test
 
 import (
+	"context"
+	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
+	"hash/crc32"
+	"io"
 	"maps"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/sctpnet/sctpnet"
 	"github.com/sctpnet/sctpnet/internal/conformance"
+	"github.com/sctpnet/sctpnet/internal/engine"
+	_ "github.com/sctpnet/sctpnet/udpencap"
 	"go.uber.org/goleak"
+	"golang.org/x/net/dns/dnsmessage"
 )
 
 // children are what this binary does instead of testing, when a test has
@@ -262,4 +271,284 @@ func dialFails(t testing.TB, dial func() (net.Conn, error)) (took time.Duration,
 		t.Errorf("error is %T (%v), want a *net.OpError of dial", err, err)
 	}
 	return took, err
+}
+
+// engines has one network of each engine.
+var engines = []string{"sctp4", "sctp4+udp"}
+
+// eachEngine runs a test on each engine, as a subtest with the network's name.
+func eachEngine(t *testing.T, f func(t *testing.T, network string)) {
+	for _, network := range engines {
+		t.Run(network, func(t *testing.T) {
+			needNetwork(t, network)
+			f(t, network)
+		})
+	}
+}
+
+// needNetwork is needSCTP for a network that the kernel serves.
+func needNetwork(t testing.TB, network string) {
+	t.Helper()
+	if !overUDP(network) {
+		needSCTP(t)
+	}
+}
+
+// overUDP reports whether SCTP over UDP serves a network.
+func overUDP(network string) bool { return strings.HasSuffix(network, "+udp") }
+
+// ofEngine is the network of a family, like "sctp6", of the engine that serves
+// network.
+func ofEngine(network, family string) string {
+	if overUDP(network) {
+		return family + "+udp"
+	}
+	return family
+}
+
+// onlyTo is what a dial to a port is told so that it asks nobody else: over UDP it
+// asks at the UDP port 9899, too, which may be anybody's.
+func onlyTo(network string, port int) sctpnet.Config {
+	if !overUDP(network) {
+		return sctpnet.Config{}
+	}
+	return sctpnet.Config{PathParams: sctpnet.PathParams{UDPPort: port}}
+}
+
+// lacking reports whether an engine lacks a call, by its table. If so, try must
+// say so.
+func lacking(t testing.TB, network, call string, try func() error) bool {
+	t.Helper()
+	lack, ok := lacksOf(t, network).Find(engine.LacksCall, call)
+	if ok {
+		wantUnsupported(t, call, network, try(), lack)
+	}
+	return ok
+}
+
+// What calls other than methods are in the tables.
+const (
+	severalAddresses = "Dial and Listen with several addresses of an endpoint"
+	lifetime         = "MsgInfo.TTL"
+)
+
+// noList is lacking of an address that is a list, as multi-homing has them.
+func noList(t testing.TB, network, address string) bool {
+	t.Helper()
+	return strings.Contains(address, "/") && lacking(t, network, severalAddresses, func() error {
+		_, err := sctpnet.Listen(network, address)
+		return err
+	})
+}
+
+// A wire is between two ends of SCTP over UDP: packets are seen on it, lost, and
+// put on it.
+type wire struct {
+	client, server *net.UDPConn // where the client sends to, and the server
+
+	mu       sync.Mutex
+	lose     func(packet []byte, toServer bool) bool // nil for none
+	toClient *net.UDPAddr
+	header   []byte // of the last packet to the client
+}
+
+// newWire makes a wire to a listener.
+func newWire(t testing.TB, ln net.Listener) *wire {
+	t.Helper()
+	loopback := net.IPv4(127, 0, 0, 1)
+	client, err := net.ListenUDP("udp4", &net.UDPAddr{IP: loopback})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := net.DialUDP("udp4", nil, &net.UDPAddr{IP: loopback, Port: port(ln.Addr())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{client: client, server: server}
+	var carrying sync.WaitGroup
+	carrying.Go(func() {
+		p := make([]byte, 64<<10)
+		for {
+			n, from, err := client.ReadFromUDP(p)
+			if err != nil {
+				return
+			}
+			w.mu.Lock()
+			w.toClient = from
+			if w.lose == nil || !w.lose(p[:n], true) {
+				server.Write(p[:n])
+			}
+			w.mu.Unlock()
+		}
+	})
+	carrying.Go(func() {
+		p := make([]byte, 64<<10)
+		for {
+			n, err := server.Read(p)
+			if n == 0 && err != nil {
+				if w.isClosed() {
+					return
+				}
+				continue // nobody was there just then
+			}
+			w.mu.Lock()
+			if n >= 12 {
+				w.header = append(w.header[:0], p[:12]...)
+			}
+			if w.lose == nil || !w.lose(p[:n], false) {
+				client.WriteToUDP(p[:n], w.toClient)
+			}
+			w.mu.Unlock()
+		}
+	})
+	t.Cleanup(func() {
+		client.Close()
+		server.Close()
+		carrying.Wait()
+	})
+	return w
+}
+
+func (w *wire) isClosed() bool {
+	_, err := w.server.SyscallConn()
+	if err != nil {
+		return true
+	}
+	raw, _ := w.server.SyscallConn()
+	return raw.Control(func(uintptr) {}) != nil
+}
+
+// config is that of who dials over the wire.
+func (w *wire) config(c sctpnet.Config) sctpnet.Config {
+	c.PathParams.UDPPort = w.client.LocalAddr().(*net.UDPAddr).Port
+	return c
+}
+
+// setLoss sets which packets are lost from now on, nil for none.
+func (w *wire) setLoss(lose func(packet []byte, toServer bool) bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lose = lose
+}
+
+// send has the server's end seem to send a chunk.
+func (w *wire) send(chunk []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.header) < 12 || w.toClient == nil {
+		return fmt.Errorf("nothing was sent before")
+	}
+	p := slices.Concat(w.header[:8], []byte{0, 0, 0, 0}, chunk)
+	binary.LittleEndian.PutUint32(p[8:], crc32.Checksum(p, crc32.MakeTable(crc32.Castagnoli)))
+	_, err := w.client.WriteToUDP(p, w.toClient)
+	return err
+}
+
+// all loses every packet.
+func all([]byte, bool) bool { return true }
+
+// chunkType is the type of a packet's first chunk.
+func chunkType(p []byte) byte {
+	if len(p) < 13 {
+		return 255
+	}
+	return p[12]
+}
+
+func TestAvailable(t *testing.T) {
+	for _, network := range []string{"", "udp", "sctp5", "unix"} {
+		var unknown net.UnknownNetworkError
+		if err := sctpnet.Available(network); !errors.As(err, &unknown) {
+			t.Errorf("Available(%q): %v, want an UnknownNetworkError", network, err)
+		}
+	}
+	want := sctpnet.Available("sctp") == nil
+	for _, network := range []string{"sctp4", "sctp6", "tcp", "tcp4", "tcp6"} {
+		if err := sctpnet.Available(network); (err == nil) != want {
+			t.Errorf("Available(%q): %v, of sctp it is %t", network, err, want)
+		}
+	}
+}
+
+// TestUnsupported is for a kernel without SCTP.
+func TestUnsupported(t *testing.T) {
+	err := sctpnet.Available("sctp")
+	if err == nil {
+		t.Skip("this kernel has SCTP")
+	}
+	_, derr := sctpnet.Dial("sctp", "127.0.0.1:9")
+	_, lerr := sctpnet.Listen("sctp", "127.0.0.1:9")
+	for op, err := range map[string]error{"Available": err, "Dial": derr, "Listen": lerr} {
+		if !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("%s: %v does not wrap ErrUnsupported", op, err)
+			continue
+		}
+		for _, remedy := range []string{"modprobe sctp", "sctp+udp"} {
+			if !strings.Contains(err.Error(), remedy) {
+				t.Errorf("%s: %v does not say %s", op, err, remedy)
+			}
+		}
+	}
+}
+
+// fakeDNS returns a resolver that knows one name, and in what order its
+// addresses come.
+func fakeDNS(name string, addrs ...string) *net.Resolver {
+	return &net.Resolver{
+		PreferGo: true,
+		Dial: func(context.Context, string, string) (net.Conn, error) {
+			// Anything but a net.PacketConn is spoken to as over TCP.
+			c, s := net.Pipe()
+			go func() {
+				defer s.Close()
+				for serveDNS(s, name, addrs) == nil {
+				}
+			}()
+			return c, nil
+		},
+	}
+}
+
+// serveDNS answers one question: messages have their length before them.
+func serveDNS(c net.Conn, name string, addrs []string) error {
+	var size [2]byte
+	if _, err := io.ReadFull(c, size[:]); err != nil {
+		return err
+	}
+	b := make([]byte, binary.BigEndian.Uint16(size[:]))
+	if _, err := io.ReadFull(c, b); err != nil {
+		return err
+	}
+	var m dnsmessage.Message
+	if err := m.Unpack(b); err != nil {
+		return err
+	}
+	q := m.Questions[0]
+	m = dnsmessage.Message{
+		Header:    dnsmessage.Header{ID: m.ID, Response: true, Authoritative: true},
+		Questions: m.Questions,
+	}
+	if q.Name.String() != name {
+		m.RCode = dnsmessage.RCodeNameError
+		addrs = nil
+	}
+	for _, s := range addrs {
+		r := dnsmessage.Resource{Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class}}
+		switch a := netip.MustParseAddr(s); {
+		case a.Is4() && q.Type == dnsmessage.TypeA:
+			r.Body = &dnsmessage.AResource{A: a.As4()}
+		case a.Is6() && q.Type == dnsmessage.TypeAAAA:
+			r.Body = &dnsmessage.AAAAResource{AAAA: a.As16()}
+		default:
+			continue
+		}
+		m.Answers = append(m.Answers, r)
+	}
+	b, err := m.AppendPack(make([]byte, 2))
+	if err != nil {
+		return err
+	}
+	binary.BigEndian.PutUint16(b, uint16(len(b)-2))
+	_, err = c.Write(b)
+	return err
 }

@@ -10,7 +10,9 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"runtime"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -349,6 +351,752 @@ func TestStreamBasics(t *testing.T) {
 				t.Fatalf("read %q, %v", all.String(), err)
 			}
 			s.Close()
+		})
+	})
+}
+
+// openAll opens streams until there is none left.
+func openAll(t *testing.T, c *sctpnet.Conn) []*sctpnet.Stream {
+	t.Helper()
+	for all := []*sctpnet.Stream(nil); ; {
+		start := time.Now()
+		s, err := c.OpenStream()
+		if err == nil {
+			all = append(all, s)
+			continue
+		}
+		wantError(t, "OpenStream", err, sctpnet.ErrNoFreeStream)
+		if took := time.Since(start); took > atOnce {
+			t.Errorf("took %v to find that all streams are open", took)
+		}
+		return all
+	}
+}
+
+// TestOpenStream opens all streams on both sides: the numbers are the side's
+// own, and when there are no more, it says so and can be helped.
+func TestOpenStream(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		for _, tt := range []struct {
+			streams        int
+			client, server int // how many it can open
+		}{
+			{1, 0, 0},
+			{2, 0, 1},
+			{3, 1, 1},
+			{10, 4, 5},
+			{11, 5, 5},
+			{1000, 499, 500},
+		} {
+			t.Run(fmt.Sprint(tt.streams), func(t *testing.T) {
+				client, server := pipeOf(t, network, tt.streams)
+				watchdog(t, func() {
+					for _, end := range []struct {
+						c, peer      *sctpnet.Conn
+						count, first int
+					}{{client, server, tt.client, 2}, {server, client, tt.server, 1}} {
+						all := openAll(t, end.c)
+						if len(all) != end.count {
+							t.Errorf("%d streams can be opened, want %d", len(all), end.count)
+						}
+						seen := make(map[uint16]bool)
+						for _, s := range all {
+							if id := int(s.ID()); id < end.first || id%2 != end.first%2 || id >= tt.streams || seen[s.ID()] {
+								t.Errorf("stream %d was opened", id)
+							}
+							seen[s.ID()] = true
+						}
+						if len(all) == 0 {
+							continue
+						}
+						// One that both sides close can be opened again, and is
+						// worth waiting for.
+						s := all[len(all)/2]
+						p := claim(t, end.peer, s.ID())
+						s.Close()
+						var again *sctpnet.Stream
+						open := conformance.Start(t, func() (_ int, err error) {
+							again, err = end.c.OpenStream()
+							return 0, err
+						})
+						open.Waits()
+						p.Close()
+						if _, err := open.Result(); err != nil {
+							t.Fatal(err)
+						}
+						if again.ID() != s.ID() {
+							t.Errorf("OpenStream returned stream %d, want %d", again.ID(), s.ID())
+						}
+						exchange(t, again, claim(t, end.peer, again.ID()))
+					}
+				})
+			})
+		}
+	})
+}
+
+// TestStreamAgain claims a number again after it was closed.
+func TestStreamAgain(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		client, server := pipe(t, network, "127.0.0.1:0")
+		watchdog(t, func() {
+			for i := range 20 {
+				c, s := claim(t, client, 6), claim(t, server, 6)
+				exchange(t, c, s)
+				if i%2 == 0 {
+					c, s = s, c
+				}
+				if err := errors.Join(c.Close(), s.Close()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	})
+}
+
+// TestStreamChurn opens and closes many more streams than there are numbers, on
+// one association, and checks that nothing is left of them.
+func TestStreamChurn(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		for _, tt := range []struct {
+			name   string
+			total  int
+			client func(s *sctpnet.Stream, i int) error
+			server func(s *sctpnet.Stream) error
+		}{
+			{"echo", 100_000, churnClient, churnServer},
+			{"unused", 5000, closeStream, wantStreamEOF},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				client, server := pipe(t, network, "127.0.0.1:0")
+				total := tt.total / conformance.Slowness / conformance.Slowness
+				churn := func(n int) { churn(t, client, server, n, (*sctpnet.Conn).OpenStream, tt.client, tt.server) }
+				heap := func() int {
+					var stats runtime.MemStats
+					runtime.GC()
+					runtime.ReadMemStats(&stats)
+					return int(stats.HeapAlloc)
+				}
+				watchdog(t, func() {
+					churn(1000 / conformance.Slowness)
+					before := heap()
+					churn(total)
+					if grown := heap() - before; grown > 1<<20 {
+						t.Errorf("%d streams have left %d bytes", total, grown)
+					}
+				})
+			})
+		}
+	})
+}
+
+// churn opens n streams, has each used from both ends, and closes it.
+func churn(t *testing.T, client, server *sctpnet.Conn, n int, open func(*sctpnet.Conn) (*sctpnet.Stream, error), useClient func(s *sctpnet.Stream, i int) error, useServer func(s *sctpnet.Stream) error) {
+	t.Helper()
+	const workers = 8
+	var fs []func() error
+	for range workers {
+		fs = append(fs, func() error {
+			for i := range n / workers {
+				s, err := open(client)
+				if err != nil {
+					return fmt.Errorf("after %d streams: %w", i, err)
+				}
+				if err := errors.Join(useClient(s, i), s.Close()); err != nil {
+					return fmt.Errorf("after %d streams: stream %d: %w", i, s.ID(), err)
+				}
+			}
+			return nil
+		}, func() error {
+			for i := range n / workers {
+				s, err := server.AcceptStream(context.Background())
+				if err != nil {
+					return fmt.Errorf("after %d streams: %w", i, err)
+				}
+				if err := errors.Join(useServer(s), s.Close()); err != nil {
+					return fmt.Errorf("after %d streams: the server's stream %d: %w", i, s.ID(), err)
+				}
+			}
+			return nil
+		})
+	}
+	together(t, []*sctpnet.Conn{client, server}, fs...)
+}
+
+// churnClient sends a byte and reads it back.
+func churnClient(s *sctpnet.Stream, i int) error {
+	b := [1]byte{byte(i)}
+	if _, err := s.Write(b[:]); err != nil {
+		return err
+	}
+	if _, err := s.Read(b[:]); err != nil || b[0] != byte(i) {
+		return fmt.Errorf("read %d, %v; want %d", b[0], err, byte(i))
+	}
+	return nil
+}
+
+func churnServer(s *sctpnet.Stream) error {
+	var b [10]byte
+	n, err := s.Read(b[:])
+	if err != nil {
+		return err
+	}
+	_, err = s.Write(b[:n])
+	return err
+}
+
+func closeStream(s *sctpnet.Stream, _ int) error { return nil }
+
+func wantStreamEOF(s *sctpnet.Stream) error {
+	if n, err := s.Read(make([]byte, 1)); err != io.EOF {
+		return fmt.Errorf("read %d, %v; want EOF", n, err)
+	}
+	return nil
+}
+
+// startAccept calls AcceptStream n times at the same time.
+func startAccept(t *testing.T, ctx context.Context, c *sctpnet.Conn, n int) []*conformance.Call {
+	var calls []*conformance.Call
+	for range n {
+		calls = append(calls, conformance.Start(t, func() (int, error) {
+			s, err := c.AcceptStream(ctx)
+			return int(s.ID()), err
+		}))
+	}
+	for _, call := range calls {
+		call.Waits()
+	}
+	return calls
+}
+
+// TestAcceptStreamWaiting has several goroutines wait for streams: each gets
+// one.
+func TestAcceptStreamWaiting(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		const n = 5
+		client, server := pipe(t, network, "127.0.0.1:0")
+		watchdog(t, func() {
+			calls := startAccept(t, t.Context(), server, n)
+			for range n {
+				s, err := client.OpenStream()
+				if err != nil {
+					t.Fatal(err)
+				}
+				write(t, s, "x")
+			}
+			seen := make(map[int]bool)
+			for _, call := range calls {
+				id, err := call.Result()
+				if err != nil || seen[id] {
+					t.Errorf("stream %d: %v", id, err)
+				}
+				seen[id] = true
+			}
+		})
+	})
+}
+
+// TestAcceptStreamContext ends AcceptStream by its context. Nothing is lost by
+// it.
+func TestAcceptStreamContext(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		client, server := pipe(t, network, "127.0.0.1:0")
+		watchdog(t, func() {
+			other := startAccept(t, t.Context(), server, 1)[0]
+
+			ctx, cancel := context.WithCancel(t.Context())
+			calls := startAccept(t, ctx, server, 2)
+			cancel()
+			for _, call := range calls {
+				_, err := call.Result()
+				wantError(t, "AcceptStream", err, context.Canceled)
+			}
+			_, err := server.AcceptStream(ctx)
+			wantError(t, "AcceptStream", err, context.Canceled)
+
+			start := time.Now()
+			ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			_, err = server.AcceptStream(ctx)
+			wantError(t, "AcceptStream", err, context.DeadlineExceeded)
+			if took := time.Since(start); took < 50*time.Millisecond || took > 50*time.Millisecond+atOnce {
+				t.Errorf("took %v, want 50ms", took)
+			}
+
+			for range 2 {
+				s, err := client.OpenStream()
+				if err != nil {
+					t.Fatal(err)
+				}
+				write(t, s, "x")
+			}
+			if _, err := other.Result(); err != nil {
+				t.Error(err)
+			}
+			acceptStream(t, server)
+		})
+	})
+}
+
+// TestAcceptStreamEnd ends the association: what has arrived can still be
+// accepted, then AcceptStream says why there is no more, as do those that wait.
+func TestAcceptStreamEnd(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		for _, tt := range []struct {
+			name string
+			end  func(client, server *sctpnet.Conn) error
+			want error
+		}{
+			{"peer's Close", func(c, s *sctpnet.Conn) error { return c.Close() }, io.EOF},
+			{"peer's Shutdown", func(c, s *sctpnet.Conn) error { return c.Shutdown() }, io.EOF},
+			{"Shutdown", func(c, s *sctpnet.Conn) error { return s.Shutdown() }, io.EOF},
+			{"peer's Abort", func(c, s *sctpnet.Conn) error { return c.Abort() }, syscall.ECONNRESET},
+			{"Close", func(c, s *sctpnet.Conn) error { return s.Close() }, net.ErrClosed},
+			{"Abort", func(c, s *sctpnet.Conn) error { return s.Abort() }, net.ErrClosed},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				t.Run("waiting", func(t *testing.T) {
+					client, server := pipe(t, network, "127.0.0.1:0")
+					watchdog(t, func() {
+						calls := startAccept(t, t.Context(), server, 3)
+						if err := tt.end(client, server); err != nil {
+							t.Fatal(err)
+						}
+						for _, call := range calls {
+							_, err := call.Result()
+							wantError(t, "waiting AcceptStream", err, tt.want)
+						}
+						for range 3 {
+							_, err := server.AcceptStream(t.Context())
+							wantError(t, "AcceptStream", err, tt.want)
+						}
+					})
+				})
+				t.Run("with streams", func(t *testing.T) {
+					client, server := pipe(t, network, "127.0.0.1:0")
+					watchdog(t, func() {
+						ids := []uint16{4, 2, 9}
+						for _, id := range ids {
+							write(t, claim(t, client, id), "x")
+							arrived(t, client) // later ones must not pass it
+						}
+						acceptStream(t, server)
+						if err := tt.end(client, server); err != nil {
+							t.Fatal(err)
+						}
+						for _, id := range ids[1:] {
+							if tt.want == net.ErrClosed {
+								break // everything is
+							}
+							if s := acceptStream(t, server); s.ID() != id {
+								t.Errorf("accepted stream %d, want %d", s.ID(), id)
+							} else {
+								wantBytes(t, s, []byte("x"))
+							}
+						}
+						_, err := server.AcceptStream(t.Context())
+						wantError(t, "AcceptStream", err, tt.want)
+					})
+				})
+			})
+		}
+	})
+}
+
+// TestAcceptStreamKept does all that a peer can do with streams before anybody
+// accepts: it is kept.
+func TestAcceptStreamKept(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		for _, tt := range []struct {
+			name  string
+			data  string
+			end   func(s *sctpnet.Stream) error // nil for not at all
+			delay time.Duration                 // until somebody accepts
+		}{
+			{"written, at once", "data", nil, 0},
+			{"written", "data", nil, 20 * time.Millisecond},
+			{"written and half-closed, at once", "data", (*sctpnet.Stream).CloseWrite, 0},
+			{"written and half-closed", "data", (*sctpnet.Stream).CloseWrite, 20 * time.Millisecond},
+			{"written and closed, at once", "data", (*sctpnet.Stream).Close, 0},
+			{"written and closed", "data", (*sctpnet.Stream).Close, 20 * time.Millisecond},
+			{"closed, at once", "", (*sctpnet.Stream).Close, 0},
+			{"closed", "", (*sctpnet.Stream).Close, 20 * time.Millisecond},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				const n = 20
+				client, server := pipe(t, network, "127.0.0.1:0")
+				watchdog(t, func() {
+					opened := make(map[uint16]*sctpnet.Stream)
+					for range n {
+						s, err := client.OpenStream()
+						if err != nil {
+							t.Fatal(err)
+						}
+						write(t, s, tt.data)
+						if tt.end != nil {
+							if err := tt.end(s); err != nil {
+								t.Fatal(err)
+							}
+						}
+						opened[s.ID()] = s
+					}
+					time.Sleep(tt.delay)
+					for range n {
+						s := acceptStream(t, server)
+						c := opened[s.ID()]
+						if c == nil {
+							t.Fatalf("accepted stream %d", s.ID())
+						}
+						delete(opened, s.ID())
+						wantBytes(t, s, []byte(tt.data))
+						if tt.end != nil {
+							wantEOF(t, s)
+						}
+						write(t, s, "answer")
+						if _, err := c.Read(nil); !errors.Is(err, net.ErrClosed) {
+							wantBytes(t, c, []byte("answer"))
+						}
+					}
+				})
+			})
+		}
+	})
+}
+
+// TestAcceptStreamLeavesZero has streams be accepted, and the Conn be read now and
+// then: stream 0 is the Conn's, whether a Read waits or not, and all others go to
+// AcceptStream.
+func TestAcceptStreamLeavesZero(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		client, server := pipe(t, network, "127.0.0.1:0")
+		watchdog(t, func() {
+			writeOn := func(id uint16, data string) {
+				t.Helper()
+				if _, err := client.WriteStream([]byte(data), id); err != nil {
+					t.Fatal(err)
+				}
+				arrived(t, client) // before what is on another stream
+			}
+			var b [10]byte
+			read := conformance.Start(t, func() (int, error) { return server.Read(b[:]) })
+			read.Waits()
+			accept := startAccept(t, t.Context(), server, 1)[0]
+			for _, id := range []uint16{4, 0, 5} {
+				writeOn(id, string(rune('0'+id)))
+			}
+			if n, err := read.Result(); string(b[:n]) != "0" || err != nil {
+				t.Errorf("read %q, %v; want stream 0's", b[:n], err)
+			}
+			if id, err := accept.Result(); id != 4 || err != nil {
+				t.Errorf("accepted stream %d, %v; want 4", id, err)
+			}
+			wantBytes(t, acceptStream(t, server), []byte("5"))
+			// With nobody to read, stream 0 waits for a Read.
+			accept = startAccept(t, t.Context(), server, 1)[0]
+			writeOn(0, "plain")
+			writeOn(6, "six")
+			if id, err := accept.Result(); id != 6 || err != nil {
+				t.Errorf("accepted stream %d, %v; want 6", id, err)
+			}
+			wantBytes(t, server, []byte("plain"))
+			exchange(t, client, server)
+		})
+	})
+}
+
+// TestAcceptStreamAfterRead has the Conn read all streams until the first
+// AcceptStream, which gets what is unread of them.
+func TestAcceptStreamAfterRead(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		client, server := pipe(t, network, "127.0.0.1:0")
+		watchdog(t, func() {
+			for _, m := range []struct {
+				id   uint16
+				data string
+			}{{4, "first"}, {4, "second"}, {0, "zero"}, {6, "third"}} {
+				if _, err := client.WriteStream([]byte(m.data), m.id); err != nil {
+					t.Fatal(err)
+				}
+				arrived(t, client) // before what is on another stream
+			}
+			b := make([]byte, 10)
+			if n, info, err := server.ReadMsg(b); string(b[:n]) != "first" || info.Stream != 4 || err != nil {
+				t.Errorf("read %q of stream %d, %v", b[:n], info.Stream, err)
+			}
+			wantBytes(t, acceptStream(t, server), []byte("second"))
+			wantBytes(t, acceptStream(t, server), []byte("third"))
+			if n, info, err := server.ReadMsg(b); string(b[:n]) != "zero" || info.Stream != 0 || err != nil {
+				t.Errorf("read %q of stream %d, %v", b[:n], info.Stream, err)
+			}
+		})
+	})
+}
+
+// TestAcceptStreams has a peer open more streams than may wait to be accepted: it
+// learns that the next one is closed, both ways. The others are accepted.
+func TestAcceptStreams(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		const most = 3
+		client, server := pipeWith(t, network, sctpnet.Config{AcceptStreams: most})
+		watchdog(t, func() {
+			first := startAccept(t, t.Context(), server, 1)[0]
+			var opened []*sctpnet.Stream
+			for range most + 2 {
+				s, err := client.OpenStream()
+				if err != nil {
+					t.Fatal(err)
+				}
+				write(t, s, "question")
+				if opened = append(opened, s); len(opened) == 1 {
+					if id, err := first.Result(); id != int(s.ID()) || err != nil {
+						t.Fatalf("accepted stream %d, %v; want %d", id, err, s.ID())
+					}
+				}
+			}
+			last := opened[most+1]
+			wantEOF(t, last)
+			conformance.WaitFor(t, "an error of Write on the stream that was closed", func() bool {
+				_, err := last.Write([]byte("x"))
+				return errors.Is(err, syscall.EPIPE)
+			})
+			for _, c := range opened[1 : most+1] {
+				s := acceptStream(t, server)
+				if s.ID() != c.ID() {
+					t.Errorf("accepted stream %d, want %d", s.ID(), c.ID())
+				}
+				wantBytes(t, s, []byte("question"))
+				exchange(t, s, c)
+			}
+		})
+	})
+}
+
+// TestUnacceptedStreams has a peer send without end on a stream that nobody accepts.
+// It is closed, and one that is read goes on.
+func TestUnacceptedStreams(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		client, server := pipe(t, network, "127.0.0.1:0")
+		watchdog(t, func() {
+			c, err := client.OpenStream()
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, c, "read")
+			s := acceptStream(t, server)
+			wantBytes(t, s, []byte("read"))
+			greedy, err := client.OpenStream()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for flood := 0; err == nil; {
+				var n int
+				n, err = greedy.Write(ballast()[:1<<20])
+				if flood += n; flood > 64<<20 {
+					t.Fatalf("%d bytes were taken", flood)
+				}
+			}
+			wantError(t, "Write on the stream that sends so much", err, syscall.EPIPE)
+			wantEOF(t, greedy)
+			start := time.Now()
+			exchange(t, c, s)
+			if took := time.Since(start); took > 5*time.Second*conformance.Slowness {
+				t.Errorf("the stream that is read waited for %v", took)
+			}
+		})
+	})
+}
+
+// TestPushedStreams has a server open streams and send much on them, to a StreamDialer
+// that accepts none. Dials go on.
+func TestPushedStreams(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		ln := listenStreams(t, network, "127.0.0.1:0")
+		go func() {
+			c, err := ln.AcceptConn()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			for range 4 {
+				go func() {
+					for {
+						s, err := c.OpenStream()
+						if err != nil {
+							return
+						}
+						s.Write(ballast()[:400_000])
+						s.Close()
+					}
+				}()
+			}
+			for {
+				s, err := c.AcceptStream(t.Context())
+				if err != nil {
+					return
+				}
+				go func() {
+					defer s.Close()
+					io.Copy(s, s)
+				}()
+			}
+		}()
+		d := closing(t, &sctpnet.StreamDialer{})
+		watchdog(t, func() {
+			for range 5 {
+				c, err := d.Dial(network, ln.Addr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				echoed(t, c)
+				c.Close()
+			}
+		})
+	})
+}
+
+// wantDeadline checks that a call failed because of a deadline set from now on,
+// and that it did so in time.
+func wantDeadline(t *testing.T, what string, err error, start time.Time, d time.Duration) {
+	t.Helper()
+	took := time.Since(start)
+	wantError(t, what, err, os.ErrDeadlineExceeded)
+	var nerr net.Error
+	if !errors.As(err, &nerr) || !nerr.Timeout() {
+		t.Errorf("%s: %v: is no timeout", what, err)
+	}
+	if took < d || took > d+atOnce {
+		t.Errorf("%s took %v, want %v", what, took, d)
+	}
+}
+
+// TestStreamWriteDeadlines has several streams and the Conn wait for room, each
+// with a deadline of its own, while one that has none holds the turn.
+func TestStreamWriteDeadlines(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		client, server := pipe(t, network, "127.0.0.1:0")
+		watchdog(t, func() {
+			holder, holderPeer := streamPair(t, client, server)
+			n := fill(t, holder)
+			holds := conformance.Start(t, func() (int, error) { return holder.Write(ballast()[n : n+100_000]) })
+			holds.Waits()
+			s1, _ := streamPair(t, client, server)
+			s2, _ := streamPair(t, client, server)
+			writers := []struct {
+				c    net.Conn
+				d    time.Duration
+				call *conformance.Call
+			}{
+				{c: s1, d: 100 * time.Millisecond},
+				{c: s2, d: 50 * time.Millisecond},
+				{c: client, d: 150 * time.Millisecond},
+				{c: s2, d: 50 * time.Millisecond}, // waits for the other Write as well
+			}
+			start := time.Now()
+			for i := range writers {
+				w := &writers[i]
+				w.c.SetWriteDeadline(start.Add(w.d))
+				w.call = conformance.Start(t, func() (int, error) { return w.c.Write(ballast()) })
+			}
+			for _, i := range []int{1, 3, 0, 2} {
+				w := writers[i]
+				n, err := w.call.Result()
+				if n != 0 {
+					t.Errorf("wrote %d bytes", n)
+				}
+				wantDeadline(t, "Write", err, start, w.d)
+			}
+			holds.Waits()
+
+			// The one that holds the turn has its deadline too, moved twice.
+			start = time.Now()
+			holder.SetWriteDeadline(start.Add(20 * time.Second))
+			holder.SetWriteDeadline(start.Add(50 * time.Millisecond))
+			k, err := holds.Result()
+			wantDeadline(t, "Write with the turn", err, start, 50*time.Millisecond)
+
+			// And then nothing is in the way of the others.
+			holder.SetWriteDeadline(time.Time{})
+			w := conformance.Start(t, func() (int, error) {
+				s1.SetWriteDeadline(time.Time{})
+				return s1.Write([]byte("x"))
+			})
+			wantBytes(t, holderPeer, ballast()[:n+k])
+			if n, err := w.Result(); n != 1 || err != nil {
+				t.Errorf("Write returned %d, %v", n, err)
+			}
+		})
+	})
+}
+
+// TestStreamShortTurn has a Write with a deadline hold the turn, and one without
+// wait behind it: that one is not cut off.
+func TestStreamShortTurn(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		client, server := pipe(t, network, "127.0.0.1:0")
+		const d = 2 * time.Second // by when the calls wait, on a busy machine too
+		watchdog(t, func() {
+			s1, p1 := streamPair(t, client, server)
+			s2, p2 := streamPair(t, client, server)
+			n := fill(t, s1)
+			start := time.Now()
+			s1.SetWriteDeadline(start.Add(d))
+			w1 := conformance.Start(t, func() (int, error) { return s1.Write(ballast()[n:]) })
+			w1.Waits()
+			w2 := conformance.Start(t, func() (int, error) { return s2.Write(ballast()[:200_000]) })
+			k, err := w1.Result()
+			wantDeadline(t, "Write", err, start, d)
+			w2.Waits()
+			wantBytes(t, p1, ballast()[:n+k])
+			wantBytes(t, p2, ballast()[:200_000])
+			if n, err := w2.Result(); n != 200_000 || err != nil {
+				t.Errorf("Write returned %d, %v", n, err)
+			}
+		})
+	})
+}
+
+// TestStreamReadDeadlines has several streams and the Conn wait for data, each
+// with a deadline of its own.
+func TestStreamReadDeadlines(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		client, server := pipe(t, network, "127.0.0.1:0")
+		watchdog(t, func() {
+			never, neverPeer := streamPair(t, client, server)
+			s1, p1 := streamPair(t, client, server)
+			s2, _ := streamPair(t, client, server)
+			waits := conformance.Start(t, func() (int, error) { return never.Read(make([]byte, 10)) })
+			readers := []struct {
+				c    net.Conn
+				d    time.Duration
+				call *conformance.Call
+			}{
+				{c: s1, d: 100 * time.Millisecond},
+				{c: s2, d: 50 * time.Millisecond},
+				{c: client, d: 150 * time.Millisecond},
+				{c: s2, d: 50 * time.Millisecond},
+			}
+			start := time.Now()
+			for i := range readers {
+				r := &readers[i]
+				r.c.SetReadDeadline(start.Add(r.d))
+				r.call = conformance.Start(t, func() (int, error) { return r.c.Read(make([]byte, 10)) })
+			}
+			for _, i := range []int{1, 3, 0, 2} {
+				_, err := readers[i].call.Result()
+				wantDeadline(t, "Read", err, start, readers[i].d)
+			}
+			waits.Waits()
+			// A Read that ran into its deadline has lost nothing, and its deadline
+			// is for reading only.
+			write(t, p1, "late")
+			write(t, s1, "meanwhile")
+			wantBytes(t, p1, []byte("meanwhile"))
+			s1.SetReadDeadline(time.Time{})
+			wantBytes(t, s1, []byte("late"))
+			write(t, neverPeer, "x")
+			if n, err := waits.Result(); n != 1 || err != nil {
+				t.Errorf("Read returned %d, %v", n, err)
+			}
 		})
 	})
 }

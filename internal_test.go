@@ -1,0 +1,390 @@
+package sctpnet
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// FuzzResolve resolves an address, without asking anybody for the addresses of
+// names. An address of one host means what it means to package net, and what comes
+// of any address is written in a way that means the same.
+func FuzzResolve(f *testing.F) {
+	for _, address := range []string{
+		"10.0.0.1/10.0.0.2:3868", "[2001:db8::1]/10.0.0.1/[fe80::1%eth0]:http", ":0", "[::]:1", "10.0.0.1//:1",
+		"[::ffff:10.0.0.1]/10.0.0.1:1", "[::10],0.0.0.1:", "[::%0]:", "[]/[]:", "::1/[::1]:65536", "10.0.0.1/name:+5", "[10.0.0.1]/[10.0.0.2]:-1",
+	} {
+		for _, network := range []string{"sctp", "sctp4", "sctp6"} {
+			f.Add(network, address)
+		}
+	}
+	nobody := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		return nil, errors.New("there is no name server")
+	}}
+	f.Fuzz(func(t *testing.T, network, address string) {
+		network, _, err := lookupNetwork(network, "sctp")
+		if err != nil {
+			return
+		}
+		addrs, err := resolve(t.Context(), nobody, network, address)
+		if err != nil {
+			var aerr *net.AddrError
+			var derr *net.DNSError
+			if len(addrs) > 0 || !errors.As(err, &aerr) && !errors.As(err, &derr) {
+				t.Errorf("%v, %T %v", addrs, err, err)
+			}
+		} else if len(addrs) == 0 {
+			t.Error("neither an address nor an error")
+		}
+		for _, a := range addrs {
+			if a.Port < 0 || a.Port > 65535 {
+				t.Errorf("port %d", a.Port)
+			}
+			for i, ip := range a.IPAddrs {
+				if err := fits(network, ip); err != nil {
+					t.Error(err)
+				}
+				for _, other := range a.IPAddrs[:i] {
+					if other.IP.Equal(ip.IP) && other.Zone == ip.Zone {
+						t.Errorf("%v has %v twice", a, ip)
+					}
+				}
+			}
+			again, err := resolve(t.Context(), nobody, network, a.String())
+			if err != nil || len(again) != 1 || again[0].String() != a.String() {
+				t.Errorf("%v means %v, %v", a, again, err)
+			}
+		}
+		if host, _, err := net.SplitHostPort(address); err == nil {
+			if _, err := netip.ParseAddr(host); err != nil && host != "" || strings.ContainsAny(host, "/,") {
+				return // package net would ask the system for the name
+			}
+		}
+		want, wantErr := net.ResolveTCPAddr("tcp"+strings.TrimPrefix(family(network), "sctp"), address)
+		switch {
+		case address == "", strings.ContainsAny(address, "/,"): // "" means any to package net, which has no lists
+		case (err == nil) != (wantErr == nil):
+			t.Errorf("%v, %v; package net has %v, %v", addrs, err, want, wantErr)
+		case err == nil && addrs[0].String() != want.String():
+			t.Errorf("%v; package net has %v", addrs[0], want)
+		}
+	})
+}
+
+// TestEngineKnowsEveryField checks that each field of Config is one of the
+// engine's, by name and with a type that it can be copied to, or is one that this
+// package uses itself.
+func TestEngineKnowsEveryField(t *testing.T) {
+	own := []string{"AcceptStreams", "StreamMemory", "PPID", "OnEvent", "Auth", "KernelDefaults"}
+	options := reflect.TypeFor[engine.Options]()
+	var compare func(name string, from, to reflect.Type)
+	compare = func(name string, from, to reflect.Type) {
+		switch {
+		case to.Kind() == reflect.Struct:
+			for f := range from.Fields() {
+				field, ok := to.FieldByName(f.Name)
+				if !ok {
+					t.Errorf("no engine has a field %s%s", name, f.Name)
+					continue
+				}
+				compare(name+f.Name+".", f.Type, field.Type)
+			}
+		case !from.ConvertibleTo(to):
+			t.Errorf("%s is a %v, and the engine's a %v", name, from, to)
+		}
+	}
+	for f := range reflect.TypeFor[Config]().Fields() {
+		field, ok := options.FieldByName(f.Name)
+		switch {
+		case slices.Contains(own, f.Name):
+		case !ok:
+			t.Errorf("no engine has a field %s", f.Name)
+		default:
+			compare(f.Name+".", f.Type, field.Type)
+		}
+	}
+}
+
+// An attempt is how a dial of one address ends, and when.
+type attempt struct {
+	after time.Duration
+	err   error
+	deaf  bool // to the end of its context: it came too late
+}
+
+// A raceConn is the association of an attempt that succeeded.
+type raceConn struct {
+	engine.Conn
+	abort func()
+}
+
+func (raceConn) Adaptation() (local, peer uint32) { return 0, 0 }
+func (raceConn) LocalAddr() *engine.Addr          { return new(engine.Addr) }
+func (raceConn) RemoteAddr() *engine.Addr         { return new(engine.Addr) }
+
+func (c raceConn) Abort() error {
+	c.abort()
+	return nil
+}
+
+const never = time.Duration(1<<63 - 1)
+
+// TestRace runs races with what no network does on demand.
+func TestRace(t *testing.T) {
+	refused, unreachable := errors.New("refused"), errors.New("unreachable")
+	const ms, s = time.Millisecond, time.Second
+	for _, tt := range []struct {
+		name     string
+		delay    time.Duration
+		timeout  time.Duration
+		attempts []attempt
+		starts   []time.Duration // of the attempts that are made
+		winner   int             // or -1
+		err      error
+		aborted  []int
+		took     time.Duration
+	}{
+		{name: "first wins", attempts: []attempt{{after: 299 * ms}, {}},
+			starts: []time.Duration{0}, winner: 0, took: 299 * ms},
+		{name: "head start", attempts: []attempt{{after: never}, {after: 50 * ms}},
+			starts: []time.Duration{0, 300 * ms}, winner: 1, took: 350 * ms},
+		{name: "other head start", delay: s, attempts: []attempt{{after: never}, {after: never}, {after: 50 * ms}},
+			starts: []time.Duration{0, s, 2 * s}, winner: 2, took: 2050 * ms},
+		{name: "failure ends the head start", attempts: []attempt{{after: 10 * ms, err: refused}, {after: 20 * ms, err: refused}, {}},
+			starts: []time.Duration{0, 10 * ms, 30 * ms}, winner: 2, took: 30 * ms},
+		{name: "the one after a failure has its own", attempts: []attempt{{after: 200 * ms, err: refused}, {after: never}, {}},
+			starts: []time.Duration{0, 200 * ms, 500 * ms}, winner: 2, took: 500 * ms},
+		{name: "slow first wins", attempts: []attempt{{after: 320 * ms}, {after: s}},
+			starts: []time.Duration{0, 300 * ms}, winner: 0, took: 320 * ms},
+		{name: "second winner", attempts: []attempt{{after: 400 * ms, deaf: true}, {after: 20 * ms}},
+			starts: []time.Duration{0, 300 * ms}, winner: 1, aborted: []int{0}, took: 400 * ms},
+		{name: "error of the first", attempts: []attempt{{after: 400 * ms, err: refused}, {err: unreachable}},
+			starts: []time.Duration{0, 300 * ms}, winner: -1, err: refused, took: 400 * ms},
+		{name: "one at a time", delay: -1, attempts: []attempt{{after: 5 * s, err: refused}, {}},
+			starts: []time.Duration{0, 5 * s}, winner: 1, took: 5 * s},
+		{name: "parts of the time", delay: -1, timeout: 12 * s, attempts: []attempt{{after: never}, {after: never}, {after: 3 * s}},
+			starts: []time.Duration{0, 4 * s, 8 * s}, winner: 2, took: 11 * s},
+		{name: "not too small parts", delay: -1, timeout: 3 * s, attempts: []attempt{{after: never}, {after: never}, {}},
+			starts: []time.Duration{0, 2 * s}, winner: -1, err: context.DeadlineExceeded, took: 3 * s},
+		{name: "timeout", timeout: 400 * ms, attempts: []attempt{{after: never}, {after: never}, {}},
+			starts: []time.Duration{0, 300 * ms}, winner: -1, err: context.DeadlineExceeded, took: 400 * ms},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx := t.Context()
+				if tt.timeout != 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, tt.timeout)
+					defer cancel()
+				}
+				var (
+					mu      sync.Mutex
+					starts  []time.Duration
+					aborted []int
+				)
+				begin := time.Now()
+				dial := func(ctx context.Context, a *Addr) (*Conn, error) {
+					mu.Lock()
+					starts = append(starts, time.Since(begin))
+					mu.Unlock()
+					end := tt.attempts[a.Port]
+					done := ctx.Done()
+					if end.deaf {
+						done = nil
+					}
+					select {
+					case <-time.After(end.after):
+					case <-done:
+						return nil, ctx.Err()
+					}
+					if end.err != nil {
+						return nil, end.err
+					}
+					return newConn(raceConn{abort: func() { aborted = append(aborted, a.Port) }}, fmt.Sprint(a.Port), false, new(Config)), nil
+				}
+				var addrs []*Addr
+				for i := range tt.attempts {
+					addrs = append(addrs, &Addr{IPAddrs: []net.IPAddr{{IP: net.IPv4(10, 0, 0, byte(i))}}, Port: i})
+				}
+				d := Dialer{FallbackDelay: tt.delay}
+				c, err := d.race(ctx, addrs, dial)
+				if took := time.Since(begin); took != tt.took {
+					t.Errorf("took %v, want %v", took, tt.took)
+				}
+				if fmt.Sprint(starts) != fmt.Sprint(tt.starts) {
+					t.Errorf("attempts began after %v, want %v", starts, tt.starts)
+				}
+				if fmt.Sprint(aborted) != fmt.Sprint(tt.aborted) {
+					t.Errorf("associations %v were aborted, want %v", aborted, tt.aborted)
+				}
+				switch {
+				case tt.winner < 0 && (c != nil || err != tt.err):
+					t.Errorf("returned %v, %v; want %v", c, err, tt.err)
+				case tt.winner >= 0 && (err != nil || c.network != fmt.Sprint(tt.winner)):
+					t.Errorf("returned %v, %v; want that of address %d", c, err, tt.winner)
+				}
+				// That no attempt is left synctest checks.
+			})
+		})
+	}
+}
+
+// TestInterleave checks the order in which a name's addresses are tried.
+func TestInterleave(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"4", "4"},
+		{"444", "444"},
+		{"4466", "4646"},
+		{"6644", "6464"},
+		{"6444", "6444"},
+		{"66664", "64666"},
+	} {
+		var addrs []*Addr
+		next := map[rune]int{}
+		for _, f := range tt.in {
+			ip := net.IPv4(127, 0, 0, 1)
+			if f == '6' {
+				ip = net.IPv6loopback
+			}
+			addrs = append(addrs, &Addr{IPAddrs: []net.IPAddr{{IP: ip}}, Port: next[f]})
+			next[f]++
+		}
+		got := ""
+		clear(next)
+		for _, a := range interleave(addrs) {
+			f := '6'
+			if isIPv4(a.IPAddrs[0]) {
+				f = '4'
+			}
+			if a.Port != next[f] {
+				t.Errorf("%s: number %d of family %c comes before number %d", tt.in, a.Port, f, next[f])
+			}
+			next[f]++
+			got += string(f)
+		}
+		if got != tt.want {
+			t.Errorf("%s becomes %s, want %s", tt.in, got, tt.want)
+		}
+	}
+}
+
+// TestAssembler has pieces of messages come in every way.
+func TestAssembler(t *testing.T) {
+	const max = 200 << 10
+	full := strings.Repeat("f", 64<<10)
+	timeout := os.ErrDeadlineExceeded
+	piece := func(stream, ssn uint16, more bool) engine.Message {
+		return engine.Message{Stream: stream, SSN: ssn, More: more, PPID: uint32(stream)}
+	}
+	unordered := func(more bool) engine.Message { return engine.Message{Unordered: true, More: more} }
+	type step struct {
+		data string
+		msg  engine.Message
+		err  error
+	}
+	for name, tt := range map[string]struct {
+		interleaves bool
+		come        []step
+		want        []string // or an error's text
+	}{
+		"one piece":            {false, []step{{"a", piece(0, 0, false), nil}, {"b", piece(0, 1, false), nil}}, []string{"a", "b"}},
+		"pieces":               {false, []step{{full, piece(1, 0, true), nil}, {full, piece(1, 0, true), nil}, {"x", piece(1, 0, false), nil}}, []string{full + full + "x"}},
+		"as large":             {false, []step{{full, piece(1, 0, true), nil}, {full, piece(1, 0, true), nil}, {full, piece(1, 0, true), nil}, {full[:8<<10], piece(1, 0, false), nil}}, []string{full + full + full + full[:8<<10]}},
+		"too large":            {false, []step{{full, piece(1, 0, true), nil}, {full, piece(1, 0, true), nil}, {full, piece(1, 0, true), nil}, {full, piece(1, 0, true), nil}, {full, piece(1, 0, true), nil}, {"x", piece(1, 0, false), nil}, {"y", piece(1, 1, false), nil}}, []string{"message too long", "y"}},
+		"too large at its end": {false, []step{{full, piece(1, 0, true), nil}, {full, piece(1, 0, true), nil}, {full, piece(1, 0, true), nil}, {full, piece(1, 0, false), nil}, {"y", piece(1, 1, false), nil}}, []string{"message too long", "y"}},
+		"deadline":             {false, []step{{"a", piece(1, 0, true), nil}, {"", engine.Message{}, timeout}, {"b", piece(1, 0, false), nil}}, []string{"i/o timeout", "ab"}},
+		"deadline, unordered":  {false, []step{{"a", unordered(true), nil}, {"", engine.Message{}, timeout}, {"b", unordered(false), nil}}, []string{"i/o timeout", "ab"}},
+		"deadline in what is too large": {false, []step{{full, piece(1, 0, true), nil}, {full, piece(1, 0, true), nil}, {full, piece(1, 0, true), nil}, {full, piece(1, 0, true), nil}, {"", engine.Message{}, timeout}, {full, piece(1, 0, false), nil}, {"y", piece(1, 1, false), nil}},
+			[]string{"message too long", "i/o timeout", "y"}},
+		"given up":                 {false, []step{{"a", piece(1, 0, true), nil}, {"b", piece(1, 1, false), nil}}, []string{"b"}},
+		"given up, unordered":      {false, []step{{"a", unordered(true), nil}, {"b", unordered(false), nil}}, []string{"b"}},
+		"given up, another stream": {false, []step{{"a", piece(1, 0, true), nil}, {"b", piece(2, 0, false), nil}, {"c", piece(1, 0, false), nil}}, []string{"b", "c"}},
+		"interleaved": {true, []step{{"a", piece(1, 0, true), nil}, {"b", piece(2, 0, true), nil}, {"c", unordered(true), nil}, {"A", piece(1, 0, false), nil}, {"C", unordered(false), nil}, {"B", piece(2, 0, false), nil}},
+			[]string{"aA", "cC", "bB"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var a assembler
+			recv := func(p []byte) (int, engine.Message, error) {
+				s := tt.come[0]
+				tt.come = tt.come[1:]
+				return copy(p, s.data), s.msg, s.err
+			}
+			for _, want := range tt.want {
+				b, msg, err := a.read(max, func() bool { return tt.interleaves }, recv)
+				switch {
+				case err != nil && !strings.Contains(err.Error(), want):
+					t.Errorf("error %v, want %.20q", err, want)
+				case err == nil && string(b) != want:
+					t.Errorf("read %.20q, of %d bytes, want %.20q of %d", b, len(b), want, len(want))
+				case err == nil && (msg.More || msg.PPID != uint32(msg.Stream)):
+					t.Errorf("read %+v", msg)
+				}
+			}
+			if len(tt.come) > 0 || len(a.begun) > 0 {
+				t.Errorf("%d pieces and %d messages are left", len(tt.come), len(a.begun))
+			}
+		})
+	}
+}
+
+// TestReadMessageMax has bad limits.
+func TestReadMessageMax(t *testing.T) {
+	var a assembler
+	for _, max := range []int{0, -1} {
+		if _, _, err := a.read(max, nil, nil); !errors.Is(err, syscall.EINVAL) || !bytes.Contains([]byte(err.Error()), []byte("1 and more")) {
+			t.Errorf("max %d: %v", max, err)
+		}
+	}
+}
+
+// TestOldIdleTimer has the idle timer fire at the same time as a dial comes and
+// goes: the association has begun to be idle anew, and the old timer does not end
+// it.
+func TestOldIdleTimer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const timeout = time.Second
+		d := &StreamDialer{IdleTimeout: timeout}
+		sc := &sharedConn{state: used, ready: make(chan struct{})}
+		d.shared = map[streamKey][]*sharedConn{{}: {sc}}
+		state := func() sharedState {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			return sc.state
+		}
+
+		d.mu.Lock()
+		d.move(sc, idle)
+		time.Sleep(timeout) // now the timer's function waits for the lock
+		d.move(sc, used)
+		d.move(sc, idle)
+		d.mu.Unlock()
+		synctest.Wait()
+		if state() != idle {
+			t.Fatal("the old timer has ended the association")
+		}
+		time.Sleep(timeout - time.Nanosecond)
+		synctest.Wait()
+		if state() != idle {
+			t.Fatal("the association ended too early")
+		}
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		if state() != ended || len(d.shared) != 0 {
+			t.Errorf("the association is in state %d, want it ended and forgotten", state())
+		}
+	})
+}

@@ -1,0 +1,685 @@
+package sctpnet_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/conformance"
+)
+
+// The first stream that is claimed changes how a Conn reads and writes. What
+// is under way must not notice.
+
+// TestClaimWhileReading claims a stream while the Conn's Reads wait.
+func TestClaimWhileReading(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		client, server := pipe(t, network, "127.0.0.1:0")
+		watchdog(t, func() {
+			var calls []*conformance.Call
+			for range 3 {
+				calls = append(calls, conformance.Start(t, func() (int, error) {
+					n, _, err := client.ReadStream(make([]byte, 10))
+					return n, err
+				}))
+			}
+			for _, call := range calls {
+				call.Waits()
+			}
+			c, s := streamPair(t, client, server)
+			exchange(t, s, c)
+			for _, call := range calls {
+				call.Waits()
+			}
+			for i := range calls {
+				write(t, server, "abc"[:i+1])
+			}
+			sum := 0 // which of them gets what is open
+			for _, call := range calls {
+				n, err := call.Result()
+				if err != nil {
+					t.Error(err)
+				}
+				sum += n
+			}
+			if sum != 1+2+3 {
+				t.Errorf("read %d bytes, want 6", sum)
+			}
+		})
+	})
+}
+
+// TestClaimWhileWriting claims a stream while two large Writes of the Conn and
+// a message wait: their bytes arrive all, and do not mix.
+func TestClaimWhileWriting(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		for _, claimer := range []string{"the writer", "the reader", "both"} {
+			t.Run(claimer, func(t *testing.T) {
+				client, server := smallPipe(t, network)
+				watchdog(t, func() {
+					const size = 4 << 20
+					blocks := [][]byte{
+						bytes.Repeat([]byte("a"), size),
+						bytes.Repeat([]byte("b"), size),
+						bytes.Repeat([]byte("c"), 100_000),
+					}
+					writers := []*conformance.Call{
+						conformance.Start(t, func() (int, error) { return client.Write(blocks[0]) }),
+						conformance.Start(t, func() (int, error) { return client.Write(blocks[1]) }),
+						conformance.Start(t, func() (int, error) { return client.WriteMsg(blocks[2], sctpnet.MsgInfo{}) }),
+					}
+					for _, w := range writers {
+						w.Waits()
+					}
+					time.Sleep(20 * time.Millisecond) // for as much to be sent as is at all
+					if claimer != "the reader" {
+						claim(t, client, 5)
+					}
+					for _, w := range writers {
+						w.Waits()
+					}
+					if claimer != "the writer" {
+						claim(t, server, 5)
+					}
+					got := make([]byte, 2*size+100_000)
+					if n, err := io.ReadFull(server, got); err != nil {
+						t.Fatalf("read %d bytes, %v", n, err)
+					}
+					for len(got) > 0 {
+						block := blocks[got[0]-'a']
+						if !bytes.HasPrefix(got, block) {
+							t.Fatal("blocks have mixed")
+						}
+						got = got[len(block):]
+					}
+					for i, w := range writers {
+						if n, err := w.Result(); n != len(blocks[i]) || err != nil {
+							t.Errorf("Write returned %d, %v; want %d, nil", n, err, len(blocks[i]))
+						}
+					}
+					exchange(t, client, server)
+				})
+			})
+		}
+	})
+}
+
+// TestClaimWithinMessage claims a stream when a part of a message was read.
+func TestClaimWithinMessage(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		client, server := pipe(t, network, "127.0.0.1:0")
+		watchdog(t, func() {
+			if _, err := client.WriteMsg([]byte("abcdef"), sctpnet.MsgInfo{PPID: 5}); err != nil {
+				t.Fatal(err)
+			}
+			var b [100]byte
+			if n, info, err := server.ReadMsg(b[:2]); string(b[:n]) != "ab" || !info.More || err != nil {
+				t.Fatalf("read %q, %+v, %v", b[:n], info, err)
+			}
+			c, s := streamPair(t, client, server)
+			exchange(t, c, s)
+			if n, info, err := server.ReadMsg(b[:3]); string(b[:n]) != "cde" || !info.More || info.PPID != 5 || err != nil {
+				t.Fatalf("read %q, %+v, %v", b[:n], info, err)
+			}
+			if n, info, err := server.ReadMsg(b[:]); string(b[:n]) != "f" || info.More || err != nil {
+				t.Fatalf("read %q, %+v, %v", b[:n], info, err)
+			}
+			exchange(t, client, server)
+		})
+	})
+}
+
+// TestClaimAtAnyTime claims a stream at some time while messages come. The first
+// one is larger than the window, so the kernel hands it over in pieces, and
+// slowly. The messages stay whole.
+func TestClaimAtAnyTime(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		for range max(3, 10/conformance.Slowness) {
+			client, server := smallPipe(t, network)
+			watchdog(t, func() {
+				sizes := []int{client.MaxMessageSize(), 100_000, 1}
+				together(t, []*sctpnet.Conn{client, server}, func() error {
+					for i, size := range sizes {
+						if _, err := client.WriteMsg(bytes.Repeat([]byte{byte(i)}, size), sctpnet.MsgInfo{}); err != nil {
+							return err
+						}
+					}
+					return nil
+				}, func() error {
+					buf := make([]byte, sizes[0])
+					for i, size := range sizes {
+						n, info, err := server.ReadMsg(buf)
+						if err != nil || n != size || info.More || buf[0] != byte(i) || buf[n-1] != byte(i) {
+							return fmt.Errorf("message %d of %d bytes: read %d, More %t, %v", i, size, n, info.More, err)
+						}
+					}
+					return nil
+				}, func() error {
+					time.Sleep(rand.N(3 * time.Millisecond * conformance.Slowness))
+					for _, c := range []*sctpnet.Conn{client, server} {
+						if _, err := c.Stream(3); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+			})
+			client.Close()
+			server.Close()
+		}
+	})
+}
+
+// TestClaimKeepsDeadlines sets deadlines before a stream is claimed: they count
+// after it.
+func TestClaimKeepsDeadlines(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		const d = 2 * time.Second // by when the calls wait, on a busy machine too
+		calls := []struct {
+			name string
+			set  func(c *sctpnet.Conn, at time.Time) error
+			call func(c *sctpnet.Conn) (int, error)
+		}{
+			{"Read", (*sctpnet.Conn).SetReadDeadline, func(c *sctpnet.Conn) (int, error) { return c.Read(make([]byte, 1)) }},
+			{"Write", (*sctpnet.Conn).SetWriteDeadline, func(c *sctpnet.Conn) (int, error) { return c.Write(ballast()) }},
+		}
+		for _, tt := range calls {
+			t.Run(tt.name, func(t *testing.T) {
+				watchdog(t, func() {
+					waiting, _ := smallPipe(t, network)
+					later, _ := smallPipe(t, network)
+					past, _ := smallPipe(t, network)
+					none, peer := smallPipe(t, network)
+					fill(t, none)
+					start := time.Now()
+					tt.set(waiting, start.Add(d))
+					tt.set(later, start.Add(d))
+					tt.set(past, start)
+					tt.set(none, start.Add(d))
+					tt.set(none, time.Time{})
+					call := conformance.Start(t, func() (int, error) { return tt.call(waiting) })
+					forever := conformance.Start(t, func() (int, error) { return tt.call(none) })
+					call.Waits()
+					forever.Waits()
+					for _, c := range []*sctpnet.Conn{waiting, later, past, none} {
+						claim(t, c, 3)
+					}
+					_, err := tt.call(past)
+					if took := time.Since(start); !errors.Is(err, os.ErrDeadlineExceeded) || took > atOnce {
+						t.Errorf("past deadline: %v after %v", err, took)
+					}
+					_, err = call.Result()
+					wantDeadline(t, "the call that waited", err, start, d)
+					_, err = tt.call(later)
+					wantDeadline(t, "the call made later", err, start, d)
+					forever.Waits()
+					peer.Abort()
+					forever.Result()
+				})
+			})
+		}
+	})
+}
+
+// TestClaimAfterClose claims streams of a Conn that is closed.
+func TestClaimAfterClose(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		for _, muxed := range []bool{false, true} {
+			client, _ := pipe(t, network, "127.0.0.1:0")
+			if muxed {
+				claim(t, client, 4)
+			}
+			client.Close()
+			watchdog(t, func() {
+				_, err := client.Stream(3)
+				wantError(t, "Stream", err, net.ErrClosed)
+				_, err = client.OpenStream()
+				wantError(t, "OpenStream", err, net.ErrClosed)
+				_, err = client.AcceptStream(t.Context())
+				wantError(t, "AcceptStream", err, net.ErrClosed)
+			})
+		}
+	})
+}
+
+// TestSwitchAfterCutWrite has the first stream come into use after a Write that
+// its deadline has cut short, and that nobody goes on with.
+func TestSwitchAfterCutWrite(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		c, s := pipe(t, network, "127.0.0.1:0")
+		watchdog(t, func() {
+			much := ballast() // takes its time to make
+			c.SetWriteDeadline(time.Now().Add(time.Second))
+			n, err := c.Write(much)
+			if n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Fatalf("Write: %d, %v", n, err)
+			}
+			c.SetWriteDeadline(time.Time{})
+			s1, err := c.OpenStream()
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantBytes(t, s, ballast()[:n])
+			together(t, []*sctpnet.Conn{c, s},
+				func() error { _, err := c.Write([]byte("x")); return err },
+				func() error { wantBytes(t, s, []byte("x")); return nil })
+			together(t, []*sctpnet.Conn{c, s},
+				func() error { _, err := s1.Write(ballast()[:100_000]); return err },
+				func() error {
+					s2, err := s.AcceptStream(t.Context())
+					if err == nil {
+						wantBytes(t, s2, ballast()[:100_000])
+					}
+					return err
+				})
+		})
+	})
+}
+
+// orderTests are the ways in which messages on many streams are exchanged. Each
+// has one end send, and the other receive, count messages on each of n
+// streams.
+var orderTests = []struct {
+	name    string
+	send    func(c *sctpnet.Conn, n, count int) error
+	receive func(c *sctpnet.Conn, n, count int) error
+}{
+	{"WriteStream and ReadMsg", sendOnConn, receiveMsgs},
+	{"WriteStream and ReadStream", sendOnConn, receiveBytes},
+	{"Stream and Stream", sendOnStreams, receiveOnStreams},
+	{"WriteStream and Stream", sendOnConn, receiveOnStreams},
+	{"Stream and ReadMsg", sendOnStreams, receiveMsgs},
+	{"Stream and AcceptStream", sendOnStreams, receiveAccepted},
+}
+
+// TestOrder checks that each stream's messages arrive in the order in which
+// they were sent, and unchanged, when those of many streams are mixed.
+func TestOrder(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		for _, n := range []int{10, 1000} {
+			t.Run(fmt.Sprint(n), func(t *testing.T) {
+				for i, tt := range orderTests {
+					t.Run(tt.name, func(t *testing.T) {
+						from, to := pipeOf(t, network, n)
+						if i%2 != 0 {
+							from, to = to, from
+						}
+						count := 5000 / n / min(conformance.Slowness, 5)
+						watchdog(t, func() {
+							together(t, []*sctpnet.Conn{from, to},
+								func() error { return tt.send(from, n, count) },
+								func() error { return tt.receive(to, n, count) },
+							)
+						})
+					})
+				}
+			})
+		}
+	})
+}
+
+// streamRange calls f with each of n streams at the same time, and returns
+// their first error.
+func streamRange(n int, f func(id uint16) error) error {
+	errs := make(chan error, n)
+	for id := range n {
+		go func() { errs <- f(uint16(id)) }()
+	}
+	for range n {
+		if err := <-errs; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// withStreams calls f with each of the first n streams.
+func withStreams(c *sctpnet.Conn, n int, f func(s *sctpnet.Stream) error) error {
+	return streamRange(n, func(id uint16) error {
+		s, err := c.Stream(id)
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		return f(s)
+	})
+}
+
+// sendOnConn has some goroutines send, each on some of the streams in turn.
+func sendOnConn(c *sctpnet.Conn, n, count int) error {
+	const senders = 5
+	return streamRange(senders, func(id uint16) error {
+		var flows []flow
+		for id := int(id); id < n; id += senders {
+			flows = append(flows, flow{stream: uint16(id)})
+		}
+		for range count {
+			for i := range flows {
+				if _, err := c.WriteStream(flows[i].msg(), flows[i].stream); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// newFlows returns what is to be received on n streams.
+func newFlows(n int) []flow {
+	fs := make([]flow, n)
+	for i := range fs {
+		fs[i].stream = uint16(i)
+	}
+	return fs
+}
+
+func receiveMsgs(c *sctpnet.Conn, n, count int) error {
+	buf := make([]byte, 64<<10) // less than the largest message
+	flows := newFlows(n)
+	for total := 0; total < n*count; {
+		k, info, err := c.ReadMsg(buf)
+		if err != nil {
+			return err
+		}
+		if err := flows[info.Stream].takeMsg(buf[:k], info.More); err != nil {
+			return err
+		}
+		if !info.More {
+			total++
+		}
+	}
+	return nil
+}
+
+func receiveBytes(c *sctpnet.Conn, n, count int) error {
+	buf := make([]byte, 1000)
+	flows := newFlows(n)
+	for total := 0; total < n*count; {
+		k, id, err := c.ReadStream(buf)
+		if err != nil {
+			return err
+		}
+		f := &flows[id]
+		if err := f.take(buf[:k]); err != nil {
+			return err
+		}
+		if len(f.rest) == 0 { // no Read gives the bytes of two messages
+			total++
+		}
+	}
+	return nil
+}
+
+// sendOnStreams has a goroutine for each stream.
+func sendOnStreams(c *sctpnet.Conn, n, count int) error {
+	return withStreams(c, n, func(s *sctpnet.Stream) error {
+		f := flow{stream: s.ID()}
+		for f.next < count {
+			if _, err := s.WriteMsg(f.msg(), sctpnet.MsgInfo{}); err != nil {
+				return err
+			}
+		}
+		return s.CloseWrite()
+	})
+}
+
+func receiveOnStreams(c *sctpnet.Conn, n, count int) error {
+	return withStreams(c, n, func(s *sctpnet.Stream) error { return receiveOnStream(s, count) })
+}
+
+// receiveAccepted accepts all streams but stream 0, which it claims.
+func receiveAccepted(c *sctpnet.Conn, n, count int) error {
+	return streamRange(n, func(id uint16) error {
+		take := func() (*sctpnet.Stream, error) { return c.AcceptStream(context.Background()) }
+		if id == 0 {
+			take = func() (*sctpnet.Stream, error) { return c.Stream(0) }
+		}
+		s, err := take()
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		if err := receiveOnStream(s, count); err != nil {
+			return err
+		}
+		if n, err := s.Read(make([]byte, 1)); err != io.EOF {
+			return fmt.Errorf("stream %d: read %d, %v at its end", s.ID(), n, err)
+		}
+		return nil
+	})
+}
+
+func receiveOnStream(s *sctpnet.Stream, count int) error {
+	buf := make([]byte, 2000)
+	for f := (flow{stream: s.ID()}); f.next < count || len(f.rest) > 0; {
+		n, info, err := s.ReadMsg(buf)
+		if err != nil {
+			return fmt.Errorf("stream %d: %w", s.ID(), err)
+		}
+		if err := f.takeMsg(buf[:n], info.More); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// An unclaimed is a stream that the sender has not claimed.
+type unclaimed struct {
+	*sctpnet.Conn
+	id uint16
+}
+
+func (u unclaimed) Write(p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var k int
+		k, err = u.WriteStream(p[n:min(len(p), n+1000)], u.id)
+		n += k
+	}
+	return n, err
+}
+
+// TestUnclaimed sends on streams that nobody has claimed, while one that is
+// claimed is read: the messages wait for a Read of the Conn.
+func TestUnclaimed(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		client, server := pipe(t, network, "127.0.0.1:0")
+		watchdog(t, func() {
+			c, s := streamPair(t, client, server)
+			for id := uint16(20); id < 25; id++ {
+				if _, err := client.WriteStream([]byte{byte(id)}, id); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write(t, client, "plain")
+			exchange(t, c, s)
+			for id := uint16(20); id < 25; id++ {
+				var b [10]byte
+				n, info, err := server.ReadMsg(b[:])
+				if n != 1 || b[0] != byte(id) || info.Stream != id || err != nil {
+					t.Errorf("read %q on stream %d, %v; want %d", b[:n], info.Stream, err, id)
+				}
+			}
+			wantBytes(t, server, []byte("plain"))
+			// One that is claimed now gets what comes, and what is there.
+			if _, err := client.WriteStream([]byte("there"), 20); err != nil {
+				t.Fatal(err)
+			}
+			exchange(t, c, s)
+			s20 := claim(t, server, 20)
+			if _, err := client.WriteStream([]byte(" and comes"), 20); err != nil {
+				t.Fatal(err)
+			}
+			wantBytes(t, s20, []byte("there and comes"))
+			exchange(t, client, server)
+		})
+	})
+}
+
+// TestHeldBack fills a queue, and then makes room in every way that there is.
+func TestHeldBack(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		readAll := func(t *testing.T, r messenger, sent []byte) { wantBytes(t, r, sent) }
+		for _, tt := range []struct {
+			name    string
+			claimed bool // the stream, when it fills
+			free    func(t *testing.T, server *sctpnet.Conn, full *sctpnet.Stream, sent []byte)
+		}{
+			{"Read", true, func(t *testing.T, _ *sctpnet.Conn, full *sctpnet.Stream, sent []byte) {
+				readAll(t, full, sent)
+			}},
+			{"Close", true, func(t *testing.T, _ *sctpnet.Conn, full *sctpnet.Stream, _ []byte) {
+				full.Close()
+			}},
+			{"CloseRead", true, func(t *testing.T, _ *sctpnet.Conn, full *sctpnet.Stream, _ []byte) {
+				full.CloseRead()
+			}},
+			{"unclaimed, Read", false, func(t *testing.T, server *sctpnet.Conn, _ *sctpnet.Stream, sent []byte) {
+				readAll(t, server, sent)
+			}},
+			{"unclaimed, AcceptStream", false, func(t *testing.T, server *sctpnet.Conn, _ *sctpnet.Stream, sent []byte) {
+				readAll(t, acceptStream(t, server), sent)
+			}},
+			{"unclaimed, AcceptStream and Close", false, func(t *testing.T, server *sctpnet.Conn, _ *sctpnet.Stream, sent []byte) {
+				acceptStream(t, server).Close()
+			}},
+			{"unclaimed, Stream", false, func(t *testing.T, server *sctpnet.Conn, _ *sctpnet.Stream, sent []byte) {
+				readAll(t, claim(t, server, 40), sent)
+			}},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				client, server := pipe(t, network, "127.0.0.1:0")
+				watchdog(t, func() {
+					c, s := streamPair(t, client, server)
+					exchange(t, c, s)
+					var full *sctpnet.Stream
+					if tt.claimed {
+						full = claim(t, server, 40)
+					}
+					sent := ballast()[:fill(t, unclaimed{client, 40})]
+					if len(sent) < 256<<10 {
+						t.Errorf("only %d bytes were taken", len(sent))
+					}
+					// The peer is held back, on all its streams.
+					waiting := conformance.Start(t, func() (int, error) { return c.Write([]byte("goes on")) })
+					waiting.Waits()
+
+					tt.free(t, server, full, sent)
+					wantBytes(t, s, []byte("goes on"))
+					if n, err := waiting.Result(); n != 7 || err != nil {
+						t.Errorf("Write returned %d, %v; want 7, nil", n, err)
+					}
+					exchange(t, s, c)
+				})
+			})
+		}
+	})
+}
+
+// TestBulkLeavesRoom has streams write much to a peer that does not read: others
+// can still write a little.
+func TestBulkLeavesRoom(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		client, server := smallPipe(t, network)
+		watchdog(t, func() {
+			small, smallPeer := streamPair(t, client, server)
+			const size = 4 << 20
+			var writes []*conformance.Call
+			var peers []io.Reader
+			for range 3 {
+				c, s := streamPair(t, client, server)
+				peers = append(peers, s)
+				writes = append(writes, conformance.Start(t, func() (int, error) { return c.Write(make([]byte, size)) }))
+			}
+			// They wait for room, though not for the first that they meet.
+			conformance.WaitFor(t, "the send buffer to fill", func() bool {
+				before, err := client.Stats()
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(300 * time.Millisecond) // longer than any timer
+				after, err := client.Stats()
+				if err != nil {
+					t.Fatal(err)
+				}
+				return before.OrderedSent == after.OrderedSent
+			})
+			for _, w := range writes {
+				w.Waits()
+			}
+			want := bytes.Repeat([]byte("little"), 200)
+			const times = 3
+			for range times {
+				small.SetWriteDeadline(time.Now().Add(atOnce))
+				if _, err := small.Write(want); err != nil {
+					t.Fatal("beside bulk:", err)
+				}
+			}
+			for _, s := range peers {
+				go io.Copy(io.Discard, s)
+			}
+			got := make([]byte, len(want))
+			for range times {
+				if _, err := io.ReadFull(smallPeer, got); err != nil || !bytes.Equal(got, want) {
+					t.Fatalf("read %q, %v", got, err)
+				}
+			}
+			for _, w := range writes {
+				if n, err := w.Result(); n != size || err != nil {
+					t.Errorf("wrote %d of %d, %v", n, size, err)
+				}
+			}
+		})
+	})
+}
+
+// TestFairSmall has several streams send small messages as fast as they can. With
+// one processor for both ends the kernel's reader must have its turn: if it has
+// not, the window overflows and everything waits for retransmissions. With more
+// processors a window fills and overflows now and then, as Linux sends a chunk
+// into a window of 0, and loses it.
+func TestFairSmall(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		for _, streams := range []int{4, 16} {
+			c, s := pipe(t, network, "127.0.0.1:0")
+			const count = 20_000 / conformance.Slowness
+			watchdog(t, func() {
+				var fs []func() error
+				for range streams {
+					a, b := streamPair(t, c, s)
+					fs = append(fs, func() error {
+						for range count / streams {
+							if _, err := a.Write(make([]byte, 64)); err != nil {
+								return err
+							}
+						}
+						return a.CloseWrite()
+					}, func() error {
+						n, err := io.Copy(io.Discard, b)
+						if n != int64(count/streams*64) {
+							t.Errorf("stream %d: %d bytes", b.ID(), n)
+						}
+						return err
+					})
+				}
+				together(t, []*sctpnet.Conn{c, s}, fs...)
+			})
+			st, err := c.Stats()
+			if err != nil {
+				t.Fatal(err)
+			}
+			takesTurns := !overUDP(network) && runtime.GOMAXPROCS(0) == 1
+			if takesTurns && st.Retransmitted > count/50 { // it was every eighth
+				t.Errorf("%d streams: %d of %d messages were retransmitted", streams, st.Retransmitted, count)
+			}
+		}
+	})
+}
