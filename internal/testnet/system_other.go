@@ -1,0 +1,15 @@
+//go:build !linux
+
+package testnet
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+)
+
+var errUnsupported = errors.New("only Linux has network namespaces")
+
+func unshare() error        { return errUnsupported }
+func enter(*os.File) error  { return errUnsupported }
+func isolate(cmd *exec.Cmd) { cmd.Err = errUnsupported }
