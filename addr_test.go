@@ -298,16 +298,6 @@ func TestSCTPAddr(t *testing.T) {
 	}
 }
 
-// TestConnHasNoCloseWrite: proxies look for the method, and expect of it what
-// SCTP's SHUTDOWN does not do.
-func TestConnHasNoCloseWrite(t *testing.T) {
-	for _, name := range []string{"CloseWrite", "CloseRead"} {
-		if _, ok := reflect.TypeFor[*sctpnet.Conn]().MethodByName(name); ok {
-			t.Errorf("*Conn has %s", name)
-		}
-	}
-}
-
 // addr makes an address.
 func addr(port int, ips ...string) *sctpnet.Addr {
 	a := &sctpnet.Addr{Port: port}
@@ -315,4 +305,40 @@ func addr(port int, ips ...string) *sctpnet.Addr {
 		a.IPAddrs = append(a.IPAddrs, net.IPAddr{IP: net.ParseIP(ip)})
 	}
 	return a
+}
+
+func TestAvailable(t *testing.T) {
+	for _, network := range []string{"", "udp", "sctp5", "unix"} {
+		var unknown net.UnknownNetworkError
+		if err := sctpnet.Available(network); !errors.As(err, &unknown) {
+			t.Errorf("Available(%q): %v, want an UnknownNetworkError", network, err)
+		}
+	}
+	want := sctpnet.Available("sctp") == nil
+	for _, network := range []string{"sctp4", "sctp6", "tcp", "tcp4", "tcp6"} {
+		if err := sctpnet.Available(network); (err == nil) != want {
+			t.Errorf("Available(%q): %v, of sctp it is %t", network, err, want)
+		}
+	}
+}
+
+// TestUnsupported is for a kernel without SCTP.
+func TestUnsupported(t *testing.T) {
+	err := sctpnet.Available("sctp")
+	if err == nil {
+		t.Skip("this kernel has SCTP")
+	}
+	_, derr := sctpnet.Dial("sctp", "127.0.0.1:9")
+	_, lerr := sctpnet.Listen("sctp", "127.0.0.1:9")
+	for op, err := range map[string]error{"Available": err, "Dial": derr, "Listen": lerr} {
+		if !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("%s: %v does not wrap ErrUnsupported", op, err)
+			continue
+		}
+		for _, remedy := range []string{"modprobe sctp", "sctp+udp"} {
+			if !strings.Contains(err.Error(), remedy) {
+				t.Errorf("%s: %v does not say %s", op, err, remedy)
+			}
+		}
+	}
 }

@@ -374,7 +374,7 @@ func TestBatchBesideBegunMessage(t *testing.T) {
 				t.Fatal(err)
 			}
 			write := conformance.Start(t, func() (int, error) { return c.WriteMsg(large, sctpnet.MsgInfo{}) })
-			conformance.WaitFor(t, "the window to fill", func() bool {
+			eventually(t, "the window to fill", func() bool {
 				now, err := c.Status()
 				return err != nil || now.PeerWindow < st.PeerWindow/2
 			})

@@ -1,16 +1,13 @@
 package sctpnet_test
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"reflect"
 	"slices"
 	"strconv"
@@ -22,11 +19,8 @@ import (
 
 	"github.com/ishidawataru/sctp"
 	"github.com/sctpnet/sctpnet"
-	"github.com/sctpnet/sctpnet/internal/conformance"
 	"golang.org/x/sys/unix"
 )
-
-func init() { children["remote echo"] = remoteEcho }
 
 // systemDefault is an option of a socket that this package has not touched.
 func systemDefault(t *testing.T, level, opt int) int {
@@ -130,104 +124,23 @@ func TestLoopbackPathMTU(t *testing.T) {
 // of the largest there can be, by an association with another network
 // namespace.
 func TestRemotePathMTU(t *testing.T) {
-	needSCTP(t)
-	if os.Geteuid() != 0 {
-		t.Skip("only root can make a network")
-	}
 	for _, mtu := range []int{1500, 9000, 65535} {
 		t.Run(strconv.Itoa(mtu), func(t *testing.T) {
+			a, b := newLinks(t)
+			for _, ns := range []*netns{a, b} {
+				ns.ip(t, fmt.Sprint("link set link1 mtu ", mtu))
+			}
+			ln := b.listen(t, sctpnet.ListenConfig{}, "10.77.1.2:0")
 			watchdog(t, func() {
-				address := otherHost(t, mtu)
-				c := dial(t, nil, "sctp", address)
+				c := a.dial(t, sctpnet.Dialer{}, ln.Addr().String())
+				s := accept(t, ln)
 				if got := int(status(t, c).PrimaryPeerAddr.MTU); got > mtu || got < mtu-3 {
 					t.Errorf("path MTU is %d, want %d, or the multiple of four below", got, mtu)
 				}
-				if _, err := io.WriteString(c, "hello"); err != nil {
-					t.Fatal(err)
-				}
-				if _, err := io.ReadFull(c, make([]byte, 5)); err != nil {
-					t.Fatal(err)
-				}
+				exchange(t, c, s)
 			})
 		})
 	}
-}
-
-// otherHost starts a process with a network of its own and a link to this one,
-// which serves one association, and returns its address.
-func otherHost(t *testing.T, mtu int) (address string) {
-	t.Helper()
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), childEnv+"=remote echo")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	cmd.Stderr = os.Stderr
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		stdin.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("the other host: %v", err)
-		}
-		ip("link delete sctpnetveth") // it goes with the other host, but later
-	})
-	// There is a namespace to move the link's other end to since Start.
-	err = errors.Join(
-		ip("link add sctpnetveth mtu", strconv.Itoa(mtu), "type veth peer name sctpnetveth mtu", strconv.Itoa(mtu),
-			"netns", strconv.Itoa(cmd.Process.Pid)),
-		ip("address add 192.0.2.1/24 dev sctpnetveth"),
-		ip("link set sctpnetveth up"),
-	)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fmt.Fprintln(stdin)
-	address, err = bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSpace(address)
-}
-
-// remoteEcho is the other host: once its link is there it serves until its
-// standard input ends.
-func remoteEcho() error {
-	stdin := bufio.NewReader(os.Stdin)
-	if _, err := stdin.ReadString('\n'); err != nil {
-		return nil // nobody wants it any more
-	}
-	err := errors.Join(
-		ip("address add 192.0.2.2/24 dev sctpnetveth"),
-		ip("link set sctpnetveth up"),
-	)
-	if err != nil {
-		return err
-	}
-	ln, err := sctpnet.Listen("sctp", "192.0.2.2:0")
-	if err != nil {
-		return err
-	}
-	fmt.Println(ln.Addr())
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go io.Copy(c, c)
-		}
-	}()
-	_, err = stdin.WriteTo(io.Discard)
-	time.Sleep(conformance.Slowness * 10 * time.Millisecond) // for the peer's SHUTDOWN to be answered
-	return err
 }
 
 // kernelAnswer asks an SCTP option of the kernel through a second descriptor.

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"reflect"
 	"runtime"
 	"sync"
 	"syscall"
@@ -131,25 +132,6 @@ func TestClosedIsNoTimeout(t *testing.T) {
 			if err := call(); !errors.Is(err, net.ErrClosed) {
 				t.Errorf("%s after Close: %v, want net.ErrClosed", name, err)
 			}
-		}
-	})
-}
-
-// TestClosedListenerIsNoTimeout is TestClosedIsNoTimeout of a Listener.
-func TestClosedListenerIsNoTimeout(t *testing.T) {
-	eachEngine(t, func(t *testing.T, network string) {
-		l, err := sctpnet.Listen(network, "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		ln := l.(*sctpnet.Listener)
-		ln.SetDeadline(time.Now().Add(-time.Second))
-		if _, err := ln.Accept(); !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("Accept: %v, want the deadline's error", err)
-		}
-		ln.Close()
-		if _, err := ln.Accept(); !errors.Is(err, net.ErrClosed) {
-			t.Errorf("Accept after Close: %v, want net.ErrClosed", err)
 		}
 	})
 }
@@ -442,4 +424,14 @@ func TestMixedReads(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestConnHasNoCloseWrite: proxies look for the method, and expect of it what
+// SCTP's SHUTDOWN does not do.
+func TestConnHasNoCloseWrite(t *testing.T) {
+	for _, name := range []string{"CloseWrite", "CloseRead"} {
+		if _, ok := reflect.TypeFor[*sctpnet.Conn]().MethodByName(name); ok {
+			t.Errorf("*Conn has %s", name)
+		}
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"runtime"
 	"strconv"
 	"sync"
@@ -141,18 +140,7 @@ func TestDialRaceHasOneWinner(t *testing.T) {
 	silentNet(t)
 	const name = "peer.example."
 	ln := listen(t, "sctp", ":0")
-	go func() {
-		for {
-			s, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				io.Copy(s, s)
-				s.Close()
-			}()
-		}
-	}()
+	serve(ln, func(s net.Conn) { io.Copy(s, s) })
 	for range 20 {
 		var both sync.WaitGroup
 		both.Add(2)
@@ -175,7 +163,7 @@ func TestDialRaceHasOneWinner(t *testing.T) {
 			}
 			c.Close()
 		})
-		conformance.WaitFor(t, "both associations to end", func() bool { return !alive(t, port(ln.Addr())) })
+		eventually(t, "both associations to end", func() bool { return !alive(t, port(ln.Addr())) })
 	}
 }
 
@@ -216,7 +204,7 @@ func TestDialAgain(t *testing.T) {
 	accept(t, ln)
 	d := sctpnet.Dialer{LocalAddr: local.LocalAddr(), Timeout: 20 * time.Second * conformance.Slowness}
 	local.Close()
-	conformance.WaitFor(t, "the port to be free", func() bool { return !alive(t, port(d.LocalAddr)) })
+	eventually(t, "the port to be free", func() bool { return !alive(t, port(d.LocalAddr)) })
 
 	dial(t, &d, "sctp4", ln.Addr().String()).Close()
 	old := accept(t, ln)
@@ -424,7 +412,7 @@ func TestDialSomeRoute(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			a, b := newLinks(t)
 			// The answer takes a while, so that the route is asked for.
-			b.tc(t, "add dev link1 root netem delay 50ms")
+			b.netem(t, "link1", "delay 50ms")
 			ln := b.listen(t, sctpnet.ListenConfig{}, "10.77.1.2:0")
 			if tt.configure != nil {
 				tt.configure(t, a)
@@ -452,7 +440,7 @@ func TestDialSelf(t *testing.T) {
 	a := newNetns(t)
 	a.ip(t, "address add 127.0.0.2/8 dev lo")
 	a.ip(t, "address add 10.1.1.1/32 dev lo")
-	a.portRange(t, 40000, 40003)
+	a.sysctl(t, "ipv4/ip_local_port_range", "40000 40003")
 	for _, hosts := range []string{"127.0.0.1", "[::1]", "127.0.0.1/10.1.1.1", "10.1.1.1/127.0.0.1"} {
 		t.Run(hosts, func(t *testing.T) {
 			for range 50 {
@@ -481,18 +469,10 @@ func TestDialSelfOnPurpose(t *testing.T) {
 	exchange(t, c, c)
 }
 
-// portRange sets the ports that the system chooses from.
-func (ns *netns) portRange(t testing.TB, first, last int) {
-	t.Helper()
-	ns.do(t, func() error {
-		return os.WriteFile("/proc/sys/net/ipv4/ip_local_port_range", fmt.Appendf(nil, "%d %d", first, last), 0)
-	})
-}
-
 // TestDialNoPort dials when all local ports are in use.
 func TestDialNoPort(t *testing.T) {
 	a := newNetns(t)
-	a.portRange(t, 40000, 40003)
+	a.sysctl(t, "ipv4/ip_local_port_range", "40000 40003")
 	ln := a.listen(t, sctpnet.ListenConfig{}, "127.0.0.1:30000")
 	for range 4 {
 		a.dial(t, sctpnet.Dialer{}, ln.Addr().String())
@@ -532,32 +512,6 @@ func TestDialNoPort(t *testing.T) {
 		}
 		return nil
 	})
-}
-
-// TestListenAsNet listens as package net does on TCP.
-func TestListenAsNet(t *testing.T) {
-	needSCTP(t)
-	for _, suffix := range []string{"", "4", "6"} {
-		for _, host := range []string{"", "[::]", "0.0.0.0", "127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:0.0.0.0]"} {
-			t.Run(suffix+" "+host, func(t *testing.T) {
-				want, terr := listenHost(net.Listen("tcp"+suffix, host+":0"))
-				got, err := listenHost(sctpnet.Listen("sctp"+suffix, host+":0"))
-				if got != want || (err == nil) != (terr == nil) {
-					t.Errorf("SCTP listens at %q, %v; TCP at %q, %v", got, err, want, terr)
-				}
-			})
-		}
-	}
-}
-
-// listenHost returns the host that a listener has, and closes it.
-func listenHost(ln net.Listener, err error) (string, error) {
-	if err != nil {
-		return "", err
-	}
-	defer ln.Close()
-	host, _, err := net.SplitHostPort(ln.Addr().String())
-	return host, err
 }
 
 // TestDialAsNet dials as package net does on TCP, from local addresses of all

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/sctpnet/sctpnet"
-	"github.com/sctpnet/sctpnet/internal/conformance"
 )
 
 // joinPort returns the address of a host with a port.
@@ -48,9 +47,9 @@ func silentPeer(t testing.TB, network string) (host string, port int) {
 func leavesNothing(t testing.TB, network string, goroutines int, peer string) {
 	t.Helper()
 	if !overUDP(network) {
-		conformance.WaitFor(t, "the associations to go", func() bool { return countAssociations(t, peer) == 0 })
+		eventually(t, "the associations to go", func() bool { return countAssociations(t, peer) == 0 })
 	}
-	conformance.WaitFor(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= goroutines })
+	eventually(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= goroutines })
 }
 
 func TestDialRefused(t *testing.T) {

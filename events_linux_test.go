@@ -2,7 +2,6 @@ package sctpnet_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,11 +10,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"reflect"
-	"runtime"
 	"slices"
-	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -24,162 +20,6 @@ import (
 	"github.com/sctpnet/sctpnet/internal/conformance"
 	"golang.org/x/sys/unix"
 )
-
-// The main goroutine keeps the main thread, so that no netns has it: /proc/self
-// shows that thread's network.
-func init() { runtime.LockOSThread() }
-
-// A netns is a network of its own, in which functions run.
-type netns struct {
-	tid  int
-	work chan func()
-}
-
-func newNetns(t testing.TB) *netns {
-	t.Helper()
-	needSCTP(t)
-	if os.Geteuid() != 0 {
-		t.Skip("only root can make networks")
-	}
-	ns := &netns{work: make(chan func())}
-	made := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlock: the thread ends too
-		ns.tid = unix.Gettid()
-		made <- unix.Unshare(unix.CLONE_NEWNET)
-		for f := range ns.work {
-			f()
-		}
-	}()
-	t.Cleanup(func() { close(ns.work) })
-	if err := <-made; err != nil {
-		t.Fatal(err)
-	}
-	ns.ip(t, "link set lo up")
-	return ns
-}
-
-// ownNetworkEnv says that the process has a network of its own.
-const ownNetworkEnv = "SCTPNET_TEST_OWNNETWORK"
-
-// inOwnNetwork runs a test in a process that has a network of its own. newLinks then
-// links that network to another one. A StreamDialer dials in goroutines of its own,
-// and these are in the process's network.
-func inOwnNetwork(t *testing.T, f func(t *testing.T)) {
-	needSCTP(t)
-	if os.Getenv(ownNetworkEnv) != "" {
-		f(t)
-		return
-	}
-	if os.Geteuid() != 0 {
-		t.Skip("only root can make networks")
-	}
-	args := []string{"-test.run", "^" + t.Name() + "$", "-test.timeout", "10m"}
-	if testing.Verbose() {
-		args = append(args, "-test.v")
-	}
-	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = append(os.Environ(), ownNetworkEnv+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Errorf("in a network of its own: %v\n%s", err, out)
-	}
-}
-
-// do runs f in the network. What sockets it makes stay there.
-func (ns *netns) do(t testing.TB, f func() error) {
-	t.Helper()
-	if ns.work == nil { // the process's own
-		if err := f(); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	done := make(chan error)
-	ns.work <- func() { done <- f() }
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (ns *netns) ip(t testing.TB, args ...string) {
-	t.Helper()
-	ns.do(t, func() error { return ip(args...) })
-}
-
-func (ns *netns) sysctl(t testing.TB, name string, value int) {
-	t.Helper()
-	ns.do(t, func() error {
-		return os.WriteFile("/proc/sys/net/sctp/"+name, []byte(strconv.Itoa(value)), 0)
-	})
-}
-
-func (ns *netns) listen(t testing.TB, lc sctpnet.ListenConfig, address string) net.Listener {
-	t.Helper()
-	return ns.listenOn(t, "sctp", lc, address)
-}
-
-func (ns *netns) listenOn(t testing.TB, network string, lc sctpnet.ListenConfig, address string) (ln net.Listener) {
-	t.Helper()
-	ns.do(t, func() (err error) {
-		ln, err = lc.Listen(context.Background(), network, address)
-		return err
-	})
-	t.Cleanup(func() { ln.Close() })
-	return ln
-}
-
-func (ns *netns) dial(t testing.TB, d sctpnet.Dialer, address string) *sctpnet.Conn {
-	t.Helper()
-	return ns.dialOn(t, "sctp", d, address)
-}
-
-func (ns *netns) dialOn(t testing.TB, network string, d sctpnet.Dialer, address string) *sctpnet.Conn {
-	t.Helper()
-	var c net.Conn
-	ns.do(t, func() (err error) {
-		c, err = d.Dial(network, address)
-		return err
-	})
-	t.Cleanup(func() { c.Close() })
-	return c.(*sctpnet.Conn)
-}
-
-// Two networks with two links between them: link 1 joins 10.77.1.1 and
-// 10.77.1.2, link 2 10.77.2.1 and 10.77.2.2.
-const (
-	bothLocal  = "10.77.1.1/10.77.2.1"
-	bothRemote = "10.77.1.2/10.77.2.2"
-)
-
-func newLinks(t testing.TB) (a, b *netns) {
-	t.Helper()
-	if os.Getenv(ownNetworkEnv) != "" {
-		a = new(netns)
-		a.ip(t, "link set lo up")
-		t.Cleanup(func() {
-			for _, link := range []string{"link1", "link2"} {
-				ip("link", "del", link) // unless it went with the other network
-			}
-		})
-	} else {
-		a = newNetns(t)
-	}
-	b = newNetns(t)
-	for link := 1; link <= 2; link++ {
-		a.ip(t, fmt.Sprintf("link add link%d type veth peer name link%d netns %d", link, link, b.tid))
-		for i, ns := range []*netns{a, b} {
-			ns.ip(t, fmt.Sprintf("address add 10.77.%d.%d/24 dev link%d", link, i+1, link))
-			ns.ip(t, fmt.Sprintf("link set link%d up", link))
-		}
-	}
-	for _, ns := range []*netns{a, b} {
-		ns.sysctl(t, "addip_enable", 1)
-		ns.sysctl(t, "addip_noauth_enable", 1)
-	}
-	return a, b
-}
 
 // eventPair makes an association with handlers at both ends, which may be
 // configured and are bound to 10.77.1.x and 10.77.2.x.

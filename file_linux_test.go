@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -87,8 +86,7 @@ func takeOver() error {
 // what the child says once it is ready, and a function that waits for its end.
 func startChild(t testing.TB, name string, f *os.File) (ready string, wait func()) {
 	t.Helper()
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), childEnv+"="+name)
+	cmd := childCommand(name)
 	cmd.ExtraFiles = []*os.File{f}
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -118,6 +116,22 @@ func startChild(t testing.TB, name string, f *os.File) (ready string, wait func(
 			t.Errorf("the child: %v: %s", err, rest)
 		}
 	}
+}
+
+// copyOf returns another Conn of an association.
+func copyOf(t testing.TB, c *sctpnet.Conn) *sctpnet.Conn {
+	t.Helper()
+	f, err := c.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	copied, err := sctpnet.FileConn(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { copied.Close() })
+	return copied.(*sctpnet.Conn)
 }
 
 func TestListenerFile(t *testing.T) {
@@ -243,16 +257,7 @@ func TestFileOfEnded(t *testing.T) {
 		_, err := s.Status()
 		return err != nil
 	})
-	f, err := s.File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	copied, err := sctpnet.FileConn(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer copied.Close()
+	copied := copyOf(t, s)
 	if copied.RemoteAddr() == nil || copied.LocalAddr() == nil {
 		t.Error("no addresses")
 	}
@@ -461,16 +466,7 @@ func TestRestartWithFile(t *testing.T) {
 		client := p.dial(t)
 		s := accept(t, ln)
 		say(t, client, "old")
-		f, err := s.File()
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := sctpnet.FileConn(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		f.Close()
+		c := copyOf(t, s)
 		p.crash(t, client)
 		again := p.dial(t)
 		say(t, again, "for nobody")

@@ -301,7 +301,7 @@ func TestStreamHTTPShutdown(t *testing.T) {
 				t.Fatal(err)
 			}
 			down := conformance.Start(t, func() (int, error) { return 0, h.server.Shutdown(context.Background()) })
-			conformance.WaitFor(t, "the listener to be closed", func() bool {
+			eventually(t, "the listener to be closed", func() bool {
 				c, err := sctpnet.Dial(network, h.ln.Addr().String())
 				if err == nil {
 					c.Close()

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/sctpnet/sctpnet"
-	"github.com/sctpnet/sctpnet/internal/conformance"
 )
 
 // wantListenerError checks that err has the shape of package net's.
@@ -222,9 +221,9 @@ func TestAcceptPeerGone(t *testing.T) {
 						t.Fatal(err)
 					}
 					if overUDP(network) {
-						conformance.WaitFor(t, "the association to end", func() bool { return runtime.NumGoroutine() <= before })
+						eventually(t, "the association to end", func() bool { return runtime.NumGoroutine() <= before })
 					} else {
-						conformance.WaitFor(t, "the association to end", func() bool { return !alive(t, port(c.LocalAddr())) })
+						eventually(t, "the association to end", func() bool { return !alive(t, port(c.LocalAddr())) })
 					}
 
 					watchdog(t, func() {
@@ -378,41 +377,21 @@ func testListenerGrants(t *testing.T, network string) {
 	}
 }
 
-// TestAddStreamsDenied has a peer ask for more streams than it was granted, both
-// ways and at both ends.
-func TestAddStreamsDenied(t *testing.T) {
+// TestClosedListenerIsNoTimeout is TestClosedIsNoTimeout of a Listener.
+func TestClosedListenerIsNoTimeout(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
-		added := make(chan sctpnet.StreamsAddedEvent, 10)
-		onEvent := func(_ *sctpnet.Conn, e sctpnet.Event) {
-			if e, ok := e.(sctpnet.StreamsAddedEvent); ok {
-				added <- e
-			}
+		l, err := sctpnet.Listen(network, "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
 		}
-		c, s := configured(t, network, "127.0.0.1:0", sctpnet.Config{OnEvent: onEvent}, sctpnet.Config{OnEvent: onEvent})
-		for _, tt := range []struct {
-			name    string
-			of      *sctpnet.Conn
-			out, in int
-		}{
-			{"outgoing ones of the dialled end", c, 10, 0},
-			{"incoming ones of the dialled end", c, 0, 10},
-		} {
-			t.Run(tt.name, func(t *testing.T) {
-				soon(t, func() error { return tt.of.AddStreams(tt.out, tt.in) })
-				watchdog(t, func() {
-					if e := <-added; !e.Denied {
-						t.Errorf("the event is %v, want a denial", e)
-					}
-				})
-				soon(t, func() error {
-					for _, conn := range []*sctpnet.Conn{c, s} {
-						if out, in := conn.NumStreams(); out != 64 || in != 64 {
-							return fmt.Errorf("there are %d and %d streams, want 64", out, in)
-						}
-					}
-					return nil
-				})
-			})
+		ln := l.(*sctpnet.Listener)
+		ln.SetDeadline(time.Now().Add(-time.Second))
+		if _, err := ln.Accept(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("Accept: %v, want the deadline's error", err)
+		}
+		ln.Close()
+		if _, err := ln.Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Accept after Close: %v, want net.ErrClosed", err)
 		}
 	})
 }

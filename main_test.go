@@ -135,6 +135,12 @@ func watchdog(t testing.TB, f func()) {
 	conformance.Watchdog(t, f)
 }
 
+// eventually waits for a condition.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	conformance.WaitFor(t, what, ok)
+}
+
 // atOnce is the most that may take what does not wait for anything, on a busy
 // machine. What tests tell it from takes 3 s and more.
 const atOnce = 2 * time.Second * conformance.Slowness
@@ -192,6 +198,25 @@ func pipe(t testing.TB, network, address string) (client, server *sctpnet.Conn) 
 	return client, accept(t, ln)
 }
 
+// serve runs a function for each that ln accepts, and closes it after, until ln is
+// closed. wait waits until all are closed.
+func serve(ln net.Listener, each func(c net.Conn)) (wait func()) {
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() {
+				defer c.Close()
+				each(c)
+			})
+		}
+	})
+	return running.Wait
+}
+
 // arrived waits until all that was written is at the other end.
 func arrived(t testing.TB, c *sctpnet.Conn) {
 	t.Helper()
@@ -204,51 +229,68 @@ func arrived(t testing.TB, c *sctpnet.Conn) {
 	})
 }
 
-// alive reports whether an association of this system, of either end, lives at
-// a port.
-func alive(t testing.TB, port int) bool {
+// The columns of /proc/net/sctp/assocs.
+const (
+	assocState      = 4
+	assocLocalPort  = 11
+	assocRemotePort = 12
+	assocAddrs      = 13 // and after it: those of this end, "<->", and the peer's
+)
+
+// assocs returns the columns of each association that the kernel lists for the
+// thread's network: two for one of the system with itself.
+func assocs(t testing.TB) (lines [][]string) {
 	t.Helper()
 	b, err := os.ReadFile("/proc/thread-self/net/sctp/assocs")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(b)) {
-		const state, local, remote = 4, 11, 12
-		f, p := strings.Fields(line), strconv.Itoa(port)
-		// One of state 0, CLOSED, waits to be accepted all the same.
-		if len(f) > remote && f[state] != "0" && (f[local] == p || f[remote] == p) {
-			return true
+		if f := strings.Fields(line); len(f) > assocAddrs {
+			lines = append(lines, f)
 		}
 	}
-	return false
+	return lines
 }
 
 // associations returns how many ends of associations with a port there are on
 // this host: two for each.
 func associations(t testing.TB, port int) (n int) {
 	t.Helper()
-	b, err := os.ReadFile("/proc/thread-self/net/sctp/assocs")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(b)) {
-		const localPort, remotePort = 11, 12
-		f, p := strings.Fields(line), strconv.Itoa(port)
-		if len(f) > remotePort && (f[localPort] == p || f[remotePort] == p) {
+	p := strconv.Itoa(port)
+	for _, f := range assocs(t) {
+		if f[assocLocalPort] == p || f[assocRemotePort] == p {
 			n++
 		}
 	}
 	return n
 }
 
-// countAssociations returns how many associations with a peer there are.
-func countAssociations(t testing.TB, peer string) int {
+// alive reports whether an association of this system, of either end, lives at
+// a port.
+func alive(t testing.TB, port int) bool {
 	t.Helper()
-	b, err := os.ReadFile("/proc/thread-self/net/sctp/assocs")
-	if err != nil {
-		t.Fatal(err)
+	p := strconv.Itoa(port)
+	return slices.ContainsFunc(assocs(t), func(f []string) bool {
+		// One of state 0, CLOSED, waits to be accepted all the same.
+		return f[assocState] != "0" && (f[assocLocalPort] == p || f[assocRemotePort] == p)
+	})
+}
+
+// countAssociations returns how many associations with a peer there are.
+func countAssociations(t testing.TB, peer string) (n int) {
+	t.Helper()
+	want := netip.MustParseAddr(peer)
+	for _, f := range assocs(t) {
+		peers := f[slices.Index(f, "<->")+1:]
+		if slices.ContainsFunc(peers, func(a string) bool {
+			ip, err := netip.ParseAddr(strings.TrimPrefix(a, "*"))
+			return err == nil && ip.Unmap() == want
+		}) {
+			n++
+		}
 	}
-	return strings.Count(string(b), peer)
+	return n
 }
 
 // dialFails dials and returns the time that took and the error, which must be
@@ -453,42 +495,6 @@ func chunkType(p []byte) byte {
 		return 255
 	}
 	return p[12]
-}
-
-func TestAvailable(t *testing.T) {
-	for _, network := range []string{"", "udp", "sctp5", "unix"} {
-		var unknown net.UnknownNetworkError
-		if err := sctpnet.Available(network); !errors.As(err, &unknown) {
-			t.Errorf("Available(%q): %v, want an UnknownNetworkError", network, err)
-		}
-	}
-	want := sctpnet.Available("sctp") == nil
-	for _, network := range []string{"sctp4", "sctp6", "tcp", "tcp4", "tcp6"} {
-		if err := sctpnet.Available(network); (err == nil) != want {
-			t.Errorf("Available(%q): %v, of sctp it is %t", network, err, want)
-		}
-	}
-}
-
-// TestUnsupported is for a kernel without SCTP.
-func TestUnsupported(t *testing.T) {
-	err := sctpnet.Available("sctp")
-	if err == nil {
-		t.Skip("this kernel has SCTP")
-	}
-	_, derr := sctpnet.Dial("sctp", "127.0.0.1:9")
-	_, lerr := sctpnet.Listen("sctp", "127.0.0.1:9")
-	for op, err := range map[string]error{"Available": err, "Dial": derr, "Listen": lerr} {
-		if !errors.Is(err, errors.ErrUnsupported) {
-			t.Errorf("%s: %v does not wrap ErrUnsupported", op, err)
-			continue
-		}
-		for _, remedy := range []string{"modprobe sctp", "sctp+udp"} {
-			if !strings.Contains(err.Error(), remedy) {
-				t.Errorf("%s: %v does not say %s", op, err, remedy)
-			}
-		}
-	}
 }
 
 // fakeDNS returns a resolver that knows one name, and in what order its

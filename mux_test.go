@@ -10,6 +10,8 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -600,7 +602,7 @@ func TestBulkLeavesRoom(t *testing.T) {
 				writes = append(writes, conformance.Start(t, func() (int, error) { return c.Write(make([]byte, size)) }))
 			}
 			// They wait for room, though not for the first that they meet.
-			conformance.WaitFor(t, "the send buffer to fill", func() bool {
+			eventually(t, "the send buffer to fill", func() bool {
 				before, err := client.Stats()
 				if err != nil {
 					t.Fatal(err)
@@ -681,5 +683,117 @@ func TestFairSmall(t *testing.T) {
 				t.Errorf("%d streams: %d of %d messages were retransmitted", streams, st.Retransmitted, count)
 			}
 		}
+	})
+}
+
+// TestClaimLimits claims what cannot be claimed.
+func TestClaimLimits(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		c, s := pipeOf(t, network, 10)
+		watchdog(t, func() {
+			for _, end := range []*sctpnet.Conn{c, s} {
+				claim(t, end, 0)
+				claim(t, end, 9)
+				for _, tt := range []struct {
+					id    uint16
+					words string
+				}{
+					{10, "10 of 10"},
+					{65535, "65535 of 10"},
+					{9, "stream 9 is in use"},
+					{0, "stream 0 is in use"},
+				} {
+					got, err := end.Stream(tt.id)
+					var e *net.OpError
+					if got != nil || !errors.As(err, &e) || !strings.Contains(err.Error(), tt.words) {
+						t.Errorf("claiming stream %d: %v", tt.id, err)
+					}
+				}
+			}
+			// Those that OpenStream and AcceptStream have claimed are in use too.
+			opened, err := c.OpenStream()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Stream(opened.ID()); err == nil {
+				t.Errorf("stream %d can be claimed though OpenStream gave it", opened.ID())
+			}
+			write(t, opened, "x")
+			accepted := acceptStream(t, s)
+			if _, err := s.Stream(accepted.ID()); err == nil {
+				t.Errorf("stream %d can be claimed though AcceptStream gave it", accepted.ID())
+			}
+		})
+	})
+}
+
+// TestUnevenStreamsEnd closes streams that there are in one direction only, next to
+// others: all end, and their numbers can be used again.
+func TestUnevenStreamsEnd(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		ln := listen(t, network, "127.0.0.1:0")
+		d := &sctpnet.Dialer{Config: sctpnet.Config{OutStreams: 4, MaxInStreams: 16}}
+		few := dial(t, d, network, ln.Addr().String())
+		many := accept(t, ln)
+		watchdog(t, func() {
+			for i := range 6 {
+				receives, sends := claim(t, few, 10), claim(t, many, 10)
+				other1, other2 := streamPair(t, few, many)
+				exchange(t, other1, other2)
+				write(t, sends, "one way")
+				wantBytes(t, receives, []byte("one way"))
+				closeBoth := func(s1, s2 *sctpnet.Stream) {
+					if err := s1.Close(); err != nil {
+						t.Fatal(err)
+					}
+					wantEOF(t, s2)
+					if err := s2.Close(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if i%2 == 0 {
+					receives.Close() // the sender hears nothing of it
+					closeBoth(other1, other2)
+					sends.Close()
+				} else {
+					closeBoth(sends, receives)
+					closeBoth(other1, other2)
+				}
+			}
+		})
+	})
+}
+
+// TestUnevenStreams uses an association with more streams one way than the
+// other.
+func TestUnevenStreams(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		ln := listen(t, network, "127.0.0.1:0")
+		d := &sctpnet.Dialer{Config: sctpnet.Config{OutStreams: 3, MaxInStreams: 8}}
+		c := dial(t, d, network, ln.Addr().String())
+		s := accept(t, ln)
+		watchdog(t, func() {
+			c7, s7 := claim(t, c, 7), claim(t, s, 7)
+			write(t, s7, "one way")
+			wantBytes(t, c7, []byte("one way"))
+			_, err := c7.Write([]byte("x"))
+			wantError(t, "Write on a stream that there is only for reading", err, syscall.EINVAL)
+			_, err = c7.WriteMsg([]byte("x"), sctpnet.MsgInfo{})
+			wantError(t, "WriteMsg on a stream that there is only for reading", err, syscall.EINVAL)
+			c2, s2 := claim(t, c, 2), claim(t, s, 2)
+			exchange(t, c2, s2)
+			// Only streams that there are both ways can be opened.
+			for _, end := range []*sctpnet.Conn{c, s} {
+				for {
+					s, err := end.OpenStream()
+					if errors.Is(err, sctpnet.ErrNoFreeStream) {
+						break
+					}
+					if err != nil || s.ID() > 2 {
+						t.Fatalf("OpenStream returned stream %d, %v", s.ID(), err)
+					}
+				}
+			}
+		})
 	})
 }

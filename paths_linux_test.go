@@ -25,7 +25,7 @@ import (
 func procAddrs(t testing.TB, port int) (local, peer []netip.Addr) {
 	t.Helper()
 	list := &local
-	for _, f := range assocLine(t, port)[13:] {
+	for _, f := range assocLine(t, port)[assocAddrs:] {
 		if f == "<->" {
 			list = &peer
 			continue

@@ -41,28 +41,6 @@ func newCrasherOn(t testing.TB, network string, lc sctpnet.ListenConfig) (*crash
 	return &crasher{network, a, b, sctpnet.Dialer{LocalAddr: linkAddr(1, 6000)}, server}, ln
 }
 
-// linksFor is newLinks for associations of a network. Over UDP the links stay until
-// all have ended: those that have lost their peer would live on for a while.
-func linksFor(t testing.TB, network string) (a, b *netns) {
-	t.Helper()
-	a, b = newLinks(t)
-	if overUDP(network) {
-		t.Cleanup(func() {
-			for _, ns := range []*netns{a, b} {
-				eventually(t, "UDP sockets are closed", func() bool {
-					var list []byte
-					ns.do(t, func() (err error) {
-						list, err = os.ReadFile("/proc/thread-self/net/udp")
-						return err
-					})
-					return bytes.Count(list, []byte("\n")) == 1 // the header
-				})
-			}
-		})
-	}
-	return a, b
-}
-
 // newCallback makes an association c with a peer that listened, and stops to. The
 // peer can vanish and dial c back, from the port on which it listened.
 func newCallback(t testing.TB, network string, config sctpnet.Config) (p *crasher, peer, c *sctpnet.Conn) {
@@ -74,11 +52,6 @@ func newCallback(t testing.TB, network string, config sctpnet.Config) (p *crashe
 	peer = accept(t, ln)
 	ln.Close()
 	return &crasher{network, b, a, sctpnet.Dialer{LocalAddr: server}, linkAddr(1, 6000).String()}, peer, c
-}
-
-// linkAddr is an end of link 1.
-func linkAddr(end byte, port int) *sctpnet.Addr {
-	return &sctpnet.Addr{IPAddrs: []net.IPAddr{{IP: net.IP{10, 77, 1, end}}}, Port: port}
 }
 
 func (p *crasher) dial(t testing.TB) *sctpnet.Conn {
@@ -591,7 +564,7 @@ func TestRestartInMessage(t *testing.T) {
 			t.Fatal(err)
 		}
 		// The first flight gets there, and no acknowledgement of it back.
-		p.peer.tc(t, "add dev link1 root netem loss 100%")
+		p.peer.netem(t, "link1", "loss 100%")
 		if _, err := client.WriteMsg(bytes.Repeat([]byte("o"), 40<<10), sctpnet.MsgInfo{}); err != nil {
 			t.Fatal(err)
 		}
@@ -600,7 +573,7 @@ func TestRestartInMessage(t *testing.T) {
 			return err == nil && st.OrderedReceived > before.OrderedReceived
 		})
 		p.crash(t, client)
-		p.peer.tc(t, "del dev link1 root")
+		p.peer.heal(t, "link1")
 		again := p.dial(t)
 		say(t, again, "new", "er")
 		wantLife(t, s, "old")
@@ -690,11 +663,14 @@ func testRestartStreamListener(t *testing.T, network string) {
 
 // TestRestartStreamDialer has a StreamDialer's process crash, with a stream that the
 // server reads or not, and another StreamDialer dial from the same port.
-func TestRestartStreamDialer(t *testing.T) { inOwnNetwork(t, testRestartStreamDialer) }
+func TestRestartStreamDialer(t *testing.T) {
+	needSCTP(t)
+	if inOwnNetwork(t) {
+		eachEngine(t, testRestartStreamDialer)
+	}
+}
 
-func testRestartStreamDialer(t *testing.T) { eachEngine(t, testRestartStreamDialerOn) }
-
-func testRestartStreamDialerOn(t *testing.T, network string) {
+func testRestartStreamDialer(t *testing.T, network string) {
 	for i, isRead := range []bool{false, true} {
 		t.Run(fmt.Sprintf("Read=%v", isRead), func(t *testing.T) {
 			watchdog(t, func() {
@@ -757,11 +733,14 @@ func testRestartStreamDialerOn(t *testing.T, network string) {
 // TestRestartOfStreamServer has a StreamDialer's server crash, and dial back from the
 // port on which it listened. The streams end, and a dial makes another association
 // once the server listens again.
-func TestRestartOfStreamServer(t *testing.T) { inOwnNetwork(t, testRestartOfStreamServer) }
+func TestRestartOfStreamServer(t *testing.T) {
+	needSCTP(t)
+	if inOwnNetwork(t) {
+		eachEngine(t, testRestartOfStreamServer)
+	}
+}
 
-func testRestartOfStreamServer(t *testing.T) { eachEngine(t, testRestartOfStreamServerOn) }
-
-func testRestartOfStreamServerOn(t *testing.T, network string) {
+func testRestartOfStreamServer(t *testing.T, network string) {
 	watchdog(t, func() {
 		a, b := linksFor(t, network)
 		lc := sctpnet.ListenConfig{Config: sctpnet.Config{Adaptation: sctpnet.AdaptationStreams}}
@@ -841,7 +820,7 @@ func TestRestartInPieces(t *testing.T) {
 					tt.read = net.Conn.Read
 				}
 				// The first flight gets there, and no acknowledgement of it back.
-				p.peer.tc(t, "add dev link1 root netem loss 100%")
+				p.peer.netem(t, "link1", "loss 100%")
 				if _, err := client.WriteMsg(bytes.Repeat([]byte("o"), 40<<10), sctpnet.MsgInfo{}); err != nil {
 					t.Fatal(err)
 				}
@@ -860,7 +839,7 @@ func TestRestartInPieces(t *testing.T) {
 				})
 				reading.Waits()
 				p.crash(t, client)
-				p.peer.tc(t, "del dev link1 root")
+				p.peer.heal(t, "link1")
 				p.dialAborted(t)
 				if _, err := reading.Result(); !errors.Is(err, syscall.ECONNRESET) {
 					t.Errorf("read: %v; want ECONNRESET", err)
@@ -880,7 +859,7 @@ func TestRestartInPieces(t *testing.T) {
 func TestRestartOfDialledInPieces(t *testing.T) {
 	watchdog(t, func() {
 		p, peer, c := newCallback(t, "sctp", sctpnet.Config{PartialDeliveryPoint: 1000})
-		p.peer.tc(t, "add dev link1 root netem loss 100%")
+		p.peer.netem(t, "link1", "loss 100%")
 		if _, err := peer.WriteMsg(bytes.Repeat([]byte("o"), 40<<10), sctpnet.MsgInfo{}); err != nil {
 			t.Fatal(err)
 		}
@@ -893,7 +872,7 @@ func TestRestartOfDialledInPieces(t *testing.T) {
 		})
 		reading.Waits()
 		p.crash(t, peer)
-		p.peer.tc(t, "del dev link1 root")
+		p.peer.heal(t, "link1")
 		p.dialAborted(t)
 		if _, err := reading.Result(); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("read: %v; want ECONNRESET", err)
@@ -909,7 +888,7 @@ func TestMessageInPiecesGoesOn(t *testing.T) {
 		p.dialer.Config.RTO.Max = time.Second
 		client := p.dial(t)
 		c := accept(t, ln)
-		p.peer.tc(t, "add dev link1 root netem loss 100%")
+		p.peer.netem(t, "link1", "loss 100%")
 		message := ballast()[:40<<10]
 		if _, err := client.WriteMsg(message, sctpnet.MsgInfo{}); err != nil {
 			t.Fatal(err)
@@ -930,7 +909,7 @@ func TestMessageInPiecesGoesOn(t *testing.T) {
 			t.Fatalf("read %d bytes, %v; want a part and the deadline", n, err)
 		}
 		c.SetReadDeadline(time.Time{})
-		p.peer.tc(t, "del dev link1 root")
+		p.peer.heal(t, "link1")
 		if _, err := io.ReadFull(c, b[n:]); err != nil || !bytes.Equal(b, message) {
 			t.Errorf("the rest: %v", err)
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/ishidawataru/sctp"
 	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/testnet"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,42 +30,16 @@ func second(t testing.TB, s socketer) *sctp.SCTPConn {
 	return sctp.NewSCTPConn(dup, nil)
 }
 
-// assocLine returns the fields of /proc/thread-self/net/sctp/assocs of the end of an
+// assocLine returns the columns of /proc/thread-self/net/sctp/assocs of the end of an
 // association that has a local port.
 func assocLine(t testing.TB, port int) []string {
 	t.Helper()
-	b, err := os.ReadFile("/proc/thread-self/net/sctp/assocs")
-	if err != nil {
-		t.Fatal(err)
+	all := assocs(t)
+	i := slices.IndexFunc(all, func(f []string) bool { return f[assocLocalPort] == strconv.Itoa(port) })
+	if i < 0 {
+		t.Fatalf("no port %d in %q", port, all)
 	}
-	for line := range strings.Lines(string(b)) {
-		const local = 11
-		if f := strings.Fields(line); len(f) > local && f[local] == strconv.Itoa(port) {
-			return f
-		}
-	}
-	t.Fatalf("no port %d in\n%s", port, b)
-	return nil
-}
-
-// sysctl sets a variable of net.sctp until the test ends.
-func sysctl(t testing.TB, name, value string) {
-	t.Helper()
-	file := "/proc/sys/net/sctp/" + name
-	old, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if strings.TrimSpace(string(old)) == value {
-		return
-	}
-	if os.Geteuid() != 0 {
-		t.Skipf("only root can set net.sctp.%s", name)
-	}
-	if err := os.WriteFile(file, []byte(value), 0); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.WriteFile(file, old, 0) })
+	return all[i]
 }
 
 func TestStatus(t *testing.T) {
@@ -108,8 +82,8 @@ func TestStatus(t *testing.T) {
 		if st.LocalWindow == 0 || st.PeerWindow == 0 || st.FragmentationPoint == 0 || st.Primary.CWND == 0 || st.Primary.RTO == 0 || st.Primary.MTU == 0 {
 			t.Errorf("zeros in %+v", st)
 		}
-		if f := assocLine(t, port(c.LocalAddr())); f[4] != "3" { // counted without the first of the states
-			t.Errorf("state %s in /proc/thread-self/net/sctp/assocs", f[4])
+		if f := assocLine(t, port(c.LocalAddr())); f[assocState] != "3" { // counted without the first of the states
+			t.Errorf("state %s in /proc/thread-self/net/sctp/assocs", f[assocState])
 		}
 	}
 }
@@ -205,14 +179,12 @@ func TestPathStates(t *testing.T) {
 // The kernel gives a round-trip time and the greatest timeout in ticks.
 func TestPathTimes(t *testing.T) {
 	needSCTP(t)
-	if os.Geteuid() != 0 {
-		t.Skip("only root can delay packets")
-	}
+	needRoot(t)
 	const delay = 100 * time.Millisecond
-	if out, err := exec.Command("tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "100ms").CombinedOutput(); err != nil {
-		t.Skipf("tc cannot delay packets: %v: %s", err, out)
+	if err := testnet.Own().Netem("lo", "delay 100ms"); err != nil {
+		t.Skip("this kernel cannot delay packets: ", err)
 	}
-	defer exec.Command("tc", "qdisc", "delete", "dev", "lo", "root").Run()
+	defer testnet.Own().Heal("lo")
 	d := &sctpnet.Dialer{Config: sctpnet.Config{KernelDefaults: true}} // RTO.Initial of 3 s
 	ln := listen(t, "sctp", "127.0.0.1:0")
 	c := dial(t, d, "sctp", ln.Addr().String())

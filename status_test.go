@@ -15,16 +15,6 @@ import (
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
-// eventually waits for a condition.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(100 * atOnce); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("not in time:", what)
-		}
-	}
-}
-
 // send has one end send a message and the other receive it.
 func send(t testing.TB, from, to *sctpnet.Conn, info sctpnet.MsgInfo, n int) {
 	t.Helper()

@@ -85,7 +85,7 @@ func (l *countingListener) associations(t testing.TB) (n int) {
 // waitForEnd waits until all its associations have ended.
 func (l *countingListener) waitForEnd(t testing.TB) {
 	t.Helper()
-	conformance.WaitFor(t, "the associations to end", func() bool { return l.associations(t) == 0 })
+	eventually(t, "the associations to end", func() bool { return l.associations(t) == 0 })
 }
 
 // streamServer listens for streams, and answers each message on them with the
@@ -94,27 +94,18 @@ func streamServer(t testing.TB, network string) (*countingListener, string) {
 	t.Helper()
 	ln := countingListen(t, network)
 	sl := sctpnet.NewStreamListener(ln)
-	go func() {
-		for {
-			c, err := sl.Accept()
+	serve(sl, func(c net.Conn) {
+		s := c.(*sctpnet.Stream)
+		for b := make([]byte, 1000); ; {
+			n, info, err := s.ReadMsg(b)
 			if err != nil {
 				return
 			}
-			go func() {
-				defer c.Close()
-				s := c.(*sctpnet.Stream)
-				for b := make([]byte, 1000); ; {
-					n, info, err := s.ReadMsg(b)
-					if err != nil {
-						return
-					}
-					if _, err := s.WriteMsg(b[:n], info); err != nil {
-						return
-					}
-				}
-			}()
+			if _, err := s.WriteMsg(b[:n], info); err != nil {
+				return
+			}
 		}
-	}()
+	})
 	t.Cleanup(func() {
 		sl.Close()
 		for len(ln.conns) > 0 {
@@ -233,7 +224,7 @@ func TestStreamDialerReplaces(t *testing.T) {
 								s.Close()
 							} else {
 								// The dialler may come to know a little later.
-								conformance.WaitFor(t, "a new association", func() bool {
+								eventually(t, "a new association", func() bool {
 									c, err := d.Dial(network, address)
 									if err != nil {
 										return false
@@ -276,7 +267,7 @@ func TestStreamDialerLetsGo(t *testing.T) {
 						}
 						s.Close()
 					}
-					conformance.WaitFor(t, "the descriptors to be closed", func() bool {
+					eventually(t, "the descriptors to be closed", func() bool {
 						for f := range openFiles() {
 							if !before[f] {
 								return false
@@ -450,134 +441,6 @@ func TestStreamDialerCancel(t *testing.T) {
 	})
 }
 
-// TestStreamListener uses what NewStreamListener returns as a net.Listener.
-func TestStreamListener(t *testing.T) {
-	eachEngine(t, func(t *testing.T, network string) {
-		t.Run("Close", func(t *testing.T) {
-			inner := countingListen(t, network)
-			ln := sctpnet.NewStreamListener(inner)
-			if ln.Addr() != inner.Addr() {
-				t.Errorf("Addr is %v, want %v", ln.Addr(), inner.Addr())
-			}
-			watchdog(t, func() {
-				d := streamDialer(t)
-				c, err := d.Dial(network, ln.Addr().String())
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer c.Close()
-				write(t, c, "x")
-				s, err := ln.Accept()
-				if err != nil {
-					t.Fatal(err)
-				}
-				accept := conformance.Start(t, func() (int, error) {
-					_, err := ln.Accept()
-					return 0, err
-				})
-				accept.Waits()
-				if err := ln.Close(); err != nil {
-					t.Errorf("Close: %v", err)
-				}
-				_, err = accept.Result()
-				wantError(t, "waiting Accept", err, net.ErrClosed)
-				_, err = ln.Accept()
-				wantError(t, "Accept", err, net.ErrClosed)
-				wantError(t, "a second Close", ln.Close(), net.ErrClosed)
-				// The open stream is let be, and the last one ends the association.
-				wantBytes(t, s, []byte("x"))
-				exchange(t, s, c)
-				s.Close()
-				inner.waitForEnd(t)
-			})
-		})
-		t.Run("Close while streams are opened", func(t *testing.T) {
-			// They end, and what the open one writes last arrives.
-			inner := countingListen(t, network)
-			ln := sctpnet.NewStreamListener(inner)
-			watchdog(t, func() {
-				c := dial(t, nil, network, ln.Addr().String())
-				first := claim(t, c, 2)
-				write(t, first, "x")
-				s, err := ln.Accept()
-				if err != nil {
-					t.Fatal(err)
-				}
-				wantBytes(t, s, []byte("x"))
-				if err := ln.Close(); err != nil {
-					t.Fatal(err)
-				}
-				late := claim(t, c, 4)
-				write(t, late, "too late")
-				wantEOF(t, late)
-				writing := startWriting(t, c, []byte("unclaimed"), time.Millisecond)
-				last := ballast()[:100_000]
-				if _, err := s.Write(last); err != nil {
-					t.Fatal(err)
-				}
-				if err := s.Close(); err != nil {
-					t.Fatal(err)
-				}
-				wantBytes(t, first, last)
-				wantEOF(t, first)
-				if _, err := writing.Result(); err == nil {
-					t.Error("Write succeeds")
-				}
-				inner.waitForEnd(t)
-			})
-		})
-		t.Run("its listener's Close", func(t *testing.T) {
-			inner := countingListen(t, network)
-			ln := sctpnet.NewStreamListener(inner)
-			watchdog(t, func() {
-				inner.Close()
-				for range 3 {
-					_, err := ln.Accept()
-					wantError(t, "Accept", err, net.ErrClosed)
-				}
-			})
-		})
-		t.Run("not accepted", func(t *testing.T) {
-			inner := countingListen(t, network)
-			ln := sctpnet.NewStreamListener(inner)
-			watchdog(t, func() {
-				c := dial(t, nil, network, ln.Addr().String())
-				s := claim(t, c, 2)
-				write(t, s, "x")
-				conformance.WaitFor(t, "the association", func() bool { return inner.associations(t) == 1 })
-				ln.Close()
-				if _, err := s.Read(make([]byte, 1)); err == nil {
-					t.Error("Read succeeds")
-				}
-				c.Close()
-			})
-		})
-		t.Run("other Conns", func(t *testing.T) {
-			tcp, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			ln := sctpnet.NewStreamListener(tcp)
-			watchdog(t, func() {
-				c, err := net.Dial("tcp", ln.Addr().String())
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer c.Close()
-				s, err := ln.Accept()
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer s.Close()
-				exchange(t, c, s)
-				if err := ln.Close(); err != nil {
-					t.Error(err)
-				}
-			})
-		})
-	})
-}
-
 // streamsOf listens for streams on a network and runs handle for each, until the
 // test ends. It counts the associations that were made.
 func streamsOf(t testing.TB, network string, c sctpnet.Config, handle func(s *sctpnet.Stream)) (address string, made *atomic.Int32) {
@@ -595,22 +458,10 @@ func streamsOf(t testing.TB, network string, c sctpnet.Config, handle func(s *sc
 		t.Fatal(err)
 	}
 	sl := sctpnet.NewStreamListener(ln)
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			c, err := sl.Accept()
-			if err != nil {
-				return
-			}
-			running.Go(func() {
-				defer c.Close()
-				handle(c.(*sctpnet.Stream))
-			})
-		}
-	})
+	wait := serve(sl, func(c net.Conn) { handle(c.(*sctpnet.Stream)) })
 	t.Cleanup(func() {
 		sl.Close()
-		watchdog(t, running.Wait)
+		watchdog(t, wait)
 	})
 	return ln.Addr().String(), made
 }
@@ -760,7 +611,7 @@ func TestStreamDialerClose(t *testing.T) {
 					wantError(t, "a second Close", d.Close(), net.ErrClosed)
 					d.CloseIdleConnections()
 					s.Close()
-					conformance.WaitFor(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= before })
+					eventually(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= before })
 				})
 			})
 		}
@@ -787,7 +638,7 @@ func TestStreamDialerClose(t *testing.T) {
 						t.Errorf("Dial: %v, want a *net.OpError of dial", err)
 					}
 				}
-				conformance.WaitFor(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= before })
+				eventually(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= before })
 			})
 		})
 		t.Run("unused", func(t *testing.T) {
@@ -1068,4 +919,87 @@ func TestStreamDialerLastWords(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestStreamDialerPlainPeer dials a server that serves associations, not streams.
+func TestStreamDialerPlainPeer(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		needNetwork(t, network)
+		ln, err := sctpnet.Listen(network, "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		var accepted atomic.Int32
+		serve(ln, func(c net.Conn) {
+			accepted.Add(1)
+			for {
+				s, err := c.(*sctpnet.Conn).AcceptStream(context.Background())
+				if err != nil {
+					return
+				}
+				go func() {
+					defer s.Close()
+					io.Copy(s, s)
+				}()
+			}
+		})
+		watchdog(t, func() {
+			d := closing(t, &sctpnet.StreamDialer{})
+			start := time.Now()
+			_, err := d.Dial(network, ln.Addr().String())
+			wantError(t, "Dial", err, errors.ErrUnsupported)
+			if !strings.Contains(err.Error(), "NewStreamListener") {
+				t.Errorf("Dial: %v, want what is needed", err)
+			}
+			if took := time.Since(start); took < 100*time.Millisecond {
+				t.Errorf("Dial took %v, want it to try again", took)
+			}
+			eventually(t, "two associations", func() bool { return accepted.Load() >= 2 })
+
+			any := closing(t, &sctpnet.StreamDialer{AnyPeer: true})
+			for range 3 {
+				c, err := any.Dial(network, ln.Addr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				echoed(t, c) // no announcement
+				c.Close()
+			}
+			wantAssociations(t, accepted.Load(), 3)
+		})
+	})
+}
+
+// TestStreamDialerLateListener has NewStreamListener called after the first dial.
+func TestStreamDialerLateListener(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		needNetwork(t, network)
+		ln, err := sctpnet.Listen(network, "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sl net.Listener
+		d := closing(t, &sctpnet.StreamDialer{})
+		dials := 0
+		d.Dialer.ControlContext = func(context.Context, string, string, syscall.RawConn) error {
+			if dials++; dials == 2 {
+				sl = sctpnet.NewStreamListener(ln)
+				serve(sl, func(c net.Conn) { io.Copy(c, c) })
+			}
+			return nil
+		}
+		watchdog(t, func() {
+			c, err := d.Dial(network, ln.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			echoed(t, c)
+			c.Close()
+			sl.Close()
+		})
+		if dials != 2 {
+			t.Errorf("%d dials, want 2", dials)
+		}
+	})
 }

@@ -165,109 +165,6 @@ func TestAnnounce(t *testing.T) {
 	})
 }
 
-// TestStreamDialerPlainPeer dials a server that serves associations, not streams.
-func TestStreamDialerPlainPeer(t *testing.T) {
-	eachEngine(t, func(t *testing.T, network string) {
-		needNetwork(t, network)
-		ln, err := sctpnet.Listen(network, "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close()
-		var accepted atomic.Int32
-		go func() {
-			for {
-				c, err := ln.Accept()
-				if err != nil {
-					return
-				}
-				accepted.Add(1)
-				go func() {
-					defer c.Close()
-					for {
-						s, err := c.(*sctpnet.Conn).AcceptStream(context.Background())
-						if err != nil {
-							return
-						}
-						go func() {
-							defer s.Close()
-							io.Copy(s, s)
-						}()
-					}
-				}()
-			}
-		}()
-		watchdog(t, func() {
-			d := closing(t, &sctpnet.StreamDialer{})
-			start := time.Now()
-			_, err := d.Dial(network, ln.Addr().String())
-			wantError(t, "Dial", err, errors.ErrUnsupported)
-			if !strings.Contains(err.Error(), "NewStreamListener") {
-				t.Errorf("Dial: %v, want what is needed", err)
-			}
-			if took := time.Since(start); took < 100*time.Millisecond {
-				t.Errorf("Dial took %v, want it to try again", took)
-			}
-			conformance.WaitFor(t, "two associations", func() bool { return accepted.Load() >= 2 })
-
-			any := closing(t, &sctpnet.StreamDialer{AnyPeer: true})
-			for range 3 {
-				c, err := any.Dial(network, ln.Addr().String())
-				if err != nil {
-					t.Fatal(err)
-				}
-				echoed(t, c) // no announcement
-				c.Close()
-			}
-			wantAssociations(t, accepted.Load(), 3)
-		})
-	})
-}
-
-// TestStreamDialerLateListener has NewStreamListener called after the first dial.
-func TestStreamDialerLateListener(t *testing.T) {
-	eachEngine(t, func(t *testing.T, network string) {
-		needNetwork(t, network)
-		ln, err := sctpnet.Listen(network, "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var sl net.Listener
-		d := closing(t, &sctpnet.StreamDialer{})
-		dials := 0
-		d.Dialer.ControlContext = func(context.Context, string, string, syscall.RawConn) error {
-			if dials++; dials == 2 {
-				sl = sctpnet.NewStreamListener(ln)
-				go func() {
-					for {
-						c, err := sl.Accept()
-						if err != nil {
-							return
-						}
-						go func() {
-							defer c.Close()
-							io.Copy(c, c)
-						}()
-					}
-				}()
-			}
-			return nil
-		}
-		watchdog(t, func() {
-			c, err := d.Dial(network, ln.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			echoed(t, c)
-			c.Close()
-			sl.Close()
-		})
-		if dials != 2 {
-			t.Errorf("%d dials, want 2", dials)
-		}
-	})
-}
-
 // TestStreamAdaptation has the user's adaptation layer indication at both ends, or
 // at one.
 func TestStreamAdaptation(t *testing.T) {
@@ -441,6 +338,134 @@ func TestAbortOfServedConn(t *testing.T) {
 				}
 				c.Close()
 			}
+		})
+	})
+}
+
+// TestStreamListener uses what NewStreamListener returns as a net.Listener.
+func TestStreamListener(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		t.Run("Close", func(t *testing.T) {
+			inner := countingListen(t, network)
+			ln := sctpnet.NewStreamListener(inner)
+			if ln.Addr() != inner.Addr() {
+				t.Errorf("Addr is %v, want %v", ln.Addr(), inner.Addr())
+			}
+			watchdog(t, func() {
+				d := streamDialer(t)
+				c, err := d.Dial(network, ln.Addr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				write(t, c, "x")
+				s, err := ln.Accept()
+				if err != nil {
+					t.Fatal(err)
+				}
+				accept := conformance.Start(t, func() (int, error) {
+					_, err := ln.Accept()
+					return 0, err
+				})
+				accept.Waits()
+				if err := ln.Close(); err != nil {
+					t.Errorf("Close: %v", err)
+				}
+				_, err = accept.Result()
+				wantError(t, "waiting Accept", err, net.ErrClosed)
+				_, err = ln.Accept()
+				wantError(t, "Accept", err, net.ErrClosed)
+				wantError(t, "a second Close", ln.Close(), net.ErrClosed)
+				// The open stream is let be, and the last one ends the association.
+				wantBytes(t, s, []byte("x"))
+				exchange(t, s, c)
+				s.Close()
+				inner.waitForEnd(t)
+			})
+		})
+		t.Run("Close while streams are opened", func(t *testing.T) {
+			// They end, and what the open one writes last arrives.
+			inner := countingListen(t, network)
+			ln := sctpnet.NewStreamListener(inner)
+			watchdog(t, func() {
+				c := dial(t, nil, network, ln.Addr().String())
+				first := claim(t, c, 2)
+				write(t, first, "x")
+				s, err := ln.Accept()
+				if err != nil {
+					t.Fatal(err)
+				}
+				wantBytes(t, s, []byte("x"))
+				if err := ln.Close(); err != nil {
+					t.Fatal(err)
+				}
+				late := claim(t, c, 4)
+				write(t, late, "too late")
+				wantEOF(t, late)
+				writing := startWriting(t, c, []byte("unclaimed"), time.Millisecond)
+				last := ballast()[:100_000]
+				if _, err := s.Write(last); err != nil {
+					t.Fatal(err)
+				}
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+				wantBytes(t, first, last)
+				wantEOF(t, first)
+				if _, err := writing.Result(); err == nil {
+					t.Error("Write succeeds")
+				}
+				inner.waitForEnd(t)
+			})
+		})
+		t.Run("its listener's Close", func(t *testing.T) {
+			inner := countingListen(t, network)
+			ln := sctpnet.NewStreamListener(inner)
+			watchdog(t, func() {
+				inner.Close()
+				for range 3 {
+					_, err := ln.Accept()
+					wantError(t, "Accept", err, net.ErrClosed)
+				}
+			})
+		})
+		t.Run("not accepted", func(t *testing.T) {
+			inner := countingListen(t, network)
+			ln := sctpnet.NewStreamListener(inner)
+			watchdog(t, func() {
+				c := dial(t, nil, network, ln.Addr().String())
+				s := claim(t, c, 2)
+				write(t, s, "x")
+				eventually(t, "the association", func() bool { return inner.associations(t) == 1 })
+				ln.Close()
+				if _, err := s.Read(make([]byte, 1)); err == nil {
+					t.Error("Read succeeds")
+				}
+				c.Close()
+			})
+		})
+		t.Run("other Conns", func(t *testing.T) {
+			tcp, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ln := sctpnet.NewStreamListener(tcp)
+			watchdog(t, func() {
+				c, err := net.Dial("tcp", ln.Addr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				s, err := ln.Accept()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer s.Close()
+				exchange(t, c, s)
+				if err := ln.Close(); err != nil {
+					t.Error(err)
+				}
+			})
 		})
 	})
 }

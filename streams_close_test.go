@@ -463,7 +463,7 @@ func TestEndWithManyStreams(t *testing.T) {
 							t.Errorf("Close: %v", err)
 						}
 						peer.Close()
-						conformance.WaitFor(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= before+1 }) // the watchdog
+						eventually(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= before+1 }) // the watchdog
 					})
 				})
 			}

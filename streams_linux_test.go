@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,7 @@ import (
 	"github.com/ishidawataru/sctp"
 	"github.com/sctpnet/sctpnet"
 	"github.com/sctpnet/sctpnet/internal/conformance"
+	"github.com/sctpnet/sctpnet/internal/testnet"
 	"golang.org/x/sys/unix"
 )
 
@@ -175,20 +177,11 @@ func TestStreamDialerNoReset(t *testing.T) {
 	}
 	sl := sctpnet.NewStreamListener(ln)
 	defer sl.Close()
-	go func() {
-		for {
-			c, err := sl.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				b := make([]byte, 5)
-				io.ReadFull(c, b)
-				c.Write(b)
-			}()
-		}
-	}()
+	serve(sl, func(c net.Conn) {
+		b := make([]byte, 5)
+		io.ReadFull(c, b)
+		c.Write(b)
+	})
 	watchdog(t, func() {
 		d := closing(t, &sctpnet.StreamDialer{})
 		_, err := d.Dial("sctp4", ln.Addr().String())
@@ -391,29 +384,20 @@ func TestNoResetStreamDialer(t *testing.T) {
 			}
 			defer ln.Close()
 			var made, ended atomic.Int32
-			go func() {
+			serve(ln, func(c net.Conn) {
+				made.Add(1)
+				if peer.deny {
+					denyResets(t, c.(*sctpnet.Conn))
+				}
+				defer ended.Add(1)
 				for {
-					c, err := ln.Accept()
+					s, err := c.(*sctpnet.Conn).AcceptStream(context.Background())
 					if err != nil {
 						return
 					}
-					made.Add(1)
-					if peer.deny {
-						denyResets(t, c.(*sctpnet.Conn))
-					}
-					go func() {
-						defer ended.Add(1)
-						defer c.Close()
-						for {
-							s, err := c.(*sctpnet.Conn).AcceptStream(context.Background())
-							if err != nil {
-								return
-							}
-							go echoAll(s)
-						}
-					}()
+					go echoAll(s)
 				}
-			}()
+			})
 			d := closing(t, &sctpnet.StreamDialer{AnyPeer: true})
 			d.Dialer.Config.OutStreams, d.Dialer.Config.MaxInStreams = 10, 10 // 4 can be opened
 			watchdog(t, func() {
@@ -426,7 +410,7 @@ func TestNoResetStreamDialer(t *testing.T) {
 					c.Close()
 				}
 				wantAssociations(t, made.Load(), 3)
-				conformance.WaitFor(t, "the end of the first ones", func() bool { return ended.Load() == made.Load()-1 })
+				eventually(t, "the end of the first ones", func() bool { return ended.Load() == made.Load()-1 })
 			})
 		})
 	}
@@ -436,13 +420,10 @@ func TestNoResetStreamDialer(t *testing.T) {
 // process that has a loopback interface of its own.
 func TestLoss(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
-		if os.Geteuid() != 0 {
-			t.Skip("only root can make a network that loses packets")
-		}
-		if !inNetwork(t) {
+		if !inOwnNetwork(t) {
 			return
 		}
-		netem(t, network, "loss", "2%")
+		netem(t, network, "loss 2%")
 		for _, tt := range orderTests {
 			t.Run(tt.name, func(t *testing.T) {
 				const n, count = 50, max(6, 60/conformance.Slowness)
@@ -481,13 +462,10 @@ func TestLoss(t *testing.T) {
 // both ask, both are refused, and must not ask at the same time for ever.
 func TestFarAway(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
-		if os.Geteuid() != 0 {
-			t.Skip("only root can make a network that is slow")
-		}
-		if !inNetwork(t) {
+		if !inOwnNetwork(t) {
 			return
 		}
-		netem(t, network, "delay", "50ms")
+		netem(t, network, "delay 50ms")
 		client, server := pipe(t, network, "127.0.0.1:0")
 		watchdog(t, func() {
 			for range 5 {
@@ -516,9 +494,9 @@ func openInTheEnd(c *sctpnet.Conn) (*sctpnet.Stream, error) {
 
 // netem makes a process's own loopback interface lose or delay packets. The tests
 // of the kernel run where it can; SCTP over UDP is tested there, too.
-func netem(t *testing.T, network string, what ...string) {
+func netem(t *testing.T, network, options string) {
 	t.Helper()
-	err := run("tc", append(strings.Fields("qdisc add dev lo root netem limit 10000"), what...)...)
+	err := testnet.Own().Netem("lo", options)
 	if err != nil && overUDP(network) && sctpnet.Available("sctp") != nil {
 		t.Skip(err)
 	}
@@ -548,10 +526,7 @@ func receiveAll(s *sctpnet.Stream, b []byte) error {
 // must not go on with the next message.
 func TestTTLPartial(t *testing.T) {
 	needSCTP(t)
-	if os.Geteuid() != 0 {
-		t.Skip("only root can make a network that loses packets")
-	}
-	if !inNetwork(t) {
+	if !inOwnNetwork(t) {
 		return
 	}
 	for _, batch := range []bool{false, true} {
@@ -585,7 +560,7 @@ func expirePartly(t *testing.T, batch bool) (arrives bool) {
 		for status(t, c).RWND > 2000 {
 			time.Sleep(ms)
 		}
-		if err := run("tc", "qdisc", "add", "dev", "lo", "root", "netem", "loss", "100%"); err != nil {
+		if err := testnet.Own().Netem("lo", "loss 100%"); err != nil {
 			t.Fatal(err)
 		}
 		var got []sctpnet.Message
@@ -609,7 +584,7 @@ func expirePartly(t *testing.T, batch bool) (arrives bool) {
 			}
 		})
 		time.Sleep(ttl + time.Second) // until it is to be sent again, and is too old
-		if err := run("tc", "qdisc", "del", "dev", "lo", "root"); err != nil {
+		if err := testnet.Own().Heal("lo"); err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range []string{"hello", "world"} {

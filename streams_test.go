@@ -855,7 +855,7 @@ func TestAcceptStreams(t *testing.T) {
 			}
 			last := opened[most+1]
 			wantEOF(t, last)
-			conformance.WaitFor(t, "an error of Write on the stream that was closed", func() bool {
+			eventually(t, "an error of Write on the stream that was closed", func() bool {
 				_, err := last.Write([]byte("x"))
 				return errors.Is(err, syscall.EPIPE)
 			})

@@ -50,30 +50,20 @@ func newMutableServer(t testing.TB, network string) *mutableServer {
 	}
 	sl := sctpnet.NewStreamListener(ln)
 	done := make(chan struct{})
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			c, err := sl.Accept()
-			if err != nil {
-				return
-			}
-			running.Go(func() {
-				defer c.Close()
-				mu.Lock()
-				isMute := muted[c.RemoteAddr().String()]
-				mu.Unlock()
-				if isMute {
-					<-done
-					return
-				}
-				io.Copy(c, c)
-			})
+	wait := serve(sl, func(c net.Conn) {
+		mu.Lock()
+		isMute := muted[c.RemoteAddr().String()]
+		mu.Unlock()
+		if isMute {
+			<-done
+			return
 		}
+		io.Copy(c, c)
 	})
 	t.Cleanup(func() {
 		close(done)
 		sl.Close()
-		watchdog(t, running.Wait)
+		watchdog(t, wait)
 	})
 	v.address = ln.Addr().String()
 	return v
@@ -123,7 +113,7 @@ func TestStuckAssociation(t *testing.T) {
 				t.Error("the association ended while a stream was open")
 			}
 			second.Close()
-			conformance.WaitFor(t, "the stuck association to end", func() bool { return v.ended.Load() == 1 })
+			eventually(t, "the stuck association to end", func() bool { return v.ended.Load() == 1 })
 			echoed(t, third)
 			third.Close()
 			echoed(t, dial())

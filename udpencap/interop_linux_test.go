@@ -10,8 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,7 +20,7 @@ import (
 
 	"github.com/sctpnet/sctpnet"
 	"github.com/sctpnet/sctpnet/internal/conformance"
-	"golang.org/x/sys/unix"
+	"github.com/sctpnet/sctpnet/internal/testnet"
 )
 
 // These tests are against the kernel's own SCTP, in networks of their own: this
@@ -32,14 +30,8 @@ const (
 	theirs = "10.88.0.2"
 )
 
-// The main goroutine keeps the main thread, so that no netns has it.
-func init() { runtime.LockOSThread() }
-
 // A netns is a network of its own, in which functions run.
-type netns struct {
-	tid  int
-	work chan func()
-}
+type netns struct{ *testnet.Network }
 
 func newNetns(t testing.TB) *netns {
 	t.Helper()
@@ -47,60 +39,42 @@ func newNetns(t testing.TB) *netns {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can make networks")
 	}
-	ns := &netns{work: make(chan func())}
-	made := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlock: the thread ends too
-		ns.tid = unix.Gettid()
-		made <- unix.Unshare(unix.CLONE_NEWNET)
-		for f := range ns.work {
-			f()
-		}
-	}()
-	t.Cleanup(func() { close(ns.work) })
-	if err := <-made; err != nil {
+	n, err := testnet.New()
+	if err != nil {
 		t.Fatal(err)
 	}
-	ns.run(t, "ip link set lo up")
-	return ns
+	t.Cleanup(func() { n.Close() })
+	return &netns{n}
 }
 
-// do runs f in the network. What sockets it makes stay there.
+// do runs f in the network. The sockets that it makes stay there.
 func (ns *netns) do(t testing.TB, f func() error) {
 	t.Helper()
-	done := make(chan error)
-	ns.work <- func() { done <- f() }
-	if err := <-done; err != nil {
+	if err := ns.Do(f); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// run runs a command in the network.
-func (ns *netns) run(t testing.TB, command string) {
+// ip runs a command of ip in the network.
+func (ns *netns) ip(t testing.TB, command string) {
 	t.Helper()
-	ns.do(t, func() error {
-		args := strings.Fields(command)
-		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w: %s", command, err, out)
-		}
-		return nil
-	})
+	if err := ns.IP(command); err != nil {
+		t.Fatal(err)
+	}
 }
 
+// netem has the link treat what this end sends as options of tc netem say.
+func (ns *netns) netem(t testing.TB, options string) {
+	t.Helper()
+	if err := ns.Netem("wire", options); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// sysctl sets a variable of the kernel's SCTP in the network.
 func (ns *netns) sysctl(t testing.TB, name string, value int) {
 	t.Helper()
-	var err error
-	for range 10 {
-		ns.do(t, func() error {
-			err = os.WriteFile("/proc/sys/net/sctp/"+name, []byte(strconv.Itoa(value)), 0)
-			return nil
-		})
-		if !errors.Is(err, syscall.EADDRINUSE) {
-			break
-		}
-		time.Sleep(20 * time.Millisecond) // Linux says so now and then, even in a new network
-	}
-	if err != nil {
+	if err := ns.Sysctl("sctp/"+name, strconv.Itoa(value)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -135,13 +109,11 @@ func (ns *netns) dial(t testing.TB, network, address string, config sctpnet.Conf
 func newNetworks(t testing.TB) (a, b *netns) {
 	t.Helper()
 	a, b = newNetns(t), newNetns(t)
-	a.run(t, fmt.Sprintf("ip link add wire type veth peer name wire netns %d", b.tid))
-	for i, ns := range []*netns{a, b} {
-		ns.run(t, fmt.Sprintf("ip address add 10.88.0.%d/24 dev wire", i+1))
-		ns.run(t, "ip link set wire up")
+	if err := testnet.Link(a.Network, b.Network, "wire", "10.88.0"); err != nil {
+		t.Fatal(err)
 	}
 	// Linux divides what it encapsulates wrongly.
-	b.run(t, "ip link set dev wire gso_max_segs 1 gso_max_size 1500")
+	b.ip(t, "link set dev wire gso_max_segs 1 gso_max_size 1500")
 	b.sysctl(t, "udp_port", UDPPort)
 	b.sysctl(t, "encap_port", UDPPort)
 	return a, b
@@ -263,7 +235,7 @@ func TestKernelLoss(t *testing.T) {
 		a, b := newNetworks(t)
 		us, kernel := connect(t, a, b, kernelDials, sctpnet.Config{})
 		for _, ns := range []*netns{a, b} {
-			ns.run(t, "tc qdisc add dev wire root netem limit 10000 delay 2ms loss 5%")
+			ns.netem(t, "delay 2ms loss 5%")
 		}
 		watchdog(t, func() { testBulk(t, us, kernel, 2<<20) })
 	}
@@ -508,7 +480,7 @@ func (n *nat) rebind(t *testing.T, ns *netns) {
 // TestKernelLoopback has both ends on one host, and UDP port 9899 the kernel's.
 func TestKernelLoopback(t *testing.T) {
 	ns := newNetns(t)
-	ns.run(t, "ip link set dev lo gso_max_segs 1 gso_max_size 1500")
+	ns.ip(t, "link set dev lo gso_max_segs 1 gso_max_size 1500")
 	ns.sysctl(t, "udp_port", UDPPort)
 	for _, kernelDials := range []bool{false, true} {
 		// The kernel's peer has the UDP port that is numbered as its SCTP port.

@@ -58,7 +58,7 @@ func TestKernelSlowPeer(t *testing.T) {
 			go io.Copy(io.Discard, s)
 			conns = append(conns, c)
 		}
-		a.run(t, "tc qdisc add dev wire root netem rate 1mbit")
+		a.netem(t, "rate 1mbit")
 		var writes []*conformance.Call
 		for _, c := range conns {
 			writes = append(writes, conformance.Start(t, func() (int, error) { return c.Write(make([]byte, 64<<20)) }))
@@ -66,7 +66,7 @@ func TestKernelSlowPeer(t *testing.T) {
 		for _, w := range writes {
 			w.Waits()
 		}
-		defer a.run(t, "tc qdisc del dev wire root")
+		defer a.Heal("wire")
 		beside := pingPong()
 		t.Logf("half of the round trips take %v alone, and %v beside the others", alone, beside)
 		if beside > 5*alone+5*time.Millisecond*conformance.Slowness {

@@ -17,7 +17,7 @@ import (
 // with its zone.
 func TestKernelLinkLocal(t *testing.T) {
 	ns := newNetns(t)
-	ns.run(t, "ip -6 addr add fe80::1/64 dev lo nodad")
+	ns.ip(t, "addr add fe80::1/64 dev lo nodad")
 	ns.do(t, func() error {
 		testLinkLocal(t, "fe80::1", "lo")
 		return nil

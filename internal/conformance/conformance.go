@@ -111,7 +111,7 @@ func WaitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(limit); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited %v in vain for %s", limit, what)
+			t.Fatalf("not within %v: %s", limit, what)
 		}
 	}
 }

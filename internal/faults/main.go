@@ -103,9 +103,9 @@ func choose(pattern string) ([]*trial, error) {
 		return nil, fmt.Errorf("-run: %w", err)
 	}
 	var list []*trial
-	for i, r := range rows {
-		for j, e := range engines {
-			t := &trial{row: r, engine: e, net: network{name: fmt.Sprintf("sctpnet-faults-%d-%d", i, j)}}
+	for _, r := range rows {
+		for _, e := range engines {
+			t := &trial{row: r, engine: e}
 			if re.MatchString(t.name()) {
 				list = append(list, t)
 			}

@@ -2,21 +2,21 @@ package main
 
 import (
 	"bytes"
-	"context"
+	"errors"
 	"fmt"
-	"os"
 	"os/exec"
-	"strings"
+
+	"github.com/sctpnet/sctpnet/internal/testnet"
 )
 
-// A network is three namespaces in a row: a client's, a router's, and a server's.
-// All faults of the network are the router's, so an end notices a fault only by the
-// packets that come or stay away.
+// A network is three networks in a row: a client's, a router's, and a server's.
+// All faults are the router's, so an end notices a fault only by the packets that come
+// or stay away.
 //
 //	client ---- router ---- server
 //	10.78.1.2   .1.1 .2.1   10.78.2.2
 type network struct {
-	name string
+	client, router, server *testnet.Network
 }
 
 const (
@@ -24,65 +24,71 @@ const (
 	serverAddress              = serverSubnet + ".2"
 )
 
-func (n network) client() string { return n.name + "-client" }
-func (n network) router() string { return n.name + "-router" }
-func (n network) server() string { return n.name + "-server" }
-
-// make makes the network. Its packets are as small as on a wire: a fault strikes one
+// newNetwork makes a network. Its packets are as small as on a wire: a fault strikes one
 // packet, and not 64 KiB, which veth may carry as one.
-func (n network) make() error {
-	n.remove()
-	if err := ip("", "netns add "+n.client(), "netns add "+n.router(), "netns add "+n.server()); err != nil {
-		return err
+func newNetwork() (n network, err error) {
+	defer func() {
+		if err != nil {
+			n.close()
+		}
+	}()
+	for _, part := range []**testnet.Network{&n.client, &n.router, &n.server} {
+		if *part, err = testnet.New(); err != nil {
+			return n, err
+		}
 	}
-	err := ip("",
-		fmt.Sprintf("link add client netns %s type veth peer name link netns %s", n.router(), n.client()),
-		fmt.Sprintf("link add server netns %s type veth peer name link netns %s", n.router(), n.server()))
-	if err != nil {
+	if err := n.router.Sysctl("ipv4/ip_forward", "1"); err != nil {
+		return n, err
+	}
+	return n, errors.Join(n.link(n.client, "client", clientSubnet), n.link(n.server, "server", serverSubnet))
+}
+
+// link links the router and an end by a device that both have.
+func (n network) link(end *testnet.Network, device, subnet string) error {
+	if err := testnet.Link(n.router, end, device, subnet); err != nil {
 		return err
 	}
 	// The hardware addresses are set. ARP would be lost as other packets are, which
 	// would be another fault.
-	const up = " up gso_max_size 1500 gso_max_segs 1"
 	const endMAC, routerMAC = "02:00:00:00:00:02", "02:00:00:00:00:01"
-	for ns, subnet := range map[string]string{n.client(): clientSubnet, n.server(): serverSubnet} {
-		err := ip(ns, "link set lo up", "address add "+subnet+".2/24 dev link",
-			"link set dev link address "+endMAC, "link set dev link"+up,
-			"neighbor add "+subnet+".1 lladdr "+routerMAC+" dev link", "route add default via "+subnet+".1")
-		if err != nil {
-			return err
-		}
-		// If the device computes checksums, the receiver does not check them.
-		if err := command("", "ip", "netns", "exec", ns, "ethtool", "-K", "link", "tx", "off"); err != nil {
-			return err
-		}
-	}
-	for link, subnet := range map[string]string{"client": clientSubnet, "server": serverSubnet} {
-		err := ip(n.router(), "address add "+subnet+".1/24 dev "+link,
-			"link set dev "+link+" address "+routerMAC, "link set dev "+link+up,
-			"neighbor add "+subnet+".2 lladdr "+endMAC+" dev "+link)
+	set := "link set dev " + device
+	for _, side := range []struct {
+		of                 *testnet.Network
+		mac, peer, peerMAC string
+	}{
+		{n.router, routerMAC, subnet + ".2", endMAC},
+		{end, endMAC, subnet + ".1", routerMAC},
+	} {
+		err := side.of.IP(set+" address "+side.mac, set+" gso_max_size 1500 gso_max_segs 1",
+			"neighbor add "+side.peer+" lladdr "+side.peerMAC+" dev "+device)
 		if err != nil {
 			return err
 		}
 	}
-	return command("", "ip", "netns", "exec", n.router(), "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
+	if err := end.IP("route add default via " + subnet + ".1"); err != nil {
+		return err
+	}
+	// If the device computes checksums, the receiver does not check them.
+	return end.Do(func() error {
+		if out, err := exec.Command("ethtool", "-K", device, "tx", "off").CombinedOutput(); err != nil {
+			return fmt.Errorf("ethtool: %w: %s", err, bytes.TrimSpace(out))
+		}
+		return nil
+	})
 }
 
-func (n network) remove() {
-	for _, ns := range []string{n.client(), n.router(), n.server()} {
-		if _, err := os.Stat("/run/netns/" + ns); err == nil {
-			ip("", "netns delete "+ns)
+func (n network) close() {
+	for _, part := range []*testnet.Network{n.client, n.router, n.server} {
+		if part != nil {
+			part.Close()
 		}
 	}
 }
 
 // netem has the router treat packets of both directions as tc netem's options say.
 func (n network) netem(options string) error {
-	var batch strings.Builder
-	for _, link := range []string{"client", "server"} {
-		fmt.Fprintf(&batch, "qdisc replace dev %s root netem %s\n", link, options)
-	}
-	return command(batch.String(), "tc", "-n", n.router(), "-batch", "-")
+	const set = "qdisc replace dev %s root netem %s"
+	return n.router.TC(fmt.Sprintf(set, "client", options), fmt.Sprintf(set, "server", options))
 }
 
 // silence has the router lose every packet, and speech none.
@@ -90,8 +96,8 @@ func (n network) silence() error { return n.netem("limit 10000 loss 100%") }
 func (n network) speech() error  { return n.netem("limit 10000") }
 
 // cut takes the router's link to the server down, and mend takes it up.
-func (n network) cut() error  { return ip(n.router(), "link set dev server down") }
-func (n network) mend() error { return ip(n.router(), "link set dev server up") }
+func (n network) cut() error  { return n.router.IP("link set dev server down") }
+func (n network) mend() error { return n.router.IP("link set dev server up") }
 
 // smallMTU is what the MTU of a path shrinks to.
 const smallMTU = 1000
@@ -99,7 +105,7 @@ const smallMTU = 1000
 // shrink has the router pass packets of smallMTU at most, and tell the sender of
 // others by ICMP.
 func (n network) shrink() error {
-	return ip(n.router(),
+	return n.router.IP(
 		fmt.Sprintf("route change %s.0/24 dev client mtu lock %d", clientSubnet, smallMTU),
 		fmt.Sprintf("route change %s.0/24 dev server mtu lock %d", serverSubnet, smallMTU))
 }
@@ -109,28 +115,7 @@ func (n network) shrink() error {
 // one is full again at once.
 func (n network) shrinkSilently() error {
 	const ethernetHeader = 14
-	var batch strings.Builder
-	for _, link := range []string{"client", "server"} {
-		fmt.Fprintf(&batch, "qdisc replace dev %s root tbf rate 32gbit burst %d limit 10mb\n", link, smallMTU+ethernetHeader)
-	}
-	return command(batch.String(), "tc", "-n", n.router(), "-batch", "-")
-}
-
-// ip runs commands of ip in a namespace, or if it is "" outside.
-func ip(ns string, commands ...string) error {
-	args := []string{"-batch", "-"}
-	if ns != "" {
-		args = append([]string{"-n", ns}, args...)
-	}
-	return command(strings.Join(commands, "\n")+"\n", "ip", args...)
-}
-
-func command(stdin, name string, args ...string) error {
-	cmd := exec.CommandContext(context.Background(), name, args...)
-	cmd.Stdin = strings.NewReader(stdin)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		what := strings.Join(append([]string{name}, args...), " ")
-		return fmt.Errorf("%s %s: %w: %s", what, strings.TrimSpace(stdin), err, bytes.TrimSpace(out))
-	}
-	return nil
+	const set = "qdisc replace dev %s root tbf rate 32gbit burst %d limit 10mb"
+	const burst = smallMTU + ethernetHeader
+	return n.router.TC(fmt.Sprintf(set, "client", burst), fmt.Sprintf(set, "server", burst))
 }

@@ -563,11 +563,11 @@ func check() error {
 	if err := sctpnet.Available("sctp"); err != nil {
 		return err
 	}
-	n := network{name: "sctpnet-faults-check"}
-	defer n.remove()
-	if err := n.make(); err != nil {
+	n, err := newNetwork()
+	if err != nil {
 		return err
 	}
+	defer n.close()
 	for _, r := range rows {
 		if err := n.netem(r.netem); err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)

@@ -75,12 +75,13 @@ func (t *trial) run(ctx context.Context) outcome {
 			fmt.Fprintf(&log, "%s: %s\n", p.name, p.errors.String())
 		}
 	}
-	t.net.remove()
+	t.net.close()
 	return outcome{trial: t, err: err, took: took, log: log.String()}
 }
 
 func (t *trial) try(ctx context.Context) error {
-	if err := t.net.make(); err != nil {
+	var err error
+	if t.net, err = newNetwork(); err != nil {
 		return err
 	}
 	if err := t.net.netem(t.row.netem); err != nil {
@@ -118,12 +119,12 @@ func (t *trial) startEnd(ctx context.Context, name string, life int) (*process, 
 	if err != nil {
 		return nil, err
 	}
-	ns := t.net.client()
+	ns := t.net.client
 	if name == "server" {
-		ns = t.net.server()
+		ns = t.net.server
 	}
 	p := &process{name: name, events: make(chan event, 10_000), done: make(chan struct{})}
-	p.cmd = exec.Command("ip", "netns", "exec", ns, self, "end", string(arg))
+	p.cmd = exec.Command(self, "end", string(arg))
 	p.cmd.Stderr = &p.errors
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -132,7 +133,7 @@ func (t *trial) startEnd(ctx context.Context, name string, life int) (*process, 
 	if err != nil {
 		return nil, err
 	}
-	if err := p.cmd.Start(); err != nil {
+	if err := ns.Do(p.cmd.Start); err != nil {
 		return nil, err
 	}
 	go p.read(out)

@@ -15,10 +15,6 @@ import (
 	"time"
 )
 
-// A goroutine of Do keeps its thread to the end, and the thread ends with it. The main
-// thread cannot end, and /proc/self shows its network. So the main goroutine keeps it.
-func init() { runtime.LockOSThread() }
-
 // A Network is a network namespace. It lives until it is closed and its last process
 // and socket are gone.
 type Network struct {
@@ -74,9 +70,16 @@ func (n *Network) Do(f func() error) error {
 func onOwnThread(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // for ever: nothing else may run on this thread
+		runtime.LockOSThread() // until the goroutine ends, and the thread with it
 		err := errors.New("the function has called Goexit")
 		defer func() { done <- err }()
+		if isMainThread() {
+			// This thread cannot end. While it is locked, another goroutine
+			// has another thread.
+			defer runtime.UnlockOSThread()
+			err = onOwnThread(f)
+			return
+		}
 		err = f()
 	}()
 	return <-done

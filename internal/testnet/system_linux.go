@@ -11,6 +11,8 @@ import (
 // unshare gives the thread a new network.
 func unshare() error { return unix.Unshare(unix.CLONE_NEWNET) }
 
+func isMainThread() bool { return unix.Gettid() == unix.Getpid() }
+
 // enter gives the thread the network of a file.
 func enter(file *os.File) error { return unix.Setns(int(file.Fd()), unix.CLONE_NEWNET) }
 

@@ -10,6 +10,8 @@ import (
 
 var errUnsupported = errors.New("only Linux has network namespaces")
 
+func isMainThread() bool { return false }
+
 func unshare() error        { return errUnsupported }
 func enter(*os.File) error  { return errUnsupported }
 func isolate(cmd *exec.Cmd) { cmd.Err = errUnsupported }
