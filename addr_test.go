@@ -143,7 +143,7 @@ func TestNothingIsChanged(t *testing.T) {
 	}
 	wg.Wait()
 	if after := fmt.Sprintf("%#v %#v %#v", *d, *local, ips); after != before {
-		t.Errorf("changed by dialling:\n%s\n%s", before, after)
+		t.Errorf("changed by dialing:\n%s\n%s", before, after)
 	}
 }
 
@@ -161,7 +161,7 @@ func TestAddressesAreCopies(t *testing.T) {
 	}
 }
 
-// TestAddr fixes what an address looks like, and that it can be dialled.
+// TestAddr fixes what an address looks like, and that it can be dialed.
 func TestAddr(t *testing.T) {
 	for _, tt := range []struct {
 		a    *sctpnet.Addr

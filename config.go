@@ -259,7 +259,7 @@ const (
 )
 
 // settle returns what the engine of a network is told: the Config, with the
-// defaults for dialling or listening in its gaps. It also returns that as a
+// defaults for dialing or listening in its gaps. It also returns that as a
 // Config, for Conn.Config, which does not share anything with c.
 func (c *Config) settle(network string, listen bool) (engine.Options, *Config, error) {
 	if err := firstError(c.check(), checkSetting(network, "Config.", "", *c)); err != nil {

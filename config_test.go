@@ -474,8 +474,8 @@ func TestAddStreamsDenied(t *testing.T) {
 			of      *sctpnet.Conn
 			out, in int
 		}{
-			{"outgoing ones of the dialled end", c, 10, 0},
-			{"incoming ones of the dialled end", c, 0, 10},
+			{"outgoing ones of the dialed end", c, 10, 0},
+			{"incoming ones of the dialed end", c, 0, 10},
 		} {
 			t.Run(tt.name, func(t *testing.T) {
 				soon(t, func() error { return tt.of.AddStreams(tt.out, tt.in) })

@@ -273,7 +273,7 @@ func (c *Conn) LocalAddr() net.Addr {
 	return c.local
 }
 
-// RemoteAddr returns the peer's address, an [*Addr]: what was dialled or, of
+// RemoteAddr returns the peer's address, an [*Addr]: what was dialed or, of
 // an accepted association, all the addresses that the peer has named, the
 // primary one first. It stays the same for the life of the Conn and after
 // Close. The Addr is shared by all callers: do not modify it.

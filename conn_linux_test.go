@@ -300,15 +300,15 @@ func TestCloseUnreadFreesSocket(t *testing.T) {
 					port := 5000 + round
 					ln := b.listen(t, sctpnet.ListenConfig{Config: tt.config}, "10.77.1.2:4000")
 					local := &sctpnet.Addr{IPAddrs: []net.IPAddr{{IP: net.IP{10, 77, 1, 1}}}, Port: port}
-					dialled := a.dial(t, sctpnet.Dialer{Config: tt.config, LocalAddr: local}, "10.77.1.2:4000")
+					dialed := a.dial(t, sctpnet.Dialer{Config: tt.config, LocalAddr: local}, "10.77.1.2:4000")
 					accepted := accept(t, ln)
-					for _, c := range []*sctpnet.Conn{dialled, accepted} {
+					for _, c := range []*sctpnet.Conn{dialed, accepted} {
 						if err := c.SetWriteBuffer(200_000); err != nil {
 							t.Fatal(err)
 						}
 						fillWindow(t, c)
 					}
-					dialled.Close()
+					dialed.Close()
 					accepted.Close()
 					ln.Close()
 				}
@@ -342,7 +342,7 @@ func TestReadNothingAfterDeadline(t *testing.T) {
 	}
 }
 
-// connPairs returns the dialled end of a connection of TCP and one of SCTP.
+// connPairs returns the dialed end of a connection of TCP and one of SCTP.
 func connPairs(t *testing.T) map[string]net.Conn {
 	t.Helper()
 	sc, _ := pipe(t, "sctp", "127.0.0.1:0")

@@ -46,7 +46,7 @@ func DialTimeout(network, address string, timeout time.Duration) (net.Conn, erro
 	return d.Dial(network, address)
 }
 
-// A Dialer holds options for dialling. Its zero value is what [Dial] uses.
+// A Dialer holds options for dialing. Its zero value is what [Dial] uses.
 //
 // It is safe to call Dialer's methods concurrently.
 type Dialer struct {
@@ -67,7 +67,7 @@ type Dialer struct {
 	// LocalAddr, if not nil, is an [*Addr] to dial from. Without addresses
 	// in it, only the port is bound. If LocalAddr is nil, or has no
 	// addresses, the peer is told all the host's addresses of the families
-	// that are dialled and may use any of them.
+	// that are dialed and may use any of them.
 	LocalAddr net.Addr
 
 	// FallbackDelay is the head start that an address of a host name has
@@ -80,7 +80,7 @@ type Dialer struct {
 
 	// Control, if not nil, is called with the socket before it is bound and
 	// connected. The network is "sctp4" or "sctp6", by the socket's address
-	// family, the address one that is dialled. It is ignored if
+	// family, the address one that is dialed. It is ignored if
 	// ControlContext is set.
 	Control func(network, address string, c syscall.RawConn) error
 
@@ -147,7 +147,7 @@ func dialOne(ctx context.Context, e engine.Engine, s *engine.Socket, addr *Addr)
 	}
 	if addr.Port == 0 {
 		// The kernel would say EINVAL of nothing in particular.
-		return nil, &net.AddrError{Err: "port 0 cannot be dialled", Addr: addr.String()}
+		return nil, &net.AddrError{Err: "port 0 cannot be dialed", Addr: addr.String()}
 	}
 	for range dialsOfSelf {
 		c, err := e.Dial(ctx, s, addr.engine())
@@ -160,7 +160,7 @@ func dialOne(ctx context.Context, e engine.Engine, s *engine.Socket, addr *Addr)
 }
 
 // dialsOfSelf is how often a dial may meet itself. The system may choose the very
-// port that is dialled, and an endpoint that meets itself makes an association
+// port that is dialed, and an endpoint that meets itself makes an association
 // (RFC 9260 section 5.2.1), where TCP has the same. As in package net, the dial
 // then begins anew.
 const dialsOfSelf = 3
@@ -247,7 +247,7 @@ func (d *Dialer) resolve(ctx context.Context, network, address string) ([]*Addr,
 	if local == nil || isWildcard(local) {
 		return addrs, nil
 	}
-	// Only a family that the local address has can be dialled from it.
+	// Only a family that the local address has can be dialed from it.
 	var usable []*Addr
 	for _, a := range addrs {
 		if sharesFamily(local, a) {

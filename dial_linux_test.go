@@ -435,7 +435,7 @@ func setsockopt(set func(fd int) error) func(string, string, syscall.RawConn) er
 }
 
 // TestDialSelf dials a port where nobody listens, but which the system may choose
-// for the dialler. The dial fails, as TCP's.
+// for the dialer. The dial fails, as TCP's.
 func TestDialSelf(t *testing.T) {
 	a := newNetns(t)
 	a.ip(t, "address add 127.0.0.2/8 dev lo")
@@ -587,8 +587,8 @@ func TestLinkLocalAddrs(t *testing.T) {
 				defer s.Close()
 				// Of a peer's other addresses the system knows no zone.
 				for what, addr := range map[string]net.Addr{
-					"LocalAddr of the dialled one":   c.LocalAddr(),
-					"RemoteAddr of the dialled one":  c.RemoteAddr(),
+					"LocalAddr of the dialed one":   c.LocalAddr(),
+					"RemoteAddr of the dialed one":  c.RemoteAddr(),
 					"LocalAddr of the accepted one":  s.LocalAddr(),
 					"RemoteAddr of the accepted one": s.RemoteAddr(),
 				} {

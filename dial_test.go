@@ -129,7 +129,7 @@ func wantTimeout(t testing.TB, err error) {
 	}
 }
 
-func TestDialCancelled(t *testing.T) {
+func TestDialCanceled(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
 		host, port := silentPeer(t, network)
 		peers := []string{host}
@@ -191,7 +191,7 @@ func echo(t testing.TB, c, s net.Conn) {
 
 func TestDialFailsAtOnce(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
-		cancelled, cancel := context.WithCancel(context.Background())
+		canceled, cancel := context.WithCancel(context.Background())
 		cancel()
 		expired, cancel := context.WithTimeout(context.Background(), -time.Second)
 		defer cancel()
@@ -200,7 +200,7 @@ func TestDialFailsAtOnce(t *testing.T) {
 			d    sctpnet.Dialer
 			ctx  context.Context
 		}{
-			{name: "cancelled", ctx: cancelled},
+			{name: "canceled", ctx: canceled},
 			{name: "expired", ctx: expired},
 			{name: "negative timeout", d: sctpnet.Dialer{Timeout: -time.Second}},
 			{name: "past deadline", d: sctpnet.Dialer{Deadline: time.Now().Add(-time.Hour)}},
@@ -217,7 +217,7 @@ func TestDialFailsAtOnce(t *testing.T) {
 						return nil
 					}
 					took, err := dialFails(t, func() (net.Conn, error) { return d.DialContext(tt.ctx, network, host+":9") })
-					if tt.ctx == cancelled {
+					if tt.ctx == canceled {
 						if !errors.Is(err, context.Canceled) {
 							t.Errorf("%v, want Canceled", err)
 						}

@@ -47,7 +47,7 @@ type AssocEvent struct {
 	// gives none.
 	Cause Cause
 
-	// Causes are all the error causes in the peer's ABORT, as they travelled
+	// Causes are all the error causes in the peer's ABORT, as they traveled
 	// (RFC 9260 section 3.3.10).
 	Causes []byte
 
@@ -224,7 +224,7 @@ func (e SendFailedEvent) LogValue() slog.Value {
 // the association (SCTP_REMOTE_ERROR).
 type RemoteErrorEvent struct {
 	Cause Cause
-	Data  []byte // what belongs to the cause, as it travelled
+	Data  []byte // what belongs to the cause, as it traveled
 }
 
 func (e RemoteErrorEvent) String() string {

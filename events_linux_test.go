@@ -91,7 +91,7 @@ func TestEventsPaths(t *testing.T) {
 			client.AddressReconfig = true
 		}
 		client, server, ce, se, a, b := eventPair(t, quick)
-		// What was dialled counts as confirmed; the server learns of link 2.
+		// What was dialed counts as confirmed; the server learns of link 2.
 		awaitPath(t, se, "10.77.2.1", sctpnet.PathConfirmed)
 		for _, e := range se.all() {
 			if e, ok := e.(sctpnet.PathEvent); ok && e.Addr != netip.AddrPortFrom(netip.MustParseAddr("10.77.2.1"), uint16(port(client.LocalAddr()))) {

@@ -86,7 +86,7 @@ func ExampleListen() {
 	// there and back
 }
 
-// Dialling a port where nobody listens fails at once. The cause is found as
+// Dialing a port where nobody listens fails at once. The cause is found as
 // with package net.
 func ExampleDialer() {
 	d := sctpnet.Dialer{
@@ -106,7 +106,7 @@ func ExampleDialer() {
 	// true
 }
 
-// Of the 64 streams that a dialler asks for by default, this listener grants 16.
+// Of the 64 streams that a dialer asks for by default, this listener grants 16.
 func ExampleListenConfig() {
 	lc := sctpnet.ListenConfig{
 		Config: sctpnet.Config{MaxInStreams: 16},
@@ -263,7 +263,7 @@ func ExampleConn_Set() {
 }
 
 // Each end has a list of its own addresses, and of the other's. Who is bound to
-// a list has just that; what is dialled is only where the handshake begins.
+// a list has just that; what is dialed is only where the handshake begins.
 func Example_severalAddresses() {
 	// The server has two addresses.
 	ln, err := sctpnet.Listen("sctp", "127.0.0.1/127.0.0.2:0")
@@ -293,7 +293,7 @@ func Example_severalAddresses() {
 	fmt.Println("client:", client.LocalAddrs(), "to", client.PeerAddrs())
 	fmt.Println("server:", server.LocalAddrs(), "to", server.PeerAddrs())
 
-	// What was dialled is the primary path. Another one can be, for all
+	// What was dialed is the primary path. Another one can be, for all
 	// messages from now on or for one.
 	if err := client.SetPrimary(netip.MustParseAddr("127.0.0.1")); err != nil {
 		log.Fatal(err)

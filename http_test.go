@@ -245,7 +245,7 @@ func TestStreamHTTPEnds(t *testing.T) {
 				<-begun
 				cancel()
 				if _, err := call.Result(); !errors.Is(err, context.Canceled) {
-					t.Errorf("cancelled request: %v", err)
+					t.Errorf("canceled request: %v", err)
 				}
 				<-canceled // the handler is told
 			}},

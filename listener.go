@@ -132,7 +132,7 @@ func (l *Listener) Close() error {
 
 // Addr returns the listener's address, an [*Addr] with the port that was
 // bound. Listening on any address it is "[::]:port" or "0.0.0.0:port", which
-// can be dialled on this host, not the list of the host's addresses. It stays
+// can be dialed on this host, not the list of the host's addresses. It stays
 // the same after Close. The Addr is shared by all callers: do not modify it.
 func (l *Listener) Addr() net.Addr {
 	if !l.ok() {

@@ -101,7 +101,7 @@ func TestListenerClose(t *testing.T) {
 		}
 		d := &sctpnet.Dialer{Config: onlyTo(network, port(a))}
 		if _, err := d.Dial(network, s); !errors.Is(err, syscall.ECONNREFUSED) {
-			t.Errorf("dialling a closed listener: %v", err)
+			t.Errorf("dialing a closed listener: %v", err)
 		}
 	})
 }
@@ -352,7 +352,7 @@ func testListenerGrants(t *testing.T, network string) {
 		{sctpnet.Config{OutStreams: 100, MaxInStreams: 300}, 100},
 	} {
 		c, s := configured(t, network, "127.0.0.1:0", sctpnet.Config{OutStreams: 65535, MaxInStreams: 65535}, tt.server)
-		for what, conn := range map[string]*sctpnet.Conn{"dialled": c, "accepted": s} {
+		for what, conn := range map[string]*sctpnet.Conn{"dialed": c, "accepted": s} {
 			if out, in := conn.NumStreams(); int(out) != tt.want || int(in) != tt.want {
 				t.Errorf("%+v: the %s end has %d and %d streams, want %d", tt.server, what, out, in, tt.want)
 			}

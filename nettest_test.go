@@ -63,7 +63,7 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// sendBuffer returns the size of the send buffer, and its neighbours.
+// sendBuffer returns the size of the send buffer, and its neighbors.
 func sendBuffer(t *testing.T, mp nettest.MakePipe) []int {
 	c, _, stop, err := mp()
 	if err != nil {

@@ -29,8 +29,8 @@ func (c *Conn) LocalAddrs() []netip.Addr {
 
 // PeerAddrs returns the addresses of the peer that the association has now,
 // the one of the primary path first: what the peer has told in the handshake
-// and, if it can (RFC 5061), since then. This is more than what was dialled if
-// the peer has more addresses; an address that was dialled and that the peer
+// and, if it can (RFC 5061), since then. This is more than what was dialed if
+// the peer has more addresses; an address that was dialed and that the peer
 // does not have is none of them. The port is that of RemoteAddr.
 //
 // Once the association has ended, or the Conn is closed, PeerAddrs returns what
@@ -60,7 +60,7 @@ func (c *Conn) PeerAddrs() []netip.Addr {
 // does not have it; with EAFNOSUPPORT if the association was not made for its
 // family; and with EINVAL if the association was bound to no address, as it
 // then has all there were. An association is for both families if it was
-// dialled or listened for with addresses of both, or listened for on any
+// dialed or listened for with addresses of both, or listened for on any
 // address.
 // In all these cases the association goes on as it was.
 func (c *Conn) AddLocalAddr(ip netip.Addr) error {

@@ -181,7 +181,7 @@ func TestBindAddRemove(t *testing.T) {
 		local, peer []netip.Addr // of end, then
 	}{
 		{"add by who accepted", s.AddLocalAddr, lo2, s, c, []netip.Addr{lo1, lo2, lo6}, []netip.Addr{lo1}},
-		{"add by who dialled", c.AddLocalAddr, lo3, c, s, []netip.Addr{lo1, lo3}, []netip.Addr{lo1, lo2, lo6}},
+		{"add by who dialed", c.AddLocalAddr, lo3, c, s, []netip.Addr{lo1, lo3}, []netip.Addr{lo1, lo2, lo6}},
 		{"remove", s.RemoveLocalAddr, lo1, s, c, []netip.Addr{lo2, lo6}, []netip.Addr{lo1, lo3}},
 		{"remove IPv6", s.RemoveLocalAddr, lo6, s, c, []netip.Addr{lo2}, []netip.Addr{lo1, lo3}},
 		{"remove, mapped", c.RemoveLocalAddr, netip.AddrFrom16(lo1.As16()), c, s, []netip.Addr{lo3}, []netip.Addr{lo2}},
@@ -538,6 +538,6 @@ func TestBindAddByConfig(t *testing.T) {
 	if err := c.AddLocalAddr(lo3); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the address of who dialled", func() bool { return slices.Contains(s.PeerAddrs(), lo3) })
+	eventually(t, "the address of who dialed", func() bool { return slices.Contains(s.PeerAddrs(), lo3) })
 	send(t, s, c, sctpnet.MsgInfo{To: lo3}, 100)
 }

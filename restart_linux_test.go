@@ -412,11 +412,11 @@ func TestRestartAborted(t *testing.T) {
 	}
 }
 
-// TestRestartOfDialled has the peer that was dialled restart, by dialling back from
+// TestRestartOfDialed has the peer that was dialed restart, by dialing back from
 // the port on which it listened.
-func TestRestartOfDialled(t *testing.T) { eachEngine(t, testRestartOfDialled) }
+func TestRestartOfDialed(t *testing.T) { eachEngine(t, testRestartOfDialed) }
 
-func testRestartOfDialled(t *testing.T, network string) {
+func testRestartOfDialed(t *testing.T, network string) {
 	for _, tt := range []struct {
 		name    string
 		streams bool // in use
@@ -855,8 +855,8 @@ func TestRestartInPieces(t *testing.T) {
 	}
 }
 
-// TestRestartOfDialledInPieces is the same where the reader has dialled.
-func TestRestartOfDialledInPieces(t *testing.T) {
+// TestRestartOfDialedInPieces is the same where the reader has dialed.
+func TestRestartOfDialedInPieces(t *testing.T) {
 	watchdog(t, func() {
 		p, peer, c := newCallback(t, "sctp", sctpnet.Config{PartialDeliveryPoint: 1000})
 		p.peer.netem(t, "link1", "loss 100%")

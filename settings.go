@@ -126,7 +126,7 @@ const (
 	// ReliabilityRetransmissions gives a message up when it was retransmitted
 	// often enough (RFC 7496 section 3.1).
 	ReliabilityRetransmissions
-	// ReliabilityPriority gives messages up in favour of those of more
+	// ReliabilityPriority gives messages up in favor of those of more
 	// priority when the send buffer is full (RFC 7496 section 3.2).
 	ReliabilityPriority
 )

@@ -162,7 +162,7 @@ func TestStreamDialerShares(t *testing.T) {
 			for range n {
 				s := (<-streams).(*sctpnet.Stream)
 				if seen[s.ID()] {
-					t.Errorf("stream %d was dialled twice", s.ID())
+					t.Errorf("stream %d was dialed twice", s.ID())
 				}
 				seen[s.ID()] = true
 				exchange(t, s, s)
@@ -223,7 +223,7 @@ func TestStreamDialerReplaces(t *testing.T) {
 								}
 								s.Close()
 							} else {
-								// The dialler may come to know a little later.
+								// The dialer may come to know a little later.
 								eventually(t, "a new association", func() bool {
 									c, err := d.Dial(network, address)
 									if err != nil {
@@ -836,7 +836,7 @@ func TestStreamDialerLocalPort(t *testing.T) {
 					t.Fatal(err)
 				}
 				if got := port(c.LocalAddr()); got != local.Port {
-					t.Errorf("dialled from port %d, want %d", got, local.Port)
+					t.Errorf("dialed from port %d, want %d", got, local.Port)
 				}
 				echoed(t, c)
 				c.Close() // and with it the association

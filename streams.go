@@ -291,7 +291,7 @@ func (c *Conn) newStream(s *mux.Stream, err error) (*Stream, error) {
 var ErrNoFreeStream = mux.ErrNoFreeStream
 
 // OpenStream claims a stream that is not in use: an even number, but not 0, on
-// the side that dialled, an odd one on the side that accepted (RFC 8832
+// the side that dialed, an odd one on the side that accepted (RFC 8832
 // section 6), so that two sides that open streams never choose the same. If
 // there is none left, the error wraps [ErrNoFreeStream]; OpenStream waits up to
 // 5 s for one that is being closed.

@@ -626,7 +626,7 @@ func expirePartly(t *testing.T, batch bool) (arrives bool) {
 	return arrives
 }
 
-// TestC has a program in C for a peer, which dials or is dialled: message
+// TestC has a program in C for a peer, which dials or is dialed: message
 // boundaries, streams and PPIDs are what it says they are, both ways.
 func TestC(t *testing.T) {
 	needSCTP(t)

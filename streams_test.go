@@ -321,7 +321,7 @@ func TestStreamBasics(t *testing.T) {
 				t.Fatal(err)
 			}
 			if s.ID() == 0 || s.ID()%2 != 0 {
-				t.Errorf("the dialling side opened stream %d", s.ID())
+				t.Errorf("the dialing side opened stream %d", s.ID())
 			}
 			if _, err := s.WriteMsg([]byte("hello"), sctpnet.MsgInfo{PPID: 46}); err != nil {
 				t.Fatal(err)

@@ -148,7 +148,7 @@ func newServer() *http.Server {
 	}
 }
 
-// newClient is HTTP's too, but for the dialling. A Transport asks for "tcp", which
+// newClient is HTTP's too, but for the dialing. A Transport asks for "tcp", which
 // means the Dialer's Network.
 func newClient(network string) *http.Client {
 	d := &sctpnet.Dialer{Network: network}

@@ -1,4 +1,4 @@
-// Package conformance is one suite of behaviours for every net.Conn that this
+// Package conformance is one suite of behaviors for every net.Conn that this
 // module makes, whichever engine is below it. It goes on where
 // golang.org/x/net/nettest ends: at large writes, at the ways in which a
 // connection ends, and at the errors it ends with.

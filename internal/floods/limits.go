@@ -37,29 +37,29 @@ func backlog(e *env) (string, error) {
 		return "", err
 	}
 	defer ln.Close()
-	var dialled []*sctpnet.Conn
+	var dialed []*sctpnet.Conn
 	defer func() {
-		for _, c := range dialled {
+		for _, c := range dialed {
 			c.Abort()
 		}
 	}()
 	start := time.Now()
-	for len(dialled) < most+10 {
+	for len(dialed) < most+10 {
 		start = time.Now()
 		var c *sctpnet.Conn
 		if c, err = e.dial(ln.Addr().String(), sctpnet.Config{}); err != nil {
 			break
 		}
-		dialled = append(dialled, c)
+		dialed = append(dialed, c)
 	}
 	took := time.Since(start)
 	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return "", fmt.Errorf("after %d associations the dial's error is %v", len(dialled), err)
+		return "", fmt.Errorf("after %d associations the dial's error is %v", len(dialed), err)
 	}
 	if err := e.probe(s.addr); err != nil {
 		return "", err
 	}
-	for range dialled {
+	for range dialed {
 		ln.SetDeadline(time.Now().Add(patience))
 		c, err := ln.AcceptConn()
 		if err != nil {
@@ -71,9 +71,9 @@ func backlog(e *env) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("after all were accepted: %w", err)
 	}
-	dialled = append(dialled, c)
+	dialed = append(dialed, c)
 	return fmt.Sprintf("after %d associations that wait (%s) a dial fails with ECONNREFUSED, in %v; other listeners go on, and this one when some are accepted",
-		len(dialled)-1, name, took.Round(100*time.Microsecond)), nil
+		len(dialed)-1, name, took.Round(100*time.Microsecond)), nil
 }
 
 // descriptors leaves a server no descriptors.
@@ -114,7 +114,7 @@ func descriptors(e *env) (string, error) {
 	}
 	ln.SetDeadline(time.Now().Add(patience))
 	accepted, acceptErr := ln.AcceptConn()
-	dialled, dialErr := e.dial(s.addr, sctpnet.Config{})
+	dialed, dialErr := e.dial(s.addr, sctpnet.Config{})
 	exchangeErr := exchange(c, a)
 	unix.Setrlimit(unix.RLIMIT_NOFILE, &old)
 	if exchangeErr != nil {
@@ -131,8 +131,8 @@ func descriptors(e *env) (string, error) {
 		}
 	}
 	accepted.Abort()
-	if dialled != nil {
-		dialled.Abort()
+	if dialed != nil {
+		dialed.Abort()
 	} else if !errors.Is(dialErr, syscall.EMFILE) {
 		return "", fmt.Errorf("dial: %v", dialErr)
 	}
@@ -160,26 +160,26 @@ func ports(e *env) (string, error) {
 		return "", err
 	}
 	defer restore()
-	var dialled []*sctpnet.Conn
+	var dialed []*sctpnet.Conn
 	defer func() {
-		for _, c := range dialled {
+		for _, c := range dialed {
 			c.Abort()
 		}
 	}()
-	for len(dialled) < 20 {
+	for len(dialed) < 20 {
 		var c *sctpnet.Conn
 		if c, err = e.dial(s.addr, sctpnet.Config{}); err != nil {
 			break
 		}
-		dialled = append(dialled, c)
+		dialed = append(dialed, c)
 	}
-	n := len(dialled)
+	n := len(dialed)
 	var t net.Error
 	if !errors.Is(err, syscall.EADDRNOTAVAIL) || errors.As(err, &t) && t.Timeout() {
 		return "", fmt.Errorf("after %d associations: %v", n, err)
 	}
-	dialled[n-1].Abort()
-	dialled = dialled[:n-1]
+	dialed[n-1].Abort()
+	dialed = dialed[:n-1]
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		if err = e.probe(s.addr); err == nil {
 			break

@@ -75,7 +75,7 @@ type conn struct {
 type origin struct {
 	options engine.Options
 	bound   *engine.Addr // what its socket was bound to, nil for nothing
-	remote  *engine.Addr // what was dialled, if it was
+	remote  *engine.Addr // what was dialed, if it was
 	foreign bool         // somebody else may have set options too
 	status  *sctp.Status // if it is known
 	parent  *listener    // that has accepted it

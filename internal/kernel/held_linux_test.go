@@ -34,7 +34,7 @@ func TestNoPartialDeliveryEvent(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		for what, sk := range map[string]*socket{"listener": ln.(*listener).socket, "dialled": c.(*conn).socket, "accepted": s.(*conn).socket} {
+		for what, sk := range map[string]*socket{"listener": ln.(*listener).socket, "dialed": c.(*conn).socket, "accepted": s.(*conn).socket} {
 			err := sk.control(func(fd int) error {
 				e := event{Type: eventPartialDelivery}
 				err := option{unix.IPPROTO_SCTP, optEvent, "SCTP_EVENT"}.get(fd, &e)

@@ -152,7 +152,7 @@ func listen(ctx context.Context, s *engine.Socket, family int, v6only bool) (*li
 }
 
 // dialFamily chooses the socket's address family. An IPv6 socket without IPv4
-// addresses is for IPv6 only: it then advertises the family that was dialled,
+// addresses is for IPv6 only: it then advertises the family that was dialed,
 // as an IPv4 socket does.
 func dialFamily(network string, local, remote *engine.Addr) (family int, v6only bool) {
 	has4 := hasFamily(remote, is4) || hasFamily(local, is4)

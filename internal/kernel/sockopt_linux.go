@@ -34,7 +34,7 @@ type (
 	rcvInfo struct { // struct sctp_rcvinfo
 		Stream, SSN, Flags uint16
 		_                  uint16
-		PPID               uint32 // as it travelled
+		PPID               uint32 // as it traveled
 		TSN, CumTSN        uint32
 		Context            uint32
 		AssocID            int32

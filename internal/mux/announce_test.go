@@ -29,7 +29,7 @@ func (m *Mux) arrive(data []byte, msg engine.Message) {
 // TestAnnouncementIsDropped has announcements arrive, and messages that are none.
 func TestAnnouncementIsDropped(t *testing.T) {
 	open := announcement[:]
-	labelled := append(append([]byte{3, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0}, "x"...), 0)
+	labeled := append(append([]byte{3, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0}, "x"...), 0)
 	for _, tt := range []struct {
 		name string
 		ours bool // the association was dialed by this side
@@ -43,7 +43,7 @@ func TestAnnouncementIsDropped(t *testing.T) {
 		{"own number of the dialer", true, open, engine.Message{Stream: 2, PPID: 50}, false},
 		{"stream 0", false, open, engine.Message{Stream: 0, PPID: 50}, false},
 		{"other PPID", false, open, engine.Message{Stream: 2}, false},
-		{"label", false, labelled, engine.Message{Stream: 2, PPID: 50}, false},
+		{"label", false, labeled, engine.Message{Stream: 2, PPID: 50}, false},
 		{"ACK", false, []byte{2}, engine.Message{Stream: 2, PPID: 50}, false},
 		{"a part", false, open, engine.Message{Stream: 2, PPID: 50, More: true}, false},
 		{"behind what the Conn has read", false, open, engine.Message{Stream: 2, PPID: 50, SSN: 1}, false},

@@ -14,7 +14,7 @@ import (
 type plan struct {
 	s      *soak
 	name   string
-	conns  [2]*sctpnet.Conn // dialled and accepted
+	conns  [2]*sctpnet.Conn // dialed and accepted
 	tells  [2]bool          // whether the end has a handler of events
 	did    deeds
 	ending chan struct{} // closed when an end is about to end the association

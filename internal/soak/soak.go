@@ -163,15 +163,15 @@ func (s *soak) play(n uint64) {
 	}
 }
 
-// A lobby is where accepted associations wait for the ends that dialled them.
+// A lobby is where accepted associations wait for the ends that dialed them.
 type lobby struct {
 	ln *sctpnet.Listener
 
 	mu      sync.Mutex
-	arrived map[int]chan *sctpnet.Conn // by the port of the end that dialled
+	arrived map[int]chan *sctpnet.Conn // by the port of the end that dialed
 }
 
-// from returns where the association that was dialled from a port arrives.
+// from returns where the association that was dialed from a port arrives.
 func (l *lobby) from(port int) chan *sctpnet.Conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -350,7 +350,7 @@ func (s *soak) dialStreams(n uint64, r *rand.Rand) {
 	}
 }
 
-// dialStream dials a stream and plays its dialling end.
+// dialStream dials a stream and plays its dialing end.
 func (s *soak) dialStream(name string, d *sctpnet.StreamDialer, did *deeds, ending chan struct{}, isGreeted bool, r *rand.Rand) {
 	a := s.watch.actor(name)
 	defer a.leave()

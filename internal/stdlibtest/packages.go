@@ -15,7 +15,7 @@ type testPackage struct {
 	tests []string // nil means all
 
 	// addrs has the hook give connections and listeners addresses of TCP: these
-	// tests compare what Addr.Network returns with the network they dialled.
+	// tests compare what Addr.Network returns with the network they dialed.
 	addrs bool
 }
 
@@ -40,7 +40,7 @@ var packages = []testPackage{
 }
 
 // Those of package net's tests that see connections, listeners, deadlines and
-// diallers from outside. The others are about other networks, or about what is
+// dialers from outside. The others are about other networks, or about what is
 // inside package net.
 var netTests = strings.Fields(`
 	ConnAndListener
