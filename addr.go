@@ -300,8 +300,3 @@ func clone(a *Addr) *Addr {
 	}
 	return c
 }
-
-// isWildcard reports whether a means any address.
-func isWildcard(a *Addr) bool {
-	return len(a.IPAddrs) == 0 || len(a.IPAddrs) == 1 && (len(a.IPAddrs[0].IP) == 0 || a.IPAddrs[0].IP.IsUnspecified())
-}

@@ -148,8 +148,10 @@ func (c *Conn) recv(p []byte, how mux.Mode) (n int, msg engine.Message, err erro
 		} else {
 			n, msg, err = c.e.Recv(p, how == mux.Whole)
 		}
-		if m := c.mux.Load(); err == nil && how == mux.Whole && msg.More && n < len(p) && m != nil {
-			return m.Recv(p, n, msg, how) // streams have come into use in mid-message
+		if err == nil && how == mux.Whole && msg.More && n < len(p) {
+			if m := c.mux.Load(); m != nil {
+				return m.Recv(p, n, msg, how) // streams have come into use in mid-message
+			}
 		}
 		if err != engine.ErrTaken {
 			return n, msg, err

@@ -54,7 +54,7 @@ func dialAt(ctx context.Context, s *engine.Socket, remote *engine.Addr, ports []
 	from, num := anyOf(ip), uint16(0)
 	if s.Local != nil {
 		num = uint16(s.Local.Port)
-		if !isWildcard(s.Local) {
+		if !engine.IsWildcard(s.Local.IPAddrs) {
 			from = toIP(s.Local.IPAddrs[0])
 		}
 	}
@@ -137,11 +137,6 @@ func ipAddr(ip netip.Addr) net.IPAddr {
 	return net.IPAddr{IP: ip.WithZone("").AsSlice(), Zone: ip.Zone()}
 }
 
-// isWildcard reports whether a means any address.
-func isWildcard(a *engine.Addr) bool {
-	return len(a.IPAddrs) == 0 || len(a.IPAddrs) == 1 && (len(a.IPAddrs[0].IP) == 0 || a.IPAddrs[0].IP.IsUnspecified())
-}
-
 // Listen makes a listening endpoint.
 func (udpEngine) Listen(ctx context.Context, s *engine.Socket) (engine.Listener, error) {
 	if err := checkOptions(&s.Options); err != nil {
@@ -158,7 +153,7 @@ func (udpEngine) Listen(ctx context.Context, s *engine.Socket) (engine.Listener,
 	var ips []netip.Addr
 	shown := net.IPAddr{IP: net.IPv6unspecified}
 	switch {
-	case !isWildcard(local):
+	case !engine.IsWildcard(local.IPAddrs):
 		ips = []netip.Addr{toIP(local.IPAddrs[0])}
 		shown = ipAddr(ips[0])
 	case s.Network == "sctp4":
@@ -178,7 +173,7 @@ func (udpEngine) Listen(ctx context.Context, s *engine.Socket) (engine.Listener,
 		port:    p,
 		options: options,
 		addr:    &engine.Addr{IPAddrs: []net.IPAddr{shown}, Port: int(p.num)},
-		bound:   !isWildcard(local),
+		bound:   !engine.IsWildcard(local.IPAddrs),
 	}
 	if len(ips) == 2 && len(p.sockets) > 0 && p.sockets[0].is4() {
 		l.addr.IPAddrs = []net.IPAddr{ipAddr(v4)} // this host lacks IPv6

@@ -13,6 +13,11 @@ type Addr struct {
 	Port    int
 }
 
+// IsWildcard reports whether a list of addresses means any.
+func IsWildcard(list []net.IPAddr) bool {
+	return len(list) == 0 || len(list) == 1 && (len(list[0].IP) == 0 || list[0].IP.IsUnspecified())
+}
+
 // String returns the address as Dial and Listen take it.
 func (a *Addr) String() string {
 	var b strings.Builder

@@ -116,7 +116,7 @@ func (b *batch) doSend(fd uintptr) bool {
 	case 0:
 		b.n = r
 		for _, m := range b.msgs[:b.n] {
-			c.turns.sent.Add(int64(turnCost(len(m.Data))))
+			c.turns.sends(turnCost(len(m.Data)))
 		}
 	case unix.EINTR, unix.EAGAIN:
 	default:

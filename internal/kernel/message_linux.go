@@ -154,7 +154,7 @@ func (c *conn) sendOp(o *op) (int, error) {
 		return o.n, errSentRestarted
 	}
 	if o.n > 0 && o.n < len(p) && (err != nil || o.err == engine.ErrTaken) {
-		// If an owner comes at the same time, he says whether this Send goes
+		// If an owner comes at the same time, it says whether this Send goes
 		// on.
 		c.cut.Lock()
 		defer c.cut.Unlock()
@@ -202,7 +202,7 @@ func (o *op) doSend(fd uintptr) bool {
 		if o.spare && !c.room.isFor(int(fd), len(p)) {
 			return false // an acknowledgement makes room, and wakes
 		}
-		turn := c.turns.isDue(turnCost(len(p)))
+		turn := c.turns.takeTurn(turnCost(len(p)))
 		if turn && !hasWindow(int(fd)) {
 			turn = false
 			c.turns.sent.Store(0)
@@ -217,7 +217,7 @@ func (o *op) doSend(fd uintptr) bool {
 		switch errno {
 		case 0:
 			o.n += len(p) // all or nothing
-			c.turns.sent.Add(int64(turnCost(len(p))))
+			c.turns.sends(turnCost(len(p)))
 			if turn {
 				// Wait for the acknowledgement that was asked for.
 				c.turns.begin()
@@ -252,10 +252,11 @@ func (o *op) doSend(fd uintptr) bool {
 
 // cuts notes whether a Send that ends here is cut short.
 func (o *op) cuts(short bool) {
-	if short && !o.owner {
-		o.conn.partial.Store(o)
-	} else {
-		o.conn.partial.Store(nil)
+	switch partial := &o.conn.partial; {
+	case short && !o.owner:
+		partial.Store(o)
+	case partial.Load() != nil: // a load costs less than a store
+		partial.Store(nil)
 	}
 }
 
@@ -299,7 +300,7 @@ func (o *op) doTry(fd uintptr) {
 		switch errno := o.sendmsg(fd); errno {
 		case 0:
 			o.n = len(o.p)
-			o.conn.turns.sent.Add(int64(turnCost(o.n)))
+			o.conn.turns.sends(turnCost(o.n))
 			return
 		case unix.EINTR:
 		case unix.EAGAIN, unix.EMSGSIZE: // a Send knows what to do with too much
@@ -416,7 +417,7 @@ func (c *conn) pollerGaveUp(err error) bool {
 	return !errors.Is(err, os.ErrDeadlineExceeded) && !c.closed.Load()
 }
 
-// recvFailed receives what a failed association still has, and the failure.
+// recvFailed drains a failed association and then returns its error.
 func (c *conn) recvFailed(o *op, recv func(fd uintptr) bool) error {
 	c.failed.Lock() // in place of the poller's lock for readers
 	defer c.failed.Unlock()

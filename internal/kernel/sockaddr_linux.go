@@ -29,8 +29,7 @@ func hasFamily(a *engine.Addr, is func(net.IP) bool) bool {
 
 // isWildcard reports whether a means any address.
 func isWildcard(a *engine.Addr) bool {
-	return a == nil || len(a.IPAddrs) == 0 ||
-		len(a.IPAddrs) == 1 && (len(a.IPAddrs[0].IP) == 0 || a.IPAddrs[0].IP.IsUnspecified())
+	return a == nil || engine.IsWildcard(a.IPAddrs)
 }
 
 // appendSockaddrs appends the packed list of sockaddr_in and sockaddr_in6 that

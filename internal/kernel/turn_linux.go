@@ -9,12 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// With one processor for both, a writer who never waits keeps a reader away: the
+// With one processor for both, a writer that never waits keeps a reader away: the
 // runtime polls the network only when nothing else can run. The window then
 // fills, the kernel sends one chunk too many, and either that is dropped on the
 // other side, and everything stands still until the retransmission timer
 // expires, or the other side hands over messages in pieces. So there the writer
-// waits now and then for the acknowledgement of what he has sent, which is when
+// waits now and then for the acknowledgement of what it has sent, which is when
 // the reader has been woken too.
 //
 // Where the network takes its time it is not the processor that is short, and to
@@ -41,7 +41,7 @@ const (
 // much room on a small one.
 func turnCost(n int) int { return n + 2048 }
 
-// setTurns has the writer wait each time that he has sent so many bytes, if
+// setTurns has the writer wait each time that it has sent so many bytes, if
 // there is one processor.
 func (c *conn) setTurns(every int) {
 	const least = 32 << 10 // less would be waiting all the time
@@ -50,7 +50,7 @@ func (c *conn) setTurns(every int) {
 	}
 }
 
-// move makes one of the system calls that move messages, none of which waits.
+// move makes one of the system calls that move messages. None of them waits.
 //
 // With one processor nobody else can run meanwhile, but the runtime does not know
 // that: it would hand the processor to another thread, which the kernel may then
@@ -66,9 +66,17 @@ func (c *conn) move(trap, fd uintptr, p unsafe.Pointer, a, b int) (int, unix.Err
 	return int(r), errno
 }
 
-// isDue reports whether the writer is to wait when he has sent messages of that
-// cost more.
-func (t *turns) isDue(cost int) bool {
+// sends counts messages that were sent. On several processors there is nothing to
+// count for.
+func (t *turns) sends(cost int) {
+	if t.every != 0 {
+		t.sent.Add(int64(cost))
+	}
+}
+
+// takeTurn reports whether the writer is to wait when it has sent messages of that
+// cost more. A turn that is passed over is over with it.
+func (t *turns) takeTurn(cost int) bool {
 	if t.every == 0 || int(t.sent.Load())+cost < t.every {
 		return false
 	}
@@ -80,8 +88,7 @@ func (t *turns) isDue(cost int) bool {
 	return true
 }
 
-// isNear reports whether isDue may be the case. It may be asked any number of
-// times.
+// isNear reports whether takeTurn may be true. It may be asked any number of times.
 func (t *turns) isNear(cost int) bool { return t.every != 0 && int(t.sent.Load())+cost >= t.every }
 
 // begin and end are called before and after the wait.

@@ -10,7 +10,7 @@ func TestTurnsPassedOver(t *testing.T) {
 	// skipped takes the next turn, which is slow or not, and returns how many were
 	// passed over before it.
 	skipped := func(slow bool) (n int) {
-		for ; !tr.isDue(cost); n++ {
+		for ; !tr.takeTurn(cost); n++ {
 			if n > mostOver {
 				t.Fatal("no turn any more")
 			}
