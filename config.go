@@ -246,7 +246,7 @@ const (
 	// what a peer with Linux's delayed acknowledgement has not yet answered.
 	// Nor is it less where nothing is lost, on the loopback interface: the ten
 	// retransmissions after which an association is given up count also while
-	// the peer's window is full, and must outlast a reader who pauses.
+	// the peer's window is full, and must outlast a reader that pauses.
 	rtoMin = 250 * time.Millisecond
 
 	// bufferSize holds a window that fills a path of 2 MB, and no more: the

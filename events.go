@@ -30,7 +30,7 @@ import (
 //   - [AssocResetEvent]: all numbering begins anew.
 //
 // The String of an Event is a line for a log. As a [slog.LogValuer] it is a
-// group of attributes, of which "type" is always one.
+// group of attributes. "type" is always one of them.
 type Event interface {
 	fmt.Stringer
 	slog.LogValuer
@@ -182,8 +182,7 @@ func (e PathEvent) LogValue() slog.Value {
 // was not acknowledged by the peer (SCTP_SEND_FAILED_EVENT): because its
 // lifetime has passed, or the association has failed.
 type SendFailedEvent struct {
-	// Info is the message's, of which Stream, PPID, Unordered and Context
-	// are set.
+	// Info is the message's. Stream, PPID, Unordered and Context are set.
 	Info MsgInfo
 	// Data is the message.
 	Data []byte

@@ -107,7 +107,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// AcceptConn is Accept for callers who want a *Conn.
+// AcceptConn is Accept, and returns a *Conn.
 func (l *Listener) AcceptConn() (*Conn, error) {
 	if !l.ok() {
 		return nil, syscall.EINVAL

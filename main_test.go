@@ -277,15 +277,20 @@ func alive(t testing.TB, port int) bool {
 	})
 }
 
-// countAssociations returns how many associations with a peer there are.
+// countAssociations returns how many associations there are with peers in a network,
+// as "198.51.100.0/24", or with an address.
 func countAssociations(t testing.TB, peer string) (n int) {
 	t.Helper()
-	want := netip.MustParseAddr(peer)
+	if !strings.Contains(peer, "/") {
+		a := netip.MustParseAddr(peer)
+		peer = netip.PrefixFrom(a, a.BitLen()).String()
+	}
+	network := netip.MustParsePrefix(peer)
 	for _, f := range assocs(t) {
 		peers := f[slices.Index(f, "<->")+1:]
-		if slices.ContainsFunc(peers, func(a string) bool {
-			ip, err := netip.ParseAddr(strings.TrimPrefix(a, "*"))
-			return err == nil && ip.Unmap() == want
+		if slices.ContainsFunc(peers, func(s string) bool {
+			a, err := netip.ParseAddr(strings.TrimPrefix(s, "*"))
+			return err == nil && network.Contains(a.Unmap())
 		}) {
 			n++
 		}

@@ -65,7 +65,7 @@ type sequence struct {
 	unordered bool
 }
 
-// A begunMessage is one of which a piece is to come.
+// A begunMessage is one that waits for its next piece.
 type begunMessage struct {
 	first    engine.Message
 	data     []byte

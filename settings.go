@@ -251,7 +251,7 @@ func rangeError(name string, value any, allowed string) error {
 	return fmt.Errorf("%s is %v; allowed are %s", name, value, allowed)
 }
 
-// checkInt is for a value of which zero leaves it as it is.
+// checkInt is for a value that zero leaves as it is.
 func checkInt(name string, v, least, most int) error {
 	if v != 0 && (v < least || v > most) {
 		return rangeError(name, v, fmt.Sprintf("0, and %d to %d", least, most))
@@ -337,8 +337,8 @@ func (p *PartialReliability) check() error {
 	return checkSigned("Config.PartialReliability.Policy", int(p.Policy), int(ReliabilityPriority))
 }
 
-// checkMaxSegment knows the limits of SCTP_MAXSEG, of which an IPv4 association
-// needs 464 bytes and one that interleaves four bytes less than the others.
+// checkMaxSegment knows the limits of SCTP_MAXSEG. An IPv4 association needs 464
+// bytes at least. The most of one that interleaves is four bytes less.
 func checkMaxSegment(bytes int) error {
 	if bytes > 0 && (bytes < 440 || bytes > 65516) {
 		return rangeError("Config.MaxSegment", bytes, "negative numbers, 0, and 440 to 65516")
@@ -602,9 +602,9 @@ func (c *Conn) Heartbeat(addr netip.Addr) error {
 
 // SetStreamValue sets a number of an outgoing stream that the scheduler uses
 // (SCTP_STREAM_SCHEDULER_VALUE, RFC 8260 section 4.3.3): with
-// SchedulerPriority its priority, of which the lowest goes first, with
-// SchedulerWeighted its weight, from 1. Others have no use for it. The default
-// is 0, and as a weight 1.
+// SchedulerPriority its priority, and the lowest goes first; with
+// SchedulerWeighted its weight, from 1. Others do not use it. The default is 0,
+// and as a weight 1.
 func (c *Conn) SetStreamValue(stream, value uint16) error {
 	return c.call("SetStreamValue", c.checkStream(stream), func() error { return c.e.SetStreamValue(stream, value) })
 }
@@ -676,10 +676,10 @@ func checkAdd(what string, n, have int) error {
 }
 
 // ResetAssoc asks the peer to begin all numbering anew, of streams and of
-// chunks (SCTP_RESET_ASSOC, RFC 6525 section 6.3.3). Nothing is lost: it can be
-// done only while nothing written waits for its acknowledgement, of which the
-// error otherwise wraps EAGAIN, and EINPROGRESS while an earlier request is
-// under way. ResetAssoc does not wait; there is an event.
+// chunks (SCTP_RESET_ASSOC, RFC 6525 section 6.3.3). Nothing is lost. The error
+// wraps EAGAIN while something written waits for its acknowledgement, and
+// EINPROGRESS while an earlier request is under way. ResetAssoc does not wait;
+// there is an event.
 func (c *Conn) ResetAssoc() error {
 	return c.call("ResetAssoc", nil, func() error { return c.e.ResetAssoc() })
 }

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// lastWords is how long an association of which all streams are closed may take
-// to end.
+// lastWords is how long an association may take to end after all its streams are
+// closed.
 const lastWords = 5 * time.Second
 
-// finishStreams closes a Conn of which all streams are closed, and which was shut
-// down. It waits for the end first: if something were left unread, closing would
-// abort, and what was written last would be lost. Nobody is to read anything any
-// more, so it is dropped.
+// finishStreams closes a Conn that was shut down after all its streams were closed.
+// It waits for the end first: if something were left unread, closing would abort,
+// and what was written last would be lost. Nobody reads any more, so it drops what
+// comes.
 func (c *Conn) finishStreams() {
 	if !c.ok() {
 		return

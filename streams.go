@@ -207,9 +207,11 @@ func (c *Conn) ReadStream(p []byte) (n int, stream uint16, err error) {
 // ReadMsg reads the next message into p and describes it. If p does not hold
 // all of it, info.More is set and the next ReadMsg (or Read) goes on with it.
 // The same may happen when the read deadline passes in the middle of a
-// message; nothing is lost. [Conn.ReadMessage] has no such limit. More is also set of a message that the peer gave up
-// in the middle ([MsgInfo.TTL]), or the rest of which goes to a [Stream] that has
-// been claimed or accepted meanwhile; what is read next is another one's then.
+// message; nothing is lost. [Conn.ReadMessage] has no such limit.
+//
+// More is also set if the peer has given up the message in the middle
+// ([MsgInfo.TTL]), and if the rest goes to a [Stream] that was claimed or accepted
+// meanwhile. The next ReadMsg then returns another message.
 //
 // Once streams are claimed, ReadMsg gets the messages of those that are not.
 // Once they are accepted it gets those of stream 0: see [Conn.AcceptStream].

@@ -33,7 +33,7 @@ func sharedLanes(n *network, s *side, count int) (*lanes, error) {
 	return l, nil
 }
 
-// A lockedWriter is used by several, who write whole frames.
+// A lockedWriter is used by several goroutines, which write whole frames.
 type lockedWriter struct {
 	mu sync.Mutex
 	w  io.Writer

@@ -246,8 +246,7 @@ type closeWriter interface{ CloseWrite() error }
 
 type aborter interface{ Abort() error }
 
-// aborting runs f on n pairs of which c1 can abort. The test is skipped where
-// it cannot.
+// aborting runs f on n pairs whose c1 can abort. It skips the test where c1 cannot.
 func (p *pair) aborting(n int, f func(i int, c1, c2 net.Conn, abort func())) {
 	p.Helper()
 	p.rounds(n, func(i int, c1, c2 net.Conn) {

@@ -115,8 +115,8 @@ type Conn interface {
 	// as one; no message of another Send comes between them. It waits for
 	// room until the write deadline, and returns the bytes that were sent.
 	Send(p []byte, size int, m Message) (int, error)
-	// Recv fills p from the next message, of which a later Recv gives what p
-	// did not hold. A message may come in pieces; if whole is set, Recv
+	// Recv fills p from the next message. A later Recv gives what p did not
+	// hold. A message may come in pieces; if whole is set, Recv
 	// waits for all of them as far as p holds them, unless the messages of
 	// streams interleave. Once the association has ended and its messages
 	// are read, Recv returns the same error every time.

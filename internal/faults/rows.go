@@ -69,7 +69,7 @@ func init() {
 
 const noFault = "limit 10000"
 
-// networkRows are faults of the network, in spite of which everything has to arrive.
+// networkRows are faults of the network. Everything has to arrive in spite of them.
 func networkRows() []*row {
 	slowAfterLoss := map[engine]string{
 		overUDP: "if a packet is lost twice, or the last one is lost, the sender over UDP waits for a timeout of a second or more",

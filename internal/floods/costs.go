@@ -16,7 +16,7 @@ import (
 	"github.com/sctpnet/sctpnet"
 )
 
-// silent has a peer make associations of which it never uses one.
+// silent has a peer make associations that it never uses.
 func silent(e *env) (string, error) {
 	moreFiles()
 	s, err := e.serve(sctpnet.Config{})

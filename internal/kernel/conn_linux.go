@@ -139,8 +139,8 @@ func newConn(sk *socket, from origin) (*conn, error) {
 		}
 		// All addresses of a peer on this host are reached over the loopback
 		// interface. The MTU is asked first because it costs nothing. What is
-		// set here fails only if the association has ended by now, of which
-		// the next Read or Write will tell.
+		// set here fails only if the association has ended by now. The next
+		// Read or Write will tell.
 		window := int(st.RWND)
 		if !o.SmallLoopbackMTU || st.PrimaryPeerAddr.MTU < loopbackMTU || !isLocal(primary.IP) {
 			c.setTurns(window / 4)
@@ -156,8 +156,8 @@ func newConn(sk *socket, from origin) (*conn, error) {
 	return c, err
 }
 
-// loopbackMTU is the path MTU over Linux's interface lo: 65536, of which an
-// IPv4 packet can have 65535, and SCTP the multiple of four below.
+// loopbackMTU is the path MTU over Linux's interface lo. The interface has 65536, an
+// IPv4 packet can have 65535, and SCTP takes the multiple of four below.
 const loopbackMTU = 65532
 
 // smallLoopbackMTU is so much less that two chunks of half a message of a Write,
@@ -286,7 +286,7 @@ func (c *conn) Shutdown() error {
 }
 
 // fail takes note of an errno that a call returned, if the association is gone
-// with it, and wakes the reader, whom the kernel will not tell.
+// with it, and wakes the reader, which the kernel will not tell.
 func (c *conn) fail(fd int, errno unix.Errno) {
 	if _, err := assocStatus(fd); err == nil {
 		return

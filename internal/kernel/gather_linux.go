@@ -95,7 +95,7 @@ func (g *gather) recv(fd uintptr, o *op) (int, unix.Errno) {
 		g.iovs[i].Base = &p[i*f.size]
 		g.iovs[i].SetLen(f.size)
 		g.headers[i].Flags = 0
-		if o.conn.parent != nil { // there may be a next life, to whom the info matters
+		if o.conn.parent != nil { // there may be a next life, which needs the info
 			g.headers[i].Control = (*byte)(unsafe.Pointer(&g.controls[i]))
 			g.headers[i].SetControllen(int(unsafe.Sizeof(g.controls[i])))
 		}

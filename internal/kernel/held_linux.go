@@ -58,7 +58,7 @@ func continues(before, m engine.Message) bool {
 	return before.More && m.Stream == before.Stream && m.Unordered == before.Unordered && m.SSN == before.SSN
 }
 
-// A cutWatch finds messages that were given up in the middle, for an Owner who
+// A cutWatch finds messages that were given up in the middle, for an owner that
 // wants events.
 type cutWatch struct {
 	begun []engine.Message // the last piece of each message that goes on

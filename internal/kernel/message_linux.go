@@ -493,9 +493,9 @@ func (o *op) doRecv(fd uintptr) bool {
 				return false
 			}
 			if !o.conn.ended.Load() {
-				// Only a failure leaves a socket like this, and another call
-				// has been told of it and has not come to fail yet; or else
-				// a shutdown by somebody who has the socket too.
+				// Only a failure leaves a socket like this. Another call was
+				// told of it and has not called fail yet. Or else another
+				// process that has the socket has shut it down.
 				if !o.conn.shared.Load() || !wasShutDown(int(fd)) {
 					o.conn.cause.CompareAndSwap(0, uint32(unix.ECONNRESET))
 				}

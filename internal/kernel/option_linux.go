@@ -104,8 +104,8 @@ type (
 	}
 )
 
-// storageAlign is the alignment of a struct sockaddr_storage, of which some
-// structures have padding.
+// storageAlign is the alignment of a struct sockaddr_storage. Some structures have
+// padding for it.
 const storageAlign = bits.UintSize / 8
 
 // pathValues makes one of the structures that are an address and 16-bit

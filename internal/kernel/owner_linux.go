@@ -15,9 +15,9 @@ type owner struct {
 	loan *loan // of its Recv
 }
 
-// Take makes everybody leave: who comes from now on sees that the conn is
-// taken, who waits is woken by a deadline, and holding each of the poller's
-// locks once means that nobody is left inside.
+// Take makes all calls leave. A call that comes from now on sees that the conn is
+// taken, and one that waits is woken by a deadline. After each of the poller's locks
+// was held once, no call is left inside.
 func (c *conn) Take() (engine.Owner, bool) {
 	c.cut.Lock()
 	defer c.cut.Unlock()
@@ -48,7 +48,7 @@ func (o owner) TrySend(p []byte, m engine.Message) (int, error) {
 	op := newOp(o.c, true, p)
 	defer op.done()
 	op.msg = m
-	// Past the poller's lock for writers, which somebody who waits holds.
+	// Control does not take the poller's write lock, which a blocked Send holds.
 	if err := o.c.raw.Control(op.try); err != nil {
 		if o.c.isOver() {
 			return 0, errSentRestarted

@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A room is what is left of the send buffer for others when somebody who sends
-// much has used it. It asks the kernel only when that much may have been sent
-// since it last did.
+// A room is what is left of the send buffer for others when a sender of much has
+// used it. It asks the kernel only when that much may have been sent since it last
+// did.
 type room struct {
 	limit  int // of what is queued, as the kernel counts it
 	queued int // at most, now

@@ -572,8 +572,8 @@ func getPathParams(fd int, addr [128]byte) (p engine.PathParams, err error) {
 	return p, err
 }
 
-// path runs f with the kernel's form of one of the peer's addresses, of which
-// it makes sure, or with zeros for the zero Addr.
+// path runs f with the kernel's form of an address, which must be one of the peer's,
+// or with zeros for the zero Addr.
 func (c *conn) path(ip netip.Addr, f func(fd int, addr [128]byte) error) error {
 	return c.control(func(fd int) error {
 		var addr [128]byte

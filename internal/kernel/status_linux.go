@@ -20,8 +20,7 @@ const sizeofPathInfo = 4 + 128 + 5*4
 // integers are aligned, which are most architectures.
 const sizeofAssocStats = 256
 
-// status asks for SCTP_STATUS, of which engine.ErrEnded says that there is
-// none any more.
+// status asks for SCTP_STATUS. It returns engine.ErrEnded if there is none any more.
 func status(fd int) (sctp.Status, error) {
 	st, err := assocStatus(fd)
 	if err == unix.EINVAL {

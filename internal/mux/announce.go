@@ -76,7 +76,7 @@ func (s *Stream) announce() error {
 	return err
 }
 
-// announceFirst announces a stream of which the first message would be taken for an
+// announceFirst announces a stream if its first message would be taken for an
 // announcement. The caller holds the sender's lock.
 func (s *Stream) announceFirst(p []byte, msg engine.Message) error {
 	if s.written || !looksLikeAnnouncement(p, msg) || !s.m.opens(s.id) || !s.m.announces() {

@@ -65,8 +65,8 @@ func (p *piece) own() {
 }
 
 // A memory is what an association's streams hold unread: the memory that this
-// takes, and not only the bytes. A buffer of which one byte is left counts as a
-// whole.
+// takes, and not only the bytes. A buffer counts as a whole while one byte of it is
+// left.
 type memory struct {
 	buffers int // bytes of those that pieces in queues lie in
 	shared  int // bytes of these pieces

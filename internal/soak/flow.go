@@ -7,9 +7,8 @@ import (
 )
 
 // A flow is the model of all bytes that one end writes for the other to read, in
-// order. Each byte follows from the flow's number and the byte's offset, so
-// whoever reads it knows what it must be. The first headerLen bytes are the
-// number itself.
+// order. Each byte follows from the flow's number and the byte's offset, so the
+// reader knows what it must be. The first headerLen bytes are the number itself.
 type flow struct {
 	id   uint64
 	name string // for errors

@@ -298,7 +298,7 @@ func (in *assembler) add(p []byte, info sctpnet.MsgInfo, err error) error {
 	return in.deliver(true)
 }
 
-// cut checks a message the rest of which is lost.
+// cut checks a message whose rest is lost.
 func (in *assembler) cut() error {
 	if !in.begun {
 		return nil
