@@ -15,9 +15,9 @@ import (
 	"github.com/sctpnet/sctpnet"
 )
 
-// TestBadInput gives Dial and Listen what they cannot take. None of it gets so
+// TestDialAndListenRefuseBadInput gives Dial and Listen what they cannot take. None of it gets so
 // far that a kernel must have SCTP.
-func TestBadInput(t *testing.T) {
+func TestDialAndListenRefuseBadInput(t *testing.T) {
 	addrError := func(err error) bool {
 		var e *net.AddrError
 		return errors.As(err, &e)
@@ -109,8 +109,8 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// TestBadDial has what Listen takes but Dial does not.
-func TestBadDial(t *testing.T) {
+// TestDialRefusesListenAddress has what Listen takes but Dial does not.
+func TestDialRefusesListenAddress(t *testing.T) {
 	for _, address := range []string{"", "127.0.0.1:0", ":0", "127.0.0.1:", "127.0.0.1/127.0.0.2:0"} {
 		_, err := dialFails(t, func() (net.Conn, error) { return sctpnet.Dial("sctp", address) })
 		var aerr *net.AddrError
@@ -120,9 +120,9 @@ func TestBadDial(t *testing.T) {
 	}
 }
 
-// TestNothingIsChanged dials and listens from several goroutines with what they
+// TestDialAndListenChangeNothing dials and listens from several goroutines with what they
 // share, and looks at it after.
-func TestNothingIsChanged(t *testing.T) {
+func TestDialAndListenChangeNothing(t *testing.T) {
 	ln := listen(t, "sctp", "127.0.0.1/127.0.0.2:0")
 	// Something appended would show in the spare part.
 	ips := addr(0, "127.0.0.1", "127.0.0.2", "127.0.0.3").IPAddrs

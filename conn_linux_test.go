@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestSetters checks that what is set is there, and that it fails after Close.
-func TestSetters(t *testing.T) {
+// TestSettersTakeEffect checks that what is set is there, and that it fails after Close.
+func TestSettersTakeEffect(t *testing.T) {
 	c, _ := pipe(t, "sctp", "127.0.0.1:0")
 	setters := []struct {
 		name       string

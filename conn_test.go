@@ -208,9 +208,9 @@ func TestCloseBesideAStuckHandler(t *testing.T) {
 	})
 }
 
-// TestClosedIsGarbage closes a Stream, its Conn and the Listener, all with deadlines
+// TestClosedConnIsCollected closes a Stream, its Conn and the Listener, all with deadlines
 // far away. Their timers must not keep them in memory.
-func TestClosedIsGarbage(t *testing.T) {
+func TestClosedConnIsCollected(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
 		for _, streams := range []bool{false, true} {
 			isInMemory := closed(t, network, streams)

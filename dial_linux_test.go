@@ -21,7 +21,7 @@ import (
 
 // TestDialTriesAddresses dials a name of which only the last address has a
 // listener. What is tried before it must not cost the 3 s that the kernel waits
-// for it. TestRace has the exact times.
+// for it. TestFallbackRace has the exact times.
 func TestDialTriesAddresses(t *testing.T) {
 	silentNet(t)
 	const name = "peer.example."

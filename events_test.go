@@ -654,8 +654,8 @@ func TestEventsOverUDPRemoteError(t *testing.T) {
 	})
 }
 
-// TestPendingOverUDP counts what is missing where a packet was lost.
-func TestPendingOverUDP(t *testing.T) {
+// TestStatusCountsMissingChunks counts what is missing where a packet was lost.
+func TestStatusCountsMissingChunks(t *testing.T) {
 	const data = 0
 	watchdog(t, func() {
 		c, s, _, _, w := eventWire(t, sctpnet.Config{}, sctpnet.Config{})

@@ -284,7 +284,7 @@ func TestFileInUse(t *testing.T) {
 	}
 }
 
-func TestWrongFiles(t *testing.T) {
+func TestFileConnRefusesWrongFiles(t *testing.T) {
 	ln := listen(t, "sctp", "127.0.0.1:0")
 	c, _ := pipe(t, "sctp", "127.0.0.1:0")
 	files := make(map[string]*os.File)

@@ -143,8 +143,8 @@ func (c raceConn) Abort() error {
 
 const never = time.Duration(1<<63 - 1)
 
-// TestRace runs races with what no network does on demand.
-func TestRace(t *testing.T) {
+// TestFallbackRace runs races with what no network does on demand.
+func TestFallbackRace(t *testing.T) {
 	refused, unreachable := errors.New("refused"), errors.New("unreachable")
 	const ms, s = time.Millisecond, time.Second
 	for _, tt := range []struct {
@@ -351,10 +351,10 @@ func TestReadMessageMax(t *testing.T) {
 	}
 }
 
-// TestOldIdleTimer has the idle timer fire at the same time as a dial comes and
+// TestOldIdleTimerEndsNothing has the idle timer fire at the same time as a dial comes and
 // goes: the association has begun to be idle anew, and the old timer does not end
 // it.
-func TestOldIdleTimer(t *testing.T) {
+func TestOldIdleTimerEndsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const timeout = time.Second
 		d := &StreamDialer{IdleTimeout: timeout}

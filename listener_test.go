@@ -296,8 +296,8 @@ func TestListenContext(t *testing.T) {
 	}
 }
 
-// TestZero calls everything on nil and on values that nobody made.
-func TestZero(t *testing.T) {
+// TestMethodsOfNilAndZero calls everything on nil and on values that nobody made.
+func TestMethodsOfNilAndZero(t *testing.T) {
 	for _, c := range []*sctpnet.Conn{nil, {}} {
 		_, rerr := c.Read(make([]byte, 1))
 		_, werr := c.Write(make([]byte, 1))

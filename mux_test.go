@@ -489,9 +489,9 @@ func (u unclaimed) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// TestUnclaimed sends on streams that nobody has claimed, while one that is
+// TestUnclaimedStreamsWaitForConn sends on streams that nobody has claimed, while one that is
 // claimed is read: the messages wait for a Read of the Conn.
-func TestUnclaimed(t *testing.T) {
+func TestUnclaimedStreamsWaitForConn(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
 		client, server := pipe(t, network, "127.0.0.1:0")
 		watchdog(t, func() {
@@ -643,12 +643,12 @@ func TestBulkLeavesRoom(t *testing.T) {
 	})
 }
 
-// TestFairSmall has several streams send small messages as fast as they can. With
+// TestSmallMessagesAreFair has several streams send small messages as fast as they can. With
 // one processor for both ends the kernel's reader must have its turn: if it has
 // not, the window overflows and everything waits for retransmissions. With more
 // processors a window fills and overflows now and then, as Linux sends a chunk
 // into a window of 0, and loses it.
-func TestFairSmall(t *testing.T) {
+func TestSmallMessagesAreFair(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
 		for _, streams := range []int{4, 16} {
 			c, s := pipe(t, network, "127.0.0.1:0")

@@ -115,7 +115,7 @@ func TestAddrsOfUnbound(t *testing.T) {
 	}
 }
 
-func TestAddrsNever(t *testing.T) {
+func TestAddrsAfterClose(t *testing.T) {
 	c, s := pipe(t, "sctp", "127.0.0.1/127.0.0.2:0")
 	c.Close()
 	wantAddrs(t, "PeerAddrs asked for after Close", c.PeerAddrs(), lo1, lo2)
@@ -126,7 +126,7 @@ func TestAddrsNever(t *testing.T) {
 	wantEnded(t, "sctp", s)
 }
 
-func TestZones(t *testing.T) {
+func TestAddrsHaveZones(t *testing.T) {
 	silentNet(t)
 	if err := ip("address add fe80::5c79/64 dev", silentLink, "nodad"); err != nil {
 		t.Fatal(err)

@@ -62,8 +62,8 @@ func TestServerSpeaksFirst(t *testing.T) {
 	})
 }
 
-// TestAnnounced dials streams and writes nothing: the server accepts each, once.
-func TestAnnounced(t *testing.T) {
+// TestDialedStreamIsAccepted dials streams and writes nothing: the server accepts each, once.
+func TestDialedStreamIsAccepted(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
 		accepted := make(chan *sctpnet.Stream, 10)
 		hold := make(chan struct{})
@@ -100,8 +100,8 @@ func TestAnnounced(t *testing.T) {
 	})
 }
 
-// TestAnnounce announces streams of OpenStream, and what cannot be announced.
-func TestAnnounce(t *testing.T) {
+// TestStreamAnnounce announces streams of OpenStream, and what cannot be announced.
+func TestStreamAnnounce(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
 		ln := listenStreams(t, network, "127.0.0.1:0")
 		config := sctpnet.Config{Adaptation: sctpnet.AdaptationStreams}

@@ -226,9 +226,9 @@ func startWriting(t *testing.T, c net.Conn, b []byte, pause time.Duration) *conf
 	})
 }
 
-// TestWriteToDeaf writes to a peer that has ended its reading: what is written
+// TestWriteAfterPeerCloseRead writes to a peer that has ended its reading: what is written
 // is dropped and holds nothing up, and the other direction goes on.
-func TestWriteToDeaf(t *testing.T) {
+func TestWriteAfterPeerCloseRead(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
 		client, server := pipe(t, network, "127.0.0.1:0")
 		watchdog(t, func() {

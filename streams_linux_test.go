@@ -86,10 +86,10 @@ func TestNoReconfiguration(t *testing.T) {
 	}
 }
 
-// TestResetAsked has the peer's system ask for the reset of a stream that we
+// TestWriteAfterPeerAsksReset has the peer's system ask for the reset of a stream that we
 // write on, which it then carries out: Write fails as on a closed connection,
 // and other streams go on.
-func TestResetAsked(t *testing.T) {
+func TestWriteAfterPeerAsksReset(t *testing.T) {
 	client, server := pipe(t, "sctp4", "127.0.0.1:0")
 	watchdog(t, func() {
 		c, s := streamPair(t, client, server)
@@ -458,9 +458,9 @@ func TestLoss(t *testing.T) {
 	})
 }
 
-// TestFarAway has both ends close streams at the same time where packets take long:
+// TestStreamCloseOnSlowNetwork has both ends close streams at the same time where packets take long:
 // both ask, both are refused, and must not ask at the same time for ever.
-func TestFarAway(t *testing.T) {
+func TestStreamCloseOnSlowNetwork(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
 		if !inOwnNetwork(t) {
 			return
@@ -626,9 +626,9 @@ func expirePartly(t *testing.T, batch bool) (arrives bool) {
 	return arrives
 }
 
-// TestC has a program in C for a peer, which dials or is dialed: message
+// TestStreamsWithPeerInC has a program in C for a peer, which dials or is dialed: message
 // boundaries, streams and PPIDs are what it says they are, both ways.
-func TestC(t *testing.T) {
+func TestStreamsWithPeerInC(t *testing.T) {
 	needSCTP(t)
 	peer := buildC(t, "testdata/peer.c")
 	for _, tt := range []struct {

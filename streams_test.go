@@ -435,8 +435,8 @@ func TestOpenStream(t *testing.T) {
 	})
 }
 
-// TestStreamAgain claims a number again after it was closed.
-func TestStreamAgain(t *testing.T) {
+// TestStreamClaimAfterClose claims a number again after it was closed.
+func TestStreamClaimAfterClose(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
 		client, server := pipe(t, network, "127.0.0.1:0")
 		watchdog(t, func() {
@@ -906,9 +906,9 @@ func TestUnacceptedStreams(t *testing.T) {
 	})
 }
 
-// TestPushedStreams has a server open streams and send much on them, to a StreamDialer
+// TestDialBesidePushedStreams has a server open streams and send much on them, to a StreamDialer
 // that accepts none. Dials go on.
-func TestPushedStreams(t *testing.T) {
+func TestDialBesidePushedStreams(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
 		ln := listenStreams(t, network, "127.0.0.1:0")
 		go func() {
@@ -1028,9 +1028,9 @@ func TestStreamWriteDeadlines(t *testing.T) {
 	})
 }
 
-// TestStreamShortTurn has a Write with a deadline hold the turn, and one without
+// TestDeadlineEndsNoOtherWrite has a Write with a deadline hold the turn, and one without
 // wait behind it: that one is not cut off.
-func TestStreamShortTurn(t *testing.T) {
+func TestDeadlineEndsNoOtherWrite(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
 		client, server := pipe(t, network, "127.0.0.1:0")
 		const d = 2 * time.Second // by when the calls wait, on a busy machine too

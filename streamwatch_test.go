@@ -77,10 +77,10 @@ func (v *mutableServer) wantMade(t testing.TB, n int32, when string) {
 	}
 }
 
-// TestStuckAssociation has a call run into its deadline on an association on which
+// TestStuckAssociationIsReplaced has a call run into its deadline on an association on which
 // nothing arrives: the next dial makes another association, and the old one is
 // closed with its last stream.
-func TestStuckAssociation(t *testing.T) {
+func TestStuckAssociationIsReplaced(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
 		v := newMutableServer(t, network)
 		v.mute.Store(true)
@@ -122,8 +122,8 @@ func TestStuckAssociation(t *testing.T) {
 	})
 }
 
-// TestNotStuck has calls fail with deadlines on an association that works.
-func TestNotStuck(t *testing.T) {
+// TestDeadlineOnLiveAssociation has calls fail with deadlines on an association that works.
+func TestDeadlineOnLiveAssociation(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
 		v := newMutableServer(t, network)
 		d := closing(t, &sctpnet.StreamDialer{})

@@ -528,8 +528,8 @@ func TestSimultaneousDial(t *testing.T) {
 	}
 }
 
-// TestMutedPeer has the peer fall silent.
-func TestMutedPeer(t *testing.T) {
+// TestSilentPeerTimesOut has the peer fall silent.
+func TestSilentPeerTimesOut(t *testing.T) {
 	quick := sctpnet.Config{
 		RTO:         sctpnet.RTO{Initial: 5 * time.Millisecond, Min: 5 * time.Millisecond, Max: 20 * time.Millisecond},
 		AssocParams: sctpnet.AssocParams{MaxRetransmissions: 3},
@@ -667,9 +667,9 @@ func TestSpentCookies(t *testing.T) {
 	}
 }
 
-// TestFilledFromBehind sends the last chunk first, and then each before it. It
+// TestLastChunkFirst sends the last chunk first, and then each before it. It
 // must not take more memory than the window says, nor keep out what is missing.
-func TestFilledFromBehind(t *testing.T) {
+func TestLastChunkFirst(t *testing.T) {
 	r, c, ln := rawPair(t, sctpnet.Config{ReadBuffer: 64 << 10})
 	const n = 1000
 	body := strings.Repeat("x", 1000)

@@ -112,9 +112,9 @@ func TestAnyAddress(t *testing.T) {
 	}
 }
 
-// TestUntoldAddress listens at any address where the system does not tell which of
+// TestListenWithoutDestinationAddress listens at any address where the system does not tell which of
 // them a packet has come to, as Windows does not.
-func TestUntoldAddress(t *testing.T) {
+func TestListenWithoutDestinationAddress(t *testing.T) {
 	port := freeUDPPort(t)
 	lc := sctpnet.ListenConfig{Config: sctpnet.Config{LocalUDPPort: port}}
 	d := sctpnet.Dialer{Config: sctpnet.Config{PathParams: sctpnet.PathParams{UDPPort: port}}}
@@ -359,8 +359,8 @@ func TestLargePacket(t *testing.T) {
 	}
 }
 
-// TestAnyOrder sends the fragments of messages in any order, some twice.
-func TestAnyOrder(t *testing.T) {
+// TestFragmentsInAnyOrder sends the fragments of messages in any order, some twice.
+func TestFragmentsInAnyOrder(t *testing.T) {
 	for seed := range uint64(20) {
 		r, c, _ := rawPair(t, sctpnet.Config{})
 		rnd := rand.New(rand.NewPCG(seed, 1))

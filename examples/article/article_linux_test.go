@@ -38,8 +38,8 @@ func TestArticle(t *testing.T) {
 	check(t, messages)
 }
 
-// TestC has each server talk to each client, the Go ones and those in C.
-func TestC(t *testing.T) {
+// TestEveryServerWithEveryClient has each server talk to each client, the Go ones and those in C.
+func TestEveryServerWithEveryClient(t *testing.T) {
 	needSCTP(t)
 	goClient := func(t *testing.T) *exec.Cmd { return article(t, "-dial=127.0.0.1:29008") }
 	cClientPath := compile(t, "client.c")
