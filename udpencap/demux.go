@@ -1,0 +1,110 @@
+package udpencap
+
+import (
+	"net/netip"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// input takes a packet from the network to the association it belongs to. The
+// verification tag says which that is (RFC 9260 section 8.5).
+func (s *socket) input(b []byte, from netip.AddrPort, to netip.Addr, in *intake) {
+	s.counters.received.Add(1)
+	h, chunks, ok := parseHeader(b)
+	if !ok || !from.Addr().IsValid() || from.Addr().IsMulticast() || from.Addr().IsUnspecified() || from.Port() == 0 {
+		s.counters.malformed.Add(1)
+		return
+	}
+	first, rest, ok := nextChunk(chunks)
+	if !ok {
+		s.counters.malformed.Add(1)
+		return
+	}
+	p := s.port(h.dst)
+	if p == nil {
+		s.outOfTheBlue(h, chunks, from, to)
+		return
+	}
+	key := peer{from.Addr(), h.src}
+	switch {
+	case first.typ == ctInit:
+		if h.tag != 0 || len(rest) > 0 {
+			s.counters.malformed.Add(1)
+			return
+		}
+		p.onInit(s, h, first, from, to)
+		return
+	case first.typ == ctCookieEcho:
+		if a := p.onCookieEcho(s, h, first, from, to); a != nil && len(rest) > 0 {
+			a.input(s, h, rest, from, to, false, in)
+		}
+		return
+	case h.tag == 0:
+		s.counters.wrongTag.Add(1)
+		return
+	}
+	if a := p.find(h.tag); a != nil && a.peer == key {
+		a.input(s, h, chunks, from, to, false, in)
+		return
+	}
+	a := p.findPeer(key)
+	if a == nil {
+		s.outOfTheBlue(h, chunks, from, to)
+		return
+	}
+	a.mu.Lock()
+	reflected := a.peerTag == h.tag && a.state > engine.StateCookieWait
+	a.mu.Unlock()
+	switch {
+	case reflected && (first.typ == ctAbort || first.typ == ctShutdownComplete):
+		a.input(s, h, chunks, from, to, true, in)
+	case first.typ == ctShutdownAck && !a.isEstablished():
+		s.outOfTheBlue(h, chunks, from, to) // of an association before (section 8.5.1)
+	default:
+		s.counters.wrongTag.Add(1)
+	}
+}
+
+// outOfTheBlue answers a packet that belongs to no association (section 8.4).
+func (s *socket) outOfTheBlue(h header, chunks []byte, from netip.AddrPort, to netip.Addr) {
+	s.counters.strange.Add(1)
+	reply := header{h.dst, h.src, h.tag}
+	back := path{socket: s, to: from, oob: s.source(to)}
+	first, _, _ := nextChunk(chunks)
+	for rest := chunks; ; {
+		c, r, ok := nextChunk(rest)
+		if !ok {
+			break
+		}
+		rest = r
+		switch c.typ {
+		case ctAbort, ctShutdownComplete, ctCookieAck:
+			s.counters.ignored.Add(1)
+			return
+		case ctError:
+			if e, _, ok := nextParam(c.value); ok && e.typ == causeStaleCookie {
+				s.counters.ignored.Add(1)
+				return
+			}
+		}
+	}
+	switch first.typ {
+	case ctInit:
+		var i initiation
+		if len(first.value) < initSize {
+			s.counters.ignored.Add(1)
+			return
+		}
+		i.parse(first.value)
+		if i.tag == 0 {
+			s.counters.ignored.Add(1)
+			return
+		}
+		reply.tag = i.tag
+		back.sendPacket(newPacket(reply).add(ctAbort, 0, nil))
+	case ctShutdownAck:
+		back.sendPacket(newPacket(reply).add(ctShutdownComplete, flagReflected, nil))
+	default:
+		back.sendPacket(newPacket(reply).add(ctAbort, flagReflected, nil))
+	}
+}
