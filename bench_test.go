@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"testing"
 
 	"github.com/sctpnet/sctpnet"
@@ -309,6 +310,58 @@ func sendBytes(t testing.TB, w io.Writer, r io.Reader) func() {
 		}
 		if _, err := io.ReadFull(r, p); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkBulk writes as fast as it can, on the Conn and on Streams.
+func BenchmarkBulk(b *testing.B) {
+	const size = 64 << 10
+	for _, network := range []string{"sctp4", "sctp4+udp"} {
+		for _, streams := range []int{0, 1, 4, 16} {
+			name := fmt.Sprintf("%s/streams=%d", network, streams)
+			if streams == 0 {
+				name = network + "/conn"
+			}
+			b.Run(name, func(b *testing.B) {
+				c, s := pipe(b, network, "127.0.0.1:0")
+				from, to := []io.Writer{c}, []io.Reader{s}
+				if streams > 0 {
+					from, to = nil, nil
+				}
+				for range streams {
+					s1, s2 := streamPair(b, c, s)
+					from, to = append(from, s1), append(to, s2)
+				}
+				b.SetBytes(size)
+				b.ReportAllocs()
+				b.ResetTimer()
+				var all sync.WaitGroup
+				n := max(1, b.N/len(from))
+				for i := range from {
+					all.Go(func() {
+						p := make([]byte, size)
+						for range n {
+							if _, err := from[i].Write(p); err != nil {
+								b.Error(err)
+								return
+							}
+						}
+					})
+					all.Go(func() {
+						p := make([]byte, size)
+						for rest := n * size; rest > 0; {
+							k, err := to[i].Read(p)
+							if err != nil {
+								b.Error(err)
+								return
+							}
+							rest -= k
+						}
+					})
+				}
+				all.Wait()
+			})
 		}
 	}
 }
