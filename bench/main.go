@@ -42,12 +42,14 @@ var (
 	idleCount = flag.Int("idle", 10000, "how many associations the case idle makes")
 	fileSize  = flag.Int("filesize", 30e6, "bytes of each file in the case files")
 	verbose   = flag.Bool("v", false, "print each sample")
+	vs        = flag.String("vs", "", "compare sctpnet also with that of an earlier `commit`; ./run makes a program of it")
 )
 
 // A test is one side of a comparison.
 type test struct {
 	name, param string // of the comparison
 	side        string
+	program     string // that runs the test, if not this one
 	link        link
 	rmemMax     int                                      // for the time of the test, if not 0, net.core.rmem_max and wmem_max
 	read        int                                      // size of the reader's buffer, if not readBuffer
@@ -102,6 +104,9 @@ func runAll() error {
 	tests = slices.DeleteFunc(tests, func(t test) bool {
 		return !pattern.MatchString(t.name+"/"+t.param) || !sides.MatchString(t.side)
 	})
+	if *vs != "" {
+		tests = addEarlier(tests, *vs)
+	}
 	fmt.Printf("Linux %s, %d CPUs, %s, %s\n", r.Kernel, r.CPUs, r.Go, r.Commit)
 	random := rand.New(rand.NewPCG(r.Seed, 0))
 	for len(tests) > 0 {
@@ -132,13 +137,35 @@ func runAll() error {
 	return nil
 }
 
+// addEarlier has another program, of an earlier commit, run the sides that are
+// sctpnet's too.
+func addEarlier(tests []test, program string) []test {
+	var all []test
+	for _, t := range tests {
+		all = append(all, t)
+		if strings.HasPrefix(t.side, "sctpnet") {
+			t.program = program
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+// sideName is the test's side as results name it.
+func (t *test) sideName() string {
+	if t.program != "" {
+		return t.side + result.Earlier
+	}
+	return t.side
+}
+
 // compare runs all rounds of one comparison and prints the table.
 func compare(r *result.Run, random *rand.Rand, tests []test) {
 	key := result.Key{Case: tests[0].name, Param: tests[0].param}
 	for round := range *rounds {
 		for _, i := range random.Perm(len(tests)) {
 			s := tests[i].sample(r)
-			s.Case, s.Param, s.Side, s.Round = key.Case, key.Param, tests[i].side, round
+			s.Case, s.Param, s.Side, s.Round = key.Case, key.Param, tests[i].sideName(), round
 			r.Samples = append(r.Samples, *s)
 			if *verbose {
 				fmt.Println(s.Side, s.Values, s.Counters, s.Error)
@@ -199,7 +226,7 @@ func (t *test) sample(r *result.Run) *result.Sample {
 	}
 	if err != nil {
 		s.Error = err.Error()
-		fmt.Fprintf(os.Stderr, "%s/%s %s: %v\n", t.name, t.param, t.side, err)
+		fmt.Fprintf(os.Stderr, "%s/%s %s: %v\n", t.name, t.param, t.sideName(), err)
 	}
 	return s
 }

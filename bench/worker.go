@@ -38,7 +38,17 @@ func (t *test) runWorker(r *result.Run) (*result.Sample, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", append(os.Args[1:len(os.Args):len(os.Args)], "-worker", t.String())...)
+	program := t.program
+	if program == "" {
+		program = "/proc/self/exe"
+	}
+	var args []string
+	flag.Visit(func(f *flag.Flag) {
+		if f.Name != "vs" {
+			args = append(args, "-"+f.Name+"="+f.Value.String())
+		}
+	})
+	cmd := exec.CommandContext(ctx, program, append(args, "-worker", t.String())...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), &stdout, &stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -239,13 +239,18 @@ func quantile(sorted []float64, q float64) float64 {
 	return sorted[i] + (x-float64(i))*(sorted[i+1]-sorted[i])
 }
 
+// Earlier ends the name of a side that an earlier commit's program ran.
+const Earlier = " before"
+
 // Compared reports whether the ratio of two sides says something: C is compared
-// with C; Go with TCP, and with the same protocol in C.
+// with C; Go with TCP, and with the same protocol in C; each with itself before.
 func Compared(side, to string) bool {
 	isSCTP := strings.HasPrefix(side, "sctpnet")
 	switch {
-	case side == to:
+	case side == to || strings.HasSuffix(side, Earlier):
 		return false
+	case strings.HasSuffix(to, Earlier):
+		return to == side+Earlier
 	case to == "c-tcp":
 		return side == "tcp" || side == "c-sctp"
 	case strings.HasPrefix(to, "sctpnet, ") && !strings.HasSuffix(to, "at a time"):
