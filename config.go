@@ -212,7 +212,7 @@ type Config struct {
 
 	// KernelDefaults leaves everything that is not set in this Config to the
 	// system (sysctl net.sctp, net.core), where the package's own defaults
-	// are chosen to be fast. It is for operators who have tuned the system.
+	// are chosen to be fast. It is for systems that were tuned.
 	KernelDefaults bool
 }
 

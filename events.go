@@ -23,14 +23,14 @@ import (
 //   - [PartialDeliveryEvent]: the rest of a message will not come;
 //   - [AdaptationEvent]: the peer's adaptation layer indication;
 //   - [AuthEvent]: keys, or none;
-//   - [SenderDryEvent]: all that was sent has been acknowledged, if one has
-//     asked for it;
+//   - [SenderDryEvent]: everything sent has been acknowledged (only with
+//     [Config.SenderDry]);
 //   - [StreamResetEvent]: streams were reset;
 //   - [StreamsAddedEvent]: there are more streams;
 //   - [AssocResetEvent]: all numbering begins anew.
 //
 // The String of an Event is a line for a log. As a [slog.LogValuer] it is a
-// group of attributes. "type" is always one of them.
+// group of attributes, which always has the attribute "type".
 type Event interface {
 	fmt.Stringer
 	slog.LogValuer
@@ -40,6 +40,7 @@ type Event interface {
 // An AssocEvent says that the state of the association has changed
 // (SCTP_ASSOC_CHANGE).
 type AssocEvent struct {
+	// Change says how the state has changed.
 	Change AssocChange
 
 	// Cause is why the association was lost, if a cause was given: of a peer
@@ -56,25 +57,32 @@ type AssocEvent struct {
 	OutStreams, InStreams uint16
 }
 
-// An AssocChange says what has become of an association.
+// An AssocChange says how the state of an association has changed.
 type AssocChange uint16
 
 const (
 	// AssocUp is the first event of every association.
-	AssocUp = AssocChange(engine.AssocUp)
+	AssocUp AssocChange = iota
 	// AssocLost says that the peer has aborted the association, or was
 	// found unreachable. Read then gives the error.
-	AssocLost = AssocChange(engine.AssocLost)
+	AssocLost
 	// AssocRestarted says that the peer has lost the association, as
 	// when its host has crashed, and made it anew from the same addresses
 	// (RFC 9260 section 5.2). What was under way is lost. It is the last event
 	// of the Conn, whose Read then gives ECONNRESET, unless
 	// [Config.KeepRestarted] is set; then messages are numbered from the
 	// beginning.
-	AssocRestarted = AssocChange(engine.AssocRestarted)
+	AssocRestarted
 	// AssocEnded says that the association has ended as one side
 	// wished. Read then gives [io.EOF].
-	AssocEnded = AssocChange(engine.AssocEnded)
+	AssocEnded
+)
+
+// These do not compile where the numbers are not those of package engine.
+var (
+	_ = [1]int{}[AssocEnded-AssocChange(engine.AssocEnded)]
+	_ = [1]int{}[PathPotentiallyFailed-PathChange(engine.PathPotentiallyFailed)]
+	_ = [1]int{}[AuthNone-AuthChange(engine.AuthNone)]
 )
 
 func (c AssocChange) String() string {
@@ -137,34 +145,35 @@ func addCause(g []slog.Attr, c Cause) []slog.Attr {
 // A PathEvent says that the state of a path has changed, which is one address
 // of the peer (SCTP_PEER_ADDR_CHANGE).
 type PathEvent struct {
+	// Addr is the peer's address, with its SCTP port.
 	Addr   netip.AddrPort
-	Change PathChange
+	Change PathChange // says how
 }
 
-// A PathChange says what has become of a path.
+// A PathChange says how the state of a path has changed.
 type PathChange uint32
 
 const (
 	// PathReachable says that the peer answers again on this path.
-	PathReachable = PathChange(engine.PathReachable)
+	PathReachable PathChange = iota
 	// PathUnreachable says that the peer has left more unanswered on this
 	// path than its limit of retransmissions. It is not used until it
 	// answers a heartbeat.
-	PathUnreachable = PathChange(engine.PathUnreachable)
+	PathUnreachable
 	// PathRemoved says that the peer has given up the address (RFC 5061).
-	PathRemoved = PathChange(engine.PathRemoved)
+	PathRemoved
 	// PathAdded says that the peer has a new address (RFC 5061).
-	PathAdded = PathChange(engine.PathAdded)
+	PathAdded
 	// PathMadePrimary says that the path is now the one that is used as long
 	// as it can be.
-	PathMadePrimary = PathChange(engine.PathMadePrimary)
+	PathMadePrimary
 	// PathConfirmed says that the peer has answered for the first time on
 	// this path, which it had only named.
-	PathConfirmed = PathChange(engine.PathConfirmed)
+	PathConfirmed
 	// PathPotentiallyFailed says that something was not answered in time on
 	// this path, and that another is used for now (RFC 7829). It is the first
 	// news of a path that fails. Linux tells it from 5.5 on.
-	PathPotentiallyFailed = PathChange(engine.PathPotentiallyFailed)
+	PathPotentiallyFailed
 )
 
 func (c PathChange) String() string {
@@ -182,7 +191,7 @@ func (e PathEvent) LogValue() slog.Value {
 // was not acknowledged by the peer (SCTP_SEND_FAILED_EVENT): because its
 // lifetime has passed, or the association has failed.
 type SendFailedEvent struct {
-	// Info is the message's. Stream, PPID, Unordered and Context are set.
+	// Info has the message's Stream, PPID, Unordered and Context.
 	Info MsgInfo
 	// Data is the message.
 	Data []byte
@@ -222,8 +231,8 @@ func (e SendFailedEvent) LogValue() slog.Value {
 // A RemoteErrorEvent is an error that the peer reports and that does not end
 // the association (SCTP_REMOTE_ERROR).
 type RemoteErrorEvent struct {
-	Cause Cause
-	Data  []byte // what belongs to the cause, as it traveled
+	Cause Cause  // the first error cause that the peer reports
+	Data  []byte // the value of that cause, as it traveled
 }
 
 func (e RemoteErrorEvent) String() string {
@@ -272,7 +281,7 @@ func (e PartialDeliveryEvent) LogValue() slog.Value {
 // section 4.2.6), if the peer has sent one in the handshake
 // (SCTP_ADAPTATION_INDICATION).
 type AdaptationEvent struct {
-	Indication uint32
+	Indication uint32 // in host order
 }
 
 func (e AdaptationEvent) String() string { return fmt.Sprintf("adaptation layer %#x", e.Indication) }
@@ -285,8 +294,8 @@ func (e AdaptationEvent) LogValue() slog.Value {
 // An AuthEvent is about authentication (RFC 4895) and its keys
 // (SCTP_AUTHENTICATION_EVENT).
 type AuthEvent struct {
-	Change AuthChange
-	Key    uint16 // its number
+	Change AuthChange // says what
+	Key    uint16     // the number of the key, if it is about one
 }
 
 // An AuthChange says what an [AuthEvent] is about.
@@ -294,12 +303,12 @@ type AuthChange uint32
 
 const (
 	// AuthNewKey says that the peer has begun to use the key.
-	AuthNewKey = AuthChange(engine.AuthNewKey)
+	AuthNewKey AuthChange = iota
 	// AuthFreeKey says that the key, which was deactivated, is not
 	// in use any more and can be deleted.
-	AuthFreeKey = AuthChange(engine.AuthFreeKey)
+	AuthFreeKey
 	// AuthNone says that the peer has no authentication.
-	AuthNone = AuthChange(engine.AuthNone)
+	AuthNone
 )
 
 func (c AuthChange) String() string { return name("AuthChange", int(c), "new key", "free key", "none") }
@@ -317,8 +326,8 @@ func (e AuthEvent) LogValue() slog.Value {
 }
 
 // A SenderDryEvent says that everything which was sent has been acknowledged,
-// and nothing waits to be sent (SCTP_SENDER_DRY_EVENT). Only [Config.SenderDry]
-// has it come.
+// and nothing waits to be sent (SCTP_SENDER_DRY_EVENT). It comes only with
+// [Config.SenderDry].
 type SenderDryEvent struct{}
 
 func (e SenderDryEvent) String() string { return "sender dry" }
@@ -333,8 +342,8 @@ type StreamResetEvent struct {
 	// Incoming says that they are the peer's outgoing streams, otherwise
 	// ours, by our own request or the peer's.
 	Incoming bool
-	// Streams are their numbers; none means all. One that is there twice was
-	// reset before: its peer has closed the [Stream], and is written to.
+	// Streams are their numbers; none means all. A number listed twice asks us
+	// to stop writing: the peer has closed its [Stream].
 	Streams []uint16
 	// Denied and Failed say that our request was not granted, or may be
 	// repeated, and that nothing has changed.

@@ -107,7 +107,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// AcceptConn is Accept, and returns a *Conn.
+// AcceptConn is Accept for callers that want a *Conn.
 func (l *Listener) AcceptConn() (*Conn, error) {
 	if !l.ok() {
 		return nil, syscall.EINVAL

@@ -46,8 +46,8 @@ func (c *Conn) PeerAddrs() []netip.Addr {
 }
 
 // AddLocalAddr adds an address of this host to the association and tells the peer
-// (RFC 5061 section 4.2.1), which may then send to it. AddLocalAddr does not wait
-// for the peer's consent.
+// (RFC 5061 section 4.2.1), which may then send to it. AddLocalAddr does not wait for
+// the peer's consent.
 //
 // Both ends must have agreed on address reconfiguration in the handshake: both
 // set Config.AddressReconfig, or had, when their sockets were made, sysctl
@@ -73,9 +73,8 @@ func (c *Conn) AddLocalAddr(ip netip.Addr) error {
 }
 
 // RemoveLocalAddr removes an address of this host from the association and tells
-// the peer (RFC 5061 section 4.2.2), which then no longer sends to it.
-// RemoveLocalAddr does not wait for the peer's consent. It needs what AddLocalAddr
-// needs.
+// the peer (RFC 5061 section 4.2.2), which then no longer sends to it. RemoveLocalAddr
+// does not wait for the peer's consent. It needs what AddLocalAddr needs.
 //
 // It fails with EBUSY if the address is the last one, with EADDRNOTAVAIL if the
 // association does not have it, and with EINVAL if it was bound to no address,

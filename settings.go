@@ -87,8 +87,9 @@ type PathParams struct {
 	// off. By default it is discovered, except over the loopback interface,
 	// where this package sets 32836: see [Config].
 	MTU int
-	// DiscoverMTU turns discovery on. MTU is then not used by a setter; a
-	// getter has it set to what was found.
+	// DiscoverMTU turns discovery on. [Conn.Set] and [Conn.SetPathParams]
+	// then do not look at MTU. [Conn.Config] and [Conn.PathParams] return in MTU what
+	// was found.
 	DiscoverMTU bool
 	// DSCP is the differentiated services code point of packets (RFC 2474),
 	// 1 to 63, or negative for 0, the default.
@@ -109,8 +110,8 @@ type SACK struct {
 	// 10 ms; the kernel's is 200 ms (net.sctp.sack_timeout).
 	Delay time.Duration
 	// Frequency is the number of packets that are not left waiting, 1 to
-	// 65535. The default is 2. 1 acknowledges each at once, and Delay means
-	// nothing then, not even to a getter.
+	// 65535. The default is 2. 1 acknowledges each at once. Delay then means
+	// nothing, in [Conn.Config] too.
 	Frequency int
 }
 
@@ -602,9 +603,9 @@ func (c *Conn) Heartbeat(addr netip.Addr) error {
 
 // SetStreamValue sets a number of an outgoing stream that the scheduler uses
 // (SCTP_STREAM_SCHEDULER_VALUE, RFC 8260 section 4.3.3): with
-// SchedulerPriority its priority, and the lowest goes first; with
-// SchedulerWeighted its weight, from 1. Others do not use it. The default is 0,
-// and as a weight 1.
+// SchedulerPriority its priority, where the lowest goes first, with
+// SchedulerWeighted its weight, from 1. Other schedulers do not use it. The default
+// is 0, and as a weight 1.
 func (c *Conn) SetStreamValue(stream, value uint16) error {
 	return c.call("SetStreamValue", c.checkStream(stream), func() error { return c.e.SetStreamValue(stream, value) })
 }
@@ -641,7 +642,7 @@ func (c *Conn) Features() (Features, error) {
 // section 6.3.4), outgoing and incoming ones, up to 65535 of each direction. It
 // does not wait. NumStreams has the outgoing ones at once, unless the peer denies
 // them; over UDP it has them once the peer has agreed. It has the incoming ones
-// once the peer has made them. There is an event of both. A message written to a
+// once the peer has made them. A [StreamsAddedEvent] tells of both. A message written to a
 // new stream is kept back until the peer has agreed, and so is what is written
 // after it; over UDP there is no such stream before. A peer
 // that uses this package agrees if its Config.MaxInStreams is 65535. From
@@ -676,10 +677,10 @@ func checkAdd(what string, n, have int) error {
 }
 
 // ResetAssoc asks the peer to begin all numbering anew, of streams and of
-// chunks (SCTP_RESET_ASSOC, RFC 6525 section 6.3.3). Nothing is lost. The error
-// wraps EAGAIN while something written waits for its acknowledgement, and
-// EINPROGRESS while an earlier request is under way. ResetAssoc does not wait;
-// there is an event.
+// chunks (SCTP_RESET_ASSOC, RFC 6525 section 6.3.3). Nothing is lost. While
+// something written waits for its acknowledgement the error wraps EAGAIN, and while
+// an earlier request is under way EINPROGRESS. ResetAssoc does not wait; an
+// [AssocResetEvent] tells how it went.
 func (c *Conn) ResetAssoc() error {
 	return c.call("ResetAssoc", nil, func() error { return c.e.ResetAssoc() })
 }

@@ -142,6 +142,7 @@ type Path struct {
 // Stats counts what an association has sent and received since it was made
 // (Linux's SCTP_GET_ASSOC_STATS).
 type Stats struct {
+	// Packets of SCTP. Each has one chunk or several.
 	PacketsSent, PacketsReceived uint64
 
 	// SACKs are the acknowledgements.

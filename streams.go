@@ -43,7 +43,9 @@ type StreamConn interface {
 	NumStreams() (out, in uint16)
 }
 
-// MsgInfo describes a message.
+// MsgInfo describes a message. [Conn.WriteMsg] takes the fields from Stream to To,
+// and ReadMsg sets Stream, PPID, Unordered and those from SSN on. The methods of a
+// [Stream] do not look at the field Stream.
 type MsgInfo struct {
 	// Stream is the number of the message's stream.
 	Stream uint16
@@ -57,26 +59,24 @@ type MsgInfo struct {
 
 	// TTL is how long a message may wait to be sent (RFC 3758), in whole
 	// milliseconds, to which it is rounded up, up to 2^32-1. It is dropped
-	// if it was not sent by then. Zero means that it never is. Only WriteMsg
-	// uses it.
+	// if it was not sent by then. Zero means that it never is.
 	TTL time.Duration
-	// Context is a number that comes back with the report of a failure to
-	// send. Only WriteMsg uses it.
+	// Context is a number that comes back in the [SendFailedEvent] of the
+	// message.
 	Context uint32
 	// To is the peer's address to send the message to, one of
 	// [Conn.PeerAddrs] (SCTP_ADDR_OVER, RFC 6458 section 5.3.4). The zero
 	// Addr means the primary path. In both cases a path that works is used
 	// instead of one that does not, and what has to be sent again may take
-	// another one. Only WriteMsg uses it.
+	// another one.
 	To netip.Addr
 
 	// SSN and TSN are the message's stream sequence number and the
-	// transmission sequence number of its first chunk. Only ReadMsg sets
-	// them.
+	// transmission sequence number of its first chunk.
 	SSN uint16
 	TSN uint32
 	// More says that the message goes on: the next ReadMsg returns more of
-	// it. Only ReadMsg sets it.
+	// it.
 	More bool
 }
 
@@ -209,8 +209,8 @@ func (c *Conn) ReadStream(p []byte) (n int, stream uint16, err error) {
 // The same may happen when the read deadline passes in the middle of a
 // message; nothing is lost. [Conn.ReadMessage] has no such limit.
 //
-// More is also set if the peer has given up the message in the middle
-// ([MsgInfo.TTL]), and if the rest goes to a [Stream] that was claimed or accepted
+// More is also set where the rest of a message does not come: the peer has given it
+// up ([MsgInfo.TTL]), or the rest goes to a [Stream] that was claimed or accepted
 // meanwhile. The next ReadMsg then returns another message.
 //
 // Once streams are claimed, ReadMsg gets the messages of those that are not.

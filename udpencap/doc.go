@@ -59,8 +59,8 @@
 //
 //	sysctl net.sctp.udp_port=9899 net.sctp.encap_port=9899
 //
-// where the first is needed by a listener and both are by who dials. Package
-// sctpnet's PathParams.UDPPort goes before the second. Linux 6.1 sends bad
+// A listener needs the first, a dialer both. PathParams.UDPPort of package sctpnet
+// overrides the second. Linux 6.1 sends bad
 // packets where it leaves their division to the device: with a peer over lo or
 // veth, set ip link set dev lo gso_max_segs 1 gso_max_size 1500.
 //
