@@ -80,8 +80,14 @@ func TestDocsShellMarks(t *testing.T) {
 				t.Errorf("%s: %q is none of %q", b.where(), b.language, known)
 			}
 		}
+		if _, prose := blocks(t, file); indented.MatchString(prose) {
+			t.Errorf("%s: %q is code without a fence, which is not checked", file, indented.FindString(prose))
+		}
 	}
 }
+
+// An indented line after an empty one is code too, where no list is open.
+var indented = regexp.MustCompile(`(?m)^[^-\s].*\n\n(?:    |\t).*$`)
 
 // TestDocsShell runs the commands that need no SCTP in the kernel.
 func TestDocsShell(t *testing.T) {
