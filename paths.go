@@ -124,10 +124,10 @@ func checkIP(ip netip.Addr) error {
 	return nil
 }
 
-// checkZone returns an error if ip is no address without a zone.
+// checkZone returns an error if ip is link-local and has no zone.
 func checkZone(ip netip.Addr) error {
 	if ip.Is6() && !ip.Is4In6() && ip.IsLinkLocalUnicast() && ip.Zone() == "" {
-		return fmt.Errorf("%s is an address of this link or that, and needs a zone: %w", ip, syscall.EINVAL)
+		return fmt.Errorf("%s is link-local and needs a zone, as in fe80::1%%eth0: %w", ip, syscall.EINVAL)
 	}
 	return nil
 }

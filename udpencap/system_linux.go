@@ -286,8 +286,7 @@ func (s *socket) isOfEarlier(err error) bool {
 	return s.hadErrors() || isErrno(err, unix.ECONNREFUSED) // somebody else has read it
 }
 
-// hadErrors reports whether the system had something to tell of packets that did
-// not arrive, and has it handled.
+// hadErrors drains the socket's error queue and reports whether it held anything.
 func (s *socket) hadErrors() bool {
 	raw, err := s.conn.SyscallConn()
 	if err != nil {
