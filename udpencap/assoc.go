@@ -139,8 +139,8 @@ func (a *assoc) sendChunk(typ, flags byte, value []byte) {
 // mostAnswers is how many packets the peer gets for one of its own.
 const mostAnswers = 4
 
-// answer sends a packet that the peer has caused by a chunk, of which its packet
-// may have hundreds.
+// answer sends a packet that the peer has caused by a chunk. A packet of the peer may
+// have hundreds of such chunks.
 func (a *assoc) answer(p packet) { a.answerAt(a.path, p) }
 
 func (a *assoc) answerAt(to path, p packet) {

@@ -346,7 +346,7 @@ func (a *assoc) receiveError() error {
 	case engine.StateClosed:
 		return a.err
 	case engine.StateShutdownReceived, engine.StateShutdownAckSent:
-		if !a.options.Events { // of which the last one is still to come
+		if !a.options.Events { // else the last event is still to come
 			return io.EOF
 		}
 	}

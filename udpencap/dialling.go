@@ -349,8 +349,8 @@ func (a *assoc) isClosed(ctx context.Context, to netip.AddrPort) bool {
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, wsaReset)
 }
 
-// tagAt returns the tag that a UDP port of the peer's was asked with, so that two who
-// dial each other there name the same tags in both handshakes. A port that was not
+// tagAt returns the tag that a UDP port of the peer's was asked with, so that two ends
+// which dial each other there name the same tags in both handshakes. A port that was not
 // asked has the first one.
 func (a *assoc) tagAt(from netip.AddrPort) uint32 {
 	for _, c := range a.dial.candidates {

@@ -15,7 +15,7 @@ func (a *assoc) isEstablished() bool {
 	return a.state >= engine.StateEstablished
 }
 
-// onInit answers an INIT with an INIT ACK, of which nothing is kept here.
+// onInit answers an INIT with an INIT ACK. Nothing of it is kept here.
 func (p *port) onInit(s *socket, h header, c chunk, from netip.AddrPort, to netip.Addr) {
 	back := path{socket: s, to: from, oob: s.source(to)}
 	var i initiation
@@ -202,10 +202,10 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 	return l.establish(back, to, key, &ck, &i)
 }
 
-// refuseRestart answers who would begin the association anew from another UDP
-// port than the peer's. It may be somebody else behind the same address
-// translator, who happens to have the same SCTP port, and must not end it
-// (draft-tuexen-tsvwg-sctp-udp-encaps-cons section 4.4).
+// refuseRestart answers an end that would begin the association anew from another
+// UDP port than the peer's. It may be another host behind the same address
+// translator, which happens to have the same SCTP port, and must not end the
+// association (draft-tuexen-tsvwg-sctp-udp-encaps-cons section 4.4).
 func (a *assoc) refuseRestart(back path, reply header) {
 	ports := binary.BigEndian.AppendUint16(nil, a.path.to.Port())
 	ports = binary.BigEndian.AppendUint16(ports, back.to.Port())

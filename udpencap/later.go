@@ -9,7 +9,7 @@ import (
 // goroutine runs only then. Each association comes in its turn.
 type later struct {
 	mu      sync.Mutex
-	assocs  []*assoc // of which each has a batch that was not sent entirely
+	assocs  []*assoc // each has a batch that was not sent entirely
 	packets []waitingPacket
 	runs    bool
 }

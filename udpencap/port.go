@@ -49,8 +49,8 @@ const mostDialing = 16
 type control = func(network, address string, c syscall.RawConn) error
 
 // get returns the socket that is bound to an address, and binds one if there is
-// none. The caller holds registry.mu. A socket that somebody wants to control is
-// his own.
+// none. The caller holds registry.mu. A socket that a caller controls is
+// shared with no other.
 func getSocket(ctx context.Context, local netip.AddrPort, ctrl control) (*socket, error) {
 	network := currentNetwork()
 	if s := registry.sockets[place{network, local}]; s != nil && ctrl == nil {

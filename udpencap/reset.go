@@ -142,7 +142,7 @@ func (a *assoc) onReconfig(b []byte) {
 	}
 }
 
-// onRequest handles a request, of which each has the number after the one
+// onRequest handles a request. Each request has the number after that of the one
 // before.
 func (a *assoc) onRequest(p param) {
 	r := &a.rst

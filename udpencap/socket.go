@@ -213,9 +213,9 @@ type path struct {
 // transport, if a test has set it, sends instead of the sockets.
 var transport atomic.Pointer[func(p path, b []byte, send func(b []byte))]
 
-// send sends one packet or several of size bytes, the last of which may be shorter. It
-// does not wait. It returns how many bytes are done with: the rest the system had no room
-// for. What cannot be sent otherwise counts as lost: the peer's silence will tell, if it
+// send sends one packet or several of size bytes. The last one may be shorter. It does
+// not wait. It returns how many bytes are done with: the system had no room for the
+// rest. What cannot be sent otherwise counts as lost: the peer's silence will tell, if it
 // lasts.
 func (p path) send(b []byte, size int) (n int, full bool) {
 	if f := transport.Load(); f != nil {

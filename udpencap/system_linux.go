@@ -81,8 +81,8 @@ func (y *sysSocket) discover(fd uintptr, on bool) {
 	unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_MTU, size)
 }
 
-// trySend sends packets of size bytes, the last of which may be shorter, as far as the
-// system takes them now. It returns how many bytes are done with, and whether there was
+// trySend sends packets of size bytes, as far as the system takes them now. The last
+// packet may be shorter. It returns how many bytes are done with, and whether there was
 // no room for the rest. What cannot be sent otherwise is done with.
 func (p path) trySend(b []byte, size int) (n int, full bool) {
 	s := p.socket
@@ -281,7 +281,7 @@ func segmentSize(oob []byte, n int) int {
 // which the system tells of instead of doing what it was asked for.
 func (s *socket) isOfEarlier(err error) bool {
 	if isErrno(err, unix.ENOBUFS) {
-		return false // a queue was full, of which only this socket's setting makes it tell
+		return false // a queue was full; it tells by a setting of this socket
 	}
 	return s.hadErrors() || isErrno(err, unix.ECONNREFUSED) // somebody else has read it
 }
@@ -327,7 +327,7 @@ func isPortUnreachable(oob []byte) bool {
 		if len(m.Data) < 5 {
 			continue
 		}
-		// Of struct sock_extended_err: the errno, and who says so.
+		// Of struct sock_extended_err: the errno, and the origin.
 		errno, origin := unix.Errno(binary.NativeEndian.Uint32(m.Data)), m.Data[4]
 		if errno == unix.ECONNREFUSED && (origin == unix.SO_EE_ORIGIN_ICMP || origin == unix.SO_EE_ORIGIN_ICMP6) {
 			return true

@@ -29,7 +29,7 @@ func (*socket) hadErrors() bool        { return false }
 func (*socket) isOfEarlier(error) bool { return false }
 func segmentSize(_ []byte, n int) int  { return n }
 
-// trySend sends packets of size bytes, the last of which may be shorter.
+// trySend sends packets of size bytes. The last one may be shorter.
 func (p path) trySend(b []byte, size int) (n int, full bool) { return p.sendWaiting(b, size), false }
 
 // waitSend is not called.
