@@ -156,7 +156,7 @@ func (a *assoc) canCarry(m *engine.Message) error {
 func (a *assoc) hasRoom(spare bool) bool {
 	room := bufferSize(a.options.WriteBuffer)
 	if spare {
-		room -= min(room/4, spareRoom)
+		room -= engine.SpareRoom(room)
 	}
 	messages, bytes := a.snd.Held()
 	return bytes+messages*messageOverhead < room
@@ -165,9 +165,6 @@ func (a *assoc) hasRoom(spare bool) bool {
 // messageOverhead is what a message counts beside its bytes, in the send buffer:
 // about what it takes.
 const messageOverhead = 256
-
-// spareRoom is for a few small messages of each of many streams.
-const spareRoom = 64 << 10
 
 // maxMessageSize is less than what the peer can take in before it has read the
 // beginning, as not everybody hands over a message in pieces. The kernel does,

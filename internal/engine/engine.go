@@ -79,7 +79,7 @@ var ErrFull = errors.New("no room to send")
 
 // An Owner has an association's sending and receiving to itself.
 type Owner interface {
-	// Send is as that of Conn. If spare is set it leaves room for others to
+	// Send is as that of Conn. If spare is set it leaves SpareRoom for others to
 	// send: it waits until less is queued than there is room for.
 	Send(p []byte, size int, m Message, spare bool) (int, error)
 	// TrySend sends p as one message if there is room, also while a Send
@@ -95,6 +95,10 @@ type Owner interface {
 	// for the answer, which is an event.
 	ResetStreams(streams []uint16) error
 }
+
+// SpareRoom is what a Send with spare set leaves of a send buffer of size bytes: room
+// for a few small messages of each of many streams.
+func SpareRoom(size int) int { return min(size/4, 64<<10) }
 
 // A Lender has memory for Recv, which has none while it waits.
 type Lender interface {

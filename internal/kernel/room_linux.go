@@ -3,6 +3,7 @@ package kernel
 import (
 	"unsafe"
 
+	"github.com/sctpnet/sctpnet/internal/engine"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,7 +25,7 @@ func (r *room) isFor(fd, n int) bool {
 	if err != nil {
 		return true // let the send find out
 	}
-	r.limit = size - min(size/4, spareRoom)
+	r.limit = size - engine.SpareRoom(size)
 	r.queued = queued
 	if queued > r.limit {
 		return false
@@ -32,9 +33,6 @@ func (r *room) isFor(fd, n int) bool {
 	r.queued += queueCost(n)
 	return true
 }
-
-// spareRoom is for a few small messages of each of many streams.
-const spareRoom = 64 << 10
 
 // queueCost is at least what the kernel counts for n bytes: with packets of an
 // Ethernet's size less than twice as much, and something for each message.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"testing"
 
+	"github.com/sctpnet/sctpnet/internal/engine"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,7 +22,7 @@ func TestRoom(t *testing.T) {
 	if !r.isFor(fd, n) {
 		t.Fatal("there is no room in an empty buffer")
 	}
-	if want := size - min(size/4, spareRoom); r.limit != want {
+	if want := size - engine.SpareRoom(size); r.limit != want {
 		t.Errorf("the limit is %d, want %d of %d", r.limit, want, size)
 	}
 	for r.queued+queueCost(n) <= r.limit {
