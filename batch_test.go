@@ -2,7 +2,6 @@ package sctpnet_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -278,11 +277,7 @@ func TestBatchEnds(t *testing.T) {
 func TestBatchReaders(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(8))
-		ln, err := (&sctpnet.ListenConfig{Config: sctpnet.Config{ReadBuffer: 100_000}}).Listen(context.Background(), network, "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close()
+		ln := listenWith(t, network, "127.0.0.1:0", sctpnet.ListenConfig{Config: sctpnet.Config{ReadBuffer: 100_000}})
 		c := dial(t, nil, network, ln.Addr().String())
 		s := accept(t, ln)
 		const size = 60_000

@@ -22,12 +22,7 @@ import (
 // configured makes an association between ends with these Configs.
 func configured(t testing.TB, network, address string, client, server sctpnet.Config) (c, s *sctpnet.Conn) {
 	t.Helper()
-	needNetwork(t, network)
-	lc := sctpnet.ListenConfig{Config: server}
-	ln, err := lc.Listen(context.Background(), network, address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := listenWith(t, network, address, sctpnet.ListenConfig{Config: server})
 	defer ln.Close()
 	c = dial(t, &sctpnet.Dialer{Config: client}, network, ln.Addr().String())
 	return c, accept(t, ln)

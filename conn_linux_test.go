@@ -155,7 +155,7 @@ func TestStreamCosts(t *testing.T) {
 func TestWriteFillsBuffer(t *testing.T) {
 	for _, size := range []int{1000, 8 << 10, 60_000} {
 		const buffer = 400_000
-		ln := listenWith(t, sctpnet.Config{ReadBuffer: buffer})
+		ln := listenWith(t, "sctp4", "127.0.0.1:0", sctpnet.ListenConfig{Config: sctpnet.Config{ReadBuffer: buffer}})
 		c := dial(t, &sctpnet.Dialer{Config: sctpnet.Config{WriteBuffer: buffer}}, "sctp4", ln.Addr().String())
 		accept(t, ln)
 		var err error
@@ -176,18 +176,6 @@ func TestWriteFillsBuffer(t *testing.T) {
 			t.Errorf("messages of %d bytes: WriteMsg waits though there is room", size)
 		}
 	}
-}
-
-// listenWith listens with a Config.
-func listenWith(t testing.TB, config sctpnet.Config) *sctpnet.Listener {
-	t.Helper()
-	needSCTP(t)
-	ln, err := (&sctpnet.ListenConfig{Config: config}).Listen(t.Context(), "sctp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
-	return ln.(*sctpnet.Listener)
 }
 
 // hasRoom reports whether the system has room for another message.

@@ -283,11 +283,7 @@ func TestMixedReads(t *testing.T) {
 		for seed := range uint64(max(3, 6/conformance.Slowness)) {
 			t.Run(fmt.Sprint(seed), func(t *testing.T) {
 				buffer := []int{0, 60_000, 100_000}[seed%3]
-				ln, err := (&sctpnet.ListenConfig{Config: sctpnet.Config{ReadBuffer: buffer}}).Listen(context.Background(), network, "127.0.0.1:0")
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer ln.Close()
+				ln := listenWith(t, network, "127.0.0.1:0", sctpnet.ListenConfig{Config: sctpnet.Config{ReadBuffer: buffer}})
 				c := dial(t, nil, network, ln.Addr().String())
 				s := accept(t, ln)
 				const total = 6 << 20 / conformance.Slowness

@@ -204,11 +204,7 @@ func testEvents(t *testing.T, network string) {
 			}
 			se.handle(c, e)
 		}}
-		ln, err := (&sctpnet.ListenConfig{Config: sc}).Listen(context.Background(), network, "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close()
+		ln := listenWith(t, network, "127.0.0.1:0", sctpnet.ListenConfig{Config: sc})
 		cc := ce.config()
 		cc.SenderDry = true
 		client := dial(t, &sctpnet.Dialer{Config: cc}, network, ln.Addr().String())
@@ -289,11 +285,7 @@ func testEventsSlowHandler(t *testing.T, network string) {
 			once.Do(func() { close(begun); <-proceed })
 			se.handle(c, e)
 		}}
-		ln, err := (&sctpnet.ListenConfig{Config: sc}).Listen(context.Background(), network, "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close()
+		ln := listenWith(t, network, "127.0.0.1:0", sctpnet.ListenConfig{Config: sc})
 		client := dial(t, nil, network, ln.Addr().String())
 		server := accept(t, ln)
 		<-begun
@@ -519,11 +511,7 @@ func TestEndWhileOnEventRuns(t *testing.T) {
 					running <- struct{}{}
 					<-hold
 				}}}
-				ln, err := lc.Listen(t.Context(), network, "127.0.0.1:0")
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer ln.Close()
+				ln := listenWith(t, network, "127.0.0.1:0", lc)
 				client := dial(t, nil, network, ln.Addr().String())
 				server := accept(t, ln)
 				watchdog(t, func() {
@@ -565,11 +553,7 @@ func eventWire(t testing.TB, client, server sctpnet.Config) (c, s *sctpnet.Conn,
 	t.Helper()
 	ce, se = newRecorder(udp4), newRecorder(udp4)
 	client.OnEvent, server.OnEvent = ce.handle, se.handle
-	ln, err := (&sctpnet.ListenConfig{Config: server}).Listen(t.Context(), udp4, "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
+	ln := listenWith(t, udp4, "127.0.0.1:0", sctpnet.ListenConfig{Config: server})
 	w = newWire(t, ln)
 	local := &sctpnet.Addr{IPAddrs: []net.IPAddr{{IP: net.IPv4(127, 0, 0, 1)}}, Port: freeUDPPort(t)}
 	c = dial(t, &sctpnet.Dialer{LocalAddr: local, Config: w.config(client)}, udp4, ln.Addr().String())

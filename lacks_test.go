@@ -555,12 +555,7 @@ func TestEveryCall(t *testing.T) {
 			}
 			t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
 				watchdog(t, func() {
-					lc := sctpnet.ListenConfig{Config: config}
-					ln, err := lc.Listen(t.Context(), network, "127.0.0.1:0")
-					if err != nil {
-						t.Fatal(err)
-					}
-					defer ln.Close()
+					ln := listenWith(t, network, "127.0.0.1:0", sctpnet.ListenConfig{Config: config})
 					local := &sctpnet.Addr{IPAddrs: []net.IPAddr{{IP: net.IPv4(127, 0, 0, 1)}}}
 					c := dial(t, &sctpnet.Dialer{LocalAddr: local, Config: config}, network, ln.Addr().String())
 					s := accept(t, ln)
@@ -574,7 +569,7 @@ func TestEveryCall(t *testing.T) {
 						io.Copy(io.Discard, s)
 						close(done)
 					}()
-					err = call(callTest{t, network, c, ln.(*sctpnet.Listener)})
+					err := call(callTest{t, network, c, ln})
 					if lack, ok := lacksOf(t, network).Find(engine.LacksCall, name); ok {
 						wantUnsupported(t, name, network, err, lack)
 					} else if err != nil {

@@ -527,11 +527,7 @@ func TestBindAddByConfig(t *testing.T) {
 	wantSame(t, s)
 
 	// The other way round.
-	ln, err := (&sctpnet.ListenConfig{Config: config}).Listen(t.Context(), "sctp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
+	ln := listenWith(t, "sctp", "127.0.0.1:0", sctpnet.ListenConfig{Config: config})
 	local := &sctpnet.Addr{IPAddrs: []net.IPAddr{{IP: lo1.AsSlice()}}}
 	c = dial(t, &sctpnet.Dialer{Config: config, LocalAddr: local}, "sctp", ln.Addr().String())
 	s = accept(t, ln)

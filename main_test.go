@@ -148,8 +148,14 @@ const atOnce = 2 * time.Second * conformance.Slowness
 // listen listens until the test ends.
 func listen(t testing.TB, network, address string) *sctpnet.Listener {
 	t.Helper()
+	return listenWith(t, network, address, sctpnet.ListenConfig{})
+}
+
+// listenWith is listen with a ListenConfig.
+func listenWith(t testing.TB, network, address string, lc sctpnet.ListenConfig) *sctpnet.Listener {
+	t.Helper()
 	needNetwork(t, network)
-	ln, err := sctpnet.Listen(network, address)
+	ln, err := lc.Listen(context.Background(), network, address)
 	if err != nil {
 		t.Fatal(err)
 	}

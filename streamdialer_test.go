@@ -470,14 +470,7 @@ func streamsOf(t testing.TB, network string, c sctpnet.Config, handle func(s *sc
 // where NewStreamListener cannot tell the listener.
 func listenStreams(t testing.TB, network, address string) *sctpnet.Listener {
 	t.Helper()
-	needNetwork(t, network)
-	lc := sctpnet.ListenConfig{Config: sctpnet.Config{Adaptation: sctpnet.AdaptationStreams}}
-	ln, err := lc.Listen(context.Background(), network, address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
-	return ln.(*sctpnet.Listener)
+	return listenWith(t, network, address, sctpnet.ListenConfig{Config: sctpnet.Config{Adaptation: sctpnet.AdaptationStreams}})
 }
 
 // echoAll answers with what it reads, until the peer ends the stream.
@@ -877,11 +870,7 @@ func TestStreamDialerLastWords(t *testing.T) {
 					Adaptation: sctpnet.AdaptationStreams,
 					ReadBuffer: size / 2,
 				}}
-				ln, err := lc.Listen(context.Background(), network, "127.0.0.1:0")
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer ln.Close()
+				ln := listenWith(t, network, "127.0.0.1:0", lc)
 				d := &sctpnet.StreamDialer{IdleTimeout: tt.idle}
 				d.Dialer.Config = sctpnet.Config{ReadBuffer: size, WriteBuffer: 4 * size}
 				defer d.Close()

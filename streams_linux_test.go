@@ -39,11 +39,7 @@ func TestNoReconfiguration(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			lc := sctpnet.ListenConfig{Control: tt.server}
-			ln, err := lc.Listen(context.Background(), "sctp4", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer ln.Close()
+			ln := listenWith(t, "sctp4", "127.0.0.1:0", lc)
 			d := &sctpnet.Dialer{}
 			if tt.client != nil {
 				d.ControlContext = func(_ context.Context, network, address string, c syscall.RawConn) error {
@@ -131,11 +127,7 @@ func TestDefaultScheduler(t *testing.T) {
 		{sctpnet.Config{Scheduler: -1}, false, sctpnet.SchedulerFirstCome, sctpnet.SchedulerFirstCome},
 		{sctpnet.Config{Scheduler: sctpnet.SchedulerPriority}, false, sctpnet.SchedulerPriority, sctpnet.SchedulerPriority},
 	} {
-		ln, err := (&sctpnet.ListenConfig{Config: tt.config}).Listen(context.Background(), "sctp4", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close()
+		ln := listenWith(t, "sctp4", "127.0.0.1:0", sctpnet.ListenConfig{Config: tt.config})
 		client := dial(t, &sctpnet.Dialer{Config: tt.config}, "sctp4", ln.Addr().String())
 		server := accept(t, ln)
 		for _, c := range []*sctpnet.Conn{client, server} {
@@ -291,11 +283,7 @@ func TestNoResetLateAnswers(t *testing.T) {
 	for _, peer := range noResetPeers {
 		t.Run(peer.name, func(t *testing.T) {
 			lc := sctpnet.ListenConfig{Control: peer.control}
-			ln, err := lc.Listen(t.Context(), "sctp4", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer ln.Close()
+			ln := listenWith(t, "sctp4", "127.0.0.1:0", lc)
 			const n = 4 // streams that can be opened
 			client := dial(t, &sctpnet.Dialer{Config: sctpnet.Config{OutStreams: 2*n + 2, MaxInStreams: 2*n + 2}}, "sctp4", ln.Addr().String())
 			server := accept(t, ln)
@@ -378,11 +366,7 @@ func TestNoResetStreamDialer(t *testing.T) {
 	for _, peer := range noResetPeers {
 		t.Run(peer.name, func(t *testing.T) {
 			lc := sctpnet.ListenConfig{Control: peer.control, Config: sctpnet.Config{Adaptation: sctpnet.AdaptationStreams}}
-			ln, err := lc.Listen(t.Context(), "sctp4", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer ln.Close()
+			ln := listenWith(t, "sctp4", "127.0.0.1:0", lc)
 			var made, ended atomic.Int32
 			serve(ln, func(c net.Conn) {
 				made.Add(1)
@@ -546,11 +530,7 @@ func TestTTLPartial(t *testing.T) {
 // arrives.
 func expirePartly(t *testing.T, batch bool) (arrives bool) {
 	const ttl = 300 * time.Millisecond * conformance.Slowness
-	ln, err := (&sctpnet.ListenConfig{Config: sctpnet.Config{ReadBuffer: 30_000}}).Listen(t.Context(), "sctp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
+	ln := listenWith(t, "sctp4", "127.0.0.1:0", sctpnet.ListenConfig{Config: sctpnet.Config{ReadBuffer: 30_000}})
 	c := dial(t, nil, "sctp4", ln.Addr().String())
 	s := accept(t, ln)
 	watchdog(t, func() {

@@ -30,14 +30,7 @@ func pipeOf(t testing.TB, network string, n int) (client, server *sctpnet.Conn) 
 // pipeWith makes an association with itself. Both ends have the Config.
 func pipeWith(t testing.TB, network string, config sctpnet.Config) (client, server *sctpnet.Conn) {
 	t.Helper()
-	needNetwork(t, network)
-	ln, err := (&sctpnet.ListenConfig{Config: config}).Listen(t.Context(), network, "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	client = dial(t, &sctpnet.Dialer{Config: config}, network, ln.Addr().String())
-	return client, accept(t, ln)
+	return configured(t, network, "127.0.0.1:0", config, config)
 }
 
 // smallPipe makes an association with itself that holds less than a megabyte on
