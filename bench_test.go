@@ -261,8 +261,7 @@ func BenchmarkBatch(b *testing.B) {
 	})
 }
 
-// benchMsgs sends b.N messages, of which send sends up to n and receive
-// receives some.
+// benchMsgs sends b.N messages. send sends up to n of them, and receive receives some.
 func benchMsgs(b *testing.B, send func(n int) (int, error), receive func() (int, error)) {
 	b.SetBytes(1024)
 	b.ReportAllocs()

@@ -19,8 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestDialTriesAddresses dials a name of which only the last address has a
-// listener. What is tried before it must not cost the 3 s that the kernel waits
+// TestDialTriesAddresses dials a name whose last address alone has a listener. What is tried before it must not cost the 3 s that the kernel waits
 // for it. TestFallbackRace has the exact times.
 func TestDialTriesAddresses(t *testing.T) {
 	silentNet(t)

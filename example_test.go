@@ -465,7 +465,7 @@ func ExampleConn_WriteMsg() {
 	// stream 1, PPID 46: two
 }
 
-// An http.Server and an http.Client, each connection of which is a stream. All
+// An http.Server and an http.Client. Each of their connections is a stream, and all
 // streams are of one association.
 func ExampleStreamDialer() {
 	ln, err := sctpnet.Listen("sctp", "127.0.0.1:0")

@@ -180,15 +180,15 @@ func TestBindAddRemove(t *testing.T) {
 		end, other  *sctpnet.Conn
 		local, peer []netip.Addr // of end, then
 	}{
-		{"add by who accepted", s.AddLocalAddr, lo2, s, c, []netip.Addr{lo1, lo2, lo6}, []netip.Addr{lo1}},
-		{"add by who dialed", c.AddLocalAddr, lo3, c, s, []netip.Addr{lo1, lo3}, []netip.Addr{lo1, lo2, lo6}},
+		{"add by the accepting end", s.AddLocalAddr, lo2, s, c, []netip.Addr{lo1, lo2, lo6}, []netip.Addr{lo1}},
+		{"add by the dialing end", c.AddLocalAddr, lo3, c, s, []netip.Addr{lo1, lo3}, []netip.Addr{lo1, lo2, lo6}},
 		{"remove", s.RemoveLocalAddr, lo1, s, c, []netip.Addr{lo2, lo6}, []netip.Addr{lo1, lo3}},
 		{"remove IPv6", s.RemoveLocalAddr, lo6, s, c, []netip.Addr{lo2}, []netip.Addr{lo1, lo3}},
 		{"remove, mapped", c.RemoveLocalAddr, netip.AddrFrom16(lo1.As16()), c, s, []netip.Addr{lo3}, []netip.Addr{lo2}},
 		{"add again", s.AddLocalAddr, lo1, s, c, []netip.Addr{lo1, lo2}, []netip.Addr{lo3}},
 	} {
 		if tt.what == "add again" {
-			// What somebody listens on is his.
+			// A listener keeps its address.
 			if err := tt.do(tt.ip); !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "listens") {
 				t.Errorf("an address of the listener: %v", err)
 			}
@@ -446,7 +446,7 @@ func TestAddrsRefused(t *testing.T) {
 				{"SetPeerPrimary", peerPrimary, lo2, errors.ErrUnsupported, says},
 			})
 		}
-		// Nor can who listens where the peer cannot.
+		// Nor can a listener where the peer cannot.
 		ln := listen(t, "sctp", "127.0.0.1/127.0.0.2:0")
 		sysctl(t, "addip_noauth_enable", "1")
 		sysctl(t, "addip_enable", "1")
@@ -510,7 +510,7 @@ func TestBindAddByConfig(t *testing.T) {
 	if err := s.AddLocalAddr(lo2); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the address of who accepted", func() bool { return slices.Contains(c.PeerAddrs(), lo2) })
+	eventually(t, "the address of the accepting end", func() bool { return slices.Contains(c.PeerAddrs(), lo2) })
 	if err := c.AddLocalAddr(lo3); err == nil {
 		t.Error("an address was added to an association that is bound to none")
 	}
@@ -534,6 +534,6 @@ func TestBindAddByConfig(t *testing.T) {
 	if err := c.AddLocalAddr(lo3); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the address of who dialed", func() bool { return slices.Contains(s.PeerAddrs(), lo3) })
+	eventually(t, "the address of the dialing end", func() bool { return slices.Contains(s.PeerAddrs(), lo3) })
 	send(t, s, c, sctpnet.MsgInfo{To: lo3}, 100)
 }

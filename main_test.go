@@ -28,8 +28,8 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// children are what this binary does instead of testing, when a test has
-// started it with childEnv set to one of the names.
+// children are what this binary does instead of testing, if a test has started it
+// with childEnv set to one of their names.
 var children = map[string]func() error{}
 
 const (
@@ -471,7 +471,7 @@ func (w *wire) isClosed() bool {
 	return raw.Control(func(uintptr) {}) != nil
 }
 
-// config is that of who dials over the wire.
+// config is the Config of the end that dials over the wire.
 func (w *wire) config(c sctpnet.Config) sctpnet.Config {
 	c.PathParams.UDPPort = w.client.LocalAddr().(*net.UDPAddr).Port
 	return c

@@ -201,10 +201,9 @@ func inOwnNetwork(t *testing.T) bool {
 	return false
 }
 
-// A network of which this host is a part and the only one: the addresses that
-// end in 1 are its own, and at the others there is silence. The prefixes are
-// those for documentation; private6 is chosen after IPv4 by RFC 6724, public6
-// before it.
+// A network with this host alone: the addresses that end in 1 are its own, and at the
+// others there is silence. The prefixes are those for documentation. RFC 6724 chooses
+// private6 after IPv4, and public6 before it.
 const (
 	silentLink = "sctpnetsilent"
 

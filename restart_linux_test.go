@@ -779,8 +779,8 @@ func testRestartOfStreamServer(t *testing.T, network string) {
 	})
 }
 
-// TestRestartInPieces has a peer crash in the middle of a message of which a part
-// has been handed over. A reader that waits for the rest learns of it.
+// TestRestartInPieces has a peer crash in the middle of a message, after a part of it
+// was handed over. A reader that waits for the rest learns of it.
 func TestRestartInPieces(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

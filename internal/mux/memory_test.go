@@ -42,9 +42,9 @@ func held(q *queue, bufs map[*buffer]bool) (size, n int) {
 	return size, n
 }
 
-// TestMemoryIsBounded has messages arrive of which some are not read: beside
-// others that are, on one stream or on many, claimed or not. Before nothing more
-// is received, they must not take much more memory than they may.
+// TestMemoryIsBounded has messages arrive that nobody reads, beside others that are
+// read: on one stream or on many, claimed or not. They must not take much more memory
+// than they may before nothing more is received.
 func TestMemoryIsBounded(t *testing.T) {
 	const limit = 512 << 10
 	for _, tt := range []struct {

@@ -34,8 +34,8 @@ func (d damagedLink) ReadMsg(p []byte) (n int, info sctpnet.MsgInfo, err error) 
 	return n, info, err
 }
 
-// TestModelFindsDamage has an exchange over a link that loses, doubles, changes and
-// swaps bytes, each of which must be found, and that does nothing.
+// TestModelFindsDamage has an exchange over links that lose, double, change and swap
+// bytes, which must be found, and over one that does nothing.
 func TestModelFindsDamage(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -285,7 +285,7 @@ func TestBadArguments(t *testing.T) {
 	}
 }
 
-// TestSoakOverUDP plays a few plans, all of which must pass, and leave nothing.
+// TestSoakOverUDP plays a few plans. All must pass, and leave nothing.
 func TestSoakOverUDP(t *testing.T) {
 	before := measure()
 	faults := make(chan error, 100)
