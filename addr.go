@@ -300,3 +300,6 @@ func clone(a *Addr) *Addr {
 	}
 	return c
 }
+
+// isWildcard reports whether a means any address.
+func isWildcard(a *Addr) bool { return engine.IsWildcard(a.IPAddrs) }

@@ -217,7 +217,7 @@ func (d *Dialer) local(network string) (*Addr, error) {
 	}
 	local = clone(local)
 	local.Net = anyFamily(network)
-	if engine.IsWildcard(local.IPAddrs) && family(network) == "sctp6" {
+	if isWildcard(local) && family(network) == "sctp6" {
 		local.IPAddrs = nil // 0.0.0.0 too, as package net
 	}
 	for _, ip := range local.IPAddrs {
@@ -238,13 +238,13 @@ func (d *Dialer) resolve(ctx context.Context, network, address string) ([]*Addr,
 		return nil, err
 	}
 	local, _ := d.LocalAddr.(*Addr)
-	if len(addrs) == 1 && engine.IsWildcard(addrs[0].IPAddrs) {
+	if len(addrs) == 1 && isWildcard(addrs[0]) {
 		if local != nil && family(network) == "sctp" && slices.ContainsFunc(local.IPAddrs, isIPv6) {
 			network = "sctp6" // this host, from an IPv6 address
 		}
 		addrs = loopback(network, addrs[0])
 	}
-	if local == nil || engine.IsWildcard(local.IPAddrs) {
+	if local == nil || isWildcard(local) {
 		return addrs, nil
 	}
 	// Only a family that the local address has can be dialed from it.
