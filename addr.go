@@ -24,6 +24,8 @@ type Addr struct {
 	// Net is the network, without the choice of an address family: "sctp" or
 	// "sctp+udp". Empty means "sctp".
 	Net string
+
+	assoc *assoc // that it stands for, if a PacketConn has returned it
 }
 
 var _ net.Addr = (*Addr)(nil)

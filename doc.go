@@ -16,6 +16,10 @@
 // is a [*Listener]. Above all one thing is different from TCP: there is no
 // half-close. [docs/from-tcp.md] has the rest.
 //
+// [ListenPacket] returns a [net.PacketConn]: one port, and associations with any
+// number of peers, which either side makes. Packets are messages. See
+// [docs/telecom.md].
+//
 // # Messages and streams
 //
 // SCTP carries messages, in numbered streams. A Conn is a stream of bytes: a Write
@@ -88,6 +92,10 @@
 // Settings:
 //
 //   - LocalUDPPort: the system has one for all, sysctl net.sctp.udp_port.
+//
+// Calls:
+//
+//   - MsgInfo.To after PacketConn.PeelOff: Linux sends to the primary path there.
 //
 // What is lacking over UDP is in the documentation of package udpencap.
 //

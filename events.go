@@ -55,6 +55,10 @@ type AssocEvent struct {
 	// OutStreams and InStreams are the numbers of streams of an association
 	// that is up or was restarted.
 	OutStreams, InStreams uint16
+
+	// Err is why an association could not be made (AssocNotMade): it wraps
+	// ECONNREFUSED or ETIMEDOUT.
+	Err error
 }
 
 // An AssocChange says how the state of an association has changed.
@@ -76,17 +80,20 @@ const (
 	// AssocEnded says that the association has ended as one side
 	// wished. Read then gives [io.EOF].
 	AssocEnded
+	// AssocNotMade says that an association that a [PacketConn] was to make with a
+	// peer could not be made.
+	AssocNotMade
 )
 
 // These do not compile where the numbers are not those of package engine.
 var (
-	_ = [1]int{}[AssocEnded-AssocChange(engine.AssocEnded)]
+	_ = [1]int{}[AssocNotMade-AssocChange(engine.AssocNotMade)]
 	_ = [1]int{}[PathPotentiallyFailed-PathChange(engine.PathPotentiallyFailed)]
 	_ = [1]int{}[AuthNone-AuthChange(engine.AuthNone)]
 )
 
 func (c AssocChange) String() string {
-	return name("AssocChange", int(c), "up", "lost", "restarted", "ended")
+	return name("AssocChange", int(c), "up", "lost", "restarted", "ended", "not made")
 }
 
 // name returns the name of a value of a type, or as "Cause(9)" one that has none.
@@ -101,6 +108,9 @@ func (e AssocEvent) String() string {
 	s := "association " + e.Change.String()
 	if e.Change == AssocUp || e.Change == AssocRestarted {
 		s += fmt.Sprintf(", %d streams out, %d in", e.OutStreams, e.InStreams)
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
 	}
 	return s + because(e.Cause, e.Causes)
 }
@@ -127,6 +137,9 @@ func (e AssocEvent) LogValue() slog.Value {
 	g := group("association", slog.String("change", e.Change.String()))
 	if e.Change == AssocUp || e.Change == AssocRestarted {
 		g = append(g, slog.Int("out", int(e.OutStreams)), slog.Int("in", int(e.InStreams)))
+	}
+	if e.Err != nil {
+		g = append(g, slog.Any("err", e.Err))
 	}
 	return slog.GroupValue(addCause(g, e.Cause)...)
 }
@@ -491,7 +504,7 @@ func (c Cause) String() string {
 func newEvent(e engine.Event) Event {
 	switch e := e.(type) {
 	case engine.AssocEvent:
-		return AssocEvent{AssocChange(e.Change), Cause(e.Cause), e.Causes, e.Out, e.In}
+		return AssocEvent{AssocChange(e.Change), Cause(e.Cause), e.Causes, e.Out, e.In, e.Err}
 	case engine.PathEvent:
 		return PathEvent{e.Addr, PathChange(e.Change)}
 	case engine.SendFailedEvent:

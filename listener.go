@@ -31,8 +31,24 @@ type ListenConfig struct {
 	// The network is "sctp4" or "sctp6", by the socket's address family.
 	Control func(network, address string, c syscall.RawConn) error
 
-	// Config applies to the associations that are accepted.
+	// Config applies to the associations that are accepted, and of a [PacketConn]
+	// to those that it makes too.
 	Config Config
+
+	// OnEvent, if not nil, receives what happens to the associations of a
+	// [PacketConn] beside their messages, with the address of the peer, as ReadFrom
+	// returns it: see [Event]. It is called in order with the messages by whoever
+	// reads, [PacketConn.ReadFrom], ReadMsg or Connect, and so only while one of
+	// them runs. It must not call any of these itself. A Listener does not use it:
+	// see Config.OnEvent, which is for a Conn, also for one of
+	// [PacketConn.PeelOff].
+	OnEvent func(c *PacketConn, peer *Addr, e Event)
+
+	// AutoClose, if not zero, has a [PacketConn] shut down an association on which no
+	// message has travelled for that time, 1 s or more, rounded up to seconds. It
+	// applies to associations, not to what is peeled off. A Listener does not use
+	// it.
+	AutoClose time.Duration
 }
 
 // Listen announces on the local address as [Listen] does. The context is for
@@ -50,13 +66,27 @@ func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (ne
 }
 
 func (lc *ListenConfig) listen(ctx context.Context, e engine.Engine, network, address string) (*Listener, *Addr, error) {
-	options, asked, err := lc.Config.settle(network, true)
+	s, asked, local, err := lc.socket(ctx, network, address)
 	if err != nil {
 		return nil, nil, err
 	}
+	l, err := e.Listen(ctx, s)
+	if err != nil {
+		return nil, local, err
+	}
+	return newListener(l, network, asked), local, nil
+}
+
+// socket returns what the engine is told of the ListenConfig, the Config of that,
+// and the address to listen at.
+func (lc *ListenConfig) socket(ctx context.Context, network, address string) (*engine.Socket, *Config, *Addr, error) {
+	options, asked, err := lc.Config.settle(network, true)
+	if err != nil {
+		return nil, nil, nil, err
+	}
 	local, err := resolveOne(ctx, nil, network, address)
 	if err != nil {
-		return nil, nil, contextError(err)
+		return nil, nil, nil, contextError(err)
 	}
 	s := &engine.Socket{Network: family(network), Local: local.engine(), Options: options}
 	if lc.Control != nil {
@@ -64,11 +94,7 @@ func (lc *ListenConfig) listen(ctx context.Context, e engine.Engine, network, ad
 			return lc.Control(network, address, c)
 		}
 	}
-	l, err := e.Listen(ctx, s)
-	if err != nil {
-		return nil, local, err
-	}
-	return newListener(l, network, asked), local, nil
+	return s, asked, local, nil
 }
 
 // Listener is a listening SCTP endpoint, a [net.Listener]. Multiple goroutines

@@ -2,7 +2,6 @@ package sctpnet
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 	"syscall"
 
@@ -94,21 +93,7 @@ func (a *assembler) read(max int, interleaves func() bool, recv func([]byte) (in
 			}
 			return nil, msg, err
 		}
-		m := a.take(msg, interleaves)
-		exceeds := !m.tooLarge && len(m.data)+n > max
-		switch {
-		case m.tooLarge:
-		case exceeds:
-			m.tooLarge, m.data = true, nil
-		case !msg.More && m.data == nil:
-			return slices.Clone(p[:n]), msg, nil
-		default:
-			m.data = append(m.data, p[:n]...)
-		}
-		if msg.More {
-			m.cut = n < len(p)
-			a.begun[m.sequence()] = m
-		}
+		m, exceeds := a.add(p[:n], msg, n < len(p), max, interleaves)
 		switch {
 		case exceeds:
 			return nil, m.first, fmt.Errorf("a message of more than %d bytes on stream %d: %w", max, m.first.Stream, syscall.EMSGSIZE)
@@ -116,6 +101,25 @@ func (a *assembler) read(max int, interleaves func() bool, recv func([]byte) (in
 			return m.data, m.first, nil
 		}
 	}
+}
+
+// add adds a piece to its message, which it returns. cut is as in begunMessage.
+// exceeds says that with this piece the message has become larger than max.
+func (a *assembler) add(piece []byte, msg engine.Message, cut bool, max int, interleaves func() bool) (m *begunMessage, exceeds bool) {
+	m = a.take(msg, interleaves)
+	exceeds = !m.tooLarge && len(m.data)+len(piece) > max
+	switch {
+	case m.tooLarge:
+	case exceeds:
+		m.tooLarge, m.data = true, nil
+	default:
+		m.data = append(m.data, piece...)
+	}
+	if msg.More {
+		m.cut = cut
+		a.begun[m.sequence()] = m
+	}
+	return m, exceeds
 }
 
 // take removes and returns the message that a piece belongs to.
@@ -141,6 +145,14 @@ func (a *assembler) take(piece engine.Message, interleaves func() bool) *begunMe
 		return m // the rest of the old one was given up
 	}
 	return old
+}
+
+// size is how many bytes there are of messages that were begun.
+func (a *assembler) size() (n int) {
+	for _, m := range a.begun {
+		n += len(m.data)
+	}
+	return n
 }
 
 func (m *begunMessage) sequence() sequence { return sequence{m.first.Stream, m.first.Unordered} }

@@ -191,6 +191,10 @@ func (c *Conn) Status() (Status, error) {
 	if err != nil {
 		return Status{}, c.opError("status", err)
 	}
+	return newStatus(s), nil
+}
+
+func newStatus(s engine.Status) Status {
 	return Status{
 		State:              State(s.State),
 		OutStreams:         s.OutStreams,
@@ -201,7 +205,7 @@ func (c *Conn) Status() (Status, error) {
 		PeerWindow:         s.PeerWindow,
 		FragmentationPoint: s.FragmentationPoint,
 		Primary:            newPath(s.Primary),
-	}, nil
+	}
 }
 
 // Paths returns the paths to the peer, one for each of its addresses, the
@@ -218,11 +222,15 @@ func (c *Conn) Paths() ([]Path, error) {
 	if err != nil {
 		return nil, c.opError("status", err)
 	}
+	return newPaths(all), nil
+}
+
+func newPaths(all []engine.Path) []Path {
 	paths := make([]Path, len(all))
 	for i, p := range all {
 		paths[i] = newPath(p)
 	}
-	return paths, nil
+	return paths
 }
 
 func newPath(p engine.Path) Path {

@@ -112,7 +112,8 @@
 //   - Conn.SyscallConn,
 //     Conn.File,
 //     Listener.SyscallConn,
-//     Listener.File: all associations share a socket.
+//     Listener.File: all associations share a socket;
+//   - ListenPacket: there is none yet.
 //
 // Events:
 //

@@ -22,6 +22,7 @@ const (
 	oneRequest       = "the peer takes one request at a time"
 	noReset          = "the numbering of chunks never begins anew"
 	shared           = "all associations share a socket"
+	notYet           = "there is none yet"
 )
 
 // lacks is what this package does not have. doc.go shows it.
@@ -64,6 +65,7 @@ var lacks = engine.Lacks{
 	{Kind: engine.LacksCall, Name: "Conn.File", Why: shared},
 	{Kind: engine.LacksCall, Name: "Listener.SyscallConn", Why: shared},
 	{Kind: engine.LacksCall, Name: "Listener.File", Why: shared},
+	{Kind: engine.LacksCall, Name: "ListenPacket", Why: notYet},
 
 	{Kind: engine.LacksEvent, Name: "SendFailedEvent", Why: noHandingBack},
 	{Kind: engine.LacksEvent, Name: "PartialDeliveryEvent", Why: wholeOnly},

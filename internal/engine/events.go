@@ -15,6 +15,7 @@ type (
 		Cause   uint16
 		Causes  []byte // of the peer's ABORT, all of them as they travelled
 		Out, In uint16
+		Err     error // of AssocNotMade: why
 	}
 
 	// PathEvent is SCTP_PEER_ADDR_CHANGE.
@@ -104,6 +105,7 @@ const (
 	AssocLost
 	AssocRestarted
 	AssocEnded
+	AssocNotMade // to a PacketConn only
 )
 
 // A PathChange is an spc_state of RFC 6458 section 6.1.2, by the numbers of

@@ -79,13 +79,15 @@ func localAddrs(fd int) (*engine.Addr, error) {
 	return a, err
 }
 
-func peerAddrs(fd int) (*engine.Addr, error) {
-	st, err := status(fd)
+func peerAddrs(fd int) (*engine.Addr, error) { return peerAddrsOf(socketOf(fd)) }
+
+func peerAddrsOf(t target) (*engine.Addr, error) {
+	st, err := t.status()
 	if err != nil {
 		return nil, err
 	}
 	primary, _, _ := parseSockaddr(st.PrimaryPeerAddr.Address[:])
-	if a := peerAddr(fd, primary); a != nil {
+	if a := t.peerAddr(primary); a != nil {
 		return a, nil
 	}
 	return nil, engine.ErrEnded
@@ -317,32 +319,38 @@ func (noReconfigError) Unwrap() error { return errors.ErrUnsupported }
 // putTo has the next system call send to the message's destination, if it has
 // one.
 func (o *op) putTo(fd int) error {
-	o.hdr.Name, o.hdr.Namelen = nil, 0
-	ip := o.msg.To
+	if o.conn.peeled && o.msg.To.IsValid() {
+		lack, _ := lacks.Find(engine.LacksCall, peeledTo)
+		return lack.Error("")
+	}
+	return o.sendTo(fd, o.msg.To, o.conn.remote.Port)
+}
+
+func (h *header) sendTo(fd int, ip netip.Addr, port int) error {
+	h.hdr.Name, h.hdr.Namelen = nil, 0
 	if !ip.IsValid() {
 		return nil
 	}
-	port := uint16(o.conn.remote.Port)
-	o.hdr.Name = &o.name[0]
-	binary.BigEndian.PutUint16(o.name[2:], port)
+	h.hdr.Name = &h.name[0]
+	binary.BigEndian.PutUint16(h.name[2:], uint16(port))
 	if ip.Is4() {
-		binary.NativeEndian.PutUint16(o.name[:], unix.AF_INET)
+		binary.NativeEndian.PutUint16(h.name[:], unix.AF_INET)
 		b := ip.As4()
-		copy(o.name[4:8], b[:])
-		clear(o.name[8:unix.SizeofSockaddrInet4])
-		o.hdr.Namelen = unix.SizeofSockaddrInet4
+		copy(h.name[4:8], b[:])
+		clear(h.name[8:unix.SizeofSockaddrInet4])
+		h.hdr.Namelen = unix.SizeofSockaddrInet4
 		return nil
 	}
 	zone, ok := zoneOf(fd, ip.Zone())
 	if !ok {
 		return &net.AddrError{Err: "unknown zone", Addr: ip.String()}
 	}
-	binary.NativeEndian.PutUint16(o.name[:], unix.AF_INET6)
-	clear(o.name[4:8])
+	binary.NativeEndian.PutUint16(h.name[:], unix.AF_INET6)
+	clear(h.name[4:8])
 	b := ip.As16()
-	copy(o.name[8:24], b[:])
-	binary.NativeEndian.PutUint32(o.name[24:], zone)
-	o.hdr.Namelen = unix.SizeofSockaddrInet6
+	copy(h.name[8:24], b[:])
+	binary.NativeEndian.PutUint32(h.name[24:], zone)
+	h.hdr.Namelen = unix.SizeofSockaddrInet6
 	return nil
 }
 

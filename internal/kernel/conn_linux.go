@@ -30,6 +30,8 @@ type conn struct {
 
 	knownLocal, knownPeer addrCache // what LocalAddrs and PeerAddrs found last
 
+	peeled bool // off a one-to-many socket
+
 	streams     atomic.Uint32 // how many: outgoing ones << 16, and incoming
 	reliability atomic.Uint64 // the default of messages, as prInfo.pack has it
 	segmented   atomic.Bool   // SCTP_MAXSEG was set, or may have been by somebody else
@@ -80,6 +82,7 @@ type origin struct {
 	status  *sctp.Status // if it is known
 	parent  *listener    // that has accepted it
 	reborn  bool         // the peer has restarted the association
+	peeled  *peeled      // from a one-to-many socket, or nil
 }
 
 // newConn takes over a socket whose handshake is done.
@@ -89,6 +92,9 @@ func newConn(sk *socket, from origin) (*conn, error) {
 	c.parent, c.keeps = from.parent, o.KeepRestarted
 	c.reborn = from.reborn
 	c.informs.Store(from.parent != nil && from.parent.informs)
+	if from.peeled != nil {
+		c.peel(from.peeled)
+	}
 	err := c.control(func(fd int) (err error) {
 		st := from.status
 		if st == nil {
@@ -113,7 +119,7 @@ func newConn(sk *socket, from origin) (*conn, error) {
 			c.know(&rows[i], &o.Settings)
 		}
 		if from.foreign {
-			if v, err := defaultReliability(fd); err == nil {
+			if v, err := defaultReliability(socketOf(fd)); err == nil {
 				c.reliability.Store(v.pack())
 			}
 			c.segmented.Store(true)
@@ -127,7 +133,7 @@ func newConn(sk *socket, from origin) (*conn, error) {
 			v, err := optInterleaving.getValue(fd)
 			c.interleaved = err == nil && v != 0
 		}
-		if !from.reborn && (o.Adaptation != 0 || !o.Events) {
+		if !from.reborn && !c.peeled && (o.Adaptation != 0 || !o.Events) {
 			c.readEarly(fd, o.Events, o.Adaptation != 0)
 		}
 		primary, _, _ := parseSockaddr(st.PrimaryPeerAddr.Address[:])
@@ -137,23 +143,31 @@ func newConn(sk *socket, from origin) (*conn, error) {
 		if c.local, err = localAddr(fd, from.bound, c.remote); err != nil {
 			return err
 		}
-		// All addresses of a peer on this host are reached over the loopback
-		// interface. The MTU is asked first because it costs nothing. What is
-		// set here fails only if the association has ended by now. The next
-		// Read or Write will tell.
 		window := int(st.RWND)
-		if !o.SmallLoopbackMTU || st.PrimaryPeerAddr.MTU < loopbackMTU || !isLocal(primary.IP) {
+		if !o.SmallLoopbackMTU || !socketOf(fd).shrinkLoopbackMTU(st) {
 			c.setTurns(window / 4)
 			return nil
 		}
-		setStruct(fd, sctp.SCTP_PEER_ADDR_PARAMS, pathParams{
-			PathMTU: uint32(windowMTU(smallLoopbackMTU, window)),
-			Flags:   sppPMTUDDisable,
-		})
 		c.setTurns(window * 2 / 3)
 		return nil
 	})
 	return c, err
+}
+
+// shrinkLoopbackMTU sets the path MTU of an association over the loopback
+// interface, if it is one. All addresses of a peer on this host are reached so. The
+// MTU is asked first because it costs nothing. What is set here fails only if the
+// association has ended by now. The next Read or Write will tell.
+func (t target) shrinkLoopbackMTU(st *sctp.Status) bool {
+	primary, _, _ := parseSockaddr(st.PrimaryPeerAddr.Address[:])
+	if st.PrimaryPeerAddr.MTU < loopbackMTU || !isLocal(primary.IP) {
+		return false
+	}
+	t.set(optPathParams, pathParams{
+		PathMTU: uint32(windowMTU(smallLoopbackMTU, int(st.RWND))),
+		Flags:   sppPMTUDDisable,
+	})
+	return true
 }
 
 // loopbackMTU is the path MTU over Linux's interface lo. The interface has 65536, an
@@ -189,8 +203,10 @@ func isLocal(ip net.IP) bool {
 
 // peerAddr is the peer's list of addresses, the primary first, or nil when the
 // association is gone and the list with it.
-func peerAddr(fd int, primary net.IPAddr) *engine.Addr {
-	a, err := addrList(fd, sctp.SCTP_GET_PEER_ADDRS)
+func peerAddr(fd int, primary net.IPAddr) *engine.Addr { return socketOf(fd).peerAddr(primary) }
+
+func (t target) peerAddr(primary net.IPAddr) *engine.Addr {
+	a, err := addrsOf(t.fd, sctp.SCTP_GET_PEER_ADDRS, uint32(t.assoc))
 	if err != nil || len(a.IPAddrs) == 0 {
 		return nil
 	}
@@ -278,6 +294,9 @@ func (c *conn) Shutdown() error {
 		if err := ifKnown(setEvent(fd, eventAssocChange)); err != nil {
 			return err
 		}
+		if c.peeled {
+			return socketOf(fd).finish(eofFlag)
+		}
 		if err := unix.Shutdown(fd, unix.SHUT_WR); err != nil && err != unix.ENOTCONN {
 			return os.NewSyscallError("shutdown", err)
 		}
@@ -293,8 +312,8 @@ func (c *conn) fail(fd int, errno unix.Errno) {
 	}
 	switch errno {
 	case unix.EPIPE, unix.ESHUTDOWN, unix.ENOTCONN:
-		if c.ended.Load() || isShut(fd) {
-			break
+		if c.ended.Load() || c.peeled || isShut(fd) {
+			break // or what has happened will be received as an event
 		}
 		// It was no end that the peer had announced, and so a failure, whose
 		// errno sendmmsg has swallowed.

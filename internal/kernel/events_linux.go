@@ -102,6 +102,9 @@ func (c *conn) learn(note []byte) {
 		if says(note, engine.AssocLost) {
 			c.lost.Store(true)
 		}
+		if c.peeled && (c.lost.Load() || says(note, engine.AssocEnded)) {
+			c.ended.Store(true) // nothing else tells
+		}
 	}
 }
 
@@ -151,13 +154,14 @@ func (c *conn) readEarly(fd int, events, adapts bool) {
 	}
 }
 
-// A parser reads the notifications of one association.
+// A parser reads the notifications of a socket.
 type parser struct {
+	assoc   engine.AssocID         // that the last one was about
 	failed  engine.SendFailedEvent // what has come of it
 	joining bool                   // and whether more will
 }
 
-// parse reads a notification, of which it keeps nothing. It returns nil if that
+// parse reads a notification, of which it keeps the association alone. It returns nil if that
 // is cut short or of a kind that it does not know, and for a part of a failed
 // message that is not the last one.
 func (p *parser) parse(note []byte) engine.Event {
@@ -166,16 +170,18 @@ func (p *parser) parse(note []byte) engine.Event {
 	n.skip(4) // the length, which is the notification's
 	var e engine.Event
 	var chunk uint16 // flags
+	before := p.assoc
 	switch typ {
 	case eventAssocChange:
 		a := engine.AssocEvent{Change: engine.AssocChange(n.u16()), Cause: n.be16(), Out: n.u16(), In: n.u16()}
-		n.skip(4)
+		p.assoc = n.assoc()
 		a.Causes = n.rest()
 		e = a
 	case eventPeerAddrChange:
 		addr := n.next(128)
 		e = engine.PathEvent{Addr: addrPort(addr), Change: engine.PathChange(n.u32())}
-		n.skip(8)
+		n.skip(4)
+		p.assoc = n.assoc()
 	case eventSendFailed, eventSendFailedOld:
 		f := engine.SendFailedEvent{Sent: flags&flagSent != 0, Cause: n.cause()}
 		f.Message.Stream = n.u16()
@@ -192,31 +198,34 @@ func (p *parser) parse(note []byte) engine.Event {
 		if typ == eventSendFailedOld {
 			n.skip(4 + 4 + 4) // the lifetime and two TSNs
 		}
-		n.skip(4 + 4) // the association, twice
+		n.skip(4)
+		p.assoc = n.assoc() // for the second time
 		f.Data = n.rest()
 		e = f
 	case eventRemoteError:
 		r := engine.RemoteErrorEvent{Cause: n.be16()}
-		n.skip(2 + 4)
+		n.skip(2)
+		p.assoc = n.assoc()
 		r.Data = n.rest()
 		e = r
 	case eventShutdown:
-		n.skip(4)
+		p.assoc = n.assoc()
 		e = engine.ShutdownEvent{}
 	case eventPartialDelivery:
-		n.skip(4 + 4)
+		n.skip(4)
+		p.assoc = n.assoc()
 		e = engine.PartialDeliveryEvent{Stream: uint16(n.u32()), Seq: n.u32()}
 	case eventAdaptation:
 		e = engine.AdaptationEvent{Indication: n.u32()}
-		n.skip(4)
+		p.assoc = n.assoc()
 	case eventAuthentication:
 		a := engine.AuthEvent{Key: n.u16()}
 		n.skip(2)
 		a.Change = engine.AuthChange(n.u32())
-		n.skip(4)
+		p.assoc = n.assoc()
 		e = a
 	case eventSenderDry:
-		n.skip(4)
+		p.assoc = n.assoc()
 		e = engine.SenderDryEvent{}
 	case eventStreamReset:
 		r := engine.StreamResetEvent{
@@ -224,22 +233,23 @@ func (p *parser) parse(note []byte) engine.Event {
 			Denied:   flags&flagDenied != 0,
 			Failed:   flags&flagFailed != 0,
 		}
-		n.skip(4)
+		p.assoc = n.assoc()
 		for !n.short && len(n.b) >= 2 {
 			r.Streams = append(r.Streams, n.u16())
 		}
 		e = r
 	case eventStreamChange:
-		n.skip(4)
+		p.assoc = n.assoc()
 		e = engine.StreamsAddedEvent{In: n.u16(), Out: n.u16(), Denied: flags&flagDenied != 0, Failed: flags&flagFailed != 0}
 	case eventAssocReset:
-		n.skip(4)
+		p.assoc = n.assoc()
 		e = engine.AssocResetEvent{LocalTSN: n.u32(), RemoteTSN: n.u32(), Denied: flags&flagDenied != 0, Failed: flags&flagFailed != 0}
 	}
 	if n.short {
 		return nil
 	}
 	if f, ok := e.(engine.SendFailedEvent); ok {
+		p.joining = p.joining && p.assoc == before
 		return p.join(f, chunk)
 	}
 	return e
@@ -252,9 +262,9 @@ func (p *parser) join(f engine.SendFailedEvent, flags uint16) engine.Event {
 		f.Data = append(p.failed.Data, f.Data...)
 		f.Sent = f.Sent || p.failed.Sent
 	}
-	*p = parser{}
+	p.failed, p.joining = engine.SendFailedEvent{}, false
 	if flags&chunkLast == 0 {
-		*p = parser{f, true}
+		p.failed, p.joining = f, true
 		return nil
 	}
 	return f
@@ -277,10 +287,11 @@ func (f *fields) next(n int) []byte {
 	return b
 }
 
-func (f *fields) skip(n int)   { f.next(n) }
-func (f *fields) u16() uint16  { return binary.NativeEndian.Uint16(f.next(2)) }
-func (f *fields) u32() uint32  { return binary.NativeEndian.Uint32(f.next(4)) }
-func (f *fields) be16() uint16 { return binary.BigEndian.Uint16(f.next(2)) }
+func (f *fields) skip(n int)            { f.next(n) }
+func (f *fields) assoc() engine.AssocID { return engine.AssocID(f.u32()) }
+func (f *fields) u16() uint16           { return binary.NativeEndian.Uint16(f.next(2)) }
+func (f *fields) u32() uint32           { return binary.NativeEndian.Uint32(f.next(4)) }
+func (f *fields) be16() uint16          { return binary.BigEndian.Uint16(f.next(2)) }
 
 // cause takes a cause in network order that was put into 32 bits.
 func (f *fields) cause() uint16 {

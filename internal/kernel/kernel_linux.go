@@ -1,5 +1,5 @@
-// Package kernel is the engine over the Linux kernel's one-to-one SCTP sockets,
-// which wait on the Go runtime's network poller.
+// Package kernel is the engine over the Linux kernel's SCTP sockets, one-to-one
+// and one-to-many, which wait on the Go runtime's network poller.
 package kernel
 
 import (
@@ -25,7 +25,10 @@ func init() { engine.Register("", kernelEngine{}) }
 // kernelEngine is the kernel's SCTP.
 type kernelEngine struct{}
 
-var _ engine.Filer = kernelEngine{}
+var (
+	_ engine.Filer    = kernelEngine{}
+	_ engine.Packeter = kernelEngine{}
+)
 
 // Available reports whether this kernel makes SCTP sockets.
 func (kernelEngine) Available() error {
@@ -84,7 +87,7 @@ var errCookieIgnored = errors.New("the peer does not answer COOKIE ECHO")
 func (kernelEngine) dial(ctx context.Context, s *engine.Socket, remote *engine.Addr, patience time.Duration) (engine.Conn, error) {
 	family, v6only := dialFamily(s.Network, s.Local, remote)
 	from := origin{options: s.Options, bound: s.Local, remote: remote, foreign: s.Control != nil}
-	sk, err := newSocket(ctx, s, family, v6only, remote)
+	sk, err := newSocket(ctx, s, unix.SOCK_STREAM, family, v6only, remote)
 	if err != nil {
 		return nil, err
 	}
@@ -106,26 +109,37 @@ func (kernelEngine) dial(ctx context.Context, s *engine.Socket, remote *engine.A
 
 // Listen makes a listening endpoint.
 func (kernelEngine) Listen(ctx context.Context, s *engine.Socket) (engine.Listener, error) {
-	family, v6only, fallback := listenFamily(s.Network, s.Local)
-	l, err := listen(ctx, s, family, v6only)
-	if err != nil && fallback && (errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL)) {
-		// "Any address" on a system without IPv6 is any IPv4 address.
-		l, err = listen(ctx, s, unix.AF_INET, false)
-	}
+	sk, local, err := listen(ctx, s, unix.SOCK_STREAM)
 	if err != nil {
+		return nil, err
+	}
+	l, err := newListener(sk, origin{options: s.Options, bound: local, foreign: s.Control != nil})
+	if err != nil {
+		sk.close()
 		return nil, err
 	}
 	return l, nil
 }
 
-func listen(ctx context.Context, s *engine.Socket, family int, v6only bool) (*listener, error) {
-	sk, err := newSocket(ctx, s, family, v6only, s.Local)
-	if err != nil {
-		return nil, err
-	}
+// listen makes a socket of a type that listens, and returns what it is bound to.
+func listen(ctx context.Context, s *engine.Socket, typ int) (*socket, *engine.Addr, error) {
 	local := s.Local
 	if local == nil {
 		local = &engine.Addr{}
+	}
+	family, v6only, fallback := listenFamily(s.Network, s.Local)
+	sk, err := listenOn(ctx, s, typ, local, family, v6only)
+	if err != nil && fallback && (errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL)) {
+		// "Any address" on a system without IPv6 is any IPv4 address.
+		sk, err = listenOn(ctx, s, typ, local, unix.AF_INET, false)
+	}
+	return sk, local, err
+}
+
+func listenOn(ctx context.Context, s *engine.Socket, typ int, local *engine.Addr, family int, v6only bool) (*socket, error) {
+	sk, err := newSocket(ctx, s, typ, family, v6only, s.Local)
+	if err != nil {
+		return nil, err
 	}
 	err = sk.control(func(fd int) error {
 		// As package net: a port can be listened on again while associations
@@ -140,15 +154,11 @@ func listen(ctx context.Context, s *engine.Socket, family int, v6only bool) (*li
 			return os.NewSyscallError("listen", unix.Listen(fd, maxBacklog()))
 		})
 	}
-	var l *listener
-	if err == nil {
-		l, err = newListener(sk, origin{options: s.Options, bound: local, foreign: s.Control != nil})
-	}
 	if err != nil {
 		sk.close()
 		return nil, err
 	}
-	return l, nil
+	return sk, nil
 }
 
 // dialFamily chooses the socket's address family. An IPv6 socket without IPv4
@@ -189,8 +199,8 @@ type socket struct {
 	over   chan struct{} // closed by close
 }
 
-func newSocket(ctx context.Context, s *engine.Socket, family int, v6only bool, addr *engine.Addr) (*socket, error) {
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_SCTP)
+func newSocket(ctx context.Context, s *engine.Socket, typ, family int, v6only bool, addr *engine.Addr) (*socket, error) {
+	fd, err := unix.Socket(family, typ|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_SCTP)
 	if err != nil {
 		return nil, socketError(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
@@ -18,7 +19,10 @@ func init() { engine.Register("", kernelEngine{}) }
 // kernelEngine is the kernel's SCTP.
 type kernelEngine struct{}
 
-var _ engine.Filer = kernelEngine{}
+var (
+	_ engine.Filer    = kernelEngine{}
+	_ engine.Packeter = kernelEngine{}
+)
 
 var errNoSCTP = fmt.Errorf("kernel SCTP is %w on %s: it needs Linux with `modprobe sctp`; elsewhere use the network sctp+udp",
 	errors.ErrUnsupported, runtime.GOOS)
@@ -33,5 +37,10 @@ func (kernelEngine) Dial(context.Context, *engine.Socket, *engine.Addr) (engine.
 
 // Listen returns the same.
 func (kernelEngine) Listen(context.Context, *engine.Socket) (engine.Listener, error) {
+	return nil, errNoSCTP
+}
+
+// ListenPacket returns the same.
+func (kernelEngine) ListenPacket(context.Context, *engine.Socket, time.Duration) (engine.PacketConn, error) {
 	return nil, errNoSCTP
 }

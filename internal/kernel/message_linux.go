@@ -32,10 +32,18 @@ type op struct {
 	resumes bool // Send: goes on with an owner
 	many    *gather
 
+	header
+
+	send, recv, read func(fd uintptr) bool
+	try              func(fd uintptr)
+}
+
+// A header is what sendmsg and recvmsg are told and tell of one message.
+type header struct {
 	hdr  unix.Msghdr
-	name [unix.SizeofSockaddrInet6]byte // of Send
+	name [unix.SizeofSockaddrInet6]byte
 	iov  unix.Iovec
-	sctl struct { // of Send; the second part only with a TTL
+	sctl struct { // of a send; the second part only with a TTL
 		info struct {
 			hdr unix.Cmsghdr
 			sctp.SndInfo
@@ -45,10 +53,7 @@ type op struct {
 			prInfo
 		}
 	}
-	rctl rcvControl // of Recv
-
-	send, recv, read func(fd uintptr) bool
-	try              func(fd uintptr)
+	rctl rcvControl // of a receive
 }
 
 // A rcvControl is where the kernel writes the info of a message.
@@ -64,11 +69,11 @@ var ops = sync.Pool{New: func() any {
 	return o
 }}
 
-// init points the op's header to its parts, once for all.
-func (o *op) init() {
-	o.hdr.Iov = &o.iov
-	o.hdr.SetIovlen(1)
-	info, pr := &o.sctl.info, &o.sctl.pr
+// init points the header to its parts, once for all.
+func (h *header) init() {
+	h.hdr.Iov = &h.iov
+	h.hdr.SetIovlen(1)
+	info, pr := &h.sctl.info, &h.sctl.pr
 	info.hdr.Level, info.hdr.Type = sctp.SOL_SCTP, sctp.SCTP_CMSG_SNDINFO
 	info.hdr.SetLen(int(unsafe.Sizeof(*info)))
 	pr.hdr.Level, pr.hdr.Type = sctp.SOL_SCTP, cmsgPRInfo
@@ -99,19 +104,19 @@ func (o *op) clear() {
 	}
 }
 
-// point sets the buffer of the next system call. The op is in the heap and
+// point sets the buffer of the next system call. The header is in the heap and
 // holds p as long as the call lasts, so the pointers that the kernel sees stay
 // valid.
-func (o *op) point(p []byte) {
-	o.iov.Base = unsafe.SliceData(p)
-	o.iov.SetLen(len(p))
+func (h *header) point(p []byte) {
+	h.iov.Base = unsafe.SliceData(p)
+	h.iov.SetLen(len(p))
 }
 
 // control sets the control buffer of the next system call, n bytes at p, which
-// is a part of the op.
-func (o *op) control(p unsafe.Pointer, n uintptr) {
-	o.hdr.Control = (*byte)(p)
-	o.hdr.SetControllen(int(n))
+// is a part of the header.
+func (h *header) control(p unsafe.Pointer, n uintptr) {
+	h.hdr.Control = (*byte)(p)
+	h.hdr.SetControllen(int(n))
 }
 
 // taken reports whether the association belongs to an owner and this op is
@@ -321,32 +326,40 @@ func (o *op) sendmsg(fd uintptr) unix.Errno {
 
 // putInfo attaches what the message and its acknowledgement need, if anything.
 func (o *op) putInfo(ackNow bool) {
-	m, info := &o.msg, &o.sctl.info
+	m := &o.msg
 	if !ackNow && *m == (engine.Message{}) {
 		o.control(nil, 0)
 		return
 	}
-	info.SndInfo = sctp.SndInfo{SID: m.Stream, PPID: swapPPID(m.PPID), Context: m.Context}
+	flags := uint16(0)
+	if ackNow {
+		flags |= sctp.SCTP_SACK_IMMEDIATELY
+	}
+	o.describe(m, flags, 0, o.conn.reliability.Load())
+}
+
+// describe attaches what a message is, and of which association, 0 for the only
+// one. reliability is the default, as prInfo.pack has it.
+func (h *header) describe(m *engine.Message, flags uint16, assoc engine.AssocID, reliability uint64) {
+	info := &h.sctl.info
+	info.SndInfo = sctp.SndInfo{SID: m.Stream, Flags: flags, PPID: swapPPID(m.PPID), Context: m.Context, AssocID: int32(assoc)}
 	if m.Unordered {
 		info.Flags |= sctp.SCTP_UNORDERED
 	}
 	if m.To.IsValid() {
 		info.Flags |= sctp.SCTP_ADDR_OVER
 	}
-	if ackNow {
-		info.Flags |= sctp.SCTP_SACK_IMMEDIATELY
-	}
 	n := unsafe.Sizeof(*info)
 	if m.TTL > 0 {
 		// Rounded up: a lifetime of 0 would be for ever.
-		o.sctl.pr.prInfo = prInfo{Policy: prTimed, Value: milliseconds(m.TTL)}
-		n = unsafe.Sizeof(o.sctl)
-	} else if r := o.conn.reliability.Load(); r != 0 {
+		h.sctl.pr.prInfo = prInfo{Policy: prTimed, Value: milliseconds(m.TTL)}
+		n = unsafe.Sizeof(h.sctl)
+	} else if reliability != 0 {
 		// With any information the kernel takes the policy from there too.
-		o.sctl.pr.prInfo = prInfo{Policy: uint16(r >> 32), Value: uint32(r)}
-		n = unsafe.Sizeof(o.sctl)
+		h.sctl.pr.prInfo = prInfo{Policy: uint16(reliability >> 32), Value: uint32(reliability)}
+		n = unsafe.Sizeof(h.sctl)
 	}
-	o.control(unsafe.Pointer(&o.sctl), n)
+	h.control(unsafe.Pointer(&h.sctl), n)
 }
 
 // swapPPID converts between host order and the order in which it travels.

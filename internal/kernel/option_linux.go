@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ishidawataru/sctp"
+	"github.com/sctpnet/sctpnet/internal/engine"
 	"golang.org/x/sys/unix"
 )
 
@@ -139,20 +140,14 @@ func (o option) setBytes(fd int, b []byte) error {
 	return o.wrap("setsockopt", unix.SetsockoptString(fd, o.level, o.num, string(b)))
 }
 
-func (o option) set(fd int, v any) error {
-	b, err := binary.Append(nil, binary.NativeEndian, v)
-	if err != nil {
-		return err
-	}
-	return o.setBytes(fd, b)
-}
+func (o option) set(fd int, v any) error { return socketOf(fd).set(o, v) }
 
 func (o option) setInt(fd, v int) error {
 	return o.wrap("setsockopt", unix.SetsockoptInt(fd, o.level, o.num, v))
 }
 
 // setValue sets an option that is a struct sctp_assoc_value.
-func (o option) setValue(fd int, v uint32) error { return o.set(fd, assocValue{Value: v}) }
+func (o option) setValue(fd int, v uint32) error { return socketOf(fd).setValue(o, v) }
 
 func (o option) getBytes(fd int, b []byte) (int, error) {
 	n, err := getsockopt(fd, o.num, b)
@@ -160,26 +155,66 @@ func (o option) getBytes(fd int, b []byte) (int, error) {
 }
 
 // get fills *v, which may hold arguments.
-func (o option) get(fd int, v any) error {
-	b, err := binary.Append(nil, binary.NativeEndian, v)
-	if err != nil {
-		return err
-	}
-	if _, err := o.getBytes(fd, b); err != nil {
-		return err
-	}
-	_, err = binary.Decode(b, binary.NativeEndian, v)
-	return err
-}
+func (o option) get(fd int, v any) error { return socketOf(fd).get(o, v) }
 
 func (o option) getInt(fd int) (int, error) {
 	v, err := unix.GetsockoptInt(fd, o.level, o.num)
 	return v, o.wrap("getsockopt", err)
 }
 
-func (o option) getValue(fd int) (uint32, error) {
+func (o option) getValue(fd int) (uint32, error) { return socketOf(fd).getValue(o) }
+
+// A target is what has options: a socket or, of a one-to-many socket, one of its
+// associations.
+type target struct {
+	fd    int
+	assoc engine.AssocID // 0 for the socket, which may be the association's own
+}
+
+func socketOf(fd int) target { return target{fd: fd} }
+
+// name puts the association into an option's value, which begins with it.
+func (t target) name(b []byte) {
+	if t.assoc != 0 {
+		binary.NativeEndian.PutUint32(b, uint32(t.assoc))
+	}
+}
+
+func (t target) setBytes(o option, b []byte) error {
+	t.name(b)
+	return o.setBytes(t.fd, b)
+}
+
+func (t target) set(o option, v any) error {
+	b, err := binary.Append(nil, binary.NativeEndian, v)
+	if err != nil {
+		return err
+	}
+	return t.setBytes(o, b)
+}
+
+func (t target) setValue(o option, v uint32) error { return t.set(o, assocValue{Value: v}) }
+
+func (t target) getBytes(o option, b []byte) (int, error) {
+	t.name(b)
+	return o.getBytes(t.fd, b)
+}
+
+func (t target) get(o option, v any) error {
+	b, err := binary.Append(nil, binary.NativeEndian, v)
+	if err != nil {
+		return err
+	}
+	if _, err := t.getBytes(o, b); err != nil {
+		return err
+	}
+	_, err = binary.Decode(b, binary.NativeEndian, v)
+	return err
+}
+
+func (t target) getValue(o option) (uint32, error) {
 	var v assocValue
-	err := o.get(fd, &v)
+	err := t.get(o, &v)
 	return v.Value, err
 }
 

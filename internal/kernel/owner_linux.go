@@ -28,7 +28,7 @@ func (c *conn) Take() (engine.Owner, bool) {
 	c.SetDeadline(time.Time{})
 	if c.roundRobin.Load() {
 		// Where it is not possible, streams have their messages' turns.
-		c.control(func(fd int) error { return setScheduler(fd, engine.SchedulerRoundRobin) })
+		c.control(func(fd int) error { return setScheduler(socketOf(fd), engine.SchedulerRoundRobin) })
 	}
 	o := c.partial.Swap(nil)
 	if o != nil {

@@ -19,8 +19,8 @@ type row struct {
 	options []option // that hold it
 	// set sets the field unless it is zero. It does the same on a socket
 	// before its handshake as on that of an association.
-	set func(fd int, s *engine.Settings) error
-	get func(fd int, s *engine.Settings) error
+	set func(t target, s *engine.Settings) error
+	get func(t target, s *engine.Settings) error
 	// note has the conn know what the kernel would not tell. It may be nil.
 	note func(c *conn, s *engine.Settings)
 }
@@ -30,12 +30,12 @@ var rows = []row{
 	{
 		name:    "RTO",
 		options: []option{optRTO},
-		set: func(fd int, s *engine.Settings) error {
-			return unlessZero(s.RTO, func() error { return setRTO(fd, s.RTO) })
+		set: func(t target, s *engine.Settings) error {
+			return unlessZero(s.RTO, func() error { return setRTO(t, s.RTO) })
 		},
-		get: func(fd int, s *engine.Settings) error {
+		get: func(t target, s *engine.Settings) error {
 			var v rtoInfo
-			err := optRTO.get(fd, &v)
+			err := t.get(optRTO, &v)
 			s.RTO = engine.RTO{Initial: fromMilliseconds(v.Initial), Min: fromMilliseconds(v.Min), Max: fromMilliseconds(v.Max)}
 			return err
 		},
@@ -43,12 +43,12 @@ var rows = []row{
 	{
 		name:    "AssocParams",
 		options: []option{optAssocInfo},
-		set: func(fd int, s *engine.Settings) error {
-			return unlessZero(s.AssocParams, func() error { return setAssocParams(fd, s.AssocParams) })
+		set: func(t target, s *engine.Settings) error {
+			return unlessZero(s.AssocParams, func() error { return setAssocParams(t, s.AssocParams) })
 		},
-		get: func(fd int, s *engine.Settings) error {
+		get: func(t target, s *engine.Settings) error {
 			var v assocParams
-			err := optAssocInfo.get(fd, &v)
+			err := t.get(optAssocInfo, &v)
 			s.AssocParams = engine.AssocParams{MaxRetransmissions: int(v.MaxRxt), CookieLife: fromMilliseconds(v.CookieLife)}
 			return err
 		},
@@ -56,25 +56,25 @@ var rows = []row{
 	{
 		name:    "PathParams",
 		options: []option{optPathParams, optThresholds, optThresholdsV2},
-		set: func(fd int, s *engine.Settings) error {
-			return unlessZero(s.PathParams, func() error { return setPathParams(fd, allPaths, s.PathParams) })
+		set: func(t target, s *engine.Settings) error {
+			return unlessZero(s.PathParams, func() error { return setPathParams(t, allPaths, s.PathParams) })
 		},
-		get: func(fd int, s *engine.Settings) (err error) {
-			s.PathParams, err = getPathParams(fd, allPaths)
+		get: func(t target, s *engine.Settings) (err error) {
+			s.PathParams, err = getPathParams(t, allPaths)
 			return err
 		},
 	},
 	{
 		name:    "SACK",
 		options: []option{optSACK},
-		set: func(fd int, s *engine.Settings) error {
+		set: func(t target, s *engine.Settings) error {
 			return unlessZero(s.SACK, func() error {
-				return optSACK.set(fd, sackInfo{Delay: milliseconds(s.SACK.Delay), Frequency: uint32(s.SACK.Frequency)})
+				return t.set(optSACK, sackInfo{Delay: milliseconds(s.SACK.Delay), Frequency: uint32(s.SACK.Frequency)})
 			})
 		},
-		get: func(fd int, s *engine.Settings) error {
+		get: func(t target, s *engine.Settings) error {
 			var v sackInfo
-			err := optSACK.get(fd, &v)
+			err := t.get(optSACK, &v)
 			s.SACK = engine.SACK{Delay: fromMilliseconds(v.Delay), Frequency: int(v.Frequency)}
 			return err
 		},
@@ -82,11 +82,11 @@ var rows = []row{
 	{
 		name:    "Nagle",
 		options: []option{optNoDelay},
-		set: func(fd int, s *engine.Settings) error {
-			return unlessZero(s.Nagle || s.NoDelay, func() error { return optNoDelay.setInt(fd, boolInt(s.NoDelay)) })
+		set: func(t target, s *engine.Settings) error {
+			return unlessZero(s.Nagle || s.NoDelay, func() error { return optNoDelay.setInt(t.fd, boolInt(s.NoDelay)) })
 		},
-		get: func(fd int, s *engine.Settings) error {
-			v, err := optNoDelay.getInt(fd)
+		get: func(t target, s *engine.Settings) error {
+			v, err := optNoDelay.getInt(t.fd)
 			s.NoDelay, s.Nagle = v != 0, v == 0
 			return err
 		},
@@ -96,11 +96,11 @@ var rows = []row{
 	{
 		name:    "MaxSegment",
 		options: []option{optMaxSegment},
-		set: func(fd int, s *engine.Settings) error {
-			return unlessZero(s.MaxSegment, func() error { return optMaxSegment.setValue(fd, uint32(max(0, s.MaxSegment))) })
+		set: func(t target, s *engine.Settings) error {
+			return unlessZero(s.MaxSegment, func() error { return t.setValue(optMaxSegment, uint32(max(0, s.MaxSegment))) })
 		},
-		get: func(fd int, s *engine.Settings) error {
-			v, err := optMaxSegment.getValue(fd)
+		get: func(t target, s *engine.Settings) error {
+			v, err := t.getValue(optMaxSegment)
 			s.MaxSegment = int(v)
 			return err
 		},
@@ -114,11 +114,11 @@ var rows = []row{
 	{
 		name:    "MaxBurst",
 		options: []option{optMaxBurst},
-		set: func(fd int, s *engine.Settings) error {
-			return unlessZero(s.MaxBurst, func() error { return optMaxBurst.setValue(fd, uint32(max(0, s.MaxBurst))) })
+		set: func(t target, s *engine.Settings) error {
+			return unlessZero(s.MaxBurst, func() error { return t.setValue(optMaxBurst, uint32(max(0, s.MaxBurst))) })
 		},
-		get: func(fd int, s *engine.Settings) error {
-			v, err := optMaxBurst.getValue(fd)
+		get: func(t target, s *engine.Settings) error {
+			v, err := t.getValue(optMaxBurst)
 			if s.MaxBurst = int(v); v == 0 {
 				s.MaxBurst = -1
 			}
@@ -128,11 +128,11 @@ var rows = []row{
 	{
 		name:    "PartialReliability",
 		options: []option{optDefaultPRInfo},
-		set: func(fd int, s *engine.Settings) error {
-			return unlessZero(s.PartialReliability.Policy, func() error { return setReliability(fd, s.PartialReliability) })
+		set: func(t target, s *engine.Settings) error {
+			return unlessZero(s.PartialReliability.Policy, func() error { return setReliability(t, s.PartialReliability) })
 		},
-		get: func(fd int, s *engine.Settings) error {
-			v, err := defaultReliability(fd)
+		get: func(t target, s *engine.Settings) error {
+			v, err := defaultReliability(t)
 			s.PartialReliability = v.reliability()
 			return err
 		},
@@ -145,11 +145,11 @@ var rows = []row{
 	{
 		name:    "Scheduler",
 		options: []option{optScheduler},
-		set: func(fd int, s *engine.Settings) error {
-			return unlessZero(s.Scheduler, func() error { return setScheduler(fd, s.Scheduler) })
+		set: func(t target, s *engine.Settings) error {
+			return unlessZero(s.Scheduler, func() error { return setScheduler(t, s.Scheduler) })
 		},
-		get: func(fd int, s *engine.Settings) error {
-			v, err := optScheduler.getValue(fd)
+		get: func(t target, s *engine.Settings) error {
+			v, err := t.getValue(optScheduler)
 			s.Scheduler = engine.Scheduler(v)
 			return err
 		},
@@ -163,11 +163,11 @@ var rows = []row{
 	{
 		name:    "PartialDeliveryPoint",
 		options: []option{optPartialDelivery},
-		set: func(fd int, s *engine.Settings) error {
-			return unlessZero(s.PartialDeliveryPoint, func() error { return setPartialDelivery(fd, max(0, s.PartialDeliveryPoint)) })
+		set: func(t target, s *engine.Settings) error {
+			return unlessZero(s.PartialDeliveryPoint, func() error { return setPartialDelivery(t, max(0, s.PartialDeliveryPoint)) })
 		},
-		get: func(fd int, s *engine.Settings) (err error) {
-			s.PartialDeliveryPoint, err = optPartialDelivery.getInt(fd)
+		get: func(t target, s *engine.Settings) (err error) {
+			s.PartialDeliveryPoint, err = optPartialDelivery.getInt(t.fd)
 			return err
 		},
 	},
@@ -178,12 +178,12 @@ func intRow(name string, o option, field func(*engine.Settings) *int) row {
 	return row{
 		name:    name,
 		options: []option{o},
-		set: func(fd int, s *engine.Settings) error {
+		set: func(t target, s *engine.Settings) error {
 			v := *field(s)
-			return unlessZero(v, func() error { return o.setInt(fd, max(0, v)) })
+			return unlessZero(v, func() error { return o.setInt(t.fd, max(0, v)) })
 		},
-		get: func(fd int, s *engine.Settings) (err error) {
-			*field(s), err = o.getInt(fd)
+		get: func(t target, s *engine.Settings) (err error) {
+			*field(s), err = o.getInt(t.fd)
 			return err
 		},
 	}
@@ -194,8 +194,8 @@ func intRow(name string, o option, field func(*engine.Settings) *int) row {
 func bufferRow(name string, o option, field func(*engine.Settings) *int) row {
 	r := intRow(name, o, field)
 	whole := r.get
-	r.get = func(fd int, s *engine.Settings) error {
-		err := whole(fd, s)
+	r.get = func(t target, s *engine.Settings) error {
+		err := whole(t, s)
 		*field(s) /= 2
 		return err
 	}
@@ -275,7 +275,7 @@ var fixedRows = []fixedRow{
 
 // setOptions applies options to a socket before its handshake.
 func setOptions(fd int, o *engine.Options) error {
-	if err := apply(fd, &o.Settings, func(*row) {}); err != nil {
+	if err := apply(socketOf(fd), &o.Settings, func(*row) {}); err != nil {
 		return err
 	}
 	for _, r := range fixedRows {
@@ -289,10 +289,10 @@ func setOptions(fd int, o *engine.Options) error {
 }
 
 // apply applies settings to a socket, and calls done after each.
-func apply(fd int, s *engine.Settings, done func(*row)) error {
+func apply(t target, s *engine.Settings, done func(*row)) error {
 	for i := range rows {
 		r := &rows[i]
-		if err := r.set(fd, s); err != nil {
+		if err := r.set(t, s); err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)
 		}
 		done(r)
@@ -309,9 +309,9 @@ func (c *conn) know(r *row, s *engine.Settings) {
 // Set applies settings to the association, or to one path of it.
 func (c *conn) Set(path netip.Addr, s engine.Settings) error {
 	if path.IsValid() {
-		return c.path(path, func(fd int, addr [128]byte) error { return setPathParams(fd, addr, s.PathParams) })
+		return c.path(path, func(fd int, addr [128]byte) error { return setPathParams(socketOf(fd), addr, s.PathParams) })
 	}
-	return c.control(func(fd int) error { return apply(fd, &s, func(r *row) { c.know(r, &s) }) })
+	return c.control(func(fd int) error { return apply(socketOf(fd), &s, func(r *row) { c.know(r, &s) }) })
 }
 
 // Get returns the settings of the association, or of one path of it. What the
@@ -319,14 +319,14 @@ func (c *conn) Set(path netip.Addr, s engine.Settings) error {
 func (c *conn) Get(path netip.Addr) (s engine.Settings, err error) {
 	if path.IsValid() {
 		err = c.path(path, func(fd int, addr [128]byte) error {
-			s.PathParams, err = getPathParams(fd, addr)
+			s.PathParams, err = getPathParams(socketOf(fd), addr)
 			return err
 		})
 		return s, err
 	}
 	err = c.control(func(fd int) error {
 		for _, r := range rows {
-			if err := r.get(fd, &s); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			if err := r.get(socketOf(fd), &s); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 				return fmt.Errorf("%s: %w", r.name, err)
 			}
 		}
@@ -338,8 +338,8 @@ func (c *conn) Get(path netip.Addr) (s engine.Settings, err error) {
 	return s, err
 }
 
-func setRTO(fd int, r engine.RTO) error {
-	err := optRTO.set(fd, rtoInfo{
+func setRTO(t target, r engine.RTO) error {
+	err := t.set(optRTO, rtoInfo{
 		Initial: milliseconds(r.Initial),
 		Max:     milliseconds(r.Max),
 		Min:     milliseconds(r.Min),
@@ -347,7 +347,7 @@ func setRTO(fd int, r engine.RTO) error {
 	if errors.Is(err, unix.EINVAL) && (r.Min == 0) != (r.Max == 0) {
 		// The kernel would only say EINVAL of the two together.
 		var v rtoInfo
-		if err := optRTO.get(fd, &v); err != nil {
+		if err := t.get(optRTO, &v); err != nil {
 			return err
 		}
 		least, most := r.Min, r.Max
@@ -363,8 +363,8 @@ func setRTO(fd int, r engine.RTO) error {
 	return err
 }
 
-func setAssocParams(fd int, p engine.AssocParams) error {
-	err := optAssocInfo.set(fd, assocParams{
+func setAssocParams(t target, p engine.AssocParams) error {
+	err := t.set(optAssocInfo, assocParams{
 		MaxRxt:     uint16(p.MaxRetransmissions),
 		CookieLife: milliseconds(p.CookieLife),
 	})
@@ -412,20 +412,20 @@ func (p prInfo) reliability() engine.PartialReliability {
 // information: see putInfo.
 func (p prInfo) pack() uint64 { return uint64(p.Policy)<<32 | uint64(p.Value) }
 
-func setReliability(fd int, p engine.PartialReliability) error {
+func setReliability(t target, p engine.PartialReliability) error {
 	info := prInfoOf(p)
-	return optDefaultPRInfo.set(fd, defaultPRInfo{Policy: info.Policy, Value: info.Value})
+	return t.set(optDefaultPRInfo, defaultPRInfo{Policy: info.Policy, Value: info.Value})
 }
 
-func defaultReliability(fd int) (prInfo, error) {
+func defaultReliability(t target) (prInfo, error) {
 	var v defaultPRInfo
-	err := optDefaultPRInfo.get(fd, &v)
+	err := t.get(optDefaultPRInfo, &v)
 	return prInfo{Policy: v.Policy, Value: v.Value}, err
 }
 
-func setScheduler(fd int, s engine.Scheduler) error {
+func setScheduler(t target, s engine.Scheduler) error {
 	s = max(s, engine.SchedulerFirstCome)
-	err := optScheduler.setValue(fd, uint32(s))
+	err := t.setValue(optScheduler, uint32(s))
 	if errors.Is(err, unix.EINVAL) && s > 0 {
 		// The number is one that a later kernel has.
 		err = fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
@@ -436,10 +436,10 @@ func setScheduler(fd int, s engine.Scheduler) error {
 	return err
 }
 
-func setPartialDelivery(fd, bytes int) error {
-	err := optPartialDelivery.setInt(fd, bytes)
+func setPartialDelivery(t target, bytes int) error {
+	err := optPartialDelivery.setInt(t.fd, bytes)
 	if errors.Is(err, unix.EINVAL) {
-		if room, rerr := optReadBuffer.getInt(fd); rerr == nil {
+		if room, rerr := optReadBuffer.getInt(t.fd); rerr == nil {
 			return fmt.Errorf("partial delivery point of %d; allowed are 0 to %d, half the read buffer: %w", bytes, room/2, err)
 		}
 	}
@@ -461,7 +461,7 @@ func setInterleaving(fd int) error {
 var allPaths [128]byte
 
 // setPathParams is for one path, or with no address for all of them.
-func setPathParams(fd int, addr [128]byte, p engine.PathParams) error {
+func setPathParams(t target, addr [128]byte, p engine.PathParams) error {
 	v := pathParams{
 		Address:    addr,
 		HBInterval: milliseconds(p.HeartbeatInterval),
@@ -489,12 +489,12 @@ func setPathParams(fd int, addr [128]byte, p engine.PathParams) error {
 		v.IPv6FlowLabel = uint32(max(0, p.FlowLabel))
 	}
 	if v != (pathParams{Address: addr}) {
-		if err := optPathParams.set(fd, v); err != nil {
+		if err := t.set(optPathParams, v); err != nil {
 			return err
 		}
 	}
 	if p.PotentiallyFailedThreshold != 0 || p.PrimarySwitchoverThreshold != 0 {
-		if err := setThresholds(fd, addr, p.PotentiallyFailedThreshold, p.PrimarySwitchoverThreshold); err != nil {
+		if err := setThresholds(t, addr, p.PotentiallyFailedThreshold, p.PrimarySwitchoverThreshold); err != nil {
 			return err
 		}
 	}
@@ -502,20 +502,20 @@ func setPathParams(fd int, addr [128]byte, p engine.PathParams) error {
 		// struct sctp_udpencaps; the port is in network order.
 		b, at := pathValues(addr, 0)
 		binary.BigEndian.PutUint16(b[at:], uint16(max(0, p.UDPPort)))
-		return optUDPPort.setBytes(fd, b)
+		return t.setBytes(optUDPPort, b)
 	}
 	return nil
 }
 
 // setThresholds sets both thresholds, as there is no way to set one of them.
-func setThresholds(fd int, addr [128]byte, failed, switchover int) error {
+func setThresholds(t target, addr [128]byte, failed, switchover int) error {
 	b, at := pathValues(addr, 0, 0, 0)
-	_, err := optThresholdsV2.getBytes(fd, b)
+	_, err := t.getBytes(optThresholdsV2, b)
 	switch {
 	case errors.Is(err, errors.ErrUnsupported) && switchover == 0:
 		// Before 5.15 there is only one.
 		b, _ = pathValues(addr, 0, uint16(max(0, failed)))
-		return optThresholds.setBytes(fd, b)
+		return t.setBytes(optThresholds, b)
 	case err != nil:
 		return err
 	}
@@ -530,12 +530,12 @@ func setThresholds(fd int, addr [128]byte, failed, switchover int) error {
 	if pf > ps {
 		return fmt.Errorf("PotentiallyFailedThreshold of %d is more than PrimarySwitchoverThreshold, %d", pf, ps)
 	}
-	return optThresholdsV2.setBytes(fd, b)
+	return t.setBytes(optThresholdsV2, b)
 }
 
-func getPathParams(fd int, addr [128]byte) (p engine.PathParams, err error) {
+func getPathParams(t target, addr [128]byte) (p engine.PathParams, err error) {
 	v := pathParams{Address: addr}
-	if err := optPathParams.get(fd, &v); err != nil {
+	if err := t.get(optPathParams, &v); err != nil {
 		return p, err
 	}
 	p = engine.PathParams{
@@ -552,19 +552,19 @@ func getPathParams(fd int, addr [128]byte) (p engine.PathParams, err error) {
 		p.FlowLabel = int(v.IPv6FlowLabel)
 	}
 	b, at := pathValues(addr, 0, 0, 0)
-	_, err = optThresholdsV2.getBytes(fd, b)
+	_, err = t.getBytes(optThresholdsV2, b)
 	if err == nil {
 		p.PrimarySwitchoverThreshold = int(binary.NativeEndian.Uint16(b[at+4:]))
 	} else if errors.Is(err, errors.ErrUnsupported) {
 		b, at = pathValues(addr, 0, 0)
-		_, err = optThresholds.getBytes(fd, b)
+		_, err = t.getBytes(optThresholds, b)
 	}
 	if err != nil {
 		return p, err
 	}
 	p.PotentiallyFailedThreshold = int(binary.NativeEndian.Uint16(b[at+2:]))
 	b, at = pathValues(addr, 0)
-	_, err = optUDPPort.getBytes(fd, b)
+	_, err = t.getBytes(optUDPPort, b)
 	if errors.Is(err, errors.ErrUnsupported) {
 		return p, nil // there is none
 	}
@@ -609,10 +609,20 @@ func (c *conn) StreamValue(stream uint16) (uint16, error) {
 }
 
 // read is control for a getter.
-func read[T any](c *conn, get func(fd int) (T, error)) (v T, err error) {
+func read[T any](c controller, get func(fd int) (T, error)) (v T, err error) {
 	err = c.control(func(fd int) error {
 		v, err = get(fd)
 		return err
 	})
 	return v, err
+}
+
+// ask is read for what a one-to-many socket has of each association.
+func ask[T any](c controller, assoc engine.AssocID, get func(t target) (T, error)) (T, error) {
+	return read(c, func(fd int) (T, error) { return get(target{fd, assoc}) })
+}
+
+// A controller has a socket.
+type controller interface {
+	control(f func(fd int) error) error
 }

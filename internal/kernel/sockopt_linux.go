@@ -116,10 +116,13 @@ func getsockopt(fd, opt int, buf []byte) (int, error) {
 
 // assocStatus asks for SCTP_STATUS. It fails with EINVAL once the association
 // is gone, and with nothing else that a socket of ours can meet.
-func assocStatus(fd int) (sctp.Status, error) {
+func assocStatus(fd int) (sctp.Status, error) { return socketOf(fd).assocStatus() }
+
+func (t target) assocStatus() (sctp.Status, error) {
 	var st sctp.Status
 	var buf [unsafe.Sizeof(st)]byte
-	if _, err := getsockopt(fd, sctp.SCTP_STATUS, buf[:]); err != nil {
+	t.name(buf[:])
+	if _, err := getsockopt(t.fd, sctp.SCTP_STATUS, buf[:]); err != nil {
 		return st, err
 	}
 	_, err := binary.Decode(buf[:], binary.NativeEndian, &st)

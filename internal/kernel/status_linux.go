@@ -21,26 +21,27 @@ const sizeofPathInfo = 4 + 128 + 5*4
 const sizeofAssocStats = 256
 
 // status asks for SCTP_STATUS. It returns engine.ErrEnded if there is none any more.
-func status(fd int) (sctp.Status, error) {
-	st, err := assocStatus(fd)
+func (t target) status() (sctp.Status, error) {
+	st, err := t.assocStatus()
 	if err == unix.EINVAL {
 		err = engine.ErrEnded
 	}
 	return st, err
 }
 
-func (c *conn) Status() (s engine.Status, err error) {
-	err = c.control(func(fd int) error {
-		st, err := status(fd)
-		if err != nil {
-			return err
-		}
-		s = newStatus(&st)
-		var v assocParams
-		err = optAssocInfo.get(fd, &v)
-		s.LocalWindow = int(v.LocalRWND)
-		return err
-	})
+func (c *conn) Status() (engine.Status, error) { return ask(c, 0, statusOf) }
+func (c *conn) Paths() ([]engine.Path, error)  { return ask(c, 0, pathsOf) }
+func (c *conn) Stats() (engine.Stats, error)   { return ask(c, 0, statsOf) }
+
+func statusOf(t target) (engine.Status, error) {
+	st, err := t.status()
+	if err != nil {
+		return engine.Status{}, err
+	}
+	s := newStatus(&st)
+	var v assocParams
+	err = t.get(optAssocInfo, &v)
+	s.LocalWindow = int(v.LocalRWND)
 	return s, err
 }
 
@@ -59,44 +60,42 @@ func newStatus(st *sctp.Status) engine.Status {
 	return s
 }
 
-func (c *conn) Paths() (paths []engine.Path, err error) {
-	err = c.control(func(fd int) error {
-		st, err := status(fd)
-		if err != nil {
-			return err
+func pathsOf(t target) (paths []engine.Path, err error) {
+	st, err := t.status()
+	if err != nil {
+		return nil, err
+	}
+	primary, _, _ := parseSockaddr(st.PrimaryPeerAddr.Address[:])
+	peer := t.peerAddr(primary)
+	if peer == nil {
+		return nil, engine.ErrEnded
+	}
+	for _, ip := range peer.IPAddrs {
+		p, err := t.pathInfo(&engine.Addr{IPAddrs: one(ip), Port: peer.Port})
+		if err == unix.EINVAL {
+			continue // the address has gone meanwhile
+		} else if err != nil {
+			return nil, os.NewSyscallError("getsockopt", err)
 		}
-		primary, _, _ := parseSockaddr(st.PrimaryPeerAddr.Address[:])
-		peer := peerAddr(fd, primary)
-		if peer == nil {
-			return engine.ErrEnded
-		}
-		for _, ip := range peer.IPAddrs {
-			p, err := pathInfo(fd, &engine.Addr{IPAddrs: one(ip), Port: peer.Port})
-			if err == unix.EINVAL {
-				continue // the address has gone meanwhile
-			} else if err != nil {
-				return os.NewSyscallError("getsockopt", err)
-			}
-			p.Addr = toNetip(ip)
-			p.Primary = ip.IP.Equal(primary.IP) && ip.Zone == primary.Zone
-			paths = append(paths, p)
-		}
-		if len(paths) == 0 {
-			return engine.ErrEnded
-		}
-		return nil
-	})
-	return paths, err
+		p.Addr = toNetip(ip)
+		p.Primary = ip.IP.Equal(primary.IP) && ip.Zone == primary.Zone
+		paths = append(paths, p)
+	}
+	if len(paths) == 0 {
+		return nil, engine.ErrEnded
+	}
+	return paths, nil
 }
 
 // pathInfo asks for SCTP_GET_PEER_ADDR_INFO of one address.
-func pathInfo(fd int, addr *engine.Addr) (engine.Path, error) {
+func (t target) pathInfo(addr *engine.Addr) (engine.Path, error) {
 	sa, err := appendSockaddrs(make([]byte, 4, sizeofPathInfo), addr)
 	if err != nil {
 		return engine.Path{}, err
 	}
 	buf := sa[:sizeofPathInfo]
-	switch _, err := getsockopt(fd, sctp.SCTP_GET_PEER_ADDR_INFO, buf); err {
+	t.name(buf)
+	switch _, err := getsockopt(t.fd, sctp.SCTP_GET_PEER_ADDR_INFO, buf); err {
 	case nil:
 	case unix.EACCES:
 		// With net.sctp.pf_expose=1 this is what the kernel has to say of a
@@ -149,22 +148,20 @@ var tick = sync.OnceValue(func() time.Duration {
 
 func jiffies(n uint64) time.Duration { return time.Duration(n) * tick() }
 
-func (c *conn) Stats() (s engine.Stats, err error) {
-	err = c.control(func(fd int) error {
-		buf := make([]byte, sizeofAssocStats)
-		n, err := getsockopt(fd, optGetAssocStats, buf)
-		if err == unix.EINVAL {
-			return engine.ErrEnded
-		} else if err != nil {
-			return os.NewSyscallError("getsockopt", err)
-		}
-		var ok bool
-		if s, ok = parseStats(buf[:n]); !ok {
-			return os.NewSyscallError("getsockopt", unix.EMSGSIZE)
-		}
-		return nil
-	})
-	return s, err
+func statsOf(t target) (engine.Stats, error) {
+	buf := make([]byte, sizeofAssocStats)
+	t.name(buf)
+	n, err := getsockopt(t.fd, optGetAssocStats, buf)
+	if err == unix.EINVAL {
+		return engine.Stats{}, engine.ErrEnded
+	} else if err != nil {
+		return engine.Stats{}, os.NewSyscallError("getsockopt", err)
+	}
+	s, ok := parseStats(buf[:n])
+	if !ok {
+		return engine.Stats{}, os.NewSyscallError("getsockopt", unix.EMSGSIZE)
+	}
+	return s, nil
 }
 
 // parseStats reads a struct sctp_assoc_stats: the association, an address, and

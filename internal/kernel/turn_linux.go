@@ -56,8 +56,12 @@ func (c *conn) setTurns(every int) {
 // that: it would hand the processor to another thread, which the kernel may then
 // stop, with the other socket locked, for as long as this one has something to do.
 func (c *conn) move(trap, fd uintptr, p unsafe.Pointer, a, b int) (int, unix.Errno) {
+	return move(c.alone, trap, fd, p, a, b)
+}
+
+func move(alone bool, trap, fd uintptr, p unsafe.Pointer, a, b int) (int, unix.Errno) {
 	call := unix.Syscall6
-	if c.alone {
+	if alone {
 		call = unix.RawSyscall6
 	}
 	// What p points to is in the heap, where nothing moves, and is used by the

@@ -1,0 +1,216 @@
+package sctpnet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+	"github.com/sctpnet/sctpnet/internal/mux"
+)
+
+// ListenPacket announces on the local address for any number of associations, which
+// either side makes. Networks and addresses are those of [Listen]; the connection is
+// a [*PacketConn]. Over UDP there is none: the error wraps
+// [errors.ErrUnsupported].
+func ListenPacket(network, address string) (net.PacketConn, error) {
+	var lc ListenConfig
+	return lc.ListenPacket(context.Background(), network, address)
+}
+
+// ListenPacket announces on the local address as func [ListenPacket] does. The
+// context is for the resolution of a host name.
+func (lc *ListenConfig) ListenPacket(ctx context.Context, network, address string) (net.PacketConn, error) {
+	name, e, err := lookupNetwork(network, "sctp")
+	if err != nil {
+		return nil, dialError("listen", network, nil, nil, err)
+	}
+	c, local, err := lc.listenPacket(ctx, e, name, address)
+	if err != nil {
+		return nil, dialError("listen", name, nil, local, err)
+	}
+	return c, nil
+}
+
+func (lc *ListenConfig) listenPacket(ctx context.Context, e engine.Engine, network, address string) (*PacketConn, *Addr, error) {
+	if err := checkCall(network, "ListenPacket"); err != nil {
+		return nil, nil, err
+	}
+	pe, ok := e.(engine.Packeter)
+	if !ok {
+		return nil, nil, fmt.Errorf("ListenPacket: %w", errors.ErrUnsupported)
+	}
+	if lc.AutoClose != 0 && lc.AutoClose < time.Second || lc.AutoClose > mostTime {
+		return nil, nil, rangeError("ListenConfig.AutoClose", lc.AutoClose, fmt.Sprintf("0, and 1s to %v", mostTime))
+	}
+	s, asked, local, err := lc.socket(ctx, network, address)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.Options.Events = s.Options.Events || lc.OnEvent != nil
+	pc, err := pe.ListenPacket(ctx, s, lc.AutoClose)
+	if err != nil {
+		return nil, local, err
+	}
+	return newPacketConn(pc, network, asked, lc.OnEvent), local, nil
+}
+
+// PacketConn is a one-to-many SCTP socket (RFC 6458 section 3): one local port, and
+// associations with any number of peers. It implements [net.PacketConn]. An address
+// is a peer's, an [*Addr], and a packet is one whole message.
+//
+// Peers make associations with it, as with a [Listener], and it makes associations
+// itself, from the same port: [PacketConn.Connect] and [PacketConn.WriteTo] do. No
+// association costs a goroutine, nor a descriptor. [PacketConn.PeelOff] turns one
+// into a [Conn].
+//
+// Each association has one Addr, which ReadFrom returns with every message of it.
+// It stands for that association: once that has ended, WriteTo and the other methods
+// fail with this Addr. Any other Addr stands for the association with the peer that
+// has one of its addresses and its port.
+//
+// A peer that restarts its association (RFC 9260 section 5.2) keeps its Addr, and
+// reading goes on with the messages of its new life. [ListenConfig.OnEvent] tells,
+// in order with the messages.
+//
+// Multiple goroutines may invoke methods on a PacketConn simultaneously.
+type PacketConn struct {
+	e       engine.PacketConn
+	network string
+	local   *Addr
+	asked   *Config // as of a Conn
+	onEvent func(*PacketConn, *Addr, Event)
+	closed  atomic.Bool
+
+	reading sync.Mutex // held by the one who receives
+
+	mu     sync.Mutex
+	readBy time.Time // the deadline
+	peers  map[engine.AssocID]*assoc
+	byAddr map[netip.AddrPort]*assoc
+	inbox  inbox
+}
+
+var _ net.PacketConn = (*PacketConn)(nil)
+
+func newPacketConn(e engine.PacketConn, network string, asked *Config, onEvent func(*PacketConn, *Addr, Event)) *PacketConn {
+	c := &PacketConn{
+		e:       e,
+		network: network,
+		local:   newAddr(e.LocalAddr(), network),
+		asked:   asked,
+		onEvent: onEvent,
+		peers:   make(map[engine.AssocID]*assoc),
+		byAddr:  make(map[netip.AddrPort]*assoc),
+	}
+	c.inbox.most = asked.limits().Or(mux.DefaultLimits()).StreamMemory
+	return c
+}
+
+func (c *PacketConn) ok() bool { return c != nil && c.e != nil }
+
+// opError wraps an error as package net does. The address, if there is one, is the
+// peer's.
+func (c *PacketConn) opError(op string, addr net.Addr, err error) error {
+	if err == nil {
+		return nil
+	}
+	e := &net.OpError{Op: op, Net: c.network, Source: c.local, Addr: addr, Err: err}
+	if op == "set" || op == "raw-control" || op == "close" || op == "file" {
+		e.Source, e.Addr = nil, c.local
+	}
+	return e
+}
+
+// Close ends all associations, each as [Conn.Close] does, without waiting: what was
+// written is still delivered. If a message is left that nobody has read, of whichever
+// peer, all are aborted. Conns that were peeled off live on. Waiting calls return
+// [net.ErrClosed], as does a second Close.
+func (c *PacketConn) Close() error {
+	if !c.ok() {
+		return syscall.EINVAL
+	}
+	c.closed.Store(true)
+	return c.opError("close", nil, c.e.Close())
+}
+
+// LocalAddr returns the local address, an [*Addr], as [Listener.Addr] does.
+func (c *PacketConn) LocalAddr() net.Addr {
+	if !c.ok() {
+		return nil
+	}
+	return c.local
+}
+
+// SetDeadline sets the read and the write deadline, as [net.PacketConn] says.
+func (c *PacketConn) SetDeadline(t time.Time) error {
+	if err := c.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return c.SetWriteDeadline(t)
+}
+
+// SetReadDeadline sets the time after which ReadFrom, also one that is waiting,
+// fails with [os.ErrDeadlineExceeded]. The zero time means never. Nothing is lost:
+// with a later deadline reading goes on.
+func (c *PacketConn) SetReadDeadline(t time.Time) error {
+	if !c.ok() {
+		return syscall.EINVAL
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.readBy = t
+	return c.opError("set", nil, c.e.SetReadDeadline(t))
+}
+
+// SetWriteDeadline sets the time after which WriteTo, also one that is waiting,
+// fails with [os.ErrDeadlineExceeded]. The zero time means never.
+func (c *PacketConn) SetWriteDeadline(t time.Time) error {
+	if !c.ok() {
+		return syscall.EINVAL
+	}
+	return c.opError("set", nil, c.e.SetWriteDeadline(t))
+}
+
+// MaxMessageSize returns how many bytes a message can have at most, as
+// [Conn.MaxMessageSize] does.
+func (c *PacketConn) MaxMessageSize() int {
+	if !c.ok() {
+		return 0
+	}
+	n, err := c.e.MaxMessageSize()
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// SyscallConn returns the socket below, for options that this package does not have.
+// What its Read receives, notifications among it, is missing to the PacketConn.
+func (c *PacketConn) SyscallConn() (syscall.RawConn, error) {
+	if !c.ok() {
+		return nil, syscall.EINVAL
+	}
+	raw, err := c.e.SyscallConn()
+	if err != nil {
+		return nil, c.opError("syscall", nil, err)
+	}
+	return &rawConn{raw, func(op string, err error) error { return c.opError(op, nil, err) }}, nil
+}
+
+// File returns a copy of the underlying socket, as [Listener.File] does. Each message
+// is read once, by one of the two.
+func (c *PacketConn) File() (*os.File, error) {
+	if !c.ok() {
+		return nil, syscall.EINVAL
+	}
+	f, err := c.e.File()
+	return f, c.opError("file", nil, err)
+}

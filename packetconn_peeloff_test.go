@@ -1,0 +1,357 @@
+package sctpnet_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sctpnet/sctpnet"
+)
+
+// peeled makes an association of a Conn with a PacketConn, off which it is peeled.
+func peeled(t testing.TB, lc *sctpnet.ListenConfig, network string) (client, server *sctpnet.Conn, c *sctpnet.PacketConn) {
+	t.Helper()
+	c = listenPacket(t, lc, network, "127.0.0.1:0")
+	client = dial(t, nil, network, c.LocalAddr().String())
+	server, err := c.PeelOff(packetPeer(t, c, client.LocalAddr()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	return client, server, c
+}
+
+// TestPeelOff has a Conn that was peeled off carry bytes, messages and streams, and
+// the rest go on.
+func TestPeelOff(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		client, server, c := peeled(t, nil, network)
+		other := dial(t, nil, network, c.LocalAddr().String())
+		watchdog(t, func() {
+			works(t, client, server)
+			if server.LocalAddr().String() != c.LocalAddr().String() || server.RemoteAddr().String() != client.LocalAddr().String() {
+				t.Errorf("between %v and %v, want %v and %v", server.LocalAddr(), server.RemoteAddr(), c.LocalAddr(), client.LocalAddr())
+			}
+			s, err := client.OpenStream()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Write([]byte("by stream")); err != nil {
+				t.Fatal(err)
+			}
+			got, err := server.AcceptStream(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := make([]byte, 100)
+			if n, err := got.Read(p); string(p[:n]) != "by stream" || err != nil {
+				t.Errorf("%q, %v", p[:n], err)
+			}
+			if err := s.CloseWrite(); err != nil {
+				t.Error(err)
+			}
+			if n, err := got.Read(p); err != io.EOF {
+				t.Errorf("%d, %v; want the end", n, err)
+			}
+			back, err := server.OpenStream()
+			if err != nil || back.ID()%2 != 1 {
+				t.Errorf("%v, %v; want an odd number", back.ID(), err)
+			}
+			other.Write([]byte("other"))
+			if got := packetNext(t, c); got != "other" {
+				t.Errorf("%q, want other", got)
+			}
+		})
+	})
+}
+
+// TestPeelOffGetsWhatWasNotRead peels off an association with messages in the socket,
+// in the PacketConn, and partly read.
+func TestPeelOffGetsWhatWasNotRead(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		config := sctpnet.Config{PartialDeliveryPoint: 1000}
+		c := listenPacket(t, &sctpnet.ListenConfig{Config: config}, network, "127.0.0.1:0")
+		client := dial(t, nil, network, c.LocalAddr().String())
+		watchdog(t, func() {
+			long := bytes.Repeat([]byte("0123456789"), 20_000)
+			for _, p := range [][]byte{[]byte("0123456789"), long, []byte("last")} {
+				if _, err := client.WriteMsg(p, sctpnet.MsgInfo{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			arrived(t, client)
+			p := make([]byte, 4)
+			n, info, peer, err := c.ReadMsg(p)
+			if string(p[:n]) != "0123" || !info.More || err != nil {
+				t.Fatalf("%q, %+v, %v", p[:n], info, err)
+			}
+			// Connect keeps what comes for ReadFrom.
+			ln := listen(t, network, "127.0.0.1:0")
+			packetConnect(t, c, ln.Addr())
+			server, err := c.PeelOff(peer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer server.Close()
+			for _, want := range [][]byte{[]byte("456789"), long, []byte("last")} {
+				got, _, err := server.ReadMessage(1 << 20)
+				if err != nil || !bytes.Equal(got, want) {
+					t.Fatalf("%d bytes, %v; want %d", len(got), err, len(want))
+				}
+			}
+		})
+	})
+}
+
+// TestPeelOffUnderLoad peels associations off while messages come: each is read once
+// and in order, here or there.
+func TestPeelOffUnderLoad(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		const clients, messages = 8, 2000
+		c := listenPacket(t, nil, network, "127.0.0.1:0")
+		watchdog(t, func() {
+			var mu sync.Mutex
+			next := make(map[uint32]uint32) // of each client
+			count := 0
+			all := make(chan struct{})
+			see := func(p []byte) {
+				mu.Lock()
+				defer mu.Unlock()
+				who, number := binary.BigEndian.Uint32(p), binary.BigEndian.Uint32(p[4:])
+				if number != next[who] {
+					t.Errorf("message %d of client %d, want %d", number, who, next[who])
+				}
+				next[who] = number + 1
+				if count++; count == clients*messages {
+					close(all)
+				}
+			}
+			var wg sync.WaitGroup
+			var writers sync.WaitGroup
+			var conns []*sctpnet.Conn
+			for who := range uint32(clients) {
+				client := dial(t, nil, network, c.LocalAddr().String())
+				conns = append(conns, client)
+				writers.Go(func() {
+					for number := range uint32(messages) {
+						p := make([]byte, 8+int(number)%3000)
+						binary.BigEndian.PutUint32(p, who)
+						binary.BigEndian.PutUint32(p[4:], number)
+						if _, err := client.WriteMsg(p, sctpnet.MsgInfo{}); err != nil {
+							t.Error(err)
+							return
+						}
+					}
+				})
+			}
+			wg.Go(func() {
+				p := make([]byte, 4<<10)
+				for {
+					n, _, err := c.ReadFrom(p)
+					if err != nil {
+						if !errors.Is(err, net.ErrClosed) {
+							t.Error(err)
+						}
+						return
+					}
+					see(p[:n])
+				}
+			})
+			for _, client := range conns {
+				server, err := c.PeelOff(packetPeer(t, c, client.LocalAddr()))
+				if err != nil {
+					t.Fatal(err)
+				}
+				wg.Go(func() {
+					defer server.Close()
+					for {
+						p, _, err := server.ReadMessage(4 << 10)
+						if err != nil {
+							if err != io.EOF {
+								t.Error(err)
+							}
+							return
+						}
+						see(p)
+					}
+				})
+			}
+			writers.Wait()
+			<-all
+			for _, client := range conns {
+				client.Close()
+			}
+			c.Close()
+			wg.Wait()
+		})
+	})
+}
+
+// TestPeelOffEnds ends associations in all ways, from both ends, with a Read that
+// waits and one that comes later.
+func TestPeelOffEnds(t *testing.T) {
+	ends := map[string]struct {
+		end  func(client, server *sctpnet.Conn) error
+		want error
+	}{
+		"peer closes":    {func(c, s *sctpnet.Conn) error { return c.Close() }, io.EOF},
+		"peer shuts":     {func(c, s *sctpnet.Conn) error { return c.Shutdown() }, io.EOF},
+		"peer aborts":    {func(c, s *sctpnet.Conn) error { return c.Abort() }, syscall.ECONNRESET},
+		"this end shuts": {func(c, s *sctpnet.Conn) error { return s.Shutdown() }, io.EOF},
+		"Close":          {func(c, s *sctpnet.Conn) error { return s.Close() }, net.ErrClosed},
+		"Abort":          {func(c, s *sctpnet.Conn) error { return s.Abort() }, net.ErrClosed},
+		"deadline":       {func(c, s *sctpnet.Conn) error { return s.SetReadDeadline(time.Now().Add(10 * ms)) }, os.ErrDeadlineExceeded},
+	}
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		for name, e := range ends {
+			for _, waits := range []bool{true, false} {
+				for _, streams := range []bool{false, true} {
+					t.Run(name, func(t *testing.T) {
+						client, server, _ := peeled(t, nil, network)
+						watchdog(t, func() {
+							if streams {
+								if _, err := server.Stream(3); err != nil {
+									t.Fatal(err)
+								}
+							}
+							if _, err := client.Write([]byte("data")); err != nil {
+								t.Fatal(err)
+							}
+							read := func() error {
+								got, err := io.ReadAll(io.LimitReader(server, 1000))
+								if err == nil {
+									err = io.EOF
+								}
+								if len(got) != 4 && len(got) != 0 {
+									t.Errorf("read %q", got)
+								}
+								return err
+							}
+							p := make([]byte, 4)
+							if _, err := io.ReadFull(server, p); err != nil {
+								t.Fatal(err)
+							}
+							errs := make(chan error, 1)
+							if waits {
+								go func() { errs <- read() }()
+								if err := e.end(client, server); err != nil {
+									t.Fatal(err)
+								}
+							} else {
+								if err := e.end(client, server); err != nil {
+									t.Fatal(err)
+								}
+								go func() { errs <- read() }()
+							}
+							if err := <-errs; !errors.Is(err, e.want) {
+								t.Errorf("waits %t, streams %t: %v, want %v", waits, streams, err, e.want)
+							}
+							if err := read(); !errors.Is(err, e.want) {
+								t.Errorf("waits %t, streams %t, for the second time: %v, want %v", waits, streams, err, e.want)
+							}
+							if e.want != os.ErrDeadlineExceeded {
+								_, err := server.Write([]byte("x"))
+								for err == nil { // until the peer's end is known
+									_, err = server.Write([]byte("x"))
+								}
+							}
+						})
+					})
+				}
+			}
+		}
+	})
+}
+
+// TestPeelOffWakesWriter has a Write that waits for room meet the end.
+func TestPeelOffWakesWriter(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		for name, e := range map[string]struct {
+			end  func(client, server *sctpnet.Conn) error
+			want []error
+		}{
+			"peer aborts": {func(c, s *sctpnet.Conn) error { return c.Abort() }, []error{syscall.ECONNRESET, syscall.EPIPE}},
+			"Close":       {func(c, s *sctpnet.Conn) error { return s.Close() }, []error{net.ErrClosed}},
+			"deadline":    {func(c, s *sctpnet.Conn) error { return s.SetWriteDeadline(time.Now().Add(10 * ms)) }, []error{os.ErrDeadlineExceeded}},
+		} {
+			t.Run(name, func(t *testing.T) {
+				client, server, _ := peeled(t, nil, network)
+				watchdog(t, func() {
+					errs := make(chan error, 2)
+					go func() {
+						for {
+							if _, err := server.Write(make([]byte, 64<<10)); err != nil {
+								errs <- err
+								return
+							}
+						}
+					}()
+					eventually(t, "the peer's window is full", func() bool {
+						st, err := server.Status()
+						return err == nil && st.PeerWindow < 64<<10
+					})
+					go func() {
+						_, err := server.Read(make([]byte, 10))
+						errs <- err
+					}()
+					if err := e.end(client, server); err != nil {
+						t.Fatal(err)
+					}
+					n := 2
+					if name == "deadline" {
+						n = 1
+					}
+					for range n {
+						err := <-errs
+						ok := false
+						for _, want := range e.want {
+							ok = ok || errors.Is(err, want)
+						}
+						if !ok {
+							t.Errorf("%v, want one of %v", err, e.want)
+						}
+					}
+				})
+			})
+		}
+	})
+}
+
+// TestPeelOffEvents has the events of a Conn that was peeled off go to
+// Config.OnEvent.
+func TestPeelOffEvents(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		var before peerEvents
+		var mu sync.Mutex
+		ended := make(map[*sctpnet.Conn]bool)
+		lc := &sctpnet.ListenConfig{OnEvent: before.add, Config: sctpnet.Config{OnEvent: func(c *sctpnet.Conn, e sctpnet.Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			if a, ok := e.(sctpnet.AssocEvent); ok && a.Change == sctpnet.AssocEnded {
+				ended[c] = true
+			}
+		}}}
+		client, server, _ := peeled(t, lc, network)
+		watchdog(t, func() {
+			client.Close()
+			if _, err := server.Read(make([]byte, 1)); err != io.EOF {
+				t.Error(err)
+			}
+			eventually(t, "the event that it has ended", func() bool {
+				mu.Lock()
+				defer mu.Unlock()
+				return ended[server]
+			})
+			if peer, _ := before.has(sctpnet.AssocEnded); peer != nil {
+				t.Errorf("the PacketConn was told that %v has ended", peer)
+			}
+		})
+	})
+}

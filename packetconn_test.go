@@ -1,0 +1,423 @@
+package sctpnet_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// packetCall is the name of ListenPacket in an engine's table.
+const packetCall = "ListenPacket"
+
+func init() {
+	calls[packetCall] = func(e callTest) error {
+		c, err := sctpnet.ListenPacket(e.network, "127.0.0.1:0")
+		if err == nil {
+			c.Close()
+		}
+		return err
+	}
+	calls["MsgInfo.To after PacketConn.PeelOff"] = func(e callTest) error {
+		c, err := sctpnet.ListenPacket(e.network, "127.0.0.1:0")
+		if errors.Is(err, errors.ErrUnsupported) {
+			return nil // there is no PeelOff
+		}
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		pc := c.(*sctpnet.PacketConn)
+		peer, err := pc.Connect(e.t.Context(), e.ln.Addr().String())
+		if err != nil {
+			return err
+		}
+		conn, err := pc.PeelOff(peer)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		return first(conn.WriteMsg([]byte("abc"), sctpnet.MsgInfo{To: conn.PeerAddrs()[0]}))
+	}
+}
+
+// eachPacketEngine runs a test on each engine that has one-to-many sockets.
+func eachPacketEngine(t *testing.T, f func(t *testing.T, network string)) {
+	eachEngine(t, func(t *testing.T, network string) {
+		if _, lacks := lacksOf(t, network).Find(engine.LacksCall, packetCall); lacks {
+			return
+		}
+		f(t, network)
+	})
+}
+
+// listenPacket listens until the test ends.
+func listenPacket(t testing.TB, lc *sctpnet.ListenConfig, network, address string) *sctpnet.PacketConn {
+	t.Helper()
+	if lc == nil {
+		lc = &sctpnet.ListenConfig{}
+	}
+	c, err := lc.ListenPacket(t.Context(), network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c.(*sctpnet.PacketConn)
+}
+
+// packetConnect makes an association.
+func packetConnect(t testing.TB, c *sctpnet.PacketConn, to net.Addr) *sctpnet.Addr {
+	t.Helper()
+	a, err := c.Connect(t.Context(), to.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// peerEvents collects the events of a PacketConn.
+type peerEvents struct {
+	mu   sync.Mutex
+	list []peerEvent
+}
+
+type peerEvent struct {
+	peer *sctpnet.Addr
+	what sctpnet.Event
+}
+
+func (e *peerEvents) add(_ *sctpnet.PacketConn, peer *sctpnet.Addr, what sctpnet.Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.list = append(e.list, peerEvent{peer, what})
+}
+
+// has reports whether there was such a change of an association, and with whom.
+func (e *peerEvents) has(change sctpnet.AssocChange) (*sctpnet.Addr, *sctpnet.AssocEvent) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, ev := range e.list {
+		if a, ok := ev.what.(sctpnet.AssocEvent); ok && a.Change == change {
+			return ev.peer, &a
+		}
+	}
+	return nil, nil
+}
+
+// TestPacketConnMessages sends messages of all sizes both ways.
+func TestPacketConnMessages(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		a, b := listenPacket(t, nil, network, "127.0.0.1:0"), listenPacket(t, nil, network, "127.0.0.1:0")
+		watchdog(t, func() {
+			p := make([]byte, 1<<20)
+			for _, size := range []int{1, 100, 1500, 2 << 10, 64 << 10, 64<<10 + 1, 300 << 10} {
+				want := bytes.Repeat([]byte{byte(size), 'x', 'y'}, size)[:size]
+				if n, err := a.WriteTo(want, b.LocalAddr()); n != size || err != nil {
+					t.Fatal(n, err)
+				}
+				n, from, err := b.ReadFrom(p)
+				if err != nil || !bytes.Equal(p[:n], want) || from.String() != a.LocalAddr().String() {
+					t.Fatalf("%d bytes from %v, %v; want %d", n, from, err, size)
+				}
+				if _, err := b.WriteMsg(want, sctpnet.MsgInfo{Stream: 3, PPID: 46, Unordered: true}, from.(*sctpnet.Addr)); err != nil {
+					t.Fatal(err)
+				}
+				n, info, peer, err := a.ReadMsg(p)
+				if err != nil || !bytes.Equal(p[:n], want) || peer.String() != b.LocalAddr().String() {
+					t.Fatalf("%d bytes from %v, %v; want %d", n, peer, err, size)
+				}
+				if info.Stream != 3 || info.PPID != 46 || !info.Unordered || info.More {
+					t.Errorf("%+v", info)
+				}
+			}
+			if l := a.Associations(); len(l) != 1 || l[0].String() != b.LocalAddr().String() {
+				t.Errorf("associations %v", l)
+			}
+		})
+	})
+}
+
+// TestPacketConnShortBuffer reads messages that the buffer does not hold.
+func TestPacketConnShortBuffer(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		a, b := listenPacket(t, nil, network, "127.0.0.1:0"), listenPacket(t, nil, network, "127.0.0.1:0")
+		watchdog(t, func() {
+			for _, size := range []int{5, 5000, 200_000} {
+				long := bytes.Repeat([]byte("0123456789"), size/10+1)[:size]
+				written := make(chan error, 1)
+				go func() {
+					for _, p := range [][]byte{long, long, []byte("end")} {
+						if _, err := a.WriteTo(p, b.LocalAddr()); err != nil {
+							written <- err
+							return
+						}
+					}
+					written <- nil
+				}()
+				p := make([]byte, 3*size/4)
+				if n, _, err := b.ReadFrom(p); n != len(p) || err != nil || !bytes.Equal(p, long[:n]) {
+					t.Fatalf("ReadFrom: %d, %v; want %d", n, err, len(p))
+				}
+				n, info, _, err := b.ReadMsg(p)
+				if n != len(p) || err != nil || !info.More {
+					t.Fatalf("ReadMsg: %d, %+v, %v; want %d and More", n, info, err, len(p))
+				}
+				n, info, _, err = b.ReadMsg(p)
+				if n != size-len(p) || err != nil || info.More || !bytes.Equal(p[:n], long[size-n:]) {
+					t.Fatalf("ReadMsg of the rest: %d, %+v, %v; want %d", n, info, err, size-len(p))
+				}
+				if n, _, err := b.ReadFrom(p); string(p[:n]) != "end" || err != nil {
+					t.Fatalf("%q, %v", p[:n], err)
+				}
+				if err := <-written; err != nil {
+					t.Fatal(err)
+				}
+			}
+			a.WriteTo([]byte("lost"), b.LocalAddr())
+			a.WriteTo([]byte("end"), b.LocalAddr())
+			if n, from, err := b.ReadFrom(nil); n != 0 || from == nil || err != nil {
+				t.Error(n, from, err)
+			}
+			p := make([]byte, 9)
+			if n, _, err := b.ReadFrom(p); string(p[:n]) != "end" || err != nil {
+				t.Errorf("%q, %v", p[:n], err)
+			}
+		})
+	})
+}
+
+// TestPacketConnBothRoles has one port accept and make associations with the other
+// types.
+func TestPacketConnBothRoles(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		c := listenPacket(t, nil, network, "127.0.0.1:0")
+		ln := listen(t, network, "127.0.0.1:0")
+		in := dial(t, nil, network, c.LocalAddr().String())
+		peer := packetConnect(t, c, ln.Addr())
+		out := accept(t, ln)
+		if out.RemoteAddr().String() != c.LocalAddr().String() {
+			t.Errorf("it comes from %v, want %v", out.RemoteAddr(), c.LocalAddr())
+		}
+		watchdog(t, func() {
+			in.Write([]byte("in"))
+			out.Write([]byte("out"))
+			seen := map[string]string{}
+			p := make([]byte, 100)
+			for range 2 {
+				n, a, err := c.ReadFrom(p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				seen[string(p[:n])] = a.String()
+				if _, err := c.WriteTo(append([]byte("re: "), p[:n]...), a); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if seen["in"] != in.LocalAddr().String() || seen["out"] != ln.Addr().String() || seen["out"] != peer.String() {
+				t.Errorf("%v", seen)
+			}
+			for conn, want := range map[*sctpnet.Conn]string{in: "re: in", out: "re: out"} {
+				n, err := conn.Read(p)
+				if string(p[:n]) != want || err != nil {
+					t.Errorf("%q, %v; want %q", p[:n], err, want)
+				}
+			}
+			if err := c.Shutdown(peer); err != nil {
+				t.Error(err)
+			}
+			if n, err := out.Read(p); n != 0 || err == nil || err.Error() != "EOF" {
+				t.Errorf("after Shutdown the peer reads %d, %v", n, err)
+			}
+			if err := c.Abort(packetPeer(t, c, in.LocalAddr())); err != nil {
+				t.Error(err)
+			}
+			if _, err := in.Read(p); !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("after Abort the peer reads %v", err)
+			}
+		})
+	})
+}
+
+// packetPeer returns the Addr of an association.
+func packetPeer(t testing.TB, c *sctpnet.PacketConn, a net.Addr) *sctpnet.Addr {
+	t.Helper()
+	list := c.Associations()
+	i := slices.IndexFunc(list, func(p *sctpnet.Addr) bool { return p.Port == port(a) })
+	if i < 0 {
+		t.Fatalf("no %v among %v", a, list)
+	}
+	return list[i]
+}
+
+// TestPacketConnConnectFails connects to peers that refuse and that are silent.
+func TestPacketConnConnectFails(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		var events peerEvents
+		lc := sctpnet.ListenConfig{OnEvent: events.add, Config: sctpnet.Config{InitAttempts: 2, RTO: sctpnet.RTO{Initial: 100 * ms, Min: 100 * ms, Max: 100 * ms}}}
+		c := listenPacket(t, &lc, network, "127.0.0.1:0")
+		closed := listen(t, network, "127.0.0.1:0")
+		closed.Close()
+		watchdog(t, func() {
+			_, err := c.Connect(t.Context(), closed.Addr().String())
+			var op *net.OpError
+			if !errors.Is(err, syscall.ECONNREFUSED) || !errors.As(err, &op) || op.Op != "dial" || op.Addr.String() != closed.Addr().String() {
+				t.Errorf("%v, want ECONNREFUSED", err)
+			}
+			peer, e := events.has(sctpnet.AssocNotMade)
+			if peer == nil || peer.String() != closed.Addr().String() || !errors.Is(e.Err, syscall.ECONNREFUSED) {
+				t.Errorf("event %v of %v", e, peer)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if _, err := c.Connect(ctx, closed.Addr().String()); !errors.Is(err, context.Canceled) {
+				t.Errorf("%v, want that the context is over", err)
+			}
+		})
+	})
+}
+
+// TestPacketConnManyPeers has a thousand associations at a time, of both roles.
+func TestPacketConnManyPeers(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		const peers = 1000
+		server := listenPacket(t, nil, network, "127.0.0.1:0")
+		all := make([]*sctpnet.PacketConn, peers)
+		for i := range all {
+			all[i] = listenPacket(t, nil, network, "127.0.0.1:0")
+		}
+		packetEcho(t, server)
+		watchdog(t, func() {
+			var wg sync.WaitGroup
+			for i, c := range all {
+				wg.Go(func() {
+					if i%2 == 0 {
+						packetAsk(t, c, server.LocalAddr(), fmt.Sprint("message ", i))
+					} else if _, err := server.WriteTo([]byte("first"), c.LocalAddr()); err != nil {
+						t.Error(err)
+					} else if got := packetNext(t, c); got != "first" {
+						t.Errorf("%q, want first", got)
+					}
+				})
+			}
+			wg.Wait()
+			if n := len(server.Associations()); n != peers {
+				t.Errorf("%d associations, want %d", n, peers)
+			}
+			for i, c := range all {
+				wg.Go(func() { packetAsk(t, c, server.LocalAddr(), fmt.Sprint("again ", i)) })
+			}
+			wg.Wait()
+			if n := len(server.Associations()); n != peers {
+				t.Errorf("%d associations, want %d", n, peers)
+			}
+		})
+	})
+}
+
+// packetEcho answers each message with itself, until the PacketConn is closed by the end
+// of the test.
+func packetEcho(t testing.TB, c *sctpnet.PacketConn) {
+	done := make(chan struct{})
+	t.Cleanup(func() {
+		c.Close()
+		<-done
+	})
+	go func() {
+		defer close(done)
+		p := make([]byte, 64<<10)
+		for {
+			n, a, err := c.ReadFrom(p)
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if _, err := c.WriteTo(p[:n], a); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, syscall.EPIPE) {
+				t.Error(err)
+			}
+		}
+	}()
+}
+
+// packetAsk sends a message to an echo and checks the answer.
+func packetAsk(t testing.TB, c *sctpnet.PacketConn, to net.Addr, message string) {
+	if _, err := c.WriteTo([]byte(message), to); err != nil {
+		t.Error(err)
+	} else if got := packetNext(t, c); got != message {
+		t.Errorf("%q, want %q", got, message)
+	}
+}
+
+// packetNext reads a message.
+func packetNext(t testing.TB, c *sctpnet.PacketConn) string {
+	p := make([]byte, 64<<10)
+	n, _, err := c.ReadFrom(p)
+	if err != nil {
+		t.Error(err)
+	}
+	return string(p[:n])
+}
+
+// TestPacketConnDeadlines has deadlines and Close wake all that waits.
+func TestPacketConnDeadlines(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		c := listenPacket(t, nil, network, "127.0.0.1:0")
+		const readers = 3
+		wakes := func(what string, wake func() error, want error) {
+			t.Helper()
+			errs := make(chan error, readers)
+			for range readers {
+				go func() {
+					_, _, err := c.ReadFrom(make([]byte, 10))
+					errs <- err
+				}()
+			}
+			if err := wake(); err != nil {
+				t.Error(err)
+			}
+			for range readers {
+				if err := <-errs; !errors.Is(err, want) {
+					t.Errorf("%s: %v, want %v", what, err, want)
+				}
+			}
+		}
+		watchdog(t, func() {
+			wakes("a deadline in the past", func() error { return c.SetReadDeadline(time.Now().Add(-time.Second)) }, os.ErrDeadlineExceeded)
+			c.SetReadDeadline(time.Time{})
+			wakes("a deadline", func() error { return c.SetDeadline(time.Now().Add(20 * ms)) }, os.ErrDeadlineExceeded)
+			c.SetReadDeadline(time.Time{})
+			wakes("Close", c.Close, net.ErrClosed)
+			for what, err := range map[string]error{
+				"Close":            c.Close(),
+				"WriteTo":          first(c.WriteTo([]byte("x"), c.LocalAddr())),
+				"Connect":          first(c.Connect(t.Context(), c.LocalAddr().String())),
+				"PeelOff":          first(c.PeelOff(c.LocalAddr())),
+				"SetDeadline":      c.SetDeadline(time.Time{}),
+				"SetReadDeadline":  c.SetReadDeadline(time.Time{}),
+				"SetWriteDeadline": c.SetWriteDeadline(time.Time{}),
+				"File":             first(c.File()),
+			} {
+				var op *net.OpError
+				if !errors.Is(err, net.ErrClosed) || !errors.As(err, &op) {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+			if c.LocalAddr() == nil || strings.HasSuffix(c.LocalAddr().String(), ":0") {
+				t.Error(c.LocalAddr())
+			}
+		})
+	})
+}

@@ -1,0 +1,299 @@
+package sctpnet
+
+import (
+	"net"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// An inbox is what has come to a PacketConn and was not read. It is under the
+// PacketConn's mutex.
+type inbox struct {
+	most int // bytes that are kept of a peer's messages that are not whole
+
+	letters []letter // whole messages
+	bytes   int      // that they have
+
+	inPlace bool   // the next message can stay where it was received
+	placed  letter // it has
+	event   event  // for the handler
+	waits   *assoc // the one that Connect waits for
+	ended   *assoc // the last one that has: there may be events of it yet
+	pieces  bool   // a piece has come that was not the last one of its message
+}
+
+// A letter is a message, or what is left of it.
+type letter struct {
+	from *assoc
+	data []byte
+	msg  engine.Message
+}
+
+// An event is one that the handler has to be told.
+type event struct {
+	peer *Addr
+	what engine.Event
+}
+
+// mostWaiting is how many bytes of messages Connect keeps for ReadFrom.
+const mostWaiting = 1 << 20
+
+// ReadFrom reads the next message, whole, into p, and returns the [*Addr] of its
+// peer. What p does not hold is lost, as with UDP. It waits for one until the read
+// deadline. The end of an association is no error: [ListenConfig.OnEvent] tells.
+func (c *PacketConn) ReadFrom(p []byte) (int, net.Addr, error) {
+	n, _, a, err := c.read(p, false)
+	if a == nil {
+		return n, nil, err
+	}
+	return n, a, err
+}
+
+// ReadMsg reads the next message as ReadFrom does, and describes it. If p does not
+// hold all of it, info.More is set, and the next ReadMsg goes on with it.
+//
+// A message that comes in pieces is put together first. Config.StreamMemory limits
+// what is kept of a peer's; the association with a peer that exceeds it is aborted.
+func (c *PacketConn) ReadMsg(p []byte) (n int, info MsgInfo, peer *Addr, err error) {
+	n, msg, peer, err := c.read(p, true)
+	return n, msgInfo(msg), peer, err
+}
+
+// read reads a message, and keeps what p does not hold if that is wanted.
+func (c *PacketConn) read(p []byte, keep bool) (int, engine.Message, *Addr, error) {
+	if !c.ok() {
+		return 0, engine.Message{}, nil, syscall.EINVAL
+	}
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	n, msg, a, err := c.receive(p, keep)
+	return n, msg, a, c.opError("read", nil, err)
+}
+
+// leastPlace is how much memory a caller must have given to receive into it.
+const leastPlace = 2 << 10
+
+// receive is read without what it holds.
+func (c *PacketConn) receive(p []byte, keep bool) (int, engine.Message, *Addr, error) {
+	place := p
+	var borrowed *[64 << 10]byte
+	defer func() {
+		if borrowed != nil {
+			pieces.Put(borrowed)
+		}
+	}()
+	for {
+		n, msg, a, err := c.unread(p, keep)
+		if a != nil || err != nil {
+			return n, msg, a, err
+		}
+		if borrowed == nil && (len(p) < leastPlace || c.inPieces()) {
+			borrowed = pieces.Get().(*[64 << 10]byte)
+			place = borrowed[:]
+		}
+		if err := c.pull(place, true); err != nil {
+			return 0, engine.Message{}, nil, err
+		}
+		if l := c.takePlaced(); l.from != nil {
+			n, msg := copy(p, l.data), l.msg
+			if n < len(l.data) && keep {
+				msg.More = true
+				c.keep(letter{l.from, slices.Clone(l.data[n:]), l.msg})
+			}
+			return n, msg, l.from.addr, nil
+		}
+		c.tell()
+	}
+}
+
+// unread reads what was received before.
+func (c *PacketConn) unread(p []byte, keep bool) (int, engine.Message, *Addr, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	in := &c.inbox
+	switch {
+	case len(in.letters) == 0:
+		return 0, engine.Message{}, nil, nil
+	case c.closed.Load():
+		return 0, engine.Message{}, nil, net.ErrClosed
+	case !c.readBy.IsZero() && !time.Now().Before(c.readBy):
+		return 0, engine.Message{}, nil, os.ErrDeadlineExceeded
+	}
+	l := &in.letters[0]
+	n := copy(p, l.data)
+	msg, a := l.msg, l.from.addr
+	if n < len(l.data) && keep {
+		msg.More = true
+		l.data = l.data[n:]
+		in.bytes -= n
+		return n, msg, a, nil
+	}
+	in.bytes -= len(l.data)
+	in.letters = slices.Delete(in.letters, 0, 1)
+	if len(in.letters) == 0 {
+		in.letters = nil
+	}
+	return n, msg, a, nil
+}
+
+// keep puts what is left of a message before all others.
+func (c *PacketConn) keep(l letter) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.inbox.letters = slices.Insert(c.inbox.letters, 0, l)
+	c.inbox.bytes += len(l.data)
+}
+
+func (c *PacketConn) takePlaced() (l letter) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l, c.inbox.placed = c.inbox.placed, letter{}
+	return l
+}
+
+// inPieces reports whether messages have come in pieces, and forgets it.
+func (c *PacketConn) inPieces() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	is := c.inbox.pieces
+	c.inbox.pieces = false
+	return is
+}
+
+// pull receives into p, until there is something to read or to tell. A message may
+// stay in p. If it does not wait it receives what there is.
+func (c *PacketConn) pull(p []byte, wait bool) error {
+	c.mu.Lock()
+	c.inbox.inPlace = wait
+	c.mu.Unlock()
+	return c.e.Recv(p, wait, (*taker)(c))
+}
+
+// tell has the handler know of an event, if there is one. It reports whether there
+// was.
+func (c *PacketConn) tell() bool {
+	c.mu.Lock()
+	e := c.inbox.event
+	c.inbox.event = event{}
+	c.mu.Unlock()
+	if e.what == nil {
+		return false
+	}
+	c.onEvent(c, e.peer, newEvent(e.what))
+	return true
+}
+
+// look receives what there is for Connect, which waits for an association, unless
+// somebody reads.
+func (c *PacketConn) look(p *assoc) error {
+	if !c.reading.TryLock() {
+		return nil
+	}
+	defer c.reading.Unlock()
+	b := pieces.Get().(*[64 << 10]byte)
+	defer pieces.Put(b)
+	c.wait(p)
+	defer c.wait(nil)
+	for c.hasRoom() {
+		if err := c.pull(b[:], false); err != nil {
+			return err
+		}
+		if !c.tell() {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (c *PacketConn) wait(p *assoc) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.inbox.waits = p
+}
+
+func (c *PacketConn) hasRoom() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.inbox.bytes < mostWaiting
+}
+
+// A taker is a PacketConn to its engine.
+type taker PacketConn
+
+// Take takes what was received.
+func (t *taker) Take(d *engine.Delivery) (enough bool) { return (*PacketConn)(t).take(d) }
+
+func (c *PacketConn) take(d *engine.Delivery) (enough bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.meetLocked(d.Assoc, d.From)
+	if d.Event != nil {
+		return c.takeEvent(p, d.Event)
+	}
+	in := &c.inbox
+	if !d.More && len(p.begun.begun) == 0 {
+		if in.inPlace {
+			in.placed = letter{p, d.Data, d.Message}
+			return true
+		}
+		return c.post(letter{p, slices.Clone(d.Data), d.Message})
+	}
+	in.pieces = true
+	m, exceeds := p.begun.add(d.Data, d.Message, false, in.most, c.interleaves)
+	switch {
+	case exceeds, p.begun.size() > in.most:
+		p.begun = assembler{}
+		c.e.Abort(p.id) // an event will tell
+	case !d.More && !m.tooLarge:
+		return c.post(letter{p, m.data, m.first})
+	}
+	return in.inPlace // the next piece may find more memory
+}
+
+// post keeps a message for ReadFrom.
+func (c *PacketConn) post(l letter) (enough bool) {
+	in := &c.inbox
+	in.letters = append(in.letters, l)
+	in.bytes += len(l.data)
+	return in.inPlace || in.bytes >= mostWaiting
+}
+
+func (c *PacketConn) interleaves() bool { return c.asked.Interleaving }
+
+// takeEvent keeps the table of peers.
+func (c *PacketConn) takeEvent(p *assoc, e engine.Event) (enough bool) {
+	switch e := e.(type) {
+	case engine.AssocEvent:
+		switch e.Change {
+		case engine.AssocUp:
+			if a, err := c.e.PeerAddr(p.id); err == nil {
+				c.assign(p, append(p.ports, addrPorts(a)...))
+			}
+			p.up = true
+			p.settle()
+		case engine.AssocRestarted:
+			p.begun = assembler{}
+		case engine.AssocNotMade:
+			c.remove(p, e.Err)
+		case engine.AssocLost, engine.AssocEnded:
+			c.remove(p, syscall.EPIPE)
+		}
+	case engine.PathEvent:
+		switch {
+		case p.ended != nil:
+		case e.Change == engine.PathAdded:
+			c.assign(p, append(p.ports, e.Addr))
+		case e.Change == engine.PathRemoved && c.byAddr[e.Addr] == p:
+			delete(c.byAddr, e.Addr)
+		}
+	}
+	if c.onEvent != nil {
+		c.inbox.event = event{p.addr, e}
+		return true
+	}
+	return c.inbox.waits == p
+}

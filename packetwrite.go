@@ -1,0 +1,95 @@
+package sctpnet
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// WriteTo sends p as one message to a peer, with Config.PPID. If there is no
+// association with it, WriteTo makes one, from the port of this end, and the message
+// goes with it. That the peer refuses, or is silent, is told by
+// [ListenConfig.OnEvent] then, with AssocNotMade; use Connect to wait for it.
+//
+// With an Addr whose association has ended WriteTo fails with EPIPE. So it does while
+// the peer shuts it down.
+//
+// WriteTo waits for room in the send buffer, which all peers share. A peer that does
+// not read does not hold up the others: no more is queued for each than is left for
+// the others. Messages cannot be empty, nor larger than [PacketConn.MaxMessageSize].
+func (c *PacketConn) WriteTo(p []byte, peer net.Addr) (int, error) {
+	if !c.ok() {
+		return 0, syscall.EINVAL
+	}
+	a, err := addrOf(peer)
+	if err != nil {
+		return 0, c.opError("write", nil, err)
+	}
+	return c.WriteMsg(p, MsgInfo{PPID: c.asked.PPID}, a)
+}
+
+// WriteMsg sends p as one message as WriteTo does, described by info.
+func (c *PacketConn) WriteMsg(p []byte, info MsgInfo, peer *Addr) (int, error) {
+	if !c.ok() {
+		return 0, syscall.EINVAL
+	}
+	if peer == nil {
+		return 0, c.opError("write", nil, errMissingAddress)
+	}
+	if err := c.write(p, &info, peer); err != nil {
+		return 0, c.opError("write", peer, err)
+	}
+	return len(p), nil
+}
+
+func (c *PacketConn) write(b []byte, info *MsgInfo, to *Addr) error {
+	msg, err := info.message()
+	if err == nil && len(b) == 0 {
+		err = errEmptyMessage
+	}
+	if err == nil && c.closed.Load() {
+		err = net.ErrClosed
+	}
+	if err != nil {
+		return err
+	}
+	for {
+		isNew := false
+		p, err := c.find(to)
+		if err == nil && p == nil {
+			p, isNew, err = c.begin(to)
+		}
+		if err != nil {
+			return err
+		}
+		err = c.e.Send(b, msg, p.id)
+		if isNew && errors.Is(err, engine.ErrEnded) {
+			return nil // it was refused already, which an event tells
+		}
+		if errors.Is(err, engine.ErrEnded) {
+			// What tells has not been received yet. If the Addr does not stand
+			// for that association, there can be another one.
+			c.mu.Lock()
+			c.end(p, syscall.EPIPE)
+			c.mu.Unlock()
+			continue
+		}
+		return c.sendError(err, p, len(b), msg.Stream)
+	}
+}
+
+// sendError says what is allowed where a message was not.
+func (c *PacketConn) sendError(err error, p *assoc, size int, stream uint16) error {
+	switch {
+	case errors.Is(err, syscall.EMSGSIZE):
+		return fmt.Errorf("message of %d bytes; the send buffer allows %d: %w", size, c.MaxMessageSize(), err)
+	case errors.Is(err, syscall.EINVAL):
+		if s, serr := c.e.Status(p.id); serr == nil && stream >= s.OutStreams {
+			return errNoStream(stream, s.OutStreams)
+		}
+	}
+	return err
+}

@@ -1,0 +1,68 @@
+package sctpnet
+
+import (
+	"fmt"
+	"net"
+	"syscall"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// PeelOff gives the association with a peer a socket of its own (RFC 6458 section
+// 9.2), and returns it as a [Conn], with all that a Conn has. What has arrived and was
+// not read is for the Conn to read, and nothing is lost nor comes twice. The peer does
+// not notice.
+//
+// Its Addr no longer stands for the association: WriteTo fails with it. Events go to
+// Config.OnEvent, with the Conn. [MsgInfo.To] is not possible: Linux ignores it. The
+// association must be up. If it is being made, the error wraps EINPROGRESS.
+func (c *PacketConn) PeelOff(peer net.Addr) (*Conn, error) {
+	var conn *Conn
+	err := c.of("peeloff", peer, func(p *assoc) error {
+		s, err := c.e.Status(p.id)
+		switch {
+		case err != nil:
+			return err
+		case s.State < engine.StateEstablished:
+			return fmt.Errorf("the association is being made: %w", syscall.EINPROGRESS)
+		}
+		e, err := c.e.PeelOff(p.id, func() []engine.Msg { return c.release(p) })
+		if err != nil {
+			return err
+		}
+		conn = newConn(e, c.network, !p.dialed, c.asked)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	conn.handle()
+	return conn, nil
+}
+
+// release removes a peer, and returns what was received of its messages, in order.
+func (c *PacketConn) release(p *assoc) (held []engine.Msg) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	add := func(data []byte, m engine.Message) {
+		held = append(held, engine.Msg{Data: data, N: len(data), Message: m})
+	}
+	in := &c.inbox
+	rest := in.letters[:0]
+	for _, l := range in.letters {
+		if l.from != p {
+			rest = append(rest, l)
+			continue
+		}
+		in.bytes -= len(l.data)
+		add(l.data, l.msg)
+	}
+	clear(in.letters[len(rest):])
+	in.letters = rest
+	for _, m := range p.begun.begun {
+		m.first.More = true
+		add(m.data, m.first)
+	}
+	c.remove(p, errPeeledOff)
+	return held
+}
