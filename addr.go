@@ -3,6 +3,7 @@ package sctpnet
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -202,6 +203,9 @@ func resolve(ctx context.Context, r *net.Resolver, network, address string) ([]*
 	list := &Addr{Port: portnum, Net: anyFamily(network)}
 	for _, host := range hosts {
 		ips, err := lookup(ctx, r, network, host)
+		if _, ok := errors.AsType[*net.DNSError](err); ok {
+			return nil, fmt.Errorf("host in a list of addresses: %w", err)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -261,6 +265,9 @@ func lookup(ctx context.Context, r *net.Resolver, network, host string) ([]net.I
 		}
 		ips = []net.IPAddr{{IP: lit.Unmap().AsSlice(), Zone: lit.Zone()}}
 		return ips, fits(network, ips[0])
+	}
+	if strings.ContainsAny(host, " ;") {
+		return nil, &net.AddrError{Err: `"/" or "," separates a list of addresses`, Addr: host}
 	}
 	all, err := r.LookupIPAddr(ctx, host)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -210,7 +211,7 @@ func (d *Dialer) local(network string) (*Addr, error) {
 	}
 	local, ok := d.LocalAddr.(*Addr)
 	if !ok {
-		return nil, &net.AddrError{Err: "mismatched local address type", Addr: d.LocalAddr.String()}
+		return nil, &net.AddrError{Err: fmt.Sprintf("mismatched local address type %T: want *sctpnet.Addr", d.LocalAddr), Addr: d.LocalAddr.String()}
 	}
 	if local == nil {
 		return nil, nil

@@ -82,8 +82,8 @@
 //
 // SCTP is in the kernel of Linux, mostly as a module: modprobe sctp, as root,
 // loads it for as long as the system runs. [Available] tells whether it is
-// there, and otherwise what to do. On other systems the package builds, and
-// Dial and Listen return an error that wraps [errors.ErrUnsupported].
+// there, and otherwise what to do. On other systems but Plan 9 the package
+// builds, and Dial and Listen return an error that wraps [errors.ErrUnsupported].
 //
 // Some of what this package has, the system or the peer may lack; the error then
 // wraps errors.ErrUnsupported too. With the kernel's SCTP this is lacking on every
