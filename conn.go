@@ -103,6 +103,13 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, c.opError("read", err)
 }
 
+// wants reports whether OnEvent is called with an event. Linux tells of every peer
+// without authentication, also where nothing asks for it.
+func (c *Conn) wants(e Event) bool {
+	auth, ok := e.(AuthEvent)
+	return !ok || auth.Change != AuthNone || c.asked.Auth != nil || c.asked.AddressReconfig
+}
+
 // startMux returns the association's Mux. It makes one if there is none.
 func (c *Conn) startMux() *mux.Mux {
 	c.mu.Lock()
@@ -119,7 +126,11 @@ func (c *Conn) startMux() *mux.Mux {
 		WriteDeadline: c.writeBy,
 	}
 	if onEvent := c.asked.OnEvent; onEvent != nil {
-		config.OnEvent = func(e engine.Event) { onEvent(c, newEvent(e)) }
+		config.OnEvent = func(e engine.Event) {
+			if e := newEvent(e); c.wants(e) {
+				onEvent(c, e)
+			}
+		}
 	}
 	m := mux.Start(c.e, config, c.mux.Store)
 	if c.closed.Load() { // before the Mux could be seen

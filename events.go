@@ -320,7 +320,8 @@ const (
 	// AuthFreeKey says that the key, which was deactivated, is not
 	// in use any more and can be deleted.
 	AuthFreeKey
-	// AuthNone says that the peer has no authentication.
+	// AuthNone says that the peer has no authentication. It comes only with
+	// [Config.Auth] or [Config.AddressReconfig].
 	AuthNone
 )
 
