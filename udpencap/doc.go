@@ -135,7 +135,10 @@
 //
 // There is no explicit congestion notification. Packets have 1200 bytes at first, and
 // as many as pass once that was found out: up to 1472 over IPv4 and 1452 over IPv6, as
-// fits Ethernet. Config.PathParams.MTU sets it instead.
+// fits Ethernet, and down to 512 on a path of IPv4 that is small. Routers that tell of
+// their MTU by ICMP are believed if they quote the verification tag.
+// Config.PathParams.MTU sets it instead. Where a path shrinks, what is under way in
+// larger packets needs routers that divide them, or tell: SCTP divides no chunk again.
 //
 // A Write sends what the windows allow before it returns. Close returns at once, and
 // the rest is delivered in the background, by this process: if it exits, what has not

@@ -26,6 +26,8 @@ const (
 	// baseMTU passes nearly everywhere, with what is around it: IPv6 has no smaller
 	// paths than of 1280 bytes.
 	baseMTU = 1200
+	// leastMTU4 is for paths of IPv4 that are smaller. Each passes 576 bytes.
+	leastMTU4 = 512
 	// mostProbes is how often a probe is sent before its size counts as too large.
 	mostProbes = 3
 	// searchStep is how exact the search is.
@@ -134,16 +136,43 @@ func (a *assoc) noteSilence() {
 	}
 }
 
-// shrinkMTU begins anew with small packets. What was sent in large chunks the system
-// divides.
+// shrinkMTU begins anew with small packets, and if those vanish with smaller ones. What
+// was sent in large chunks the system divides.
 func (a *assoc) shrinkMTU() {
 	s := &a.search
-	if !s.on || a.mtu <= baseMTU {
+	least := baseMTU
+	if a.mtu <= baseMTU {
+		least = a.leastMTU()
+	}
+	if !s.on || a.mtu <= least {
 		return
 	}
 	s.high = a.mtu
 	s.silent = 0
-	a.setMTU(baseMTU)
+	a.setMTU(least)
 	s.timer.stop()
 	a.probeMTU()
+}
+
+// limitMTU is called when a router has told how large packets may be.
+func (a *assoc) limitMTU(n int) {
+	s := &a.search
+	n = max(n&^3, a.leastMTU())
+	switch {
+	case !s.on || n >= a.mtu && n >= s.size:
+		return
+	case n < a.mtu:
+		a.setMTU(n)
+	}
+	s.high = n + 1
+	s.timer.stop()
+	a.probeMTU()
+}
+
+// leastMTU is what each path passes.
+func (a *assoc) leastMTU() int {
+	if a.peer.ip.Is4() {
+		return leastMTU4
+	}
+	return baseMTU
 }

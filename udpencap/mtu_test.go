@@ -73,7 +73,7 @@ func awaitMTU(t *testing.T, c *sctpnet.Conn, most int) {
 // TestDiscoverMTU has paths of several MTUs. Data passes at once, and as large packets are
 // found as pass.
 func TestDiscoverMTU(t *testing.T) {
-	for _, size := range []int64{ethernetMTU - ipv4Overhead, 1400 - ipv4Overhead, 1280 - ipv4Overhead} {
+	for _, size := range []int64{ethernetMTU - ipv4Overhead, 1400 - ipv4Overhead, 1280 - ipv4Overhead, 1000 - ipv4Overhead, 576 - ipv4Overhead} {
 		most := narrowPath(t)
 		most.Store(size)
 		c, s := makeConns(t, discovering)
@@ -91,8 +91,11 @@ func TestDiscoverMTU(t *testing.T) {
 // TestPathShrinks has large packets vanish that have passed before: all of a sudden, while
 // there is much to send, and while there is nothing.
 func TestPathShrinks(t *testing.T) {
-	for _, before := range []int{0, 4 << 20} {
-		const wide, narrow = ethernetMTU - ipv4Overhead, 1300
+	for _, tt := range []struct{ before, narrow int }{
+		{0, 1300}, {4 << 20, 1300}, {0, 1000 - ipv4Overhead}, {4 << 20, 1000 - ipv4Overhead},
+	} {
+		const wide = ethernetMTU - ipv4Overhead
+		before, narrow := tt.before, tt.narrow
 		most := narrowPath(t)
 		most.Store(wide)
 		c, s := makeConns(t, discovering)
@@ -104,7 +107,7 @@ func TestPathShrinks(t *testing.T) {
 				if _, err := io.ReadFull(s, make([]byte, 100_000)); err != nil {
 					t.Fatal(err)
 				}
-				most.Store(narrow)
+				most.Store(int64(narrow))
 				if _, err := io.ReadFull(s, make([]byte, before-100_000)); err != nil {
 					t.Fatal(err)
 				}
@@ -112,7 +115,7 @@ func TestPathShrinks(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			most.Store(narrow)
+			most.Store(int64(narrow))
 			transfer(t, c, s, 100_000)
 			awaitMTU(t, c, narrow)
 			transfer(t, c, s, 1<<20)

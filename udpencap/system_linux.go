@@ -304,18 +304,23 @@ func (s *socket) hadErrors() bool {
 			return had
 		}
 		had = true
-		if isPortUnreachable(oob[:oobn]) {
-			go s.onPortUnreachable(buf[:n], addrPort(to)) // the caller may hold locks
+		// The caller may hold locks.
+		switch errno, mtu := icmpError(oob[:oobn]); errno {
+		case unix.ECONNREFUSED:
+			go s.onPortUnreachable(buf[:n], addrPort(to))
+		case unix.EMSGSIZE:
+			go s.onTooBig(buf[:n], addrPort(to), mtu)
 		}
 	}
 }
 
-// isPortUnreachable reports whether control messages of the error queue say that
-// a host has no such UDP port.
-func isPortUnreachable(oob []byte) bool {
+// icmpError returns what control messages of the error queue say that a host or a router
+// has answered: ECONNREFUSED if there is no such UDP port, and EMSGSIZE with the MTU of a
+// router's next link if the packet was larger.
+func icmpError(oob []byte) (errno unix.Errno, mtu int) {
 	msgs, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {
-		return false
+		return 0, 0
 	}
 	for _, m := range msgs {
 		switch {
@@ -324,16 +329,15 @@ func isPortUnreachable(oob []byte) bool {
 		default:
 			continue
 		}
-		if len(m.Data) < 5 {
+		if len(m.Data) < 12 {
 			continue
 		}
-		// Of struct sock_extended_err: the errno, and the origin.
-		errno, origin := unix.Errno(binary.NativeEndian.Uint32(m.Data)), m.Data[4]
-		if errno == unix.ECONNREFUSED && (origin == unix.SO_EE_ORIGIN_ICMP || origin == unix.SO_EE_ORIGIN_ICMP6) {
-			return true
+		// Of struct sock_extended_err: the errno, the origin, and the info.
+		if origin := m.Data[4]; origin == unix.SO_EE_ORIGIN_ICMP || origin == unix.SO_EE_ORIGIN_ICMP6 {
+			return unix.Errno(binary.NativeEndian.Uint32(m.Data)), int(binary.NativeEndian.Uint32(m.Data[8:]))
 		}
 	}
-	return false
+	return 0, 0
 }
 
 // addrPort is a socket address as package net has it.

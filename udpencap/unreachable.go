@@ -14,15 +14,7 @@ import (
 // was killed, or all its ABORTs were lost. Without that, a firewall that is being
 // configured would be enough.
 func (s *socket) onPortUnreachable(b []byte, to netip.AddrPort) {
-	if len(b) < 8 { // without the checksum
-		return
-	}
-	own, theirs, tag := binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:]), binary.BigEndian.Uint32(b[4:])
-	p := s.port(own)
-	if p == nil {
-		return
-	}
-	a := p.findPeer(peer{to.Addr(), theirs})
+	a, tag := s.sentBy(b, to)
 	if a == nil {
 		return
 	}
@@ -46,3 +38,32 @@ func (s *socket) onPortUnreachable(b []byte, to netip.AddrPort) {
 
 // enoughSilence is how often in a row the peer has not answered.
 const enoughSilence = 2
+
+// onTooBig is told that a packet was larger than a router's next link, which takes n
+// bytes, and how the packet began. As RFC 8899 section 4.6 says, that counts only if
+// the verification tag is right.
+func (s *socket) onTooBig(b []byte, to netip.AddrPort, n int) {
+	a, tag := s.sentBy(b, to)
+	if a == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.state != engine.StateClosed && a.wasEstablished() && tag == a.peerTag && to == a.path.to {
+		a.limitMTU(n - a.overhead())
+	}
+}
+
+// sentBy returns the association that has sent a packet, of which b is the beginning, and
+// the packet's verification tag.
+func (s *socket) sentBy(b []byte, to netip.AddrPort) (a *assoc, tag uint32) {
+	if len(b) < 8 { // without the checksum
+		return nil, 0
+	}
+	own, theirs, tag := binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:]), binary.BigEndian.Uint32(b[4:])
+	p := s.port(own)
+	if p == nil {
+		return nil, 0
+	}
+	return p.findPeer(peer{to.Addr(), theirs}), tag
+}

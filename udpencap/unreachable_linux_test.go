@@ -118,6 +118,40 @@ func TestForgedUnreachable(t *testing.T) {
 	}
 }
 
+// TestTooBig tells of routers that pass less than is sent. What cannot be the answer to a
+// packet of the association does not count, and no router has packets be smaller than
+// each path passes.
+func TestTooBig(t *testing.T) {
+	r, c, ln := rawPair(t, sctpnet.Config{PathParams: sctpnet.PathParams{DiscoverMTU: true}})
+	s, a := socketOf(ln), assocOf(t, ln, r.tag)
+	to := a.path.to
+	good := header{a.port.num, a.peer.port, a.peerTag}
+	tell := func(h header, from netip.AddrPort, n int) {
+		s.onTooBig(newPacket(h).add(ctData, 0, nil).seal(), from, n)
+	}
+	want := func(what string, n int) {
+		t.Helper()
+		st, err := c.Status()
+		if err != nil || st.Primary.MTU != n {
+			t.Errorf("%s: the MTU is %d, %v; want %d", what, st.Primary.MTU, err, n)
+		}
+	}
+	want("at first", baseMTU+ipv4Overhead)
+	s.onTooBig(nil, to, 1000)
+	s.onTooBig(newPacket(good)[:7], to, 1000)
+	tell(header{good.src, good.dst, good.tag + 1}, to, 1000)
+	tell(header{good.src + 1, good.dst, good.tag}, to, 1000)
+	tell(header{good.src, good.dst + 1, good.tag}, to, 1000)
+	tell(good, netip.AddrPortFrom(to.Addr(), to.Port()+1), 1000)
+	want("told by others", baseMTU+ipv4Overhead)
+	tell(good, to, 1400)
+	want("of a larger one", baseMTU+ipv4Overhead)
+	tell(good, to, 1000)
+	want("of a smaller one", 1000)
+	tell(good, to, 68)
+	want("of one that is too small", leastMTU4+ipv4Overhead)
+}
+
 // TestEarlierError sends to a closed port and then to an open one. The system tells
 // of the first where it is asked to send the second, which must be sent all the
 // same.
