@@ -26,6 +26,8 @@ type assoc struct {
 	ended  error // nil as long as it has not
 	ports  []netip.AddrPort
 	begun  assembler
+	// aborted says that a message was too long. What else has arrived is dropped.
+	aborted bool
 }
 
 // addrPorts returns the addresses of an endpoint.

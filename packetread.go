@@ -235,6 +235,9 @@ func (c *PacketConn) take(d *engine.Delivery) (enough bool) {
 		return c.takeEvent(p, d.Event)
 	}
 	in := &c.inbox
+	if p.aborted {
+		return false
+	}
 	if !d.More && len(p.begun.begun) == 0 {
 		if in.inPlace {
 			in.placed = letter{p, d.Data, d.Message}
@@ -246,7 +249,7 @@ func (c *PacketConn) take(d *engine.Delivery) (enough bool) {
 	m, exceeds := p.begun.add(d.Data, d.Message, false, in.most, c.interleaves)
 	switch {
 	case exceeds, p.begun.size() > in.most:
-		p.begun = assembler{}
+		p.begun, p.aborted = assembler{}, true
 		c.e.Abort(p.id) // an event will tell
 	case !d.More && !m.tooLarge:
 		return c.post(letter{p, m.data, m.first})

@@ -45,15 +45,16 @@ func (b *budget) allows(t target, n int) bool {
 	}
 	b.used = b.backlog(int(st.Unackdata))
 	free := max(0, size-queued)
-	b.limit = b.used + max(0, free-b.used)/8
-	if b.used == 0 {
-		b.limit = max(b.limit, queueCost(n)) // one message always
+	cost := min(queueCost(n), size/4) // else one that is very long could never be sent
+	b.limit = b.used
+	switch {
+	case b.used+cost <= free && (b.used > 0 || cost <= free/2):
+		b.limit += max(queueCost(n), (free-b.used)/8)
+	case b.used == 0 && free > 0 && int(st.RWND) >= n:
+		b.limit += queueCost(n) // the peer has room for it, and it is soon gone
+	default:
+		return false
 	}
-	if b.used >= free {
-		b.limit = b.used
-		return b.used == 0
-	}
-	b.limit = max(b.limit, b.used+queueCost(n))
 	return true
 }
 

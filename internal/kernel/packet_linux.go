@@ -601,8 +601,15 @@ func (a *assoc) prDefault() engine.PartialReliability {
 	return prInfo{Policy: uint16(r >> 32), Value: uint32(r)}.reliability()
 }
 
-// peelOff gives an association a socket of its own, and returns that.
+// peelOff gives an association a socket of its own, and returns that. If there is no
+// descriptor for it the kernel has peeled it off all the same, and ends it. So make
+// sure first.
 func (t target) peelOff() (int, error) {
+	spare, err := unix.FcntlInt(uintptr(t.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return -1, os.NewSyscallError("fcntl", err)
+	}
+	unix.Close(spare)
 	// sctp_peeloff_flags_arg_t: the association, the descriptor, the flags.
 	b := binary.NativeEndian.AppendUint32(nil, uint32(t.assoc))
 	b = binary.NativeEndian.AppendUint32(b, 0)
