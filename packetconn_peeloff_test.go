@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/conformance"
+	"golang.org/x/net/nettest"
 )
 
 // peeled makes an association of a Conn with a PacketConn, off which it is peeled.
@@ -351,6 +353,77 @@ func TestPeelOffEvents(t *testing.T) {
 			})
 			if peer, _ := before.has(sctpnet.AssocEnded); peer != nil {
 				t.Errorf("the PacketConn was told that %v has ended", peer)
+			}
+		})
+	})
+}
+
+// peeledPipe makes pairs of which one end was peeled off.
+func peeledPipe(t *testing.T, network string) nettest.MakePipe {
+	return func() (c1, c2 net.Conn, stop func(), err error) {
+		pc, err := sctpnet.ListenPacket(network, "127.0.0.1:0")
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		defer pc.Close()
+		c := pc.(*sctpnet.PacketConn)
+		if c1, err = sctpnet.Dial(network, c.LocalAddr().String()); err != nil {
+			return nil, nil, nil, err
+		}
+		if c2, err = c.PeelOff(packetPeer(t, c, c1.LocalAddr())); err != nil {
+			c1.Close()
+			return nil, nil, nil, err
+		}
+		stop = func() {
+			c1.Close()
+			c2.Close()
+		}
+		return c1, c2, stop, nil
+	}
+}
+
+// TestPeelOffConn has a Conn that was peeled off be a net.Conn.
+func TestPeelOffConn(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		mp := peeledPipe(t, network)
+		t.Run("nettest", func(t *testing.T) { nettest.TestConn(t, mp) })
+		t.Run("conformance", func(t *testing.T) { conformance.TestConn(t, mp, sendBuffer(t, mp)...) })
+	})
+}
+
+// TestPeelOffSettings asks and sets what a Conn has, after it was peeled off.
+func TestPeelOffSettings(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		asked := sctpnet.Config{RTO: sctpnet.RTO{Min: 300 * ms}, Adaptation: 77, PPID: 46, OutStreams: 9}
+		client, server, _ := peeled(t, &sctpnet.ListenConfig{Config: asked}, network)
+		config, err := server.Config()
+		if err != nil || config.RTO.Min != 300*ms || config.Adaptation != 77 || config.PPID != 46 || config.OutStreams != 9 {
+			t.Errorf("%+v, %v", config, err)
+		}
+		if err := server.Set(config); err != nil {
+			t.Error(err)
+		}
+		if err := server.Set(sctpnet.Config{RTO: sctpnet.RTO{Min: 400 * ms}}); err != nil {
+			t.Error(err)
+		}
+		if config, err := server.Config(); err != nil || config.RTO.Min != 400*ms {
+			t.Errorf("%+v, %v", config.RTO, err)
+		}
+		if out, in := server.NumStreams(); out != 9 || in != 9 {
+			t.Errorf("%d and %d streams, want 9", out, in)
+		}
+		if f, err := server.Features(); err != nil || !f.StreamReconfig {
+			t.Errorf("%+v, %v", f, err)
+		}
+		if s, err := server.Status(); err != nil || s.State != sctpnet.StateEstablished {
+			t.Errorf("%+v, %v", s, err)
+		}
+		watchdog(t, func() {
+			if _, err := server.Write([]byte("x")); err != nil {
+				t.Error(err)
+			}
+			if _, info, err := client.ReadMsg(make([]byte, 9)); err != nil || info.PPID != 46 {
+				t.Errorf("%+v, %v", info, err)
 			}
 		})
 	})

@@ -421,3 +421,80 @@ func TestPacketConnDeadlines(t *testing.T) {
 		})
 	})
 }
+
+// TestPacketConnBothConnect has two sockets make an association with each other at
+// the same time: it is one. So it is if several goroutines want it.
+func TestPacketConnBothConnect(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		watchdog(t, func() {
+			for range 30 {
+				a, b := listenPacket(t, nil, network, "127.0.0.1:0"), listenPacket(t, nil, network, "127.0.0.1:0")
+				var wg sync.WaitGroup
+				for range 3 {
+					for _, p := range [][2]*sctpnet.PacketConn{{a, b}, {b, a}} {
+						wg.Go(func() {
+							peer, err := p[0].Connect(t.Context(), p[1].LocalAddr().String())
+							if err != nil {
+								t.Error(err)
+								return
+							}
+							if _, err := p[0].WriteTo([]byte("hello"), peer); err != nil {
+								t.Error(err)
+							}
+						})
+					}
+				}
+				wg.Wait()
+				for _, c := range []*sctpnet.PacketConn{a, b} {
+					for range 3 {
+						if got := packetNext(t, c); got != "hello" {
+							t.Errorf("%q", got)
+						}
+					}
+					if l := c.Associations(); len(l) != 1 {
+						t.Errorf("associations %v", l)
+					}
+				}
+				a.Close()
+				b.Close()
+			}
+		})
+	})
+}
+
+// TestPacketConnEventsInOrder has events come in order with the messages.
+func TestPacketConnEventsInOrder(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		var seen []string // by the one goroutine that reads
+		lc := sctpnet.ListenConfig{OnEvent: func(c *sctpnet.PacketConn, peer *sctpnet.Addr, e sctpnet.Event) {
+			if e, ok := e.(sctpnet.AssocEvent); ok {
+				seen = append(seen, e.Change.String())
+			}
+		}}
+		c := listenPacket(t, &lc, network, "127.0.0.1:0")
+		client := dial(t, nil, network, c.LocalAddr().String())
+		for _, p := range []string{"one", "two"} {
+			if _, err := client.Write([]byte(p)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		arrived(t, client)
+		if err := client.Close(); err != nil {
+			t.Fatal(err)
+		}
+		watchdog(t, func() {
+			for range 2 {
+				seen = append(seen, packetNext(t, c))
+			}
+			other := dial(t, nil, network, c.LocalAddr().String())
+			other.Write([]byte("three"))
+			for len(seen) == 0 || seen[len(seen)-1] != "three" {
+				seen = append(seen, packetNext(t, c))
+			}
+			got := strings.Join(seen, " ")
+			if got != "up one two ended up three" && got != "up one two up ended three" && got != "up one two up three" {
+				t.Error(got)
+			}
+		})
+	})
+}

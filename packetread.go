@@ -279,7 +279,7 @@ func (c *PacketConn) takeEvent(p *assoc, e engine.Event) (enough bool) {
 			p.up = true
 			p.settle()
 		case engine.AssocRestarted:
-			p.begun = assembler{}
+			p.begun, p.aborted = assembler{}, false
 		case engine.AssocNotMade:
 			c.remove(p, e.Err)
 		case engine.AssocLost, engine.AssocEnded:

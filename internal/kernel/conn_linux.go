@@ -294,8 +294,11 @@ func (c *conn) Shutdown() error {
 		if err := ifKnown(setEvent(fd, eventAssocChange)); err != nil {
 			return err
 		}
-		if c.peeled {
-			return socketOf(fd).finish(eofFlag)
+		if c.peeled { // where shutdown(2) does nothing
+			if err := socketOf(fd).finish(eofFlag); err != engine.ErrEnded {
+				return err
+			}
+			return nil
 		}
 		if err := unix.Shutdown(fd, unix.SHUT_WR); err != nil && err != unix.ENOTCONN {
 			return os.NewSyscallError("shutdown", err)
