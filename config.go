@@ -50,7 +50,9 @@ type Config struct {
 	// them and cannot be freed yet. When they do, nothing more is received, and
 	// the peer is held back. One message can exceed it. Zero means 4 MiB. What
 	// waits in the system's ReadBuffer comes on top of it. It does not matter to
-	// a Conn without streams, which keeps nothing.
+	// a Conn without streams, which keeps nothing. Of a [PacketConn] it is how many
+	// bytes are kept of a peer's message of which the rest has not arrived; the
+	// association with a peer that exceeds it is aborted.
 	StreamMemory int
 
 	// PPID is the payload protocol identifier (RFC 9260 section 3.3.1) of what
@@ -104,7 +106,7 @@ type Config struct {
 	// Conn may end there all the same. See docs/telecom.md.
 	//
 	// It is for protocols of messages, such as SIGTRAN's, which begin anew by
-	// messages of their own. An association with a [Stream] in use ends all
+	// messages of their own. A [PacketConn] goes on in any case. An association with a [Stream] in use ends all
 	// the same. After a restart there can be no Stream: [Conn.Stream],
 	// OpenStream and AcceptStream return an error that wraps
 	// [errors.ErrUnsupported].
@@ -184,7 +186,8 @@ type Config struct {
 	// of another (SCTP_FRAGMENT_INTERLEAVE, RFC 6458 section 8.1.20): level 1 or
 	// 2, or negative for 0, the default. A one-to-one socket has one association,
 	// whose messages do not come between each other unless both ends have
-	// Interleaving. Linux makes no difference between 1 and 2, and says 1 for 2.
+	// Interleaving. A [PacketConn] has at least level 1, so that a message which
+	// comes in pieces does not hold up other peers. Linux makes no difference between 1 and 2, and says 1 for 2.
 	FragmentInterleave int
 	// PartialDeliveryPoint is how many bytes of an incomplete message may have
 	// arrived before its first part is delivered, up to half the read buffer of

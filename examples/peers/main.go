@@ -1,0 +1,194 @@
+// Peers has three processes make associations with each other, each from one port by
+// which it also listens, as the peers of X2, Xn and M3UA's IPSP do. One of them is
+// killed, and comes back. Run it with
+//
+//	go run -exec "$PWD/scripts/with-sctp" ./examples/peers
+//
+// Each process greets all others each half second, and makes an association with
+// those with whom there is none. It prints a table of its associations, with how
+// many greetings have come.
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sctpnet/sctpnet"
+)
+
+const every = time.Second / 2
+
+func main() {
+	log.SetFlags(0)
+	name := flag.String("name", "", "name of this peer; without it, start three of them")
+	at := flag.String("at", "", "address of this peer")
+	others := flag.String("peers", "", "addresses of the others, with spaces between them")
+	flag.Parse()
+	var err error
+	if *name == "" {
+		err = startAll()
+	} else {
+		err = run(*name, *at, strings.Fields(*others))
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+// startAll starts three peers, and one of them twice.
+func startAll() error {
+	names := []string{"anna", "bert", "carl"}
+	var at []string
+	for range names {
+		// A port that is free now will be soon.
+		c, err := sctpnet.ListenPacket("sctp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		at = append(at, c.LocalAddr().String())
+		c.Close()
+	}
+	var readers sync.WaitGroup
+	start := func(i int) (*exec.Cmd, error) {
+		others := slices.Delete(slices.Clone(at), i, i+1)
+		cmd := exec.Command("/proc/self/exe", "-name", names[i], "-at", at[i], "-peers", strings.Join(others, " "))
+		cmd.Stderr = os.Stderr
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			return nil, err
+		}
+		readers.Go(func() { copyLines(out) })
+		return cmd, cmd.Start()
+	}
+	var all []*exec.Cmd
+	for i := range names {
+		cmd, err := start(i)
+		if err != nil {
+			return err
+		}
+		defer cmd.Process.Kill()
+		all = append(all, cmd)
+	}
+	time.Sleep(4 * every)
+	fmt.Printf("\n%s is killed\n\n", names[1])
+	all[1].Process.Kill()
+	all[1].Wait()
+	time.Sleep(4 * every)
+	fmt.Printf("\n%s is back\n\n", names[1])
+	back, err := start(1)
+	if err != nil {
+		return err
+	}
+	all[1] = back
+	defer back.Process.Kill()
+	time.Sleep(6 * every)
+	for _, cmd := range all {
+		cmd.Process.Kill()
+	}
+	readers.Wait()
+	return nil
+}
+
+var printing sync.Mutex
+
+// copyLines prints the lines of a peer, each whole.
+func copyLines(r io.Reader) {
+	for s := bufio.NewScanner(r); s.Scan(); {
+		printing.Lock()
+		fmt.Println(s.Text())
+		printing.Unlock()
+	}
+}
+
+// A peer is one of the processes.
+type peer struct {
+	name string
+	c    *sctpnet.PacketConn
+
+	mu      sync.Mutex
+	greeted map[string]int // how often, by the address of whom
+}
+
+func run(name, at string, others []string) error {
+	p := &peer{name: name, greeted: make(map[string]int)}
+	lc := sctpnet.ListenConfig{OnEvent: p.onEvent}
+	c, err := lc.ListenPacket(context.Background(), "sctp", at)
+	if err != nil {
+		return err
+	}
+	p.c = c.(*sctpnet.PacketConn)
+	defer c.Close()
+	go p.greet(others)
+	buf := make([]byte, 1500)
+	for {
+		_, from, err := c.ReadFrom(buf)
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		p.mu.Lock()
+		p.greeted[from.String()]++
+		p.mu.Unlock()
+	}
+}
+
+// onEvent prints the beginnings and ends of associations.
+func (p *peer) onEvent(_ *sctpnet.PacketConn, peer *sctpnet.Addr, e sctpnet.Event) {
+	if e, ok := e.(sctpnet.AssocEvent); ok {
+		fmt.Printf("%s: %v: %v\n", p.name, peer, e)
+	}
+}
+
+// greet greets the others for ever.
+func (p *peer) greet(others []string) {
+	for {
+		for _, address := range others {
+			p.greetOne(address)
+		}
+		time.Sleep(every)
+		p.print()
+	}
+}
+
+// greetOne greets a peer. If there is no association with it, this makes one. It takes
+// no longer than a peer that is there would need.
+func (p *peer) greetOne(address string) {
+	ctx, cancel := context.WithTimeout(context.Background(), every)
+	defer cancel()
+	to, err := p.c.Connect(ctx, address)
+	if err == nil {
+		_, err = p.c.WriteTo([]byte("hello from "+p.name), to)
+	}
+	if err != nil {
+		fmt.Printf("%s: %v\n", p.name, err)
+	}
+}
+
+// print prints a line for each association.
+func (p *peer) print() {
+	p.mu.Lock()
+	greeted := maps.Clone(p.greeted)
+	p.mu.Unlock()
+	for _, a := range p.c.Associations() {
+		s, err := p.c.Status(a)
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		fmt.Printf("%s: %-16v %-12v %4d greetings, round trip %v\n", p.name, a, s.State, greeted[a.String()], s.Primary.SRTT)
+	}
+}

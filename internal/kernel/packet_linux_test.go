@@ -1,0 +1,91 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"testing"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+	"golang.org/x/sys/unix"
+)
+
+// TestEventAssociations finds which association a notification is about, where C's
+// header has it.
+func TestEventAssociations(t *testing.T) {
+	const assoc = 99 // in testdata/events.c
+	for name, note := range cNotifications(t) {
+		var p parser
+		if p.parse(note); p.assoc != assoc {
+			t.Errorf("%s is of association %d, want %d", name, p.assoc, assoc)
+		}
+	}
+}
+
+// TestSendFailedOfTwoAssociations has the pieces of failed messages of two
+// associations come one after the other: they are not joined.
+func TestSendFailedOfTwoAssociations(t *testing.T) {
+	note := func(assoc uint32, flags uint16, data string) []byte {
+		b := failedChunk(3, flags, data)
+		binary.NativeEndian.PutUint32(b[28:], assoc)
+		return b
+	}
+	var p parser
+	if e := p.parse(note(7, chunkFirst, "seven ")); e != nil {
+		t.Errorf("%+v, which goes on", e)
+	}
+	e, ok := p.parse(note(8, chunkLast, "eight")).(engine.SendFailedEvent)
+	if !ok || string(e.Data) != "eight" {
+		t.Errorf("%+v, want that of association 8 alone", e)
+	}
+}
+
+// TestSenderAddress reads what the kernel names as the sender of a message.
+func TestSenderAddress(t *testing.T) {
+	for _, want := range []string{"192.0.2.1:3868", "[2001:db8::1]:3868"} {
+		var h header
+		at := netip.MustParseAddrPort(want)
+		if err := h.sendTo(-1, at.Addr(), int(at.Port())); err != nil {
+			t.Fatal(err)
+		}
+		if got := h.from(); got != at {
+			t.Errorf("%v, want %v", got, at)
+		}
+	}
+	var h header
+	if got := h.from(); got.IsValid() {
+		t.Errorf("no name is %v", got)
+	}
+	// An IPv4 address on an IPv6 socket.
+	binary.NativeEndian.PutUint16(h.name[:], unix.AF_INET6)
+	binary.BigEndian.PutUint16(h.name[2:], 9)
+	copy(h.name[18:], []byte{0xff, 0xff, 192, 0, 2, 1})
+	h.hdr.Namelen = unix.SizeofSockaddrInet6
+	if got := h.from(); got != netip.MustParseAddrPort("192.0.2.1:9") {
+		t.Errorf("a mapped address is %v", got)
+	}
+}
+
+// TestBacklog estimates what of a peer's messages is queued.
+func TestBacklog(t *testing.T) {
+	b := budget{size: 1000}
+	for range 10 {
+		b.sent(2000) // two chunks each
+	}
+	for _, tt := range []struct {
+		sent    uint64
+		unacked int
+		part    int // of 20 chunks
+	}{
+		{0, 0, 20},
+		{5, 5, 20},
+		{5, 0, 15},
+		{20, 4, 4},
+		{20, 0, 0},
+		{25, 3, 3}, // there were more chunks than one would think
+	} {
+		b.last = tt.sent
+		if got, want := b.backlog(tt.unacked), tt.part*10*queueCost(2000)/20; got != want {
+			t.Errorf("of 20 chunks %d sent, %d not acknowledged: %d are queued, want %d", tt.sent, tt.unacked, got, want)
+		}
+	}
+}
