@@ -12,23 +12,46 @@ import (
 // A cookie is all that this side has to remember of an association between its
 // INIT ACK and the COOKIE ECHO. It travels to the peer and back instead of
 // being kept here, so that an INIT costs no memory.
+//
+// It is short: an INIT may come from a forged address, and to that no more than three
+// times as much must go as has come from it. What the packet with the COOKIE ECHO says
+// anyway, addresses, ports and the local tag, is signed but not contained.
 type cookie struct {
-	made              int64 // Unix nanoseconds
-	life              int64
-	peerIP            [16]byte
-	peerUDP           uint16    // port that INIT came from
-	src, dst          uint16    // SCTP ports, the peer's first
-	tieTags           [2]uint32 // of an association that there was already
-	localTag, peerTag uint32
+	cookieFor
+
+	expires           int64  // Unix milliseconds
+	peerUDP           uint16 // port that INIT came from
+	peerTag           uint32
 	localTSN, peerTSN uint32
 	peerWindow        uint32
-	peerOut, peerIn   uint16 // streams that the peer asks for and grants
-	adaptation        uint32
+	peerOut, peerIn   uint16    // streams that the peer asks for and grants
+	adaptation        uint32    // only if adapts is set
+	tieTags           [2]uint32 // of an association that there was already, otherwise zero
 	reconfig, partial bool
 	adapts, batches   bool
 }
 
-const cookieSize = 8 + 8 + 16 + 2 + 2*2 + 4*7 + 2*2 + 4 + 1
+// A cookieFor is whose a cookie is.
+type cookieFor struct {
+	peerIP   netip.Addr
+	src, dst uint16 // SCTP ports, the peer's first
+	localTag uint32
+}
+
+const (
+	leastCookie = macSize + timeSize + 2 + 4*4 + 2*2 + 1
+	macSize     = 16 // RFC 2104 has it be half of the hash at least
+	timeSize    = 5  // bytes of milliseconds
+)
+
+// Flags of a cookie.
+const (
+	cookieReconfig = 1 << iota
+	cookiePartial
+	cookieBatches
+	cookieAdapts // the adaptation follows,
+	cookieTies   // and the tie tags
+)
 
 // cookieKey is this process's, and known to nobody.
 var cookieKey = func() (key [32]byte) {
@@ -37,64 +60,96 @@ var cookieKey = func() (key [32]byte) {
 }()
 
 func (c *cookie) seal() []byte {
-	b := make([]byte, 0, cookieSize+sha256.Size)
-	b = binary.BigEndian.AppendUint64(b, uint64(c.made))
-	b = binary.BigEndian.AppendUint64(b, uint64(c.life))
-	b = append(b, c.peerIP[:]...)
-	for _, v := range []uint16{c.peerUDP, c.src, c.dst, c.peerOut, c.peerIn} {
+	b := make([]byte, timeSize, leastCookie+12)
+	putTime(b, c.expires)
+	for _, v := range []uint16{c.peerUDP, c.peerOut, c.peerIn} {
 		b = binary.BigEndian.AppendUint16(b, v)
 	}
-	for _, v := range []uint32{c.tieTags[0], c.tieTags[1], c.localTag, c.peerTag, c.localTSN, c.peerTSN, c.peerWindow, c.adaptation} {
+	for _, v := range []uint32{c.peerTag, c.localTSN, c.peerTSN, c.peerWindow} {
 		b = binary.BigEndian.AppendUint32(b, v)
 	}
+	ties := c.tieTags != [2]uint32{}
 	var flags byte
-	for i, f := range []bool{c.reconfig, c.partial, c.adapts, c.batches} {
+	for i, f := range []bool{c.reconfig, c.partial, c.batches, c.adapts, ties} {
 		if f {
 			flags |= 1 << i
 		}
 	}
 	b = append(b, flags)
-	return append(b, mac(b)...)
-}
-
-func mac(b []byte) []byte {
-	m := hmac.New(sha256.New, cookieKey[:])
-	m.Write(b)
-	return m.Sum(nil)
-}
-
-// open reads a cookie of this process. It reports false for any other.
-func (c *cookie) open(b []byte) bool {
-	if len(b) != cookieSize+sha256.Size || !hmac.Equal(mac(b[:cookieSize]), b[cookieSize:]) {
-		return false
+	if c.adapts {
+		b = binary.BigEndian.AppendUint32(b, c.adaptation)
 	}
-	c.made = int64(binary.BigEndian.Uint64(b))
-	c.life = int64(binary.BigEndian.Uint64(b[8:]))
-	copy(c.peerIP[:], b[16:])
-	b = b[32:]
-	for _, v := range []*uint16{&c.peerUDP, &c.src, &c.dst, &c.peerOut, &c.peerIn} {
+	if ties {
+		b = binary.BigEndian.AppendUint32(b, c.tieTags[0])
+		b = binary.BigEndian.AppendUint32(b, c.tieTags[1])
+	}
+	return append(b, c.mac(b)...)
+}
+
+func (c *cookieFor) mac(b []byte) []byte {
+	ip := c.peerIP.As16()
+	m := hmac.New(sha256.New, cookieKey[:])
+	m.Write(ip[:])
+	m.Write(binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, c.src), c.dst))
+	m.Write(binary.BigEndian.AppendUint32(nil, c.localTag))
+	m.Write(b)
+	return m.Sum(nil)[:macSize]
+}
+
+// openCookie reads a cookie of this process. It reports false for any other, and for
+// one that was not made for the sender of the packet.
+func openCookie(b []byte, owner cookieFor) (c cookie, ok bool) {
+	n := len(b) - macSize
+	if len(b) < leastCookie || !hmac.Equal(owner.mac(b[:n]), b[n:]) {
+		return c, false
+	}
+	b = b[:n]
+	c.cookieFor = owner
+	c.expires = getTime(b, time.Now().UnixMilli())
+	b = b[timeSize:]
+	for _, v := range []*uint16{&c.peerUDP, &c.peerOut, &c.peerIn} {
 		*v = binary.BigEndian.Uint16(b)
 		b = b[2:]
 	}
-	for _, v := range []*uint32{&c.tieTags[0], &c.tieTags[1], &c.localTag, &c.peerTag, &c.localTSN, &c.peerTSN, &c.peerWindow, &c.adaptation} {
+	for _, v := range []*uint32{&c.peerTag, &c.localTSN, &c.peerTSN, &c.peerWindow} {
 		*v = binary.BigEndian.Uint32(b)
 		b = b[4:]
 	}
-	for i, f := range []*bool{&c.reconfig, &c.partial, &c.adapts, &c.batches} {
-		*f = b[0]&(1<<i) != 0
+	flags := b[0]
+	b = b[1:]
+	c.reconfig = flags&cookieReconfig != 0
+	c.partial = flags&cookiePartial != 0
+	c.batches = flags&cookieBatches != 0
+	if c.adapts = flags&cookieAdapts != 0; c.adapts {
+		c.adaptation = binary.BigEndian.Uint32(b)
+		b = b[4:]
 	}
-	return true
+	if flags&cookieTies != 0 {
+		c.tieTags = [2]uint32{binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:])}
+	}
+	return c, true
 }
 
-// isFor reports whether the cookie was made for the sender of a packet.
-func (c *cookie) isFor(ip netip.Addr, h header) bool {
-	return c.peerIP == ip.As16() && c.src == h.src && c.dst == h.dst && c.localTag == h.tag
+// putTime puts the low bytes of a time, of which getTime makes the one that is nearest
+// to another: they begin anew only after 34 years.
+func putTime(b []byte, ms int64) {
+	for i := range timeSize {
+		b[i] = byte(ms >> (8 * i))
+	}
+}
+
+func getTime(b []byte, near int64) (ms int64) {
+	for i := range timeSize {
+		ms |= int64(b[i]) << (8 * i)
+	}
+	const unused = 64 - 8*timeSize
+	return near + (ms-near)<<unused>>unused
 }
 
 // staleness is by how much the cookie has outlived its life, not positive if it
 // has not.
 func (c *cookie) staleness(now time.Time) time.Duration {
-	return now.Sub(time.Unix(0, c.made)) - time.Duration(c.life)
+	return now.Sub(time.UnixMilli(c.expires))
 }
 
 // initiation is what the peer's INIT said.
@@ -121,8 +176,8 @@ func (c *cookie) initiation() initiation {
 // their place. Only if there are very many in that time the oldest are forgotten
 // early.
 type spentCookies struct {
-	newer, older map[spentCookie]struct{}
-	turn         time.Time // when newer becomes older
+	newer, older       map[spentCookie]struct{}
+	newerEnd, olderEnd int64 // when the lives of all of them are over
 }
 
 // A spentCookie is the tags of an association: this side's and the peer's.
@@ -139,14 +194,13 @@ func (s *spentCookies) has(c *cookie) bool {
 }
 
 func (s *spentCookies) add(c *cookie, now time.Time) {
-	life := time.Duration(c.life)
-	if s.newer == nil || now.After(s.turn) || len(s.newer) >= mostSpent {
-		s.older = s.newer
-		if now.After(s.turn.Add(life)) {
+	if ms := now.UnixMilli(); s.newer == nil || ms > s.olderEnd || len(s.newer) >= mostSpent {
+		s.older, s.olderEnd = s.newer, s.newerEnd
+		if ms > s.olderEnd {
 			s.older = nil
 		}
-		s.newer = make(map[spentCookie]struct{})
-		s.turn = now.Add(life)
+		s.newer, s.newerEnd = make(map[spentCookie]struct{}), 0
 	}
 	s.newer[spentCookie{c.localTag, c.peerTag}] = struct{}{}
+	s.newerEnd = max(s.newerEnd, c.expires)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"runtime"
 	"strings"
 	"syscall"
@@ -336,8 +337,8 @@ func TestStaleCookie(t *testing.T) {
 	defer ln.Close()
 	r := newRawPeer(t, ln.Addr())
 	raw := r.init()
-	var ck cookie
-	if !ck.open(raw) {
+	ck, ok := openCookie(raw, cookieFor{peerIP: netip.AddrFrom4([4]byte{127, 0, 0, 1}), src: r.src, dst: r.dst, localTag: r.tag})
+	if !ok {
 		t.Fatal("the cookie is not ours")
 	}
 	conformance.WaitFor(t, "the end of a cookie's life", func() bool { return ck.staleness(time.Now()) > 0 })
@@ -637,10 +638,14 @@ func TestReplayedCookie(t *testing.T) {
 // TestSpentCookies checks that what is remembered of used cookies is bounded.
 func TestSpentCookies(t *testing.T) {
 	var s spentCookies
-	ck := cookie{life: int64(time.Minute)}
+	var ck cookie
 	now := time.Now()
-	for range 3 * mostSpent {
+	made := func(at time.Time) {
 		ck.localTag++
+		ck.expires = at.Add(time.Minute).UnixMilli()
+	}
+	for range 3 * mostSpent {
+		made(now)
 		if s.has(&ck) {
 			t.Fatal("a new cookie counts as used")
 		}
@@ -654,13 +659,13 @@ func TestSpentCookies(t *testing.T) {
 	}
 	old := ck
 	for _, after := range []time.Duration{50 * time.Second, 70 * time.Second} {
-		ck.localTag++
+		made(now.Add(after))
 		s.add(&ck, now.Add(after))
 	}
 	if !s.has(&old) {
 		t.Error("a used cookie was forgotten before its time")
 	}
-	ck.localTag++
+	made(now.Add(time.Hour))
 	s.add(&ck, now.Add(time.Hour))
 	if n := len(s.newer) + len(s.older); n != 1 {
 		t.Errorf("%d are remembered long after their lives", n)

@@ -73,7 +73,7 @@ func newTarget(t testing.TB) *target {
 // establish makes the association of which the corpus knows the tags.
 func (tg *target) establish() {
 	i := initiation{tag: peerTag, window: 1 << 20, out: 10, in: 10, tsn: peerTSN, reconfig: true, partial: true}
-	ck := cookie{localTag: targetTag, localTSN: targetTSN}
+	ck := cookie{cookieFor: cookieFor{localTag: targetTag}, localTSN: targetTSN}
 	tg.assoc = tg.ln.establish(path{socket: tg.socket, to: fuzzPeer}, fuzzPeer.Addr(), peer{fuzzPeer.Addr(), 7777}, &ck, &i)
 }
 
@@ -215,17 +215,44 @@ func FuzzInit(f *testing.F) {
 }
 
 func FuzzCookie(f *testing.F) {
-	ck := cookie{localTag: 1, peerTag: 2}
-	f.Add(ck.seal())
+	for _, ck := range []cookie{{}, {peerTag: 2}, {adapts: true, adaptation: 1}, {tieTags: [2]uint32{3, 4}}, {adapts: true, tieTags: [2]uint32{3, 4}}} {
+		f.Add(ck.seal())
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		var c cookie
-		if len(b) > cookieSize {
-			b = slices.Clone(b[:cookieSize])
-			b[cookieSize-1] &= 15 // there are four flags
-			b = append(b, mac(b)...)
+		var owner cookieFor
+		if len(b) < leastCookie {
+			if _, ok := openCookie(b, owner); ok {
+				t.Errorf("opened %x", b)
+			}
+			return
 		}
-		if c.open(b) && string(c.seal()) != string(b) {
-			t.Errorf("opened %x as %+v", b, c)
+		// Signed as it is, it is one of the cookies that seal makes, or too short for its
+		// flags, which seal never signs.
+		n := leastCookie - macSize
+		b = slices.Clone(b)
+		flags := b[n-1] & (1<<5 - 1)
+		b[n-1] = flags
+		if flags&cookieAdapts != 0 {
+			n += 4
+		}
+		if flags&cookieTies != 0 {
+			n += 8
+		}
+		if len(b) < n {
+			return
+		}
+		if b = b[:n]; flags&cookieTies != 0 {
+			b[n-1] |= 1 // no tie tags are none
+		}
+		b = append(b, owner.mac(b)...)
+		c, ok := openCookie(b, owner)
+		if !ok || string(c.seal()) != string(b) {
+			t.Errorf("opened %x as %+v, %t", b, c, ok)
+		}
+		other := owner
+		other.localTag++
+		if _, ok := openCookie(b, other); ok {
+			t.Errorf("a cookie is somebody else's too: %x", b)
 		}
 	})
 }

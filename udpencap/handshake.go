@@ -28,11 +28,8 @@ func (p *port) onInit(s *socket, h header, c chunk, from netip.AddrPort, to neti
 	}
 	key := peer{from.Addr(), h.src}
 	ck := cookie{
-		made:       time.Now().UnixNano(),
-		peerIP:     key.ip.As16(),
+		cookieFor:  cookieFor{peerIP: key.ip, src: h.src, dst: h.dst},
 		peerUDP:    from.Port(),
-		src:        h.src,
-		dst:        h.dst,
 		peerTag:    i.tag,
 		peerTSN:    i.tsn,
 		peerWindow: i.window,
@@ -89,12 +86,18 @@ func (p *port) onInit(s *socket, h header, c chunk, from netip.AddrPort, to neti
 	if ck.localTag == 0 {
 		ck.localTag, ck.localTSN = p.newTag(), randUint32()
 	}
-	ck.life = int64(o.AssocParams.CookieLife)
-	if ck.life == 0 {
-		ck.life = int64(cookieLife)
+	life := o.AssocParams.CookieLife
+	if life == 0 {
+		life = cookieLife
 	}
+	ck.expires = time.Now().Add(life).UnixMilli()
 	mine := localInitiation(&o)
 	mine.tag, mine.tsn = ck.localTag, ck.localTSN
+	// What the peer does not have it need not know of, and it must not get more than
+	// three times what it has sent: nobody knows yet whether it is at that address.
+	mine.reconfig = mine.reconfig && i.reconfig
+	mine.partial = mine.partial && i.partial
+	mine.batches = mine.batches && i.batches
 	mine.out = min(mine.out, i.in)
 	mine.cookie = ck.seal()
 	mine.unrecognized = i.unrecognized
@@ -113,8 +116,8 @@ func (p *port) listening() *listener {
 // onCookieEcho makes an association of a cookie (sections 5.1.5 and 5.2.4). It
 // returns the one that the rest of the packet is for, or nil.
 func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, to netip.Addr) *assoc {
-	var ck cookie
-	if !ck.open(c.value) || !ck.isFor(from.Addr(), h) {
+	ck, ok := openCookie(c.value, cookieFor{peerIP: from.Addr(), src: h.src, dst: h.dst, localTag: h.tag})
+	if !ok {
 		s.counters.wrongTag.Add(1) // in silence (section 5.1.5)
 		return nil
 	}
