@@ -156,19 +156,19 @@ func (a *assoc) sendPacket(p packet) {
 	a.path.sendPacket(p)
 }
 
-// window is what the receive buffer holds.
-func (a *assoc) readBuffer() int { return bufferSize(a.options.ReadBuffer) / 2 }
+// readWindow is what the receive buffer holds.
+func (a *assoc) readWindow() int { return a.port.readWindow(&a.options) }
 
 // initiation is what this side says of itself in a handshake.
 func (a *assoc) initiation() initiation {
 	i := localInitiation(&a.options)
+	i.window = uint32(a.readWindow())
 	i.tag, i.tsn = a.localTag, a.localTSN
 	return i
 }
 
 func localInitiation(o *engine.Options) initiation {
 	i := initiation{
-		window:     uint32(bufferSize(o.ReadBuffer) / 2),
 		out:        o.OutStreams,
 		in:         o.MaxInStreams,
 		reconfig:   true,
@@ -469,7 +469,10 @@ func (a *assoc) finish(err error) {
 		&a.readBy.timer, &a.writeBy.timer} {
 		t.end()
 	}
-	if err != io.EOF {
+	switch {
+	case a.closed:
+		a.rx.dropAll()
+	case err != io.EOF:
 		a.rx.dropIncomplete()
 	}
 	a.stopSending()

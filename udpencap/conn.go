@@ -297,9 +297,9 @@ func (a *assoc) recv(p []byte, how mode) (n int, msg engine.Message, err error) 
 		more, rest := q.more, len(q.data) > 0
 		msg.More = more || rest
 		if !rest {
-			size := q.size
+			cost := q.of.cost()
 			r.pop()
-			r.freed(size)
+			r.freed(cost)
 		}
 		if n == len(p) || how&filled == 0 && !msg.More {
 			return n, msg, nil
@@ -421,6 +421,7 @@ func (a *assoc) Abort() error {
 	a.closed = true
 	a.awaitPump()
 	a.abort()
+	a.dropUnread()
 	a.readable.Broadcast()
 	a.writable.Broadcast()
 	return nil
@@ -442,6 +443,7 @@ func (a *assoc) Close() error {
 		a.beginShutdown()
 		a.awaitEnd()
 	}
+	a.dropUnread()
 	a.readable.Broadcast()
 	a.writable.Broadcast()
 	if a.linger > 0 {
@@ -454,6 +456,13 @@ func (a *assoc) Close() error {
 		by.timer.end()
 	}
 	return nil
+}
+
+// dropUnread drops what was not read of an association that is over and closed.
+func (a *assoc) dropUnread() {
+	if a.state == engine.StateClosed {
+		a.rx.dropAll()
+	}
 }
 
 func (a *assoc) SetDeadline(t time.Time) error {

@@ -48,8 +48,8 @@ func wantHeld(t *testing.T, a *assoc, most int) {
 	t.Helper()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.rx.bytes > most*a.rx.window {
-		t.Errorf("%d bytes are held, of a window of %d", a.rx.bytes, a.rx.window)
+	if a.rx.held.n > most*a.rx.window {
+		t.Errorf("%d bytes are held, of a window of %d", a.rx.held.n, a.rx.window)
 	}
 }
 
@@ -151,7 +151,7 @@ func TestFragmentWithoutBeginning(t *testing.T) {
 	})
 	a := assocOf(t, ln, r.tag)
 	a.mu.Lock()
-	held, runs := a.rx.bytes, len(a.rx.byFirst)
+	held, runs := a.rx.held.n, len(a.rx.byFirst)
 	a.mu.Unlock()
 	if held != 0 || runs != 0 {
 		t.Errorf("%d bytes are held in %d parts of messages", held, runs)

@@ -149,10 +149,13 @@
 // after Shutdown nothing of what the peer had written is read for five times
 // RTO.Max, or for 30 seconds if that is longer, the association ends by ETIMEDOUT.
 //
-// In the write buffer each message counts 256 bytes beside its own, in the read
-// buffer each chunk 128. Half of the read buffer is the window, and more is kept
-// only where it completes a message: of one that is larger than the window up to
-// 16 MiB more.
+// In the write buffer each message counts 256 bytes beside its own. In the read buffer
+// each chunk counts what it takes in memory, which is 192 bytes at least. Half of the
+// read buffer is the window, or what the system grants the socket to receive into if
+// that is less. More is kept only where it completes a message: of one that is larger
+// than the window up to 16 MiB more. All associations of a process keep no more than
+// 256 MiB that is not read, or a quarter of GOMEMLIMIT if that is less: the more of it
+// is used, the less each may have, and at least 16 KiB.
 //
 // 4,096 associations of a Listener can wait for Accept, and the dial of one more
 // fails with ECONNREFUSED. Each has a window of 64 KiB until it is accepted, or less

@@ -35,12 +35,14 @@ func checkBytes(t testing.TB, a *assoc) {
 	chunks, bytes := -r.events, 0
 	for _, p := range r.queue[r.head:] {
 		chunks++
-		bytes += p.size
+		if p.of != nil {
+			bytes += cap(p.of.data)
+		}
 	}
 	count := func(m *run) {
 		for f := m.head; f != nil; f = f.next {
 			chunks++
-			bytes += len(f.data)
+			bytes += cap(f.data)
 		}
 	}
 	for _, m := range r.byFirst {
@@ -51,11 +53,11 @@ func checkBytes(t testing.TB, a *assoc) {
 			count(m)
 		}
 	}
-	if want := bytes + chunks*overhead; r.bytes != want {
-		t.Errorf("%d bytes count, want %d: %d of %d chunks", r.bytes, want, bytes, chunks)
+	if want := bytes + chunks*overhead; r.held.n != want {
+		t.Errorf("%d bytes count, want %d: %d of %d chunks", r.held.n, want, bytes, chunks)
 	}
-	if most := 3*r.window + mostOver; r.bytes > most || len(r.later) > mostSpans+1 {
-		t.Errorf("%d bytes and %d spans are held, want at most %d and %d", r.bytes, len(r.later), most, mostSpans+1)
+	if most := 3*r.window + mostOver; r.held.n > most || len(r.later) > mostSpans+1 {
+		t.Errorf("%d bytes and %d spans are held, want at most %d and %d", r.held.n, len(r.later), most, mostSpans+1)
 	}
 }
 
@@ -235,7 +237,7 @@ func receive(t *testing.T, tg *target, program []byte) {
 	checkBytes(t, a)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.state != engine.StateEstablished || a.rx.cum != peerTSN+uint32(len(chunkOf))-1 || a.rx.bytes != 0 {
-		t.Errorf("state %v, %d of %d chunks, %d bytes", a.state, a.rx.cum+1-peerTSN, len(chunkOf), a.rx.bytes)
+	if a.state != engine.StateEstablished || a.rx.cum != peerTSN+uint32(len(chunkOf))-1 || a.rx.held.n != 0 {
+		t.Errorf("state %v, %d of %d chunks, %d bytes", a.state, a.rx.cum+1-peerTSN, len(chunkOf), a.rx.held.n)
 	}
 }

@@ -92,7 +92,7 @@ func (p *port) onInit(s *socket, h header, c chunk, from netip.AddrPort, to neti
 	}
 	ck.expires = time.Now().Add(life).UnixMilli()
 	mine := localInitiation(&o)
-	mine.tag, mine.tsn = ck.localTag, ck.localTSN
+	mine.tag, mine.tsn, mine.window = ck.localTag, ck.localTSN, uint32(p.readWindow(&o))
 	// What the peer does not have it need not know of, and it must not get more than
 	// three times what it has sent: nobody knows yet whether it is at that address.
 	mine.reconfig = mine.reconfig && i.reconfig

@@ -11,6 +11,8 @@ import (
 	"os"
 	"sync"
 	"syscall"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
 // UDPPort is the UDP port that RFC 6951 reserves for SCTP. Linux has it for its
@@ -94,6 +96,17 @@ type port struct {
 	listener *listener
 	byTag    map[uint32]*assoc // by the local tag
 	byPeer   map[peer]*assoc
+}
+
+// readWindow is how much the peers of the port's associations may send ahead: half of
+// their receive buffer, and no more than the sockets have room for, as a burst of all
+// that would be lost.
+func (p *port) readWindow(o *engine.Options) int {
+	window := bufferSize(o.ReadBuffer) / 2
+	for _, s := range p.sockets {
+		window = min(window, s.readRoom(window))
+	}
+	return max(window, leastBufferSize/2)
 }
 
 // A peer is the other end of an association.

@@ -2,6 +2,7 @@ package udpencap
 
 import (
 	"encoding/binary"
+	"runtime"
 	"slices"
 	"sort"
 	"time"
@@ -17,11 +18,11 @@ type receiver struct {
 	cum    uint32 // all chunks up to this one have come,
 	later  []span // and these
 	dups   []uint32
-	bytes  int  // that are held, of the window
-	window int  // bytes that may be
-	waits  bool // nobody can read, as the association was not accepted
-	told   int  // that the peer was told there is room for
-	ackIn  int  // packets until the next acknowledgement is due
+	held   *holding // of the window
+	window int      // bytes that may be
+	waits  bool     // nobody can read, as the association was not accepted
+	told   int      // that the peer was told there is room for
+	ackIn  int      // packets until the next acknowledgement is due
 	ackNow bool
 	fresh  bool // something has come since the last acknowledgement
 
@@ -29,7 +30,8 @@ type receiver struct {
 	streams         map[uint16]*inStream
 	queue           []piece // to be read,
 	head            int     // from here on
-	events          int     // that are in it
+	events          int     // that are in it,
+	eventBytes      int     // and what they hold
 }
 
 // A span is a range of chunks.
@@ -56,7 +58,6 @@ type inStream struct {
 type piece struct {
 	data            []byte    // that is not read
 	of              *fragment // that has it
-	size            int
 	stream, ssn     uint16
 	ppid, tsn       uint32
 	unordered, more bool
@@ -67,7 +68,10 @@ func (p *piece) message() engine.Message {
 	return engine.Message{Stream: p.stream, PPID: p.ppid, Unordered: p.unordered, SSN: p.ssn, TSN: p.tsn, More: p.more, Event: p.event}
 }
 
-// overhead is what a chunk counts beside its bytes: what it takes in memory.
+// cost is what a chunk counts: what it takes in memory, which is more than the bytes
+// that it has.
+func (f *fragment) cost() int { return cap(f.data) + overhead }
+
 const overhead = 128
 
 // mostAhead is how far ahead of what is missing a chunk may be: an
@@ -84,8 +88,11 @@ const mostOver = 16 << 20
 
 func (r *receiver) init(a *assoc, tsn uint32) {
 	r.a = a
+	r.held = &holding{of: &budgetOfProcess}
+	// An association that has ended may never be closed.
+	runtime.AddCleanup(a, (*holding).giveBack, r.held)
 	r.cum = tsn - 1
-	r.window = a.readBuffer()
+	r.window = a.readWindow()
 	r.told = r.window
 	r.ackIn = 1 // the first packet is acknowledged at once
 	r.byFirst = make(map[uint32]*run)
@@ -106,8 +113,8 @@ func (a *assoc) accepted() {
 	defer a.mu.Unlock()
 	r := &a.rx
 	r.waits = false
-	r.window = a.readBuffer()
-	if r.bytes > 0 && a.state != engine.StateClosed {
+	r.window = a.readWindow()
+	if r.held.n > 0 && a.state != engine.StateClosed {
 		a.sendAck() // the peer knows of little room
 	}
 }
@@ -123,11 +130,15 @@ func (r *receiver) stream(id uint16) *inStream {
 
 // room is how much more the peer may send.
 func (r *receiver) room() int {
-	if r.bytes >= r.window && len(r.queue) == r.head && !r.waits {
-		return max(0, min(r.window, r.window+mostOver-r.bytes))
+	most := r.most()
+	if r.held.n >= r.window && r.isEmpty() && !r.waits {
+		return max(0, min(most, r.window+mostOver-r.held.n, r.held.of.share()-r.held.n))
 	}
-	return max(0, r.window-r.bytes)
+	return max(0, most-r.held.n)
 }
+
+// most is how much may be held.
+func (r *receiver) most() int { return min(r.window, r.held.of.share()) }
 
 // highest is the highest chunk that has come.
 func (r *receiver) highest() uint32 {
@@ -163,11 +174,11 @@ func (a *assoc) onData(c chunk) bool {
 	}
 	// What fills a gap may take more room than there is, but not without end, and
 	// the first gap more than others, as all others wait for that.
-	most := 2 * r.window
+	most := 2 * r.most()
 	if tsn == r.cum+1 {
-		most = 3 * r.window
+		most += r.most()
 	}
-	fills := before(tsn, r.highest()) && r.bytes < most
+	fills := before(tsn, r.highest()) && r.held.n < most
 	if !fills && r.room() == 0 || tsn-r.cum > mostAhead || r.isOneTooMany(tsn) {
 		r.ackNow = true // which says how much room there is
 		return true
@@ -199,7 +210,7 @@ func (a *assoc) onData(c chunk) bool {
 		ppid:      binary.BigEndian.Uint32(c.value[8:]),
 	}
 	f := newFragment(c.value[dataHeaderSize-chunkHeaderSize:])
-	r.bytes += len(f.data) + overhead
+	r.held.add(f.cost())
 	if part.unordered {
 		a.stats.UnorderedReceived++
 	} else {
@@ -394,7 +405,6 @@ func (r *receiver) pushFragment(m *run, f *fragment, more bool) {
 	r.push(piece{
 		data:      f.data,
 		of:        f,
-		size:      len(f.data),
 		stream:    m.stream,
 		ppid:      m.ppid,
 		unordered: m.unordered,
@@ -427,12 +437,24 @@ func (r *receiver) resize() {
 
 func (r *receiver) pushEvent(e engine.Event) {
 	r.events++
+	r.eventBytes += sizeOf(e)
 	r.push(piece{event: e})
 }
 
 // hasEvents reports whether so many events wait to be read that the peer must not
 // cause more of them.
-func (r *receiver) hasEvents() bool { return r.events >= 64 }
+func (r *receiver) hasEvents() bool { return r.events >= 64 || r.eventBytes >= 64<<10 }
+
+// sizeOf is how much the peer has put into an event.
+func sizeOf(e engine.Event) int {
+	switch e := e.(type) {
+	case engine.RemoteErrorEvent:
+		return len(e.Data)
+	case engine.StreamResetEvent:
+		return 2 * len(e.Streams)
+	}
+	return 0
+}
 
 func (r *receiver) isEmpty() bool { return r.head == len(r.queue) }
 
@@ -441,6 +463,7 @@ func (r *receiver) pop() {
 	p := &r.queue[r.head]
 	if p.event != nil {
 		r.events--
+		r.eventBytes -= sizeOf(p.event)
 	} else {
 		p.of.free()
 	}
@@ -455,10 +478,10 @@ func (r *receiver) pop() {
 	}
 }
 
-// freed takes note that a piece was read, and tells the peer when there is
+// freed takes note that a piece of this cost was read, and tells the peer when there is
 // noticeably more room than it knows of.
-func (r *receiver) freed(n int) {
-	r.bytes -= n + overhead
+func (r *receiver) freed(cost int) {
+	r.held.add(-cost)
 	a := r.a
 	a.guardShutdown()
 	if a.state != engine.StateEstablished && a.state != engine.StateShutdownPending && a.state != engine.StateShutdownSent {
@@ -472,7 +495,7 @@ func (r *receiver) freed(n int) {
 func (r *receiver) drop(m *run) {
 	for f := m.head; f != nil; {
 		next := f.next
-		r.bytes -= len(f.data) + overhead
+		r.held.add(-f.cost())
 		f.free()
 		f = next
 	}
@@ -481,11 +504,28 @@ func (r *receiver) drop(m *run) {
 
 // dropIncomplete drops what will never be read.
 func (r *receiver) dropIncomplete() {
+	for _, m := range r.byFirst {
+		r.drop(m)
+	}
+	for _, s := range r.streams {
+		for _, m := range s.waiting {
+			r.drop(m)
+		}
+	}
 	r.byFirst, r.byLast, r.streams = nil, nil, nil
 }
 
+// dropAll drops what nobody can read any more.
+func (r *receiver) dropAll() {
+	r.queue, r.head, r.events, r.eventBytes = nil, 0, 0, 0
+	r.byFirst, r.byLast, r.streams = nil, nil, nil
+	if r.held != nil {
+		r.held.giveBack()
+	}
+}
+
 // unread reports whether the peer has sent what was not read.
-func (r *receiver) unread() bool { return r.bytes > 0 }
+func (r *receiver) unread() bool { return r.held != nil && r.held.n > 0 }
 
 // onForwardTSN passes over messages that the peer has given up (RFC 3758).
 func (a *assoc) onForwardTSN(v []byte) {

@@ -49,7 +49,7 @@ func (a *assoc) Set(path netip.Addr, s engine.Settings) error {
 		}
 		if n := s.ReadBuffer; n != 0 {
 			a.options.ReadBuffer = n
-			a.rx.window = max(a.rx.window, a.readBuffer())
+			a.rx.window = max(a.rx.window, a.readWindow())
 		}
 		if n := s.WriteBuffer; n != 0 {
 			a.options.WriteBuffer = n

@@ -25,6 +25,8 @@ type socket struct {
 	sys   sysSocket
 	later later
 
+	asked, granted atomic.Int64 // of the system, to receive into
+
 	refs          int  // ports, under registry.mu
 	isNumberTaken bool // by freePort, under registry.mu
 	shared        bool // it is in the registry,
@@ -49,15 +51,32 @@ type counters struct {
 // burst has too much is lost and has to be sent again.
 const sockBuffer = 4 << 20
 
-// setBuffer sets a buffer's size. Linux grants less than it is asked for where it
-// has its reasons, but BSD systems refuse and leave the socket what little it has.
-func setBuffer(set func(bytes int) error) {
-	const least = 64 << 10
-	for size := sockBuffer; size >= least; size /= 2 {
+// setBuffer sets a buffer's size, and returns it. Linux grants less than it is asked for
+// where it has its reasons, but BSD systems refuse and leave the socket what little it
+// has.
+func setBuffer(size int, set func(bytes int) error) (granted int) {
+	for ; size >= leastBufferSize; size /= 2 {
 		if set(size) == nil {
-			return
+			return size
 		}
 	}
+	return leastBufferSize
+}
+
+// setReadBuffer asks the system for room to receive.
+func (s *socket) setReadBuffer(size int) {
+	granted := setBuffer(size, s.conn.SetReadBuffer)
+	s.granted.Store(int64(s.sys.setReadBuffer(size, granted)))
+	s.asked.Store(int64(size))
+}
+
+// readRoom returns how much the system keeps that is not read yet. If that is not
+// enough, it is asked for more, once.
+func (s *socket) readRoom(enough int) int {
+	if int64(enough) > s.asked.Load() {
+		s.setReadBuffer(enough)
+	}
+	return int(s.granted.Load())
 }
 
 // openSocket binds a UDP socket. With control set it is called on it first.
@@ -79,8 +98,7 @@ func openSocket(ctx context.Context, local netip.AddrPort, control func(network,
 		ports: make(map[uint16]*port),
 	}
 	s.local = netip.AddrPortFrom(s.local.Addr().Unmap().WithZone(local.Addr().Zone()), s.local.Port())
-	setBuffer(c.SetReadBuffer)
-	setBuffer(c.SetWriteBuffer)
+	setBuffer(sockBuffer, c.SetWriteBuffer)
 	if s.any {
 		// Answers must come from the address that was asked. Where the system
 		// cannot tell which it was, they come from where the route says.
@@ -91,6 +109,7 @@ func openSocket(ctx context.Context, local netip.AddrPort, control func(network,
 		}
 	}
 	s.sys.init(c)
+	s.setReadBuffer(sockBuffer)
 	go s.read()
 	return s, nil
 }

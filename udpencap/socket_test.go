@@ -16,15 +16,15 @@ func TestSetBuffer(t *testing.T) {
 		{0, 0},
 	} {
 		got := 0
-		setBuffer(func(bytes int) error {
+		granted := setBuffer(4<<20, func(bytes int) error {
 			if bytes > tt.limit {
 				return syscall.ENOBUFS
 			}
 			got = bytes
 			return nil
 		})
-		if got != tt.want {
-			t.Errorf("of at most %d bytes it has %d, want %d", tt.limit, got, tt.want)
+		if got != tt.want || granted != max(got, leastBufferSize) {
+			t.Errorf("of at most %d bytes it has %d, and says %d, want %d", tt.limit, got, granted, tt.want)
 		}
 	}
 }

@@ -59,13 +59,26 @@ func (y *sysSocket) init(c *net.UDPConn) {
 		// It tells of closed ports then, too.
 		unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_RECVERR, 1)
 		unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1)
-		// With the privilege for that they may be larger than others' sockets.
-		unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, sockBuffer)
+		// With the privilege for that it may be larger than others'.
 		unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, sockBuffer)
 		y.discover(fd, true)
 		_, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_SEGMENT)
 		y.divides.Store(err == nil)
 	})
+}
+
+// setReadBuffer is for what package net cannot do. It returns how much was granted.
+func (y *sysSocket) setReadBuffer(size, granted int) int {
+	if y.raw == nil {
+		return granted
+	}
+	y.raw.Control(func(fd uintptr) {
+		unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, size)
+		if n, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF); err == nil {
+			granted = n // twice as much, for what the system needs itself
+		}
+	})
+	return granted
 }
 
 // discover has packets be sent whole, whatever the system believes of the path's MTU, or

@@ -24,10 +24,11 @@ const tellsOfClosedPorts = false
 // system has several.
 func currentNetwork() uint64 { return 0 }
 
-func (*sysSocket) init(*net.UDPConn)   {}
-func (*socket) hadErrors() bool        { return false }
-func (*socket) isOfEarlier(error) bool { return false }
-func segmentSize(_ []byte, n int) int  { return n }
+func (*sysSocket) init(*net.UDPConn)                {}
+func (*sysSocket) setReadBuffer(_, granted int) int { return granted }
+func (*socket) hadErrors() bool                     { return false }
+func (*socket) isOfEarlier(error) bool              { return false }
+func segmentSize(_ []byte, n int) int               { return n }
 
 // trySend sends packets of size bytes. The last one may be shorter.
 func (p path) trySend(b []byte, size int) (n int, full bool) { return p.sendWaiting(b, size), false }
