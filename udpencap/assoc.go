@@ -60,6 +60,8 @@ type assoc struct {
 	held      *batch    // that the socket's goroutine sends
 	wantsPump bool      // there may be something to send
 
+	knownGivenUp uint64 // messages
+
 	rx  receiver
 	rst resets
 	hb  heartbeat
@@ -117,6 +119,7 @@ func newAssoc(p *port, key peer, o engine.Options) *assoc {
 	a.rst.timer.init(&a.mu, a.onResetTimeout)
 	a.search.timer.init(&a.mu, a.onSearchTimer)
 	a.retry.init(o)
+	a.setReliability(o.PartialReliability)
 	return a
 }
 
@@ -210,7 +213,11 @@ func (a *assoc) establish(i *initiation) {
 	a.peerInit = *i
 	a.peerInit.cookie = nil
 	a.startMTU()
-	a.snd.Init(sender.Config{TSN: a.localTSN, Window: i.window, Room: a.mtu - headerSize, RTT: &a.retry.RTT})
+	c := sender.Config{TSN: a.localTSN, Window: i.window, Room: a.mtu - headerSize, RTT: &a.retry.RTT}
+	if a.options.Events {
+		c.Failed = func(m sender.Message, data []byte, sent bool) { a.failed(m, data, sent, 0) }
+	}
+	a.snd.Init(c)
 	a.rx.init(a, i.tsn)
 	a.rst.init(a.localTSN, i.tsn)
 	a.state = engine.StateEstablished
@@ -399,7 +406,7 @@ func (a *assoc) onAbort(tag uint32, causes []byte) {
 	if a.options.Events {
 		a.rx.pushEvent(engine.AssocEvent{Change: engine.AssocLost, Cause: cause, Causes: append([]byte(nil), causes...)})
 	}
-	a.finish(errReset)
+	a.finishFor(errReset, cause)
 }
 
 // onError handles the peer's report of an error.
@@ -454,7 +461,10 @@ func (a *assoc) unreachable() {
 }
 
 // finish is the end of the association, with the reason that its calls return.
-func (a *assoc) finish(err error) {
+func (a *assoc) finish(err error) { a.finishFor(err, 0) }
+
+// finishFor is finish where the peer has given a cause.
+func (a *assoc) finishFor(err error, cause uint16) {
 	if a.state == engine.StateClosed {
 		return
 	}
@@ -462,8 +472,12 @@ func (a *assoc) finish(err error) {
 	a.state = engine.StateClosed
 	a.err = err
 	a.rst.pending = nil
-	if err == io.EOF && a.options.Events {
+	switch {
+	case !a.options.Events || a.closed || before < engine.StateEstablished:
+	case err == io.EOF:
 		a.rx.pushEvent(engine.AssocEvent{Change: engine.AssocEnded})
+	default:
+		a.snd.Fail(func(m sender.Message, data []byte, sent bool) { a.failed(m, data, sent, cause) })
 	}
 	for _, t := range []*timer{&a.ackTimer, &a.sendTimer, &a.ctrlTimer, &a.flushTimer, &a.hb.timer, &a.rst.timer, &a.search.timer,
 		&a.readBy.timer, &a.writeBy.timer} {

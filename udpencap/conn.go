@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
-	"github.com/sctpnet/sctpnet/udpencap/internal/sender"
 )
 
 var _ engine.Conn = (*assoc)(nil)
@@ -64,6 +63,7 @@ func (a *assoc) send(p []byte, size int, m engine.Message, owner, spare bool) (n
 			if err := a.canSend(owner); err != nil {
 				return n, err
 			}
+			a.makeRoom(&m, spare)
 			if a.hasRoom(spare) && !a.isResetting(m.Stream) {
 				break
 			}
@@ -78,7 +78,7 @@ func (a *assoc) send(p []byte, size int, m engine.Message, owner, spare bool) (n
 // write queues a message, and sends what the windows allow. It leaves the lock
 // meanwhile.
 func (a *assoc) write(p []byte, m engine.Message) {
-	a.snd.Queue(p, sender.Message{Stream: m.Stream, PPID: m.PPID, Unordered: m.Unordered})
+	a.snd.Queue(p, a.outgoing(&m))
 	a.pump()
 }
 
@@ -92,6 +92,7 @@ func (a *assoc) trySend(p []byte, m engine.Message) (int, error) {
 	if err := a.canCarry(&m); err != nil {
 		return 0, err
 	}
+	a.makeRoom(&m, false)
 	if len(p) > a.maxMessageSize() || !a.hasRoom(false) || a.isResetting(m.Stream) {
 		return 0, engine.ErrFull
 	}
@@ -142,8 +143,6 @@ func (a *assoc) canCarry(m *engine.Message) error {
 	switch {
 	case uint32(m.Stream) >= a.out.Load():
 		return errno("write", syscall.EINVAL)
-	case m.TTL != 0:
-		return unsupported(lifetime)
 	case m.To.IsValid() && m.To != a.peer.ip.WithZone(""):
 		return fmt.Errorf("%v is none of the peer's addresses: %w", m.To, syscall.EADDRNOTAVAIL)
 	}

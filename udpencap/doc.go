@@ -79,7 +79,6 @@
 //   - KeepRestarted: each life of a peer is an association of its own;
 //   - MaxSegment: PathParams.MTU alone limits a packet;
 //   - MaxBurst: the congestion window alone limits a burst;
-//   - PartialReliability: only the peer may give messages up;
 //   - Scheduler: messages are sent in the order in which they were written;
 //   - Interleaving: there is no interleaving (RFC 8260);
 //   - FragmentInterleave,
@@ -99,7 +98,6 @@
 //     Conn.RemoveLocalAddr,
 //     Conn.SetPrimary,
 //     Conn.SetPeerPrimary: an endpoint has one address;
-//   - MsgInfo.TTL: only the peer may give messages up;
 //   - Conn.SetStreamValue,
 //     Conn.StreamValue: messages are sent in the order in which they were written;
 //   - Conn.AddStreams of both directions at once: the peer takes one request at a time;
@@ -117,7 +115,6 @@
 //
 // Events:
 //
-//   - SendFailedEvent: what the peer has not acknowledged is not kept;
 //   - PartialDeliveryEvent: a message is handed over when all of it has arrived;
 //   - PathEvent potentially failed,
 //     PathEvent made primary,

@@ -40,6 +40,9 @@ func checkBytes(t testing.TB, a *assoc) {
 		}
 	}
 	count := func(m *run) {
+		if m.isGap {
+			chunks++
+		}
 		for f := m.head; f != nil; f = f.next {
 			chunks++
 			bytes += cap(f.data)

@@ -8,8 +8,6 @@ const (
 	oneAddress       = "an endpoint has one address"
 	noAuthentication = "there is no authentication (RFC 4895)"
 	noInterleaving   = "there is no interleaving (RFC 8260)"
-	noGivingUp       = "only the peer may give messages up"
-	noHandingBack    = "what the peer has not acknowledged is not kept"
 	inOrder          = "messages are sent in the order in which they were written"
 	atOnce           = "small messages are sent at once"
 	wholeOnly        = "a message is handed over when all of it has arrived"
@@ -35,7 +33,6 @@ var lacks = engine.Lacks{
 	{Kind: engine.LacksSetting, Name: "KeepRestarted", Why: ownLife},
 	{Kind: engine.LacksSetting, Name: "MaxSegment", Why: byMTU},
 	{Kind: engine.LacksSetting, Name: "MaxBurst", Why: byWindow},
-	{Kind: engine.LacksSetting, Name: "PartialReliability", Why: noGivingUp},
 	{Kind: engine.LacksSetting, Name: "Scheduler", Why: inOrder},
 	{Kind: engine.LacksSetting, Name: "Interleaving", Why: noInterleaving},
 	{Kind: engine.LacksSetting, Name: "FragmentInterleave", Why: wholeOnly},
@@ -51,7 +48,6 @@ var lacks = engine.Lacks{
 	{Kind: engine.LacksCall, Name: "Conn.RemoveLocalAddr", Why: oneAddress},
 	{Kind: engine.LacksCall, Name: "Conn.SetPrimary", Why: oneAddress},
 	{Kind: engine.LacksCall, Name: "Conn.SetPeerPrimary", Why: oneAddress},
-	{Kind: engine.LacksCall, Name: lifetime, Why: noGivingUp},
 	{Kind: engine.LacksCall, Name: "Conn.SetStreamValue", Why: inOrder},
 	{Kind: engine.LacksCall, Name: "Conn.StreamValue", Why: inOrder},
 	{Kind: engine.LacksCall, Name: "Conn.AddStreams of both directions at once", Why: oneRequest},
@@ -67,7 +63,6 @@ var lacks = engine.Lacks{
 	{Kind: engine.LacksCall, Name: "Listener.File", Why: shared},
 	{Kind: engine.LacksCall, Name: "ListenPacket", Why: notYet},
 
-	{Kind: engine.LacksEvent, Name: "SendFailedEvent", Why: noHandingBack},
 	{Kind: engine.LacksEvent, Name: "PartialDeliveryEvent", Why: wholeOnly},
 	{Kind: engine.LacksEvent, Name: "PathEvent potentially failed", Why: onePath},
 	{Kind: engine.LacksEvent, Name: "PathEvent made primary", Why: onePath},
@@ -81,10 +76,7 @@ var lacks = engine.Lacks{
 }
 
 // What this package, and not package sctpnet, finds to be lacking.
-const (
-	severalAddresses = "Dial and Listen with several addresses of an endpoint"
-	lifetime         = "MsgInfo.TTL"
-)
+const severalAddresses = "Dial and Listen with several addresses of an endpoint"
 
 func unsupported(call string) error {
 	lack, _ := lacks.Find(engine.LacksCall, call)

@@ -45,7 +45,7 @@ func TestMemoryOfProcess(t *testing.T) {
 				r.handshake()
 				conns = append(conns, accept(t, ln))
 				r.sendData(1500, func(n int) (byte, []byte) {
-					return flags, data(r.own.tsn+uint32(n), 0, uint16(n), body)
+					return flags, data(r.own.tsn+2*uint32(n), 0, uint16(n), body)
 				})
 			}
 			if got := budgetOfProcess.used.Load() - before; got > most+peers*(leastShare+2048) || got < most/2 {

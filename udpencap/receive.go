@@ -45,6 +45,7 @@ type run struct {
 	stream, ssn  uint16
 	ppid         uint32
 	head, tail   *fragment
+	isGap        bool // it is none, but has the number of a message that will not come
 }
 
 // An inStream is the state of an incoming stream.
@@ -304,6 +305,11 @@ func (r *receiver) advance() {
 // assemble puts a chunk together with its neighbours, and delivers the message
 // when it is complete.
 func (r *receiver) assemble(part run, f *fragment) {
+	if part.begins && len(r.byLast) > 0 {
+		if left := r.byLast[part.first-1]; left != nil {
+			r.giveUp(left)
+		}
+	}
 	if part.begins && part.ends && r.isNext(&part) {
 		r.pushFragment(&part, f, false)
 		return
@@ -321,7 +327,13 @@ func (r *receiver) assemble(part run, f *fragment) {
 		m.head, m.tail = f, f
 	}
 	if !m.ends {
-		if right := r.byFirst[m.last+1]; right != nil && !right.begins {
+		right := r.byFirst[m.last+1]
+		switch {
+		case right == nil:
+		case right.begins:
+			r.giveUp(m)
+			return
+		default:
 			delete(r.byFirst, right.first)
 			delete(r.byLast, right.last)
 			m.last, m.ends = right.last, right.ends
@@ -397,6 +409,9 @@ func (r *receiver) deliver(m *run) {
 		f.next = nil
 		r.pushFragment(m, f, next != nil)
 		f = next
+	}
+	if m.isGap {
+		r.held.add(-overhead)
 	}
 	m.free()
 }
@@ -499,7 +514,30 @@ func (r *receiver) drop(m *run) {
 		f.free()
 		f = next
 	}
+	if m.isGap {
+		r.held.add(-overhead)
+	}
 	m.free()
+}
+
+// giveUp drops a part of a message of which the rest will not come: the next chunk begins
+// another one, or was passed over. No message of the stream has to wait for it. That does
+// not always follow from the FORWARD TSN: Linux has it say nothing of a message whose
+// chunks have come as far as they were sent.
+func (r *receiver) giveUp(m *run) {
+	delete(r.byFirst, m.first)
+	if r.byLast[m.last] == m {
+		delete(r.byLast, m.last)
+	}
+	gap := run{stream: m.stream, ssn: m.ssn, isGap: true}
+	ordered := !m.unordered
+	r.drop(m)
+	if ordered && !before16(gap.ssn, r.stream(gap.stream).next) {
+		m := newRun()
+		*m = gap
+		r.held.add(overhead) // it may wait, too
+		r.complete(m)
+	}
 }
 
 // dropIncomplete drops what will never be read.
@@ -562,12 +600,10 @@ func (a *assoc) onForwardTSN(v []byte) {
 // packet can ask for it a hundred times, so the shorter way to find them is taken.
 func (r *receiver) passOver(tsn uint32) {
 	drop := func(m *run) {
-		if m == nil || m.last == tsn && !m.ends && m.begins {
-			return
+		if m == nil || m.last == tsn && !m.ends && m.begins && !r.has(tsn+1) {
+			return // it may go on
 		}
-		delete(r.byFirst, m.first)
-		delete(r.byLast, m.last)
-		r.drop(m)
+		r.giveUp(m)
 	}
 	drop(r.byLast[r.cum]) // the only one before, of which all parts have come so far
 	if n := tsn - r.cum; int(n) <= len(r.byFirst) {

@@ -38,6 +38,7 @@ func (a *assoc) pump() {
 	}
 	a.pumping = false
 	a.pumped.Broadcast()
+	a.givenUp()
 	a.setSendTimer()
 }
 
@@ -208,12 +209,15 @@ func (a *assoc) acknowledged(take func() (progress bool)) {
 		a.flushTimer.start(limit)
 	}
 	a.wantsPump = true
-	left, _ := a.snd.Held()
-	if left == number {
-		return
+	if left, _ := a.snd.Held(); left < number {
+		a.messagesOver()
 	}
+}
+
+// messagesOver goes on with what waits for messages to be acknowledged, or given up.
+func (a *assoc) messagesOver() {
 	a.writable.Broadcast()
-	if left == 0 {
+	if left, _ := a.snd.Held(); left == 0 {
 		if a.options.SenderDry {
 			a.rx.pushEvent(engine.SenderDryEvent{})
 		}

@@ -47,6 +47,9 @@ func (a *assoc) Set(path netip.Addr, s engine.Settings) error {
 		if n := s.SACK.Frequency; n != 0 {
 			a.options.SACK.Frequency = n
 		}
+		if s.PartialReliability.Policy != 0 {
+			a.setReliability(s.PartialReliability)
+		}
 		if n := s.ReadBuffer; n != 0 {
 			a.options.ReadBuffer = n
 			a.rx.window = max(a.rx.window, a.readWindow())
@@ -109,6 +112,7 @@ func (a *assoc) Get(path netip.Addr) (s engine.Settings, err error) {
 		if s.SACK.Frequency > 1 {
 			s.SACK.Delay = a.ackDelay()
 		}
+		s.PartialReliability = o.PartialReliability
 		s.NoDelay = true
 		s.ReadBuffer = bufferSize(o.ReadBuffer)
 		s.WriteBuffer = bufferSize(o.WriteBuffer)

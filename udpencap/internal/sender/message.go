@@ -3,6 +3,7 @@ package sender
 import (
 	"math/bits"
 	"sync"
+	"time"
 )
 
 // A Message is what is said of a message beside its bytes.
@@ -10,15 +11,22 @@ type Message struct {
 	Stream    uint16
 	PPID      uint32
 	Unordered bool
+	Context   uint32 // means nothing here
+
+	Policy  Policy
+	Expires time.Duration
+	Number  uint32 // times to be sent again, or a priority
 }
 
 // A message is kept until the peer has acknowledged all of it cumulatively.
 type message struct {
 	Message
-	ssn    uint16
+	ssn    uint16 // if it was sent
 	data   []byte
-	sent   int // bytes that were put into chunks
-	chunks int // of it that are on the scoreboard
+	sent   int    // bytes that were put into chunks
+	chunks int    // of it that are on the scoreboard,
+	last   uint32 // and the TSN of the last one
+	over   bool   // it was given up
 	next   *message
 }
 
@@ -49,23 +57,43 @@ func (m *message) free() {
 }
 
 // A messages is a queue of messages.
-type messages struct{ head, tail *message }
+type messages struct{ first, last *message }
 
 func (q *messages) push(m *message) {
-	if q.head == nil {
-		q.head = m
+	if q.first == nil {
+		q.first = m
 	} else {
-		q.tail.next = m
+		q.last.next = m
 	}
-	q.tail = m
+	q.last = m
 }
 
-func (q *messages) pop() {
-	m := q.head
-	q.head, m.next = m.next, nil
-	if q.head == nil {
-		q.tail = nil
+// head is the next message, nil if there is none.
+func (q *messages) head() *message { return q.first }
+
+// remove removes a message, which mostly is the first one.
+func (q *messages) remove(m *message) {
+	var before *message
+	for n := q.first; n != m; n = n.next {
+		before = n
 	}
+	if before == nil {
+		q.first = m.next
+	} else {
+		before.next = m.next
+	}
+	if q.last == m {
+		q.last = before
+	}
+	m.next = nil
+}
+
+// all returns all messages.
+func (q *messages) all() (ms []*message) {
+	for m := q.first; m != nil; m = m.next {
+		ms = append(ms, m)
+	}
+	return ms
 }
 
 // An outStream is the state of an outgoing stream.

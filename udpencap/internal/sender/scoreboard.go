@@ -9,9 +9,10 @@ import (
 type state uint8
 
 const (
-	inFlight state = iota // it was sent, and nothing was heard of it
-	lost                  // it has to be sent again
-	acked                 // a gap block has it. The peer may still drop it (RFC 9260 section 6.2.1)
+	inFlight  state = iota // it was sent, and nothing was heard of it
+	lost                   // it has to be sent again
+	acked                  // a gap block has it. The peer may still drop it (RFC 9260 section 6.2.1)
+	abandoned              // its message was given up
 )
 
 // A chunk is a DATA chunk that was sent and not cumulatively acknowledged.
@@ -22,7 +23,7 @@ type chunk struct {
 	packet  uint64 // number of the packet that it went in last
 	links   links
 	state   state
-	times   uint8 // sent, or presumed to be
+	times   uint16 // sent, or presumed to be
 	tsn     uint32
 }
 
@@ -52,6 +53,7 @@ type scoreboard struct {
 	bytes int // in flight, headers included
 	cost  int // of these, of the peer's window
 	acked int // chunks that gap blocks have
+	over  int // abandoned ones
 
 	blocks, was []block // the gap blocks of the last SACK, and room for the next one's
 
@@ -90,6 +92,17 @@ func (b *scoreboard) push() *chunk {
 // pop removes the chunk with the lowest TSN.
 func (b *scoreboard) pop() {
 	c := b.at(b.cum + 1)
+	b.drop(c)
+	*c = chunk{}
+	b.first = (b.first + 1) & (len(b.chunks) - 1)
+	b.cum++
+	if b.n--; b.n == 0 && len(b.chunks) > leastRing*16 {
+		b.chunks, b.first = nil, 0
+	}
+}
+
+// drop takes a chunk out of what is counted of its state.
+func (b *scoreboard) drop(c *chunk) {
 	switch c.state {
 	case inFlight:
 		b.flown(c)
@@ -97,13 +110,27 @@ func (b *scoreboard) pop() {
 		b.lost.remove(b, c)
 	case acked:
 		b.acked--
+	case abandoned:
+		b.over--
 	}
-	*c = chunk{}
-	b.first = (b.first + 1) & (len(b.chunks) - 1)
-	b.cum++
-	if b.n--; b.n == 0 && len(b.chunks) > leastRing*16 {
-		b.chunks, b.first = nil, 0
+}
+
+// abandon marks a chunk, which is counted nowhere, as one of a message that was given up.
+func (b *scoreboard) abandon(c *chunk) {
+	c.state = abandoned
+	b.over++
+}
+
+// isPassable reports whether the peer waits for a chunk that was abandoned.
+func (b *scoreboard) isPassable() bool { return b.n > 0 && b.at(b.cum+1).state == abandoned }
+
+// passable is the TSN up to which all chunks are abandoned.
+func (b *scoreboard) passable() uint32 {
+	tsn := b.cum
+	for tsn+1 != b.next() && b.at(tsn+1).state == abandoned {
+		tsn++
 	}
+	return tsn
 }
 
 // fly puts a chunk that has just been sent into flight.
@@ -128,8 +155,8 @@ func (b *scoreboard) lose(c *chunk) {
 	b.lost.push(b, c)
 }
 
-// isUnacked reports whether there is a chunk that was not acknowledged.
-func (b *scoreboard) isUnacked() bool { return b.n > b.acked }
+// unacked is how many chunks were not acknowledged, nor given up.
+func (b *scoreboard) unacked() int { return b.n - b.acked - b.over }
 
 // A sack is the value of a SACK chunk.
 type sack struct {
@@ -184,7 +211,7 @@ const mostBlocks = 16
 func (b *scoreboard) acknowledge(s *sack, arrived, dropped func(c *chunk)) {
 	for b.cum != s.cum {
 		c := b.at(b.cum + 1)
-		if c.state != acked {
+		if c.state == inFlight || c.state == lost {
 			arrived(c)
 		}
 		m := c.m
@@ -208,12 +235,11 @@ func (b *scoreboard) acknowledge(s *sack, arrived, dropped func(c *chunk)) {
 	}
 	without(now, was, func(tsn uint32) {
 		c := b.at(tsn)
-		arrived(c)
-		if c.state == lost {
-			b.lost.remove(b, c)
-		} else {
-			b.flown(c)
+		if c.state == abandoned {
+			return
 		}
+		arrived(c)
+		b.drop(c)
 		c.state = acked
 		b.acked++
 	})
@@ -232,7 +258,10 @@ func (b *scoreboard) acknowledge(s *sack, arrived, dropped func(c *chunk)) {
 	}
 	without(was, now, func(tsn uint32) {
 		c := b.at(tsn)
-		b.acked--
+		if c.state == abandoned {
+			return
+		}
+		b.drop(c)
 		dropped(c)
 		b.fly(c)
 	})

@@ -29,7 +29,7 @@ func flight(t *testing.T, n int) *sim {
 // check compares what the scoreboard counts with what it has.
 func (b *scoreboard) check(t *testing.T) {
 	t.Helper()
-	flying, lostOnes, gaps, bytes, cost := 0, 0, 0, 0, 0
+	flying, lostOnes, gaps, over, bytes, cost := 0, 0, 0, 0, 0, 0
 	for i := range b.n {
 		c := b.at(b.cum + 1 + uint32(i))
 		if c.tsn != b.cum+1+uint32(i) {
@@ -44,7 +44,15 @@ func (b *scoreboard) check(t *testing.T) {
 			lostOnes++
 		case acked:
 			gaps++
+		case abandoned:
+			over++
 		}
+		if c.m.over != (c.state == abandoned) {
+			t.Fatalf("chunk %d is in state %d, its message given up: %t", i, c.state, c.m.over)
+		}
+	}
+	if over != b.over {
+		t.Fatalf("counted %d abandoned, there are %d", b.over, over)
 	}
 	if flying != b.flying.n || lostOnes != b.lost.n || gaps != b.acked || bytes != b.bytes || cost != b.cost {
 		t.Fatalf("counted %d in flight of %d bytes (%d), %d lost, %d acknowledged; there are %d of %d bytes (%d), %d, %d",
@@ -254,6 +262,11 @@ func TestCumulativeAckKeepsBlocks(t *testing.T) {
 func FuzzSACK(f *testing.F) {
 	f.Add(sackOf(simTSN+3, 1<<20, [][2]uint32{{2, 3}, {5, 9}}, []uint32{simTSN}), uint16(5))
 	f.Add(sackOf(simTSN-1, 0, nil, nil), uint16(2000))
+	var many []byte
+	for i := range uint32(20) {
+		many = append(many, sackOf(simTSN+i, 1<<20, [][2]uint32{{2 + i%3, 4}}, nil)...)
+	}
+	f.Add(many, uint16(400))
 	f.Fuzz(func(t *testing.T, b []byte, ms uint16) {
 		b = b[:min(len(b), 2000)]
 		m := &sim{t: t, now: time.Second}
@@ -261,7 +274,7 @@ func FuzzSACK(f *testing.F) {
 		m.rtt.Update()
 		m.s.Init(Config{TSN: simTSN, Window: 1 << 20, Room: simRoom, RTT: &m.rtt})
 		for i := range 40 {
-			m.s.Queue(make([]byte, 1+i*200), Message{Stream: uint16(i)})
+			m.s.Queue(make([]byte, 1+i*200), Message{Stream: uint16(i / 2), Policy: Policy(i % 4), Number: uint32(i % 3), Expires: m.now + time.Duration(i)*100*time.Millisecond})
 		}
 		for len(b) >= 12 {
 			for m.s.Next(m.now) > 0 {
@@ -278,6 +291,9 @@ func FuzzSACK(f *testing.F) {
 			b = b[n:]
 			if m.s.Accepts(v) {
 				m.s.SACK(v, m.now)
+			}
+			if ms%8 == 0 {
+				m.s.MakeRoom(1, func() bool { n, _ := m.s.Held(); return n < 30 })
 			}
 			m.s.board.check(t)
 			m.now += time.Duration(ms) * time.Millisecond

@@ -13,6 +13,8 @@ package sender
 
 import (
 	"encoding/binary"
+	"math"
+	"slices"
 	"time"
 )
 
@@ -38,6 +40,7 @@ type Sender struct {
 
 	rtt     *RTT
 	room    int // for chunks, in a packet
+	failed  func(m Message, data []byte, sent bool)
 	queue   messages
 	streams map[uint16]*outStream
 	unsent  int  // streams with unsent messages
@@ -57,6 +60,8 @@ type Sender struct {
 	reorder time.Duration // when loss detection has to look again, 0 for never
 	paced   time.Duration // when the next packet may go, 0 for now
 
+	forward forward
+
 	rack  rack
 	probe probe
 	cubic cubic
@@ -75,6 +80,8 @@ type Counts struct {
 	Ordered, Unordered uint64 // sent for the first time
 	Retransmitted      uint64
 	GapAcks            uint64
+	Forwards           uint64 // FORWARD TSN chunks
+	GivenUp            uint64 // messages
 }
 
 // A Config is what a Sender has to know.
@@ -83,11 +90,15 @@ type Config struct {
 	Window uint32 // the peer's
 	Room   int    // for chunks, in a packet
 	RTT    *RTT
+
+	// Failed, if it is not nil, is called with each message that is given up, and with
+	// whether it was sent at least in part.
+	Failed func(m Message, data []byte, sent bool)
 }
 
 // Init makes s ready.
 func (s *Sender) Init(c Config) {
-	*s = Sender{rtt: c.RTT, peerWindow: int(c.Window)}
+	*s = Sender{rtt: c.RTT, peerWindow: int(c.Window), failed: c.Failed}
 	s.board.cum = c.TSN - 1
 	s.board.done = s.done
 	s.rack.init()
@@ -106,17 +117,29 @@ func (s *Sender) SetRoom(n int) {
 
 // Stop forgets all messages.
 func (s *Sender) Stop() {
-	for m := s.queue.head; m != nil; m = s.queue.head {
-		s.queue.pop()
-		if m.chunks == 0 {
-			m.free()
-		}
-	}
+	s.queue = messages{}
 	s.board = scoreboard{cum: s.board.next() - 1, done: s.done}
 	s.held, s.number = 0, 0
 	s.streams, s.unsent = nil, 0
 	s.t3, s.reorder, s.paced, s.probe.due = 0, 0, 0, 0
-	s.urgent = false
+	s.urgent, s.forward.due = false, false
+}
+
+// Fail calls failed for each message that is not acknowledged, those that were sent
+// first.
+func (s *Sender) Fail(failed func(m Message, data []byte, sent bool)) {
+	var last *message
+	for tsn := s.board.cum + 1; tsn != s.board.next(); tsn++ {
+		if m := s.board.at(tsn).m; m != last && !m.over {
+			failed(m.Message, slices.Clone(m.data), true)
+			last = m
+		}
+	}
+	for _, m := range s.queue.all() {
+		if m != last {
+			failed(m.Message, slices.Clone(m.data), m.sent > 0)
+		}
+	}
 }
 
 // Queue takes a message that is to be sent. It keeps a copy of p, which is not empty.
@@ -131,10 +154,6 @@ func (s *Sender) Queue(p []byte, m Message) {
 		o = new(outStream)
 		s.streams[m.Stream] = o
 	}
-	if !m.Unordered {
-		q.ssn = o.ssn
-		o.ssn++
-	}
 	if o.unsent++; o.unsent == 1 {
 		s.unsent++
 	}
@@ -143,11 +162,22 @@ func (s *Sender) Queue(p []byte, m Message) {
 	s.queue.push(q)
 }
 
-// done forgets a message that was acknowledged.
+// done forgets a message that was acknowledged, or passed over.
 func (s *Sender) done(m *message) {
-	s.held -= len(m.data)
-	s.number--
+	if !m.over {
+		s.held -= len(m.data)
+		s.number--
+	}
 	m.free()
+}
+
+// unqueue takes a message off the queue.
+func (s *Sender) unqueue(m *message) {
+	s.queue.remove(m)
+	o := s.streams[m.Stream]
+	if o.unsent--; o.unsent == 0 {
+		s.unsent--
+	}
 }
 
 // SetEnding says that no more messages will come.
@@ -164,7 +194,7 @@ func (s *Sender) Held() (messages, bytes int) { return s.number, s.held }
 func (s *Sender) IsIdle() bool { return s.board.n == 0 }
 
 // Unacked is how many chunks were sent and not acknowledged.
-func (s *Sender) Unacked() int { return s.board.n - s.board.acked }
+func (s *Sender) Unacked() int { return s.board.unacked() }
 
 // Acked is the cumulative acknowledgement.
 func (s *Sender) Acked() uint32 { return s.board.cum }
@@ -208,6 +238,10 @@ func (s *Sender) most() int { return (s.room - dataHeader) &^ 3 }
 // and 0 if there is none that may be sent now.
 func (s *Sender) Next(now time.Duration) int {
 	s.paced = 0
+	s.giveUpOld(now)
+	if s.forward.due {
+		return forwardHeader + skipSize
+	}
 	n := s.nextSize()
 	switch {
 	case n == 0:
@@ -233,7 +267,7 @@ func (s *Sender) nextSize() int {
 	if s.board.lost.n > 0 {
 		return s.board.at(s.board.lost.head).size()
 	}
-	if m := s.queue.head; m != nil {
+	if m := s.queue.head(); m != nil {
 		n, rest := s.most(), m.rest()
 		if rest > n {
 			rest = n
@@ -273,13 +307,16 @@ func (s *Sender) isAllowed(n int) bool {
 func (s *Sender) Append(b []byte, room int, now time.Duration) []byte {
 	start := len(b)
 	left := func() int { return room&^3 - (len(b) - start) }
+	if s.forward.due {
+		return s.appendForward(b, room, now)
+	}
 	if s.board.n == 0 {
 		s.cubic.idle(now-s.last, s.rtt.RTO)
 	}
 	s.packets++
 	fresh := false
 	board := &s.board
-	for board.lost.n > 0 {
+	for ; board.lost.n > 0; s.giveUpOld(now) {
 		c := board.at(board.lost.head)
 		if c.size() > left() && (len(b) > start || c.size() <= s.room) {
 			break
@@ -288,8 +325,8 @@ func (s *Sender) Append(b []byte, room int, now time.Duration) []byte {
 		b = s.again(b, c, now)
 	}
 	if board.lost.n == 0 {
-		for {
-			m := s.queue.head
+		for ; ; s.giveUpOld(now) {
+			m := s.queue.head()
 			if m == nil {
 				break
 			}
@@ -343,27 +380,28 @@ func (s *Sender) appendNew(b []byte, m *message, n int, now time.Duration) []byt
 	c.m, c.from, c.n = m, m.sent, n
 	c.at, c.packet, c.times = now, s.packets, 1
 	s.board.fly(c)
+	if o := s.streams[m.Stream]; m.sent == 0 && !m.Unordered {
+		m.ssn = o.ssn
+		o.ssn++
+	}
 	m.sent += n
 	m.chunks++
+	m.last = c.tsn
 	if m.rest() == 0 {
-		s.queue.pop()
-		o := s.streams[m.Stream]
-		if o.unsent--; o.unsent == 0 {
-			s.unsent--
-		}
+		s.unqueue(m)
 	}
 	if m.Unordered {
 		s.Counts.Unordered++
 	} else {
 		s.Counts.Ordered++
 	}
-	return s.write(b, c, s.ending && s.queue.head == nil)
+	return s.write(b, c, s.ending && s.queue.head() == nil)
 }
 
 // again appends a chunk once more.
 func (s *Sender) again(b []byte, c *chunk, now time.Duration) []byte {
 	c.at, c.packet = now, s.packets
-	if c.times < 255 {
+	if c.times < math.MaxUint16 {
 		c.times++
 	}
 	s.board.fly(c)
@@ -465,6 +503,7 @@ func (s *Sender) acknowledge(k *sack, now time.Duration) (progress bool) {
 	s.duplicates(k)
 	s.opened(k, now)
 	if board.cum != cum {
+		progress = true
 		s.timeouts = 0
 		s.answerProbe()
 	}
@@ -476,8 +515,9 @@ func (s *Sender) acknowledge(k *sack, now time.Duration) (progress bool) {
 	if growth > 0 {
 		s.grow(growth, flight, now)
 	}
+	s.noteForward(now)
 	switch {
-	case !board.isUnacked():
+	case board.n == 0:
 		s.t3, s.probe.due = 0, 0
 	case progress || s.t3 == 0:
 		s.t3 = now + s.rtt.RTO
@@ -657,6 +697,9 @@ func (s *Sender) armProbe(now time.Duration) {
 	if !s.ending && board.at(board.flying.head).packet == board.at(board.flying.tail).packet {
 		d += longestDelay // of the acknowledgement of a single packet
 	}
+	if tail := board.at(board.flying.tail); tail.m.Policy == Limited && uint32(tail.times) > tail.m.Number {
+		return // it must not be sent again
+	}
 	if d <= s.rtt.RTO/2 { // otherwise it is not worth it
 		s.probe.due = now + d
 	}
@@ -707,7 +750,7 @@ func (s *Sender) Timeout(now time.Duration) {
 	oldest := true
 	for i := range board.n {
 		c := board.at(board.cum + 1 + uint32(i))
-		if c.state == acked {
+		if c.state == acked || c.state == abandoned {
 			continue
 		}
 		if oldest {
@@ -725,6 +768,7 @@ func (s *Sender) Timeout(now time.Duration) {
 			s.lose(c)
 		}
 	}
+	s.forward.due = board.isPassable()
 	s.urgent = true
 }
 
@@ -733,8 +777,9 @@ func (s *Sender) Resend(now time.Duration) {
 	for s.board.flying.n > 0 {
 		s.board.lose(s.board.at(s.board.flying.head))
 	}
-	if s.board.isUnacked() {
+	s.forward.due = s.board.isPassable()
+	if s.board.n > 0 {
 		s.t3 = now + s.rtt.RTO
-		s.urgent = true
+		s.urgent = s.board.unacked() > 0
 	}
 }

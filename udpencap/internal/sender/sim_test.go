@@ -29,6 +29,8 @@ type sim struct {
 
 	r        receiver
 	timeouts int
+	forwards [][]byte // FORWARD TSN chunks that have come
+	failed   []string // messages that were given up, "+" after one that was sent
 }
 
 // An event is something that happens later.
@@ -77,7 +79,13 @@ func newSim(t *testing.T, delay time.Duration) *sim {
 	m.rtt = RTT{Initial: time.Second, Min: time.Second, Max: 60 * time.Second}
 	m.rtt.Update()
 	m.r = receiver{cum: simTSN - 1, later: make(map[uint32][]byte), window: 1 << 20, got: make(map[uint16][]byte), parts: make(map[uint16]int)}
-	m.s.Init(Config{TSN: simTSN, Window: uint32(m.r.window), Room: simRoom, RTT: &m.rtt})
+	m.s.Init(Config{TSN: simTSN, Window: uint32(m.r.window), Room: simRoom, RTT: &m.rtt, Failed: func(_ Message, data []byte, sent bool) {
+		text := string(data)
+		if sent {
+			text += "+"
+		}
+		m.failed = append(m.failed, text)
+	}})
 	return m
 }
 
@@ -161,6 +169,10 @@ func (m *sim) receive(b []byte) {
 		b = b[padded(n):]
 		tsn := binary.BigEndian.Uint32(c[4:])
 		switch {
+		case c[0] == chunkForward:
+			now = true
+			m.forwards = append(m.forwards, c)
+			r.pass(tsn)
 		case !before(r.cum, tsn) || r.later[tsn] != nil:
 			r.dups = append(r.dups, tsn)
 			now = true
@@ -183,6 +195,18 @@ func (m *sim) receive(b []byte) {
 			}
 		})
 	}
+}
+
+// pass takes note that what is up to a TSN will not come.
+func (r *receiver) pass(tsn uint32) {
+	for before(r.cum, tsn) {
+		r.cum++
+		if c := r.later[r.cum]; c != nil {
+			r.held -= len(c)
+			delete(r.later, r.cum)
+		}
+	}
+	r.take()
 }
 
 // take hands over what comes next.
