@@ -3,6 +3,7 @@ package sctpnet
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"syscall"
 	"time"
@@ -175,11 +176,16 @@ func (c *Conn) AcceptStream(ctx context.Context) (*Stream, error) {
 		return nil, c.opError("accept", err)
 	}
 	s, err := m.Accept(ctx)
+	if err == io.EOF {
+		err = errAssocEnded
+	}
 	if err != nil {
 		return nil, c.opError("accept", err)
 	}
 	return &Stream{c: c, s: s}, nil
 }
+
+var errAssocEnded = fmt.Errorf("the association has ended: %w", io.EOF)
 
 func (s *Stream) ok() bool { return s != nil && s.s != nil }
 
