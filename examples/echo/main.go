@@ -9,6 +9,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -27,7 +28,14 @@ usage: echo [-network NETWORK]
 `
 
 func main() {
-	network := flag.String("network", "sctp", "the `network`: sctp or sctp+udp")
+	network := "sctp"
+	flag.Func("network", "the `network`: sctp, which is the default, or sctp+udp", func(s string) error {
+		if s != "sctp" && s != "sctp+udp" {
+			return errors.New("want sctp or sctp+udp")
+		}
+		network = s
+		return nil
+	})
 	flag.Usage = func() {
 		fmt.Fprint(flag.CommandLine.Output(), usage)
 		flag.PrintDefaults()
@@ -39,13 +47,13 @@ func main() {
 	}
 	log.SetFlags(0)
 	log.SetPrefix("echo: ")
-	ln, err := sctpnet.Listen(*network, "127.0.0.1:0")
+	ln, err := sctpnet.Listen(network, "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
 	go serve(ln)
 
-	conn, err := sctpnet.Dial(*network, ln.Addr().String())
+	conn, err := sctpnet.Dial(network, ln.Addr().String())
 	if err != nil {
 		log.Fatal(err)
 	}

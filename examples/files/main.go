@@ -44,7 +44,7 @@ type answer struct {
 	Error  string `json:",omitempty"`
 }
 
-var network string
+var network = "sctp"
 
 const usage = `Files sends files over one SCTP association, all at the same time and each on a
 stream of its own. Without arguments it makes three files and sends them to itself.
@@ -58,7 +58,13 @@ usage: files [-network NETWORK]
 const interrupted = 130 // the exit status that a shell gives for Ctrl-C
 
 func main() {
-	flag.StringVar(&network, "network", "sctp", "the `network`: sctp or sctp+udp")
+	flag.Func("network", "the `network`: sctp, which is the default, or sctp+udp", func(s string) error {
+		if s != "sctp" && s != "sctp+udp" {
+			return errors.New("want sctp or sctp+udp")
+		}
+		network = s
+		return nil
+	})
 	listen := flag.String("listen", "", "receive on `address`, until interrupted")
 	dir := flag.String("dir", ".", "the `folder` that received files go to")
 	dial := flag.String("dial", "", "send files to the receiver at `address`")

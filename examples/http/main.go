@@ -27,6 +27,7 @@ import (
 	"net/http/httptrace"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -45,7 +46,14 @@ usage: http [-network NETWORK] [-listen ADDRESS | URL]
 const interrupted = 130 // the exit status that a shell gives for Ctrl-C
 
 func main() {
-	network := flag.String("network", "sctp", "the `network`: sctp, sctp4, sctp6, or these with +udp")
+	network := "sctp"
+	flag.Func("network", "the `network`: sctp, which is the default, sctp4, sctp6, or these with +udp", func(s string) error {
+		if !slices.Contains([]string{"sctp", "sctp4", "sctp6"}, strings.TrimSuffix(s, "+udp")) {
+			return errors.New("want sctp, sctp4, sctp6, or these with +udp")
+		}
+		network = s
+		return nil
+	})
 	listen := flag.String("listen", "", "only serve, on `address`, until interrupted")
 	flag.Usage = func() {
 		fmt.Fprint(flag.CommandLine.Output(), usage)
@@ -61,7 +69,7 @@ func main() {
 	// once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	err := run(ctx, *network, *listen, url)
+	err := run(ctx, network, *listen, url)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:

@@ -38,7 +38,14 @@ usage: httpstreams [-network NETWORK]
 `
 
 func main() {
-	network := flag.String("network", "sctp", "the `network`: sctp or sctp+udp")
+	network := "sctp"
+	flag.Func("network", "the `network`: sctp, which is the default, or sctp+udp", func(s string) error {
+		if s != "sctp" && s != "sctp+udp" {
+			return errors.New("want sctp or sctp+udp")
+		}
+		network = s
+		return nil
+	})
 	flag.Usage = func() {
 		fmt.Fprint(flag.CommandLine.Output(), usage)
 		flag.PrintDefaults()
@@ -48,7 +55,7 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := run(*network); err != nil {
+	if err := run(network); err != nil {
 		fmt.Fprintln(os.Stderr, "httpstreams:", err)
 		os.Exit(1)
 	}

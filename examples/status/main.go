@@ -42,7 +42,14 @@ const interrupted = 130 // the exit status that a shell gives for Ctrl-C
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("status: ")
-	network := flag.String("network", "sctp", "the `network`: sctp, or sctp+udp, which has one path only")
+	network := "sctp"
+	flag.Func("network", "the `network`: sctp, which is the default, or sctp+udp, which has one path", func(s string) error {
+		if s != "sctp" && s != "sctp+udp" {
+			return errors.New("want sctp or sctp+udp")
+		}
+		network = s
+		return nil
+	})
 	lasting := flag.Duration("for", 4*time.Second, "how long to watch")
 	every := flag.Duration("every", time.Second, "how often to print")
 	flag.Usage = func() {
@@ -58,7 +65,7 @@ func main() {
 	defer stop()
 	ctx, cancel := context.WithTimeout(signaled, *lasting)
 	defer cancel()
-	run(ctx, *network, flag.Arg(0), *every)
+	run(ctx, network, flag.Arg(0), *every)
 	if signaled.Err() != nil {
 		os.Exit(interrupted)
 	}
