@@ -68,6 +68,9 @@ func shell(t *testing.T, folder, commands string, env ...string) {
 	if err != nil {
 		t.Errorf("%v:\n%s\n%s", err, commands, out)
 	}
+	if bytes.Contains(out, []byte("no tests to run")) {
+		t.Errorf("there is no such test:\n%s\n%s", commands, out)
+	}
 }
 
 // TestDocsShellMarks looks for blocks of shell that say nothing of how to run them.
