@@ -71,6 +71,14 @@ func (ns *netns) netem(t testing.TB, options string) {
 	}
 }
 
+// heal ends what netem has set.
+func (ns *netns) heal(t testing.TB) {
+	t.Helper()
+	if err := ns.Heal("wire"); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // sysctl sets a variable of the kernel's SCTP in the network.
 func (ns *netns) sysctl(t testing.TB, name string, value int) {
 	t.Helper()

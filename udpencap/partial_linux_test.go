@@ -15,8 +15,8 @@ func TestKernelGivesUp(t *testing.T) {
 			var f failures
 			config := sctpnet.Config{RTO: quick, OnEvent: f.onEvent, OutStreams: 4, WriteBuffer: 100_000, ReadBuffer: 1 << 20}
 			us, kernel := connect(t, a, b, dials, config)
-			a.run(t, "tc qdisc add dev wire root netem loss 5%")
-			b.run(t, "tc qdisc add dev wire root netem loss 5%")
+			a.netem(t, "loss 5%")
+			b.netem(t, "loss 5%")
 			watchdog(t, func() {
 				if fromKernel {
 					giveUpSome(t, kernel, us, nil) // Linux does not report each
@@ -24,8 +24,8 @@ func TestKernelGivesUp(t *testing.T) {
 					giveUpSome(t, us, kernel, &f)
 				}
 			})
-			a.run(t, "tc qdisc del dev wire root")
-			b.run(t, "tc qdisc del dev wire root")
+			a.heal(t)
+			b.heal(t)
 			watchdog(t, func() { exchange(t, us, kernel) })
 			us.Abort()
 			kernel.Abort()

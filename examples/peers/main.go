@@ -21,35 +21,68 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/sctpnet/sctpnet"
 )
 
+const usage = `Peers starts three processes that make associations with each other, kills one,
+and starts it again. With -name it is one of them, until it is interrupted.
+
+usage: peers [-name NAME -at ADDRESS -peers ADDRESSES]
+
+`
+
 const every = time.Second / 2
+
+const interrupted = 130 // the exit status that a shell gives for Ctrl-C
 
 func main() {
 	log.SetFlags(0)
-	name := flag.String("name", "", "name of this peer; without it, start three of them")
-	at := flag.String("at", "", "address of this peer")
-	others := flag.String("peers", "", "addresses of the others, with spaces between them")
-	flag.Parse()
-	var err error
-	if *name == "" {
-		err = startAll()
-	} else {
-		err = run(*name, *at, strings.Fields(*others))
+	log.SetPrefix("peers: ")
+	name := flag.String("name", "", "the `name` of this peer; without one, start three")
+	at := flag.String("at", "", "the `address` of this peer")
+	others := flag.String("peers", "", "the `addresses` of the others, with spaces between them")
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), usage)
+		flag.PrintDefaults()
 	}
-	if err != nil {
+	flag.Parse()
+	if flag.NArg() > 0 || (*name == "") != (*at == "") {
+		flag.Usage()
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if *name != "" {
+		if err := run(ctx, *name, *at, strings.Fields(*others)); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
+	if err := startAll(ctx); err != nil {
 		log.Fatal(err)
+	}
+	if ctx.Err() != nil {
+		os.Exit(interrupted)
+	}
+}
+
+// pause waits, unless the context ends.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
 	}
 }
 
 // startAll starts three peers, and one of them twice.
-func startAll() error {
+func startAll(ctx context.Context) error {
 	names := []string{"anna", "bert", "carl"}
 	var at []string
 	for range names {
@@ -82,11 +115,11 @@ func startAll() error {
 		defer cmd.Process.Kill()
 		all = append(all, cmd)
 	}
-	time.Sleep(4 * every)
+	pause(ctx, 4*every)
 	fmt.Printf("\n%s is killed\n\n", names[1])
 	all[1].Process.Kill()
 	all[1].Wait()
-	time.Sleep(4 * every)
+	pause(ctx, 4*every)
 	fmt.Printf("\n%s is back\n\n", names[1])
 	back, err := start(1)
 	if err != nil {
@@ -94,7 +127,7 @@ func startAll() error {
 	}
 	all[1] = back
 	defer back.Process.Kill()
-	time.Sleep(6 * every)
+	pause(ctx, 6*every)
 	for _, cmd := range all {
 		cmd.Process.Kill()
 	}
@@ -122,15 +155,16 @@ type peer struct {
 	greeted map[string]int // how often, by the address of whom
 }
 
-func run(name, at string, others []string) error {
+func run(ctx context.Context, name, at string, others []string) error {
 	p := &peer{name: name, greeted: make(map[string]int)}
 	lc := sctpnet.ListenConfig{OnEvent: p.onEvent}
-	c, err := lc.ListenPacket(context.Background(), "sctp", at)
+	c, err := lc.ListenPacket(ctx, "sctp", at)
 	if err != nil {
 		return err
 	}
 	p.c = c.(*sctpnet.PacketConn)
 	defer c.Close()
+	context.AfterFunc(ctx, func() { c.Close() })
 	go p.greet(others)
 	buf := make([]byte, 1500)
 	for {
