@@ -103,13 +103,6 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, c.opError("read", err)
 }
 
-// wants reports whether OnEvent is called with an event. Linux tells of every peer
-// without authentication, also where nothing asks for it.
-func (c *Conn) wants(e Event) bool {
-	auth, ok := e.(AuthEvent)
-	return !ok || auth.Change != AuthNone || c.asked.Auth != nil || c.asked.AddressReconfig
-}
-
 // startMux returns the association's Mux. It makes one if there is none.
 func (c *Conn) startMux() *mux.Mux {
 	c.mu.Lock()
@@ -127,7 +120,7 @@ func (c *Conn) startMux() *mux.Mux {
 	}
 	if onEvent := c.asked.OnEvent; onEvent != nil {
 		config.OnEvent = func(e engine.Event) {
-			if e := newEvent(e); c.wants(e) {
+			if e := newEvent(e); c.asked.wants(e) {
 				onEvent(c, e)
 			}
 		}

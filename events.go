@@ -501,6 +501,13 @@ func (c Cause) String() string {
 		"protocol violation")
 }
 
+// wants reports whether OnEvent is called with an event. Linux tells of every peer
+// without authentication, also where nothing asks for it.
+func (c *Config) wants(e Event) bool {
+	auth, ok := e.(AuthEvent)
+	return !ok || auth.Change != AuthNone || c.Auth != nil || c.AddressReconfig
+}
+
 // newEvent makes an Event of what an engine tells.
 func newEvent(e engine.Event) Event {
 	switch e := e.(type) {

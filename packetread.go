@@ -183,7 +183,9 @@ func (c *PacketConn) tell() bool {
 	if e.what == nil {
 		return false
 	}
-	c.onEvent(c, e.peer, newEvent(e.what))
+	if what := newEvent(e.what); c.asked.wants(what) {
+		c.onEvent(c, e.peer, what)
+	}
 	return true
 }
 
