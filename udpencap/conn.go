@@ -364,6 +364,9 @@ func (a *assoc) Take() (engine.Owner, bool) {
 	}
 	a.readBy.set(time.Time{})
 	a.writeBy.set(time.Time{})
+	if a.options.RoundRobin {
+		a.snd.SetTurns()
+	}
 	return owner{a}, a.partialSend
 }
 

@@ -79,7 +79,7 @@
 //   - KeepRestarted: each life of a peer is an association of its own;
 //   - MaxSegment: PathParams.MTU alone limits a packet;
 //   - MaxBurst: the congestion window alone limits a burst;
-//   - Scheduler: messages are sent in the order in which they were written;
+//   - Scheduler: the order of messages cannot be chosen;
 //   - Interleaving: there is no interleaving (RFC 8260);
 //   - FragmentInterleave,
 //     PartialDeliveryPoint: a message is handed over when all of it has arrived;
@@ -99,7 +99,7 @@
 //     Conn.SetPrimary,
 //     Conn.SetPeerPrimary: an endpoint has one address;
 //   - Conn.SetStreamValue,
-//     Conn.StreamValue: messages are sent in the order in which they were written;
+//     Conn.StreamValue: the order of messages cannot be chosen;
 //   - Conn.AddStreams of both directions at once: the peer takes one request at a time;
 //   - Conn.ResetAssoc: the numbering of chunks never begins anew;
 //   - Conn.SetAuthKey,
@@ -136,6 +136,9 @@
 // their MTU by ICMP are believed if they quote the verification tag.
 // Config.PathParams.MTU sets it instead. Where a path shrinks, what is under way in
 // larger packets needs routers that divide them, or tell: SCTP divides no chunk again.
+//
+// Once streams are in use, each has its turn to send, a message at a time. What they share
+// is the write buffer.
 //
 // A Write sends what the windows allow before it returns. Close returns at once, and
 // the rest is delivered in the background, by this process: if it exits, what has not

@@ -8,7 +8,7 @@ const (
 	oneAddress       = "an endpoint has one address"
 	noAuthentication = "there is no authentication (RFC 4895)"
 	noInterleaving   = "there is no interleaving (RFC 8260)"
-	inOrder          = "messages are sent in the order in which they were written"
+	inOrder          = "the order of messages cannot be chosen"
 	atOnce           = "small messages are sent at once"
 	wholeOnly        = "a message is handed over when all of it has arrived"
 	ownLife          = "each life of a peer is an association of its own"

@@ -96,7 +96,7 @@ func (s *Sender) giveUpOld(now time.Duration) {
 // until there is enough room. First are those that were not sent.
 func (s *Sender) MakeRoom(number uint32, enough func() bool) {
 	isLess := func(m *message) bool { return m.Policy == Priority && m.Number > number && !m.over }
-	for _, m := range s.queue.all() {
+	for _, m := range s.queue.messages() {
 		if enough() {
 			return
 		}

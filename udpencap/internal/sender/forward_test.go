@@ -360,6 +360,7 @@ func TestGivingUpAtRandom(t *testing.T) {
 		m.late = func(int) time.Duration { return time.Duration(rnd.IntN(5_000)) * time.Microsecond }
 		want := make(map[string]bool) // reliable ones
 		others := make(map[string]bool)
+		ordered := make(map[string]bool)
 		for i := range 400 {
 			text := fmt.Sprintf("<%d%s>", i, strings.Repeat(".", rnd.IntN(8000)*rnd.IntN(2)))
 			o := Message{Stream: uint16(rnd.IntN(4)), Unordered: rnd.IntN(4) == 0}
@@ -378,12 +379,28 @@ func TestGivingUpAtRandom(t *testing.T) {
 				others[text] = true
 			}
 			m.s.Queue([]byte(text), o)
+			if i == 100 && seed%2 == 0 {
+				m.s.SetTurns()
+			}
+			if !o.Unordered {
+				ordered[text] = true
+			}
 			m.run(time.Duration(rnd.IntN(5))*time.Millisecond, func() bool { m.s.board.check(t); return false })
 		}
 		m.finish()
 		var all string
 		for _, b := range m.r.got {
 			all += string(b) + "\n"
+			last := -1
+			for text := range strings.SplitSeq(string(b), "<") {
+				var i int
+				if fmt.Sscanf(text, "%d", &i); ordered["<"+text] {
+					if i < last {
+						t.Errorf("seed %d: message %d was sent after %d", seed, i, last)
+					}
+					last = i
+				}
+			}
 		}
 		for text := range want {
 			if !strings.Contains(all, text) {

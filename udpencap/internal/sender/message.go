@@ -27,6 +27,7 @@ type message struct {
 	chunks int    // of it that are on the scoreboard,
 	last   uint32 // and the TSN of the last one
 	over   bool   // it was given up
+	lane   *lane  // on the queue,
 	next   *message
 }
 
@@ -56,48 +57,9 @@ func (m *message) free() {
 	pools[classOf(cap(m.data))].Put(m)
 }
 
-// A messages is a queue of messages.
-type messages struct{ first, last *message }
-
-func (q *messages) push(m *message) {
-	if q.first == nil {
-		q.first = m
-	} else {
-		q.last.next = m
-	}
-	q.last = m
-}
-
-// head is the next message, nil if there is none.
-func (q *messages) head() *message { return q.first }
-
-// remove removes a message, which mostly is the first one.
-func (q *messages) remove(m *message) {
-	var before *message
-	for n := q.first; n != m; n = n.next {
-		before = n
-	}
-	if before == nil {
-		q.first = m.next
-	} else {
-		before.next = m.next
-	}
-	if q.last == m {
-		q.last = before
-	}
-	m.next = nil
-}
-
-// all returns all messages.
-func (q *messages) all() (ms []*message) {
-	for m := q.first; m != nil; m = m.next {
-		ms = append(ms, m)
-	}
-	return ms
-}
-
 // An outStream is the state of an outgoing stream.
 type outStream struct {
 	ssn    uint16 // of the next message
-	unsent int    // messages that have not gone out entirely
+	unsent int    // messages that have not gone out entirely,
+	lane   lane   // which are here if streams have turns
 }

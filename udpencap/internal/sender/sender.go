@@ -41,7 +41,7 @@ type Sender struct {
 	rtt     *RTT
 	room    int // for chunks, in a packet
 	failed  func(m Message, data []byte, sent bool)
-	queue   messages
+	queue   queue
 	streams map[uint16]*outStream
 	unsent  int  // streams with unsent messages
 	held    int  // bytes of messages that are not acknowledged
@@ -117,7 +117,7 @@ func (s *Sender) SetRoom(n int) {
 
 // Stop forgets all messages.
 func (s *Sender) Stop() {
-	s.queue = messages{}
+	s.queue = queue{turns: s.queue.turns}
 	s.board = scoreboard{cum: s.board.next() - 1, done: s.done}
 	s.held, s.number = 0, 0
 	s.streams, s.unsent = nil, 0
@@ -135,7 +135,7 @@ func (s *Sender) Fail(failed func(m Message, data []byte, sent bool)) {
 			last = m
 		}
 	}
-	for _, m := range s.queue.all() {
+	for _, m := range s.queue.messages() {
 		if m != last {
 			failed(m.Message, slices.Clone(m.data), m.sent > 0)
 		}
@@ -159,7 +159,7 @@ func (s *Sender) Queue(p []byte, m Message) {
 	}
 	s.held += len(p)
 	s.number++
-	s.queue.push(q)
+	s.queue.push(q, o)
 }
 
 // done forgets a message that was acknowledged, or passed over.
