@@ -65,6 +65,7 @@ func eachPacketEngine(t *testing.T, f func(t *testing.T, network string)) {
 // listenPacket listens until the test ends.
 func listenPacket(t testing.TB, lc *sctpnet.ListenConfig, network, address string) *sctpnet.PacketConn {
 	t.Helper()
+	needNetwork(t, network)
 	if lc == nil {
 		lc = &sctpnet.ListenConfig{}
 	}
