@@ -235,11 +235,12 @@ func TestForwardLost(t *testing.T) {
 func TestForwardManyStreams(t *testing.T) {
 	const streams = 1000
 	m := newSim(t, 10*time.Millisecond)
+	m.feed(10_000, 1000, time.Minute)
 	m.s.cubic.cwnd = 1 << 20
 	m.drop = func(_ int, b []byte) bool { return b[0] != chunkForward }
 	for range 2 {
 		for i := range streams {
-			m.s.Queue([]byte("lost"), Message{Stream: uint16(i), Policy: Limited})
+			m.s.Queue([]byte("lost"), Message{Stream: 100 + uint16(i), Policy: Limited})
 		}
 	}
 	m.finish()
@@ -250,13 +251,48 @@ func TestForwardManyStreams(t *testing.T) {
 		}
 	}
 	for i := range uint16(streams) {
-		if got[i] != 1 {
-			t.Fatalf("stream %d is passed over up to number %d, want 1", i, got[i])
+		if got[100+i] != 1 {
+			t.Fatalf("stream %d is passed over up to number %d, want 1", 100+i, got[100+i])
 		}
 	}
 	if len(m.failed) != 2*streams || len(m.forwards) < 3 || len(m.forwards) > 10 {
 		t.Errorf("%d were given up, by %d FORWARD TSNs", len(m.failed), len(m.forwards))
 	}
+	if m.timeouts > 1 {
+		t.Errorf("T3-rtx has expired %d times: what a FORWARD TSN had no room for does not go at once", m.timeouts)
+	}
+}
+
+// TestForwardNamesLast gives up several messages of streams. Of each the last one is named.
+func TestForwardNamesLast(t *testing.T) {
+	m := newSim(t, 10*time.Millisecond)
+	m.s.cubic.cwnd = 1 << 20
+	m.drop = func(_ int, b []byte) bool { return b[0] != chunkForward }
+	for _, id := range []uint16{3, 4, 3, 3, 5} {
+		m.s.Queue([]byte("lost"), Message{Stream: id, Policy: Limited, Unordered: id == 5})
+	}
+	m.finish()
+	m.wantForwards("4 3:2 4:0")
+}
+
+// TestForwardTooLate has an acknowledgement come before the FORWARD TSN is sent, which
+// then has nothing to say.
+func TestForwardTooLate(t *testing.T) {
+	m := newSim(t, 10*time.Millisecond)
+	m.s.Queue([]byte("a"), Message{Policy: Priority, Number: 2})
+	m.packet()
+	m.s.MakeRoom(1, func() bool { return false })
+	if !m.s.forward.due {
+		t.Fatal("no FORWARD TSN is due")
+	}
+	m.s.SACK(sackOf(simTSN, 1<<20, nil, nil), m.now)
+	if b := m.packet(); b != nil {
+		t.Errorf("%x is sent", b)
+	}
+	if m.rtt.SRTT != 0 {
+		t.Error("a chunk that may have been passed over was measured")
+	}
+	m.finish()
 }
 
 // TestGivenUpAcked has some chunks of a message be in gap blocks when it is given up. That

@@ -346,6 +346,7 @@ func TestIdleWindow(t *testing.T) {
 func TestMostAhead(t *testing.T) {
 	m := newSim(t, 10*time.Millisecond)
 	m.s.cubic.cwnd = 1 << 30
+	m.s.peerWindow = 1 << 30
 	for range mostAhead + 100 {
 		m.s.Queue([]byte("x"), Message{})
 	}
