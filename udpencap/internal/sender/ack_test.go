@@ -236,3 +236,19 @@ func TestForwardAgain(t *testing.T) {
 	}
 	m.finish()
 }
+
+// TestTimeoutOfLost has T3-rtx expire before what counts as lost already was sent again. If
+// it is acknowledged then, the timeout was for nothing.
+func TestTimeoutOfLost(t *testing.T) {
+	m := flight(t, 1)
+	m.s.cubic.cwnd = 100_000
+	m.s.lose(m.s.board.at(simTSN))
+	m.s.Timeout(m.now)
+	if m.s.CWND() != simRoom+commonHeader {
+		t.Fatalf("cwnd is %d", m.s.CWND())
+	}
+	m.sack(1)
+	if m.s.CWND() < 100_000 {
+		t.Errorf("cwnd is %d", m.s.CWND())
+	}
+}

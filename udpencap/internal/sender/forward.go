@@ -59,8 +59,7 @@ func (s *Sender) giveUp(m *message) {
 	}
 	m.over = true
 	s.Counts.GivenUp++
-	s.held -= len(m.data)
-	s.number--
+	s.release(m)
 	if s.failed != nil {
 		s.failed(m.Message, slices.Clone(m.data), sent)
 	}
@@ -95,6 +94,9 @@ func (s *Sender) giveUpOld(now time.Duration) {
 // MakeRoom gives up messages of the policy Priority whose numbers are higher than one,
 // until there is enough room. First are those that were not sent.
 func (s *Sender) MakeRoom(number uint32, enough func() bool) {
+	if s.lesser == 0 {
+		return
+	}
 	isLess := func(m *message) bool { return m.Policy == Priority && m.Number > number && !m.over }
 	for _, m := range s.queue.messages() {
 		if enough() {

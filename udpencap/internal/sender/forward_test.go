@@ -55,7 +55,7 @@ func (m *sim) finish() {
 		m.t.Fatal("not all is over")
 	}
 	m.s.board.check(m.t)
-	if n, held := m.s.Held(); n != 0 || held != 0 || m.s.AnyUnsent() || m.s.Deadline() != 0 {
+	if n, held := m.s.Held(); n != 0 || held != 0 || m.s.lesser != 0 || m.s.AnyUnsent() || m.s.Deadline() != 0 {
 		m.t.Errorf("in the end %d messages of %d bytes are held, something unsent: %t, deadline %v", n, held, m.s.AnyUnsent(), m.s.Deadline())
 	}
 }

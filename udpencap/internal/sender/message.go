@@ -27,7 +27,8 @@ type message struct {
 	chunks int    // of it that are on the scoreboard,
 	last   uint32 // and the TSN of the last one
 	over   bool   // it was given up
-	lane   *lane  // on the queue,
+	out    *outStream
+	lane   *lane // on the queue,
 	next   *message
 }
 

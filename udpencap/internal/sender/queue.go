@@ -24,11 +24,11 @@ func (q *queue) head() *message {
 	return q.first.first
 }
 
-// push adds a message of a stream.
-func (q *queue) push(m *message, o *outStream) {
+// push adds a message.
+func (q *queue) push(m *message) {
 	l := &q.all
 	if q.turns {
-		l = &o.lane
+		l = &m.out.lane
 	}
 	m.lane = l
 	if l.first == nil {
@@ -104,6 +104,6 @@ func (s *Sender) SetTurns() {
 	s.queue = queue{turns: true}
 	for _, m := range waiting {
 		m.next = nil
-		s.queue.push(m, s.streams[m.Stream])
+		s.queue.push(m)
 	}
 }

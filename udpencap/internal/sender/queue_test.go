@@ -137,8 +137,8 @@ func TestQueueAtRandom(t *testing.T) {
 				list = 0
 			}
 			if l := lists[list]; rnd.IntN(2) == 0 || len(l) == 0 {
-				m := &message{Message: Message{Stream: uint16(id)}}
-				if q.push(m, &streams[id]); len(l) == 0 {
+				m := &message{out: &streams[id]}
+				if q.push(m); len(l) == 0 {
 					turn = append(turn, list)
 				}
 				lists[list] = append(l, m)

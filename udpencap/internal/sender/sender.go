@@ -45,7 +45,8 @@ type Sender struct {
 	streams map[uint16]*outStream
 	unsent  int  // streams with unsent messages
 	held    int  // bytes of messages that are not acknowledged
-	number  int  // of these messages
+	number  int  // of these messages,
+	lesser  int  // and of those with a priority
 	ending  bool // there will be no more
 
 	peerWindow int
@@ -119,7 +120,7 @@ func (s *Sender) SetRoom(n int) {
 func (s *Sender) Stop() {
 	s.queue = queue{turns: s.queue.turns}
 	s.board = scoreboard{cum: s.board.next() - 1, done: s.done}
-	s.held, s.number = 0, 0
+	s.held, s.number, s.lesser = 0, 0, 0
 	s.streams, s.unsent = nil, 0
 	s.t3, s.reorder, s.paced, s.probe.due = 0, 0, 0, 0
 	s.urgent, s.forward.due = false, false
@@ -146,6 +147,9 @@ func (s *Sender) Fail(failed func(m Message, data []byte, sent bool)) {
 func (s *Sender) Queue(p []byte, m Message) {
 	q := newMessage(p)
 	q.Message = m
+	if m.Policy == Priority {
+		s.lesser++
+	}
 	o := s.streams[m.Stream]
 	if o == nil {
 		if s.streams == nil {
@@ -154,28 +158,36 @@ func (s *Sender) Queue(p []byte, m Message) {
 		o = new(outStream)
 		s.streams[m.Stream] = o
 	}
+	q.out = o
 	if o.unsent++; o.unsent == 1 {
 		s.unsent++
 	}
 	s.held += len(p)
 	s.number++
-	s.queue.push(q, o)
+	s.queue.push(q)
 }
 
 // done forgets a message that was acknowledged, or passed over.
 func (s *Sender) done(m *message) {
 	if !m.over {
-		s.held -= len(m.data)
-		s.number--
+		s.release(m)
 	}
 	m.free()
+}
+
+// release has a message count no more.
+func (s *Sender) release(m *message) {
+	s.held -= len(m.data)
+	s.number--
+	if m.Policy == Priority {
+		s.lesser--
+	}
 }
 
 // unqueue takes a message off the queue.
 func (s *Sender) unqueue(m *message) {
 	s.queue.remove(m)
-	o := s.streams[m.Stream]
-	if o.unsent--; o.unsent == 0 {
+	if m.out.unsent--; m.out.unsent == 0 {
 		s.unsent--
 	}
 }
@@ -380,9 +392,9 @@ func (s *Sender) appendNew(b []byte, m *message, n int, now time.Duration) []byt
 	c.m, c.from, c.n = m, m.sent, n
 	c.at, c.packet, c.times = now, s.packets, 1
 	s.board.fly(c)
-	if o := s.streams[m.Stream]; m.sent == 0 && !m.Unordered {
-		m.ssn = o.ssn
-		o.ssn++
+	if m.sent == 0 && !m.Unordered {
+		m.ssn = m.out.ssn
+		m.out.ssn++
 	}
 	m.sent += n
 	m.chunks++
