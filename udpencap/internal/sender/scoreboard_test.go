@@ -305,3 +305,13 @@ func FuzzSACK(f *testing.F) {
 		}
 	})
 }
+
+// TestIdleIsSmall sends much, and has all be acknowledged. The memory for that is given
+// back.
+func TestIdleIsSmall(t *testing.T) {
+	m := flight(t, 1000)
+	m.sack(1000)
+	if n := len(m.s.board.chunks); n != 0 {
+		t.Errorf("there is room for %d chunks", n)
+	}
+}
