@@ -73,6 +73,7 @@ func (a *assoc) Stats() (s engine.Stats, err error) {
 		s = a.stats
 		c := &a.snd.Counts
 		s.OrderedSent, s.UnorderedSent, s.Retransmitted, s.GapAcks = c.Ordered, c.Unordered, c.Retransmitted, c.GapAcks
+		s.ControlSent += c.Forwards
 		s.MaxRTO, s.MaxRTOAddr = a.retry.PeakRTO, a.peer.ip
 		a.retry.PeakRTO = a.retry.Min // of the next period
 		return nil
