@@ -57,6 +57,9 @@ func (c *PacketConn) find(a *Addr) (*assoc, error) {
 		}
 		return p, nil
 	}
+	if err := checkPort(a); err != nil {
+		return nil, err
+	}
 	c.mu.Lock()
 	for _, ip := range a.IPAddrs {
 		if p := c.byAddr[addrPort(ip, a.Port)]; p != nil {
@@ -270,8 +273,8 @@ func (c *PacketConn) begin(a *Addr) (p *assoc, isNew bool, err error) {
 
 // checkPeer returns an error if there can be no association with an endpoint.
 func (c *PacketConn) checkPeer(a *Addr) error {
-	if a.Port <= 0 || a.Port > most16 {
-		return &net.AddrError{Err: "no port of a peer; allowed are 1 to 65535", Addr: a.String()}
+	if err := checkPort(a); err != nil {
+		return err
 	}
 	if len(a.IPAddrs) == 0 {
 		return &net.AddrError{Err: "no address of a peer", Addr: a.String()}
@@ -281,6 +284,13 @@ func (c *PacketConn) checkPeer(a *Addr) error {
 		if err := firstError(checkIP(at), checkZone(at), fits(c.network, ip)); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func checkPort(a *Addr) error {
+	if a.Port <= 0 || a.Port > most16 {
+		return &net.AddrError{Err: "no port of a peer; allowed are 1 to 65535", Addr: a.String()}
 	}
 	return nil
 }
@@ -346,9 +356,25 @@ func (c *PacketConn) of(op string, addr net.Addr, f func(p *assoc) error) error 
 }
 
 // Shutdown ends the association with a peer, as [Conn.Shutdown] does: an
-// [AssocEvent] with AssocEnded tells when that is done.
+// [AssocEvent] with AssocEnded tells when that is done. The association must be up.
+// If it is being made, the error wraps EINPROGRESS; Abort ends it then too.
 func (c *PacketConn) Shutdown(peer net.Addr) error {
-	return c.of("shutdown", peer, func(p *assoc) error { return c.e.Shutdown(p.id) })
+	return c.of("shutdown", peer, func(p *assoc) error {
+		// In a handshake the kernel would drop what was written, and tell nobody.
+		if err := c.checkMade(p); err != nil {
+			return err
+		}
+		return c.e.Shutdown(p.id)
+	})
+}
+
+// checkMade returns an error if an association is still being made.
+func (c *PacketConn) checkMade(p *assoc) error {
+	s, err := c.e.Status(p.id)
+	if err == nil && s.State < engine.StateEstablished {
+		err = fmt.Errorf("the association is being made: %w", syscall.EINPROGRESS)
+	}
+	return err
 }
 
 // Abort ends the association with a peer at once, as [Conn.Abort] does.

@@ -1,9 +1,7 @@
 package sctpnet
 
 import (
-	"fmt"
 	"net"
-	"syscall"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
@@ -19,12 +17,8 @@ import (
 func (c *PacketConn) PeelOff(peer net.Addr) (*Conn, error) {
 	var conn *Conn
 	err := c.of("peeloff", peer, func(p *assoc) error {
-		s, err := c.e.Status(p.id)
-		switch {
-		case err != nil:
+		if err := c.checkMade(p); err != nil {
 			return err
-		case s.State < engine.StateEstablished:
-			return fmt.Errorf("the association is being made: %w", syscall.EINPROGRESS)
 		}
 		e, err := c.e.PeelOff(p.id, func() []engine.Msg { return c.release(p) })
 		if err != nil {
