@@ -23,6 +23,7 @@ type assoc struct {
 
 	dialed bool // this end has made it
 	up     bool
+	users  int   // calls of Connect that wait, and of WriteTo that have begun it
 	ended  error // nil as long as it has not
 	ports  []netip.AddrPort
 	begun  assembler
@@ -53,7 +54,7 @@ func (c *PacketConn) find(a *Addr) (*assoc, error) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if p.ended != nil {
-			return nil, fmt.Errorf("the association with %s is no more: %w", a, p.ended)
+			return nil, noMore(a, p.ended)
 		}
 		return p, nil
 	}
@@ -72,10 +73,15 @@ func (c *PacketConn) find(a *Addr) (*assoc, error) {
 	for _, ip := range a.IPAddrs {
 		at := addrPort(ip, a.Port)
 		if id := c.e.Find(at); id != 0 {
-			return c.meet(id, at), nil
+			return c.meet(id), nil
 		}
 	}
 	return nil, nil
+}
+
+// noMore says that an Addr no longer stands for an association.
+func noMore(a *Addr, why error) error {
+	return fmt.Errorf("the association with %s is no more: %w", a, why)
 }
 
 var errPeeledOff error = peeledOffError{}
@@ -86,23 +92,34 @@ type peeledOffError struct{}
 func (peeledOffError) Error() string { return "it was peeled off" }
 func (peeledOffError) Unwrap() error { return syscall.ENOTCONN }
 
-// meet returns the peer of an association. from is an address of it.
-func (c *PacketConn) meet(id engine.AssocID, from netip.AddrPort) *assoc {
+// meet returns the peer of an association, or nil if that has ended: no event may
+// come that would remove it.
+func (c *PacketConn) meet(id engine.AssocID) *assoc {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.meetLocked(id, from)
+	return c.known(id)
 }
 
-func (c *PacketConn) meetLocked(id engine.AssocID, from netip.AddrPort) *assoc {
+func (c *PacketConn) known(id engine.AssocID) *assoc {
 	if p := c.peers[id]; p != nil {
 		return p
 	}
+	a, err := c.e.PeerAddr(id)
+	if err != nil {
+		return nil
+	}
+	p := c.newAssoc(id, newAddr(a, c.network))
+	c.enter(p, addrPorts(a))
+	return p
+}
+
+// meetTaken returns the peer of an association of which something is being received.
+// from is an address of it.
+func (c *PacketConn) meetTaken(id engine.AssocID, from netip.AddrPort) *assoc {
 	if p := c.inbox.ended; p != nil && p.id == id {
 		return p
 	}
-	if a, err := c.e.PeerAddr(id); err == nil {
-		p := c.newAssoc(id, newAddr(a, c.network))
-		c.enter(p, addrPorts(a))
+	if p := c.known(id); p != nil {
 		return p
 	}
 	// It has ended, which the events will tell that have not been received yet.
@@ -124,31 +141,24 @@ func (c *PacketConn) enter(p *assoc, addrs []netip.AddrPort) {
 	c.assign(p, addrs)
 }
 
-// assign has addresses find a peer.
+// assign has these addresses find a peer, and no others.
 func (c *PacketConn) assign(p *assoc, ports []netip.AddrPort) {
+	for _, at := range p.ports {
+		if c.byAddr[at] == p {
+			delete(c.byAddr, at)
+		}
+	}
 	p.ports = ports
 	for _, at := range ports {
 		c.byAddr[at] = p
 	}
 }
 
-// end has no address find a peer any more. Events still do.
-func (c *PacketConn) end(p *assoc, why error) {
-	for _, at := range p.ports {
-		if c.byAddr[at] == p {
-			delete(c.byAddr, at)
-		}
-	}
-	p.ports, p.begun = nil, assembler{}
-	if p.ended == nil {
-		p.ended = why
-	}
-	p.settle()
-}
-
 // remove removes a peer from the table.
 func (c *PacketConn) remove(p *assoc, why error) {
-	c.end(p, why)
+	c.assign(p, nil)
+	p.begun, p.ended = assembler{}, why
+	p.settle()
 	delete(c.peers, p.id)
 	c.inbox.ended = p
 }
@@ -211,10 +221,19 @@ func (c *PacketConn) connect(ctx context.Context, a *Addr) (*Addr, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	p, isNew, err := c.begin(a)
+	p, _, err := c.begin(a)
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		c.mu.Lock()
+		p.users--
+		isLast := p.users == 0 && p.dialed && !p.up && p.ended == nil
+		c.mu.Unlock()
+		if isLast {
+			c.e.Abort(p.id)
+		}
+	}()
 	for wait := leastPoll; ; wait = min(wait*5/4, mostPoll) {
 		c.mu.Lock()
 		up, ended := p.up, p.ended
@@ -227,9 +246,6 @@ func (c *PacketConn) connect(ctx context.Context, a *Addr) (*Addr, error) {
 		case up:
 			return p.addr, nil
 		case ctx.Err() != nil:
-			if isNew {
-				c.e.Abort(p.id)
-			}
 			return nil, ctx.Err()
 		}
 		if err := c.look(p); err != nil {
@@ -265,8 +281,9 @@ func (c *PacketConn) begin(a *Addr) (p *assoc, isNew bool, err error) {
 			c.enter(p, addrPorts(p.addr.engine()))
 			p.dialed, isNew = true, true
 		} else if p == nil {
-			p = c.meetLocked(id, netip.AddrPort{})
+			p = c.meetTaken(id, netip.AddrPort{})
 		}
+		p.users++
 	})
 	return p, isNew, err
 }
@@ -326,7 +343,9 @@ func (c *PacketConn) Associations() []*Addr {
 			if s, err := c.e.Status(id); err != nil || s.State < engine.StateEstablished {
 				continue
 			}
-			p = c.meet(id, netip.AddrPort{})
+			if p = c.meet(id); p == nil {
+				continue
+			}
 		}
 		list = append(list, p.addr)
 	}

@@ -232,7 +232,7 @@ func (t *taker) Take(d *engine.Delivery) (enough bool) { return (*PacketConn)(t)
 func (c *PacketConn) take(d *engine.Delivery) (enough bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p := c.meetLocked(d.Assoc, d.From)
+	p := c.meetTaken(d.Assoc, d.From)
 	if d.Event != nil {
 		return c.takeEvent(p, d.Event)
 	}
@@ -269,18 +269,24 @@ func (c *PacketConn) post(l letter) (enough bool) {
 
 func (c *PacketConn) interleaves() bool { return c.asked.Interleaving }
 
+// refresh asks which addresses a peer has.
+func (c *PacketConn) refresh(p *assoc) {
+	if a, err := c.e.PeerAddr(p.id); err == nil {
+		c.assign(p, addrPorts(a))
+	}
+}
+
 // takeEvent keeps the table of peers.
 func (c *PacketConn) takeEvent(p *assoc, e engine.Event) (enough bool) {
 	switch e := e.(type) {
 	case engine.AssocEvent:
 		switch e.Change {
 		case engine.AssocUp:
-			if a, err := c.e.PeerAddr(p.id); err == nil {
-				c.assign(p, append(p.ports, addrPorts(a)...))
-			}
+			c.refresh(p)
 			p.up = true
 			p.settle()
 		case engine.AssocRestarted:
+			c.refresh(p)
 			p.begun, p.aborted = assembler{}, false
 		case engine.AssocNotMade:
 			c.remove(p, e.Err)
@@ -290,10 +296,8 @@ func (c *PacketConn) takeEvent(p *assoc, e engine.Event) (enough bool) {
 	case engine.PathEvent:
 		switch {
 		case p.ended != nil:
-		case e.Change == engine.PathAdded:
-			c.assign(p, append(p.ports, e.Addr))
-		case e.Change == engine.PathRemoved && c.byAddr[e.Addr] == p:
-			delete(c.byAddr, e.Addr)
+		case e.Change == engine.PathAdded, e.Change == engine.PathRemoved:
+			c.refresh(p)
 		}
 	}
 	if c.onEvent != nil {

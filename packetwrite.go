@@ -70,10 +70,12 @@ func (c *PacketConn) write(b []byte, info *MsgInfo, to *Addr) error {
 			return nil // it was refused already, which an event tells
 		}
 		if errors.Is(err, engine.ErrEnded) {
-			// What tells has not been received yet. If the Addr does not stand
-			// for that association, there can be another one.
+			// What tells has not been received yet.
+			if to == p.addr {
+				return noMore(to, syscall.EPIPE)
+			}
 			c.mu.Lock()
-			c.end(p, syscall.EPIPE)
+			c.assign(p, nil) // there can be another association
 			c.mu.Unlock()
 			continue
 		}
