@@ -89,10 +89,11 @@ type PacketConn struct {
 	onEvent func(*PacketConn, *Addr, Event)
 	closed  atomic.Bool
 
-	reading sync.Mutex // held by the one who receives
+	reading chan struct{} // has an element while a call receives
 
 	mu     sync.Mutex
-	readBy time.Time // the deadline
+	readBy time.Time     // the deadline
+	moved  chan struct{} // closed when readBy changes, or at Close; nil until a call waits
 	peers  map[engine.AssocID]*assoc
 	byAddr map[netip.AddrPort]*assoc
 	inbox  inbox
@@ -107,6 +108,7 @@ func newPacketConn(e engine.PacketConn, network string, asked *Config, onEvent f
 		local:   newAddr(e.LocalAddr(), network),
 		asked:   asked,
 		onEvent: onEvent,
+		reading: make(chan struct{}, 1),
 		peers:   make(map[engine.AssocID]*assoc),
 		byAddr:  make(map[netip.AddrPort]*assoc),
 	}
@@ -137,8 +139,25 @@ func (c *PacketConn) Close() error {
 	if !c.ok() {
 		return syscall.EINVAL
 	}
+	c.mu.Lock()
 	c.closed.Store(true)
+	c.wakeReaders()
+	abort := c.holds()
+	c.mu.Unlock()
+	if ids, err := c.e.Assocs(); err == nil && abort {
+		for _, id := range ids {
+			c.e.Abort(id)
+		}
+	}
 	return c.opError("close", nil, c.e.Close())
+}
+
+// wakeReaders wakes the calls that wait for another one to have received.
+func (c *PacketConn) wakeReaders() {
+	if c.moved != nil {
+		close(c.moved)
+		c.moved = nil
+	}
 }
 
 // LocalAddr returns the local address, an [*Addr], as [Listener.Addr] does.
@@ -167,6 +186,7 @@ func (c *PacketConn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.readBy = t
+	c.wakeReaders()
 	return c.opError("set", nil, c.e.SetReadDeadline(t))
 }
 

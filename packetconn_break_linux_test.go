@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/sctpnet/sctpnet"
 )
@@ -131,6 +134,179 @@ func TestPacketConnRefusedOfBoth(t *testing.T) {
 	})
 }
 
+// TestPacketConnConnectKeepsOrder has Connect receive messages of a peer and its end.
+// The handler is told of the end once the messages were read.
+func TestPacketConnConnectKeepsOrder(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		var mu sync.Mutex
+		var seen []string
+		add := func(s string) {
+			mu.Lock()
+			defer mu.Unlock()
+			seen = append(seen, s)
+		}
+		var of int
+		lc := sctpnet.ListenConfig{OnEvent: func(_ *sctpnet.PacketConn, peer *sctpnet.Addr, e sctpnet.Event) {
+			if e, ok := e.(sctpnet.AssocEvent); ok && peer.Port == of {
+				add(e.Change.String())
+			}
+		}}
+		c := listenPacket(t, &lc, network, "127.0.0.1:0")
+		other := listenPacket(t, nil, network, "127.0.0.1:0")
+		client := dial(t, nil, network, c.LocalAddr().String())
+		of = port(client.LocalAddr())
+		watchdog(t, func() {
+			client.Write([]byte("message"))
+			arrived(t, client)
+			peer := packetPeer(t, c, client.LocalAddr())
+			client.Abort()
+			eventually(t, "the abort has arrived", func() bool { _, err := c.Status(peer); return err != nil })
+			packetConnect(t, c, other.LocalAddr())
+			add(packetNext(t, c))
+			eventually(t, "the end is told", func() bool {
+				c.SetReadDeadline(time.Now().Add(20 * ms))
+				c.ReadFrom(make([]byte, 10))
+				mu.Lock()
+				defer mu.Unlock()
+				return len(seen) >= 3
+			})
+			if got := strings.Join(seen, " "); got != "up message lost" {
+				t.Error(got)
+			}
+		})
+	})
+}
+
+// TestPacketConnCloseWithKeptMessage closes with a message that Connect has received
+// and nobody has read: its peer learns that.
+func TestPacketConnCloseWithKeptMessage(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		c := listenPacket(t, nil, network, "127.0.0.1:0")
+		other := listenPacket(t, nil, network, "127.0.0.1:0")
+		client := dial(t, nil, network, c.LocalAddr().String())
+		watchdog(t, func() {
+			client.Write([]byte("message"))
+			arrived(t, client)
+			packetConnect(t, c, other.LocalAddr())
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+			if _, err := client.Read(make([]byte, 10)); !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("%v, want ECONNRESET", err)
+			}
+		})
+	})
+}
+
+// TestPacketConnCloseInMessage closes in the middle of a message that was received in
+// part: its peer learns that.
+func TestPacketConnCloseInMessage(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		c := listenPacket(t, nil, network, "127.0.0.1:0")
+		client := dial(t, nil, network, c.LocalAddr().String())
+		watchdog(t, func() {
+			client.Write([]byte("message"))
+			if n, _, _, err := c.ReadMsg(make([]byte, 3)); n != 3 || err != nil {
+				t.Fatal(n, err)
+			}
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+			if _, err := client.Read(make([]byte, 10)); !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("%v, want ECONNRESET", err)
+			}
+		})
+	})
+}
+
+// TestPacketConnSlowHandler has a handler that waits. Another ReadFrom obeys its
+// deadline and Close.
+func TestPacketConnSlowHandler(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		told, goOn := make(chan struct{}), make(chan struct{})
+		var once sync.Once
+		lc := sctpnet.ListenConfig{OnEvent: func(*sctpnet.PacketConn, *sctpnet.Addr, sctpnet.Event) {
+			once.Do(func() {
+				close(told)
+				<-goOn
+			})
+		}}
+		c := listenPacket(t, &lc, network, "127.0.0.1:0")
+		dial(t, nil, network, c.LocalAddr().String())
+		watchdog(t, func() {
+			errs := make(chan error)
+			read := func() { errs <- first(first2(c.ReadFrom(make([]byte, 10)))) }
+			go read()
+			<-told
+			go read()
+			c.SetReadDeadline(time.Now().Add(10 * ms))
+			select {
+			case err := <-errs:
+				if !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Error(err)
+				}
+			case <-time.After(10 * time.Second):
+				t.Error("ReadFrom waits for the handler of another one, past the deadline")
+				close(goOn)
+				<-errs
+				<-errs
+				return
+			}
+			c.SetReadDeadline(time.Time{})
+			go read()
+			c.Close()
+			if err := <-errs; !errors.Is(err, net.ErrClosed) {
+				t.Error(err)
+			}
+			close(goOn)
+			<-errs
+		})
+	})
+}
+
+func first2(n int, _ net.Addr, err error) (int, error) { return n, err }
+
+// TestPacketConnHandlerPanics has a handler that panics: reading goes on.
+func TestPacketConnHandlerPanics(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		lc := sctpnet.ListenConfig{OnEvent: func(*sctpnet.PacketConn, *sctpnet.Addr, sctpnet.Event) { panic("handler") }}
+		c := listenPacket(t, &lc, network, "127.0.0.1:0")
+		client := dial(t, nil, network, c.LocalAddr().String())
+		client.Write([]byte("message"))
+		watchdog(t, func() {
+			func() {
+				defer func() {
+					if r := recover(); r != "handler" {
+						t.Errorf("%v", r)
+					}
+				}()
+				c.ReadFrom(make([]byte, 10))
+			}()
+			if got := packetNext(t, c); got != "message" {
+				t.Error(got)
+			}
+		})
+	})
+}
+
+// TestPacketConnConnectToItself connects a PacketConn to its own address.
+func TestPacketConnConnectToItself(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		c := listenPacket(t, nil, network, "127.0.0.1:0")
+		other := listenPacket(t, nil, network, "127.0.0.1:0")
+		watchdog(t, func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			a, err := c.Connect(ctx, c.LocalAddr().String())
+			t.Log("itself:", a, err)
+			if err == nil {
+				packetAsk(t, c, a, "to itself")
+			}
+			packetConnect(t, c, other.LocalAddr())
+		})
+	})
+}
+
 // TestPacketConnAddrForms writes to a peer by all forms of its address.
 func TestPacketConnAddrForms(t *testing.T) {
 	eachPacketEngine(t, func(t *testing.T, network string) {
@@ -176,6 +352,100 @@ func TestPacketConnAddrOfAnother(t *testing.T) {
 			packetConnect(t, c, both)
 			packetSend(t, c, oneAddr("127.0.0.2", port(one.LocalAddr())), two)
 			packetSend(t, c, oneAddr("127.0.0.1", port(one.LocalAddr())), one)
+		})
+	})
+}
+
+// TestPacketConnConnectBound has Connect wait while a peer floods with the shortest
+// messages, and nobody reads. What is kept has a bound, and all of it can be read.
+func TestPacketConnConnectBound(t *testing.T) {
+	const most = 20_000
+	if !inOwnNetwork(t) {
+		return
+	}
+	silentNet(t)
+	c := listenPacket(t, &sctpnet.ListenConfig{Config: sctpnet.Config{ReadBuffer: 64 << 10}}, "sctp4", ":0")
+	client := dial(t, nil, "sctp4", fmt.Sprintf("127.0.0.1:%d", port(c.LocalAddr())))
+	watchdog(t, func() {
+		ctx, cancel := context.WithCancel(t.Context())
+		connected, sent := make(chan error), make(chan int)
+		go func() { connected <- first(c.Connect(ctx, oneAddr(silent4, 9).String())) }()
+		go func() {
+			n := 0
+			for ; n < most; n++ {
+				client.SetWriteDeadline(time.Now().Add(300 * ms))
+				if _, err := client.Write([]byte("x")); err != nil {
+					break
+				}
+			}
+			sent <- n
+		}()
+		n := <-sent
+		if n == most {
+			t.Error("Connect keeps as many messages as there come")
+		}
+		cancel()
+		<-connected
+		for range n {
+			if got := packetNext(t, c); got != "x" {
+				t.Fatalf("%q", got)
+			}
+		}
+	})
+}
+
+// TestPacketConnForgetsPeers has many peers come and go while other calls ask for them:
+// nothing of them stays.
+func TestPacketConnForgetsPeers(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		c := listenPacket(t, nil, network, "127.0.0.1:0")
+		ln := listen(t, network, "127.0.0.1:0")
+		go func() {
+			for {
+				conn, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				conn.(*sctpnet.Conn).Abort()
+			}
+		}()
+		watchdog(t, func() {
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				for {
+					if _, _, err := c.ReadFrom(make([]byte, 100)); errors.Is(err, net.ErrClosed) {
+						return
+					}
+				}
+			}()
+			round := func(n int) uint64 {
+				var wg sync.WaitGroup
+				for range 4 {
+					wg.Go(func() {
+						for range n {
+							c.WriteTo([]byte("x"), ln.Addr())
+							c.Status(ln.Addr())
+							c.Associations()
+						}
+					})
+				}
+				wg.Wait()
+				eventually(t, "no association is there", func() bool { return len(c.Associations()) == 0 })
+				runtime.GC()
+				var m runtime.MemStats
+				runtime.ReadMemStats(&m)
+				return m.HeapAlloc
+			}
+			before := round(200)
+			after := round(1000)
+			t.Logf("%d bytes, then %d; %d goroutines", before, after, runtime.NumGoroutine())
+			if after > before+100<<10 {
+				t.Errorf("%d bytes are used, %d before", after, before)
+			}
+			ln.Close()
+			c.Close()
+			<-done
 		})
 	})
 }

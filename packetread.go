@@ -15,8 +15,8 @@ import (
 type inbox struct {
 	most int // bytes that are kept of a peer's messages that are not whole
 
-	letters []letter // whole messages
-	bytes   int      // that they have
+	letters []letter // whole messages, and events
+	bytes   int      // that they take
 
 	inPlace bool   // the next message can stay where it was received
 	placed  letter // it has
@@ -26,12 +26,20 @@ type inbox struct {
 	pieces  bool   // a piece has come that was not the last one of its message
 }
 
-// A letter is a message, or what is left of it.
+// A letter is a message, or what is left of it. Or it is an event that waits for the
+// messages before it to be read, and from is nil.
 type letter struct {
-	from *assoc
-	data []byte
-	msg  engine.Message
+	from  *assoc
+	data  []byte
+	msg   engine.Message
+	event event
 }
+
+// letterSize is about what a letter takes beside its data.
+const letterSize = 200
+
+// size is how many bytes a letter counts for, with what it takes beside its data.
+func (l *letter) size() int { return len(l.data) + letterSize }
 
 // An event is one that the handler has to be told.
 type event struct {
@@ -39,7 +47,7 @@ type event struct {
 	what engine.Event
 }
 
-// mostWaiting is how many bytes of messages Connect keeps for ReadFrom.
+// mostWaiting is how many bytes of letters Connect keeps for ReadFrom.
 const mostWaiting = 1 << 20
 
 // ReadFrom reads the next message, whole, into p, and returns the [*Addr] of its
@@ -68,11 +76,51 @@ func (c *PacketConn) read(p []byte, keep bool) (int, engine.Message, *Addr, erro
 	if !c.ok() {
 		return 0, engine.Message{}, nil, syscall.EINVAL
 	}
-	c.reading.Lock()
-	defer c.reading.Unlock()
+	if err := c.beginRead(); err != nil {
+		return 0, engine.Message{}, nil, c.opError("read", nil, err)
+	}
+	defer c.endRead()
 	n, msg, a, err := c.receive(p, keep)
 	return n, msg, a, c.opError("read", nil, err)
 }
+
+// beginRead waits until no other call receives, or calls the handler.
+func (c *PacketConn) beginRead() error {
+	for !c.tryRead() {
+		c.mu.Lock()
+		if c.moved == nil {
+			c.moved = make(chan struct{})
+		}
+		by, moved, isClosed := c.readBy, c.moved, c.closed.Load()
+		c.mu.Unlock()
+		if isClosed {
+			return net.ErrClosed
+		}
+		var passed <-chan time.Time
+		if !by.IsZero() {
+			passed = time.After(time.Until(by))
+		}
+		select {
+		case c.reading <- struct{}{}:
+			return nil
+		case <-passed:
+			return os.ErrDeadlineExceeded
+		case <-moved:
+		}
+	}
+	return nil
+}
+
+func (c *PacketConn) tryRead() bool {
+	select {
+	case c.reading <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *PacketConn) endRead() { <-c.reading }
 
 // leastPlace is how much memory a caller must have given to receive into it.
 const leastPlace = 2 << 10
@@ -87,6 +135,9 @@ func (c *PacketConn) receive(p []byte, keep bool) (int, engine.Message, *Addr, e
 		}
 	}()
 	for {
+		if c.tell() {
+			continue
+		}
 		n, msg, a, err := c.unread(p, keep)
 		if a != nil || err != nil {
 			return n, msg, a, err
@@ -102,11 +153,10 @@ func (c *PacketConn) receive(p []byte, keep bool) (int, engine.Message, *Addr, e
 			n, msg := copy(p, l.data), l.msg
 			if n < len(l.data) && keep {
 				msg.More = true
-				c.keep(letter{l.from, slices.Clone(l.data[n:]), l.msg})
+				c.keep(letter{from: l.from, data: slices.Clone(l.data[n:]), msg: l.msg})
 			}
 			return n, msg, l.from.addr, nil
 		}
-		c.tell()
 	}
 }
 
@@ -132,12 +182,34 @@ func (c *PacketConn) unread(p []byte, keep bool) (int, engine.Message, *Addr, er
 		in.bytes -= n
 		return n, msg, a, nil
 	}
-	in.bytes -= len(l.data)
-	in.letters = slices.Delete(in.letters, 0, 1)
+	in.drop()
+	return n, msg, a, nil
+}
+
+// drop removes the first letter.
+func (in *inbox) drop() {
+	in.bytes -= in.letters[0].size()
+	in.letters[0] = letter{}
+	in.letters = in.letters[1:]
 	if len(in.letters) == 0 {
 		in.letters = nil
 	}
-	return n, msg, a, nil
+}
+
+// holds reports whether messages have been received that nobody has read, or parts of
+// them.
+func (c *PacketConn) holds() bool {
+	for _, l := range c.inbox.letters {
+		if l.from != nil {
+			return true
+		}
+	}
+	for _, p := range c.peers {
+		if len(p.begun.begun) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // keep puts what is left of a message before all others.
@@ -145,7 +217,7 @@ func (c *PacketConn) keep(l letter) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.inbox.letters = slices.Insert(c.inbox.letters, 0, l)
-	c.inbox.bytes += len(l.data)
+	c.inbox.bytes += l.size()
 }
 
 func (c *PacketConn) takePlaced() (l letter) {
@@ -177,8 +249,13 @@ func (c *PacketConn) pull(p []byte, wait bool) error {
 // was.
 func (c *PacketConn) tell() bool {
 	c.mu.Lock()
-	e := c.inbox.event
-	c.inbox.event = event{}
+	in := &c.inbox
+	e := in.event
+	in.event = event{}
+	if e.what == nil && len(in.letters) > 0 && in.letters[0].from == nil && !c.closed.Load() {
+		e = in.letters[0].event
+		in.drop()
+	}
 	c.mu.Unlock()
 	if e.what == nil {
 		return false
@@ -192,10 +269,10 @@ func (c *PacketConn) tell() bool {
 // look receives what there is for Connect, which waits for an association, unless
 // somebody reads.
 func (c *PacketConn) look(p *assoc) error {
-	if !c.reading.TryLock() {
+	if !c.tryRead() {
 		return nil
 	}
-	defer c.reading.Unlock()
+	defer c.endRead()
 	b := pieces.Get().(*[64 << 10]byte)
 	defer pieces.Put(b)
 	c.wait(p)
@@ -242,10 +319,10 @@ func (c *PacketConn) take(d *engine.Delivery) (enough bool) {
 	}
 	if !d.More && len(p.begun.begun) == 0 {
 		if in.inPlace {
-			in.placed = letter{p, d.Data, d.Message}
+			in.placed = letter{from: p, data: d.Data, msg: d.Message}
 			return true
 		}
-		return c.post(letter{p, slices.Clone(d.Data), d.Message})
+		return c.post(letter{from: p, data: slices.Clone(d.Data), msg: d.Message})
 	}
 	in.pieces = true
 	m, exceeds := p.begun.add(d.Data, d.Message, false, in.most, c.interleaves)
@@ -254,7 +331,7 @@ func (c *PacketConn) take(d *engine.Delivery) (enough bool) {
 		p.begun, p.aborted = assembler{}, true
 		c.e.Abort(p.id) // an event will tell
 	case !d.More && !m.tooLarge:
-		return c.post(letter{p, m.data, m.first})
+		return c.post(letter{from: p, data: m.data, msg: m.first})
 	}
 	return in.inPlace // the next piece may find more memory
 }
@@ -263,7 +340,7 @@ func (c *PacketConn) take(d *engine.Delivery) (enough bool) {
 func (c *PacketConn) post(l letter) (enough bool) {
 	in := &c.inbox
 	in.letters = append(in.letters, l)
-	in.bytes += len(l.data)
+	in.bytes += l.size()
 	return in.inPlace || in.bytes >= mostWaiting
 }
 
@@ -300,9 +377,14 @@ func (c *PacketConn) takeEvent(p *assoc, e engine.Event) (enough bool) {
 			c.refresh(p)
 		}
 	}
-	if c.onEvent != nil {
-		c.inbox.event = event{p.addr, e}
+	in := &c.inbox
+	switch what := (event{p.addr, e}); {
+	case c.onEvent == nil:
+	case len(in.letters) > 0:
+		return c.post(letter{event: what}) || in.waits == p
+	default:
+		in.event = what
 		return true
 	}
-	return c.inbox.waits == p
+	return in.waits == p
 }

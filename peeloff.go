@@ -48,7 +48,7 @@ func (c *PacketConn) release(p *assoc) (held []engine.Msg) {
 			rest = append(rest, l)
 			continue
 		}
-		in.bytes -= len(l.data)
+		in.bytes -= l.size()
 		add(l.data, l.msg)
 	}
 	clear(in.letters[len(rest):])
