@@ -394,6 +394,65 @@ func TestPacketConnConnectBound(t *testing.T) {
 	})
 }
 
+// TestPacketConnRestartEmptiesBudget has a peer restart that has not read, so that the
+// kernel drops what is queued for it. Its budget is free then, although another peer
+// that does not read uses all that this one left.
+func TestPacketConnRestartEmptiesBudget(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can cut links")
+	}
+	a, b := newLinks(t)
+	var events peerEvents
+	lc := sctpnet.ListenConfig{OnEvent: events.add, Config: sctpnet.Config{WriteBuffer: 400 << 10}}
+	var c *sctpnet.PacketConn
+	b.do(t, func() error {
+		pc, err := lc.ListenPacket(t.Context(), "sctp", linkAddr(2, 5000).String())
+		if err == nil {
+			c = pc.(*sctpnet.PacketConn)
+		}
+		return err
+	})
+	defer c.Close()
+	p := &crasher{"sctp", a, b, sctpnet.Dialer{LocalAddr: linkAddr(1, 6000), Config: sctpnet.Config{ReadBuffer: 8 << 10}}, linkAddr(2, 5000).String()}
+	watchdog(t, func() {
+		fill := func(peer *sctpnet.Addr) {
+			for {
+				c.SetWriteDeadline(time.Now().Add(500 * ms))
+				if _, err := c.WriteTo(make([]byte, 1000), peer); err != nil {
+					if !errors.Is(err, os.ErrDeadlineExceeded) {
+						t.Error(err)
+					}
+					break
+				}
+			}
+			c.SetWriteDeadline(time.Time{})
+		}
+		first := p.dial(t)
+		peer := packetPeer(t, c, first.LocalAddr())
+		fill(peer)
+		p.crash(t, first)
+		second := p.dial(t)
+		second.Write([]byte("second life"))
+		if got := packetNext(t, c); got != "second life" {
+			t.Errorf("%q", got)
+		}
+		if at, _ := events.has(sctpnet.AssocRestarted); at != peer {
+			t.Fatalf("restarted: %v, want %v", at, peer)
+		}
+		silent := a.dialOn(t, "sctp", sctpnet.Dialer{LocalAddr: linkAddr(1, 7000), Config: sctpnet.Config{ReadBuffer: 8 << 10}}, p.server)
+		fill(packetPeer(t, c, silent.LocalAddr()))
+		c.SetWriteDeadline(time.Now().Add(10 * time.Second))
+		if _, err := c.WriteTo([]byte("answer"), peer); err != nil {
+			t.Error(err)
+		}
+		second.SetReadDeadline(time.Now().Add(10 * time.Second))
+		buf := make([]byte, 100)
+		if n, err := second.Read(buf); string(buf[:n]) != "answer" || err != nil {
+			t.Errorf("%q, %v", buf[:n], err)
+		}
+	})
+}
+
 // TestPacketConnForgetsPeers has many peers come and go while other calls ask for them:
 // nothing of them stays.
 func TestPacketConnForgetsPeers(t *testing.T) {

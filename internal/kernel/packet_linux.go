@@ -51,6 +51,9 @@ type assoc struct {
 	gives   time.Time // when a handshake that nobody answers is given up
 	adapted uint32    // the peer's adaptation layer indication
 	budget  budget    // under the poller's lock for writers
+	// restarted says that the kernel has dropped what was queued. What it counted
+	// as not acknowledged it still does.
+	restarted atomic.Bool
 
 	reliability atomic.Uint64 // the default of its messages
 }
@@ -172,13 +175,14 @@ func (p *packet) take(fd uintptr) (done, isEmpty bool) {
 	p.receiving.Lock()
 	defer p.receiving.Unlock()
 	r := &p.in
+again:
 	r.point(r.p)
 	r.control(unsafe.Pointer(&r.rctl), unsafe.Sizeof(r.rctl))
 	r.hdr.Name, r.hdr.Namelen = &r.name[0], uint32(len(r.name))
 	n, errno := move(p.alone, unix.SYS_RECVMSG, fd, unsafe.Pointer(&r.hdr), unix.MSG_DONTWAIT, 0)
 	switch {
 	case errno == unix.EINTR:
-		return false, false
+		goto again
 	case errno == unix.EAGAIN:
 		return false, true
 	case errno != 0:
@@ -196,7 +200,7 @@ func (p *packet) take(fd uintptr) (done, isEmpty bool) {
 	}
 	r.note = append(r.note, r.p[:n]...)
 	if r.hdr.Flags&unix.MSG_EOR == 0 {
-		return false, false
+		goto again // PeelOff would take the rest away
 	}
 	d.Event = r.events.parse(r.note)
 	d.Assoc = r.events.assoc
@@ -243,6 +247,8 @@ func (p *packet) learn(fd int, id engine.AssocID, e engine.Event) engine.Event {
 				e.Err = os.NewSyscallError("connect", unix.ETIMEDOUT)
 			}
 			p.forget(id)
+		case engine.AssocRestarted:
+			p.assoc(id).restarted.Store(true)
 		case engine.AssocLost, engine.AssocEnded:
 			p.forget(id)
 		}
@@ -497,6 +503,9 @@ func (s *sending) done() {
 
 func (s *sending) doSend(fd uintptr) bool {
 	t := target{int(fd), s.id}
+	if s.assoc.restarted.Swap(false) {
+		s.assoc.budget = budget{}
+	}
 	if !s.assoc.budget.allows(t, len(s.p)) {
 		s.full = true
 		return true
