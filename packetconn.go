@@ -18,8 +18,7 @@ import (
 
 // ListenPacket announces on the local address for any number of associations, which
 // either side makes. Networks and addresses are those of [Listen]; the connection is
-// a [*PacketConn]. Over UDP there is none: the error wraps
-// [errors.ErrUnsupported].
+// a [*PacketConn].
 func ListenPacket(network, address string) (net.PacketConn, error) {
 	var lc ListenConfig
 	return lc.ListenPacket(context.Background(), network, address)
@@ -40,7 +39,11 @@ func (lc *ListenConfig) ListenPacket(ctx context.Context, network, address strin
 }
 
 func (lc *ListenConfig) listenPacket(ctx context.Context, e engine.Engine, network, address string) (*PacketConn, *Addr, error) {
-	if err := checkCall(network, "ListenPacket"); err != nil {
+	err := checkCall(network, "ListenPacket")
+	if err == nil && lc.AutoClose != 0 {
+		err = checkCall(network, "ListenConfig.AutoClose")
+	}
+	if err != nil {
 		return nil, nil, err
 	}
 	pe, ok := e.(engine.Packeter)
@@ -218,7 +221,11 @@ func (c *PacketConn) SyscallConn() (syscall.RawConn, error) {
 	if !c.ok() {
 		return nil, syscall.EINVAL
 	}
-	raw, err := c.e.SyscallConn()
+	err := checkCall(c.network, "PacketConn.SyscallConn")
+	var raw syscall.RawConn
+	if err == nil {
+		raw, err = c.e.SyscallConn()
+	}
 	if err != nil {
 		return nil, c.opError("syscall", nil, err)
 	}
@@ -230,6 +237,9 @@ func (c *PacketConn) SyscallConn() (syscall.RawConn, error) {
 func (c *PacketConn) File() (*os.File, error) {
 	if !c.ok() {
 		return nil, syscall.EINVAL
+	}
+	if err := checkCall(c.network, "PacketConn.File"); err != nil {
+		return nil, c.opError("file", nil, err)
 	}
 	f, err := c.e.File()
 	return f, c.opError("file", nil, err)

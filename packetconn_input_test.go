@@ -132,16 +132,6 @@ func TestListenPacketBadInput(t *testing.T) {
 	})
 }
 
-// TestListenPacketUnsupported asks for what an engine does not have.
-func TestListenPacketUnsupported(t *testing.T) {
-	for _, network := range []string{"sctp+udp", "sctp4+udp"} {
-		c, err := sctpnet.ListenPacket(network, "127.0.0.1:0")
-		if c != nil || !errors.Is(err, errors.ErrUnsupported) {
-			t.Errorf("%v, %v; want ErrUnsupported", c, err)
-		}
-	}
-}
-
 // oneAddr is an endpoint with one address.
 func oneAddr(ip string, port int) *sctpnet.Addr {
 	return &sctpnet.Addr{IPAddrs: []net.IPAddr{{IP: net.ParseIP(ip)}}, Port: port}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sctpnet/sctpnet"
 	"github.com/sctpnet/sctpnet/internal/conformance"
+	"github.com/sctpnet/sctpnet/internal/engine"
 	"golang.org/x/net/nettest"
 )
 
@@ -78,7 +79,10 @@ func TestPeelOff(t *testing.T) {
 // in the PacketConn, and partly read.
 func TestPeelOffGetsWhatWasNotRead(t *testing.T) {
 	eachPacketEngine(t, func(t *testing.T, network string) {
-		config := sctpnet.Config{PartialDeliveryPoint: 1000}
+		var config sctpnet.Config
+		if _, lacks := lacksOf(t, network).Find(engine.LacksSetting, "PartialDeliveryPoint"); !lacks {
+			config.PartialDeliveryPoint = 1000
+		}
 		c := listenPacket(t, &sctpnet.ListenConfig{Config: config}, network, "127.0.0.1:0")
 		client := dial(t, nil, network, c.LocalAddr().String())
 		watchdog(t, func() {

@@ -22,18 +22,20 @@ import (
 
 // TestPacketConnUnreadPeer has peers that do not read: writing to them waits, until
 // the deadline, and others go on.
-func TestPacketConnUnreadPeer(t *testing.T) {
+func TestPacketConnUnreadPeer(t *testing.T) { eachPacketEngine(t, testUnreadPeer) }
+
+func testUnreadPeer(t *testing.T, network string) {
 	const silentPeers = 5
 	config := sctpnet.Config{WriteBuffer: 200 << 10, ReadBuffer: 64 << 10}
-	c := listenPacket(t, &sctpnet.ListenConfig{Config: config}, "sctp", "127.0.0.1:0")
-	reads := listenPacket(t, nil, "sctp", "127.0.0.1:0")
+	c := listenPacket(t, &sctpnet.ListenConfig{Config: config}, network, "127.0.0.1:0")
+	reads := listenPacket(t, nil, network, "127.0.0.1:0")
 	packetEcho(t, reads)
 	for _, size := range []int{100, 3000, 60_000} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			watchdog(t, func() {
 				var wg sync.WaitGroup
 				for range silentPeers {
-					silent := listenPacket(t, &sctpnet.ListenConfig{Config: config}, "sctp", "127.0.0.1:0")
+					silent := listenPacket(t, &sctpnet.ListenConfig{Config: config}, network, "127.0.0.1:0")
 					peer := packetConnect(t, c, silent.LocalAddr())
 					full := make(chan struct{})
 					wg.Go(func() {
@@ -71,9 +73,11 @@ func TestPacketConnUnreadPeer(t *testing.T) {
 }
 
 // TestPacketConnCloseWakesWriter has Close wake WriteTo to a peer that does not read.
-func TestPacketConnCloseWakesWriter(t *testing.T) {
-	c := listenPacket(t, nil, "sctp", "127.0.0.1:0")
-	silent := listenPacket(t, nil, "sctp", "127.0.0.1:0")
+func TestPacketConnCloseWakesWriter(t *testing.T) { eachPacketEngine(t, testCloseWakesWriter) }
+
+func testCloseWakesWriter(t *testing.T, network string) {
+	c := listenPacket(t, nil, network, "127.0.0.1:0")
+	silent := listenPacket(t, nil, network, "127.0.0.1:0")
 	watchdog(t, func() {
 		peer := packetConnect(t, c, silent.LocalAddr())
 		full, errs := make(chan struct{}), make(chan error)
@@ -136,10 +140,16 @@ func TestPacketConnSilentPeer(t *testing.T) {
 // TestPacketConnRestart has a peer vanish and begin anew: its Addr stays, the event
 // is in order with the messages.
 func TestPacketConnRestart(t *testing.T) {
+	for _, network := range []string{"sctp", "sctp+udp"} {
+		t.Run(network, func(t *testing.T) { testPacketRestart(t, network) })
+	}
+}
+
+func testPacketRestart(t *testing.T, network string) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can cut links")
 	}
-	a, b := newLinks(t)
+	a, b := linksFor(t, network)
 	type step struct {
 		what string
 		peer *sctpnet.Addr
@@ -152,14 +162,14 @@ func TestPacketConnRestart(t *testing.T) {
 	}}
 	var c *sctpnet.PacketConn
 	b.do(t, func() error {
-		pc, err := lc.ListenPacket(t.Context(), "sctp", linkAddr(2, 5000).String())
+		pc, err := lc.ListenPacket(t.Context(), network, linkAddr(2, 5000).String())
 		if err == nil {
 			c = pc.(*sctpnet.PacketConn)
 		}
 		return err
 	})
 	defer c.Close()
-	p := &crasher{"sctp", a, b, sctpnet.Dialer{LocalAddr: linkAddr(1, 6000)}, linkAddr(2, 5000).String()}
+	p := &crasher{network, a, b, sctpnet.Dialer{LocalAddr: linkAddr(1, 6000)}, linkAddr(2, 5000).String()}
 	watchdog(t, func() {
 		first := p.dial(t)
 		first.Write([]byte("first life"))
@@ -195,12 +205,14 @@ func TestPacketConnRestart(t *testing.T) {
 
 // TestPacketConnPeersThatEnd has peers abort and close, each with an event, while
 // another goes on.
-func TestPacketConnPeersThatEnd(t *testing.T) {
+func TestPacketConnPeersThatEnd(t *testing.T) { eachPacketEngine(t, testPeersThatEnd) }
+
+func testPeersThatEnd(t *testing.T, network string) {
 	var events peerEvents
-	c := listenPacket(t, &sctpnet.ListenConfig{OnEvent: events.add}, "sctp", "127.0.0.1:0")
-	aborts := dial(t, nil, "sctp", c.LocalAddr().String())
-	closes := dial(t, nil, "sctp", c.LocalAddr().String())
-	stays := dial(t, nil, "sctp", c.LocalAddr().String())
+	c := listenPacket(t, &sctpnet.ListenConfig{OnEvent: events.add}, network, "127.0.0.1:0")
+	aborts := dial(t, nil, network, c.LocalAddr().String())
+	closes := dial(t, nil, network, c.LocalAddr().String())
+	stays := dial(t, nil, network, c.LocalAddr().String())
 	watchdog(t, func() {
 		aborts.Write([]byte("last words"))
 		arrived(t, aborts)

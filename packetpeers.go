@@ -221,6 +221,9 @@ func (c *PacketConn) connect(ctx context.Context, a *Addr) (*Addr, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if c.closed.Load() {
+		return nil, net.ErrClosed
+	}
 	p, _, err := c.begin(a)
 	if err != nil {
 		return nil, err

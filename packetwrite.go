@@ -17,9 +17,9 @@ import (
 // With an Addr whose association has ended WriteTo fails with EPIPE. So it does while
 // the peer shuts it down.
 //
-// WriteTo waits for room in the send buffer, which all peers share. A peer that does
-// not read does not hold up the others: no more is queued for each than is left for
-// the others. Messages cannot be empty, nor larger than [PacketConn.MaxMessageSize].
+// WriteTo waits for room in the send buffer, which over the kernel's SCTP all peers
+// share. A peer that does not read does not hold up the others: no more is queued for
+// each than is left for the others. Over UDP WriteTo also waits for the handshake. Messages cannot be empty, nor larger than [PacketConn.MaxMessageSize].
 func (c *PacketConn) WriteTo(p []byte, peer net.Addr) (int, error) {
 	if !c.ok() {
 		return 0, syscall.EINVAL

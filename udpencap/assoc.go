@@ -87,6 +87,8 @@ type assoc struct {
 	flushTimer timer // of an association that is to end and is not yet over
 
 	stats stats
+
+	many member // of a one-to-many socket
 }
 
 // How long Close's delivery in the background goes on: if nothing is acknowledged, and
@@ -232,6 +234,7 @@ func (a *assoc) establish(i *initiation) {
 		}
 	}
 	close(a.done)
+	a.writable.Broadcast()
 }
 
 // Sizes of what is around a packet.
@@ -498,6 +501,7 @@ func (a *assoc) finishFor(err error, cause uint16) {
 	a.port.remove(a)
 	a.readable.Broadcast()
 	a.writable.Broadcast()
+	a.tellMany()
 }
 
 // abort ends the association at once.

@@ -16,10 +16,11 @@ import (
 // A dialling is the active side of a handshake.
 type dialling struct {
 	ctx        context.Context // ends with the handshake
-	candidates []candidate     // that were asked, and may answer
-	rest       []uint16        // UDP ports that were not
-	asked      int             // candidates so far
-	refused    bool            // the last of them, once
+	stop       context.CancelFunc
+	candidates []candidate // that were asked, and may answer
+	rest       []uint16    // UDP ports that were not
+	asked      int         // candidates so far
+	refused    bool        // the last of them, once
 	socket     *socket
 	attempts   int // to send the same
 	stale      int // cookies
@@ -45,12 +46,18 @@ const askPause = 300 * time.Millisecond
 // is asked only when the one before has refused, or has not answered twice: it may be
 // somebody else's.
 func (a *assoc) connect(ctx context.Context, ports []uint16) error {
-	var stop context.CancelFunc
 	a.mu.Lock()
-	a.dial.ctx, stop = context.WithCancel(context.Background())
-	defer stop()
+	again := a.beginDialling(ports)
+	a.mu.Unlock()
+	return a.awaitHandshake(ctx, again)
+}
+
+// beginDialling sends the first INIT, and returns after what time the next UDP port is
+// to be asked.
+func (a *assoc) beginDialling(ports []uint16) (again time.Duration) {
+	a.dial.ctx, a.dial.stop = context.WithCancel(context.Background())
 	a.dial.rest = ports
-	a.dial.socket = a.port.sockets[0]
+	a.dial.socket = a.port.socketFor(a.peer.ip)
 	a.dial.most = int(a.options.InitAttempts)
 	if a.dial.most == 0 {
 		a.dial.most = 8 // RFC 9260 section 16
@@ -61,10 +68,13 @@ func (a *assoc) connect(ctx context.Context, ports []uint16) error {
 	}
 	a.state = engine.StateCookieWait
 	a.ask()
-	again := min(a.handshakeTimeout(), rtoInitial)
-	a.mu.Unlock()
+	return min(a.handshakeTimeout(), rtoInitial) + askPause
+}
 
-	silence := time.AfterFunc(again+askPause, func() {
+// awaitHandshake waits for the end of a handshake that was begun.
+func (a *assoc) awaitHandshake(ctx context.Context, again time.Duration) error {
+	defer a.dial.stop()
+	silence := time.AfterFunc(again, func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		if a.state == engine.StateCookieWait {

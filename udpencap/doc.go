@@ -110,8 +110,10 @@
 //   - Conn.SyscallConn,
 //     Conn.File,
 //     Listener.SyscallConn,
-//     Listener.File: all associations share a socket;
-//   - ListenPacket: there is none yet.
+//     Listener.File,
+//     PacketConn.SyscallConn,
+//     PacketConn.File: all associations share a socket;
+//   - ListenConfig.AutoClose: no idle association is closed.
 //
 // Events:
 //

@@ -32,13 +32,17 @@ func checkOptions(o *engine.Options) error {
 
 // Dial makes an association with remote.
 func (udpEngine) Dial(ctx context.Context, s *engine.Socket, remote *engine.Addr) (engine.Conn, error) {
-	ports := []uint16{uint16(s.Options.PathParams.UDPPort)}
-	if ports[0] == 0 {
-		// The UDP port of the SCTP port's number, as the caller has named it, and
-		// that of RFC 6951, which may be somebody else's.
-		ports = slices.Compact([]uint16{uint16(remote.Port), UDPPort})
+	return dialAt(ctx, s, remote, portsOf(&s.Options, remote))
+}
+
+// portsOf returns the UDP ports at which a peer may be.
+func portsOf(o *engine.Options, remote *engine.Addr) []uint16 {
+	if udp := uint16(o.PathParams.UDPPort); udp != 0 {
+		return []uint16{udp}
 	}
-	return dialAt(ctx, s, remote, ports)
+	// The UDP port of the SCTP port's number, as the caller has named it, and
+	// that of RFC 6951, which may be somebody else's.
+	return slices.Compact([]uint16{uint16(remote.Port), UDPPort})
 }
 
 // dialAt is Dial of a peer that is at one of several UDP ports, to be asked in this
@@ -139,6 +143,15 @@ func ipAddr(ip netip.Addr) net.IPAddr {
 
 // Listen makes a listening endpoint.
 func (udpEngine) Listen(ctx context.Context, s *engine.Socket) (engine.Listener, error) {
+	l, err := newListener(ctx, s, nil)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// newListener makes a listening endpoint, perhaps of a one-to-many socket.
+func newListener(ctx context.Context, s *engine.Socket, many *packetConn) (*listener, error) {
 	if err := checkOptions(&s.Options); err != nil {
 		return nil, err
 	}
@@ -174,9 +187,13 @@ func (udpEngine) Listen(ctx context.Context, s *engine.Socket) (engine.Listener,
 		options: options,
 		addr:    &engine.Addr{IPAddrs: []net.IPAddr{shown}, Port: int(p.num)},
 		bound:   !engine.IsWildcard(local.IPAddrs),
+		many:    many,
 	}
 	if len(ips) == 2 && len(p.sockets) > 0 && p.sockets[0].is4() {
 		l.addr.IPAddrs = []net.IPAddr{ipAddr(v4)} // this host lacks IPv6
+	}
+	if many != nil {
+		many.l, many.options = l, options
 	}
 	l.some.L = &l.mu
 	l.by.init(&l.mu, &l.some)
@@ -215,7 +232,8 @@ const (
 type listener struct {
 	port  *port
 	addr  *engine.Addr
-	bound bool // to one address
+	bound bool        // to one address
+	many  *packetConn // whose listener it is, or nil
 
 	mu      sync.Mutex
 	options engine.Options
@@ -276,13 +294,21 @@ func (l *listener) establish(back path, to netip.Addr, key peer, ck *cookie, i *
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	l.port.use()
-	if !l.port.add(a) {
-		l.port.release()
-		return nil
+	if l.many != nil {
+		if !l.many.enter(a) {
+			return nil
+		}
+	} else {
+		l.port.use()
+		if !l.port.add(a) {
+			l.port.release()
+			return nil
+		}
 	}
 	a.establish(i)
-	a.rx.await(waiting)
+	if l.many == nil {
+		a.rx.await(waiting)
+	}
 	a.sendChunk(ctCookieAck, 0, nil)
 	l.mu.Lock()
 	if l.closed {
@@ -291,8 +317,10 @@ func (l *listener) establish(back path, to netip.Addr, key peer, ck *cookie, i *
 		return nil
 	}
 	l.spent.add(ck, time.Now())
-	l.queue = append(l.queue, a)
-	l.some.Signal()
+	if l.many == nil {
+		l.queue = append(l.queue, a)
+		l.some.Signal()
+	}
 	l.mu.Unlock()
 	return a
 }

@@ -179,6 +179,7 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 			}
 			// The peer has restarted. To it the old association is gone, and
 			// so is everything that was on its way.
+			a.many.restarted = true
 			if a.options.Events {
 				a.rx.pushEvent(engine.AssocEvent{Change: engine.AssocRestarted})
 			}

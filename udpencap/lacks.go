@@ -20,7 +20,7 @@ const (
 	oneRequest       = "the peer takes one request at a time"
 	noReset          = "the numbering of chunks never begins anew"
 	shared           = "all associations share a socket"
-	notYet           = "there is none yet"
+	noIdleTimer      = "no idle association is closed"
 )
 
 // lacks is what this package does not have. doc.go shows it.
@@ -61,7 +61,9 @@ var lacks = engine.Lacks{
 	{Kind: engine.LacksCall, Name: "Conn.File", Why: shared},
 	{Kind: engine.LacksCall, Name: "Listener.SyscallConn", Why: shared},
 	{Kind: engine.LacksCall, Name: "Listener.File", Why: shared},
-	{Kind: engine.LacksCall, Name: "ListenPacket", Why: notYet},
+	{Kind: engine.LacksCall, Name: "PacketConn.SyscallConn", Why: shared},
+	{Kind: engine.LacksCall, Name: "PacketConn.File", Why: shared},
+	{Kind: engine.LacksCall, Name: closesIdle, Why: noIdleTimer},
 
 	{Kind: engine.LacksEvent, Name: "PartialDeliveryEvent", Why: wholeOnly},
 	{Kind: engine.LacksEvent, Name: "PathEvent potentially failed", Why: onePath},
@@ -76,7 +78,10 @@ var lacks = engine.Lacks{
 }
 
 // What this package, and not package sctpnet, finds to be lacking.
-const severalAddresses = "Dial and Listen with several addresses of an endpoint"
+const (
+	severalAddresses = "Dial and Listen with several addresses of an endpoint"
+	closesIdle       = "ListenConfig.AutoClose"
+)
 
 func unsupported(call string) error {
 	lack, _ := lacks.Find(engine.LacksCall, call)

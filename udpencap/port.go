@@ -441,6 +441,16 @@ func (p *port) dropTag(a *assoc, tag uint32) {
 	}
 }
 
+// socketFor returns the socket to dial an address from.
+func (p *port) socketFor(to netip.Addr) *socket {
+	for _, s := range p.sockets {
+		if s.is4() == to.Is4() {
+			return s
+		}
+	}
+	return p.sockets[0]
+}
+
 func (p *port) find(tag uint32) *assoc {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -435,6 +435,7 @@ func (r *receiver) push(p piece) {
 	}
 	r.queue = append(r.queue, p)
 	r.a.readable.Signal()
+	r.a.tellMany()
 }
 
 // resize makes the queue's array as large as it should be.

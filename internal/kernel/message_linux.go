@@ -492,6 +492,7 @@ func (o *op) doRecv(fd uintptr) bool {
 		switch {
 		case errno == unix.EINTR:
 		case errno == unix.EAGAIN && gone:
+			o.conn.settle(int(fd))
 			o.end(o.conn.end())
 			return true
 		case errno == unix.EAGAIN:
@@ -505,16 +506,10 @@ func (o *op) doRecv(fd uintptr) bool {
 				o.conn.awaitRest(int(fd))
 				return false
 			}
-			if !o.conn.ended.Load() {
-				// Only a failure leaves a socket like this. Another call was
-				// told of it and has not called fail yet. Or else another
-				// process that has the socket has shut it down.
-				if !o.conn.shared.Load() || !wasShutDown(int(fd)) {
-					o.conn.cause.CompareAndSwap(0, uint32(unix.ECONNRESET))
-				}
-				o.conn.ended.Store(true)
+			if !o.conn.peeled {
+				o.conn.settle(int(fd))
 			}
-			gone = true // but something may have come before it went
+			gone = true // but something may have come before it went, if only the event
 		case errno != 0:
 			o.conn.fail(int(fd), errno)
 			err := os.NewSyscallError("recvmsg", errno)
@@ -549,6 +544,20 @@ func (o *op) doRecv(fd uintptr) bool {
 			}
 		}
 	}
+}
+
+// settle decides why an association is gone of which nothing has told.
+func (c *conn) settle(fd int) {
+	if c.ended.Load() {
+		return
+	}
+	// Only a failure leaves a socket like this. Another call was told of it and has
+	// not called fail yet. Or else another process that has the socket has shut it
+	// down.
+	if !c.shared.Load() || !wasShutDown(fd) {
+		c.cause.CompareAndSwap(0, uint32(unix.ECONNRESET))
+	}
+	c.ended.Store(true)
 }
 
 // recvmsg receives a message, or a part of one.
