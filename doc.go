@@ -54,8 +54,8 @@
 // # Errors and deadlines
 //
 // All errors of connections and listeners are a [*net.OpError], with two
-// exceptions: Read returns [io.EOF] itself, and methods of a nil *Conn or
-// *Listener return EINVAL. Use [errors.Is]: [net.ErrClosed] is what calls fail
+// exceptions: Read returns [io.EOF] itself, and methods of a nil *Conn,
+// *Listener or *PacketConn return EINVAL. Use [errors.Is]: [net.ErrClosed] is what calls fail
 // with after Close, [os.ErrDeadlineExceeded] after a deadline, and system
 // errors such as [syscall.ECONNREFUSED], [syscall.ECONNRESET] and
 // [syscall.EADDRINUSE] can be found in the same way. [docs/errors.md] lists messages,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -463,33 +464,13 @@ func packetOutOfDescriptors() error {
 	return nil
 }
 
-// TestPacketConnForeignPeer has lksctp's one-to-many socket for a peer.
+// TestPacketConnForeignPeer has lksctp's one-to-many socket for a peer, which makes
+// the association and which waits for it.
 func TestPacketConnForeignPeer(t *testing.T) {
 	needSCTP(t)
-	darn, err := exec.LookPath("sctp_darn")
-	if err != nil {
-		t.Skip("there is no sctp_darn")
-	}
 	c := listenPacket(t, nil, "sctp4", "127.0.0.1:0")
 	watchdog(t, func() {
-		cmd := exec.Command(darn, "-H", "127.0.0.1", "-P", "0", "-h", "127.0.0.1", "-p", fmt.Sprint(port(c.LocalAddr())), "-s")
-		in, err := cmd.StdinPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		go func() {
-			for s := bufio.NewScanner(out); s.Scan(); {
-			}
-		}()
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		defer cmd.Wait()
-		defer cmd.Process.Kill()
+		in, _ := darn(t, "-P", "0", "-h", "127.0.0.1", "-p", fmt.Sprint(port(c.LocalAddr())), "-s")
 		fmt.Fprintln(in, "hello")
 		p := make([]byte, 100)
 		n, from, err := c.ReadFrom(p)
@@ -499,5 +480,57 @@ func TestPacketConnForeignPeer(t *testing.T) {
 		if _, err := c.WriteTo([]byte("answer"), from); err != nil {
 			t.Error(err)
 		}
+		if err := c.Shutdown(from); err != nil {
+			t.Error(err)
+		}
+
+		free := listenPacket(t, nil, "sctp4", "127.0.0.1:0")
+		at := free.LocalAddr()
+		free.Close()
+		_, out := darn(t, "-P", fmt.Sprint(port(at)), "-l")
+		var peer *sctpnet.Addr
+		eventually(t, "sctp_darn listens", func() bool {
+			peer, err = c.Connect(t.Context(), at.String())
+			return err == nil
+		})
+		if _, err := c.WriteTo([]byte("to listen to\n"), peer); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			line, err := out.ReadString('\n')
+			if strings.Contains(line, "to listen to") {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
 	})
+}
+
+// darn starts sctp_darn at 127.0.0.1, until the test ends.
+func darn(t testing.TB, args ...string) (in io.Writer, out *bufio.Reader) {
+	t.Helper()
+	for _, name := range []string{"stdbuf", "sctp_darn"} {
+		if _, err := exec.LookPath(name); err != nil {
+			t.Skip(err)
+		}
+	}
+	cmd := exec.Command("stdbuf", append([]string{"-oL", "sctp_darn", "-H", "127.0.0.1"}, args...)...)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	return in, bufio.NewReader(r)
 }

@@ -343,16 +343,28 @@ func (c *packetConn) Find(at netip.AddrPort) engine.AssocID {
 
 // Assocs returns all associations.
 func (c *packetConn) Assocs() ([]engine.AssocID, error) {
+	all, err := c.all()
+	var ids []engine.AssocID
+	for _, a := range all {
+		if !(owner{a}).Ended() {
+			ids = append(ids, a.many.id)
+		}
+	}
+	return ids, err
+}
+
+// all returns all associations, also those that have ended and have something to
+// receive.
+func (c *packetConn) all() (all []*assoc, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return nil, net.ErrClosed
 	}
-	var ids []engine.AssocID
-	for id := range c.assocs {
-		ids = append(ids, id)
+	for _, a := range c.assocs {
+		all = append(all, a)
 	}
-	return ids, nil
+	return all, nil
 }
 
 // of asks for something of an association.
