@@ -425,7 +425,7 @@ func (c *PacketConn) Paths(peer net.Addr) (paths []Path, err error) {
 }
 
 // Stats returns what the association with a peer has sent and received, as
-// [Conn.Stats] does.
+// [Conn.Stats] does. Over the kernel's SCTP WriteTo begins a new period of MaxRTO, too.
 func (c *PacketConn) Stats(peer net.Addr) (s Stats, err error) {
 	err = c.of("status", peer, func(p *assoc) error {
 		e, err := c.e.Stats(p.id)

@@ -419,12 +419,13 @@ func (c *packetConn) PeelOff(id engine.AssocID, held func() []engine.Msg) (engin
 	if err != nil {
 		return nil, err
 	}
+	c.leave(a)
+	msgs := held()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	c.leave(a)
 	a.many.of = nil
 	a.options.Events = c.events
-	a.rx.giveBack(held())
+	a.rx.giveBack(msgs)
 	a.writeBy.set(time.Time{})
 	return a, nil
 }
@@ -483,15 +484,12 @@ func (c *packetConn) SetWriteDeadline(t time.Time) error {
 		return net.ErrClosed
 	}
 	c.writeBy = t
-	var all []*assoc
-	for _, a := range c.assocs {
-		all = append(all, a)
-	}
 	c.mu.Unlock()
+	all, err := c.all()
 	for _, a := range all {
 		a.SetWriteDeadline(t)
 	}
-	return nil
+	return err
 }
 
 func (c *packetConn) MaxMessageSize() (int, error) {
