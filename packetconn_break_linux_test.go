@@ -340,19 +340,19 @@ func packetSend(t *testing.T, c *sctpnet.PacketConn, a *sctpnet.Addr, to *sctpne
 }
 
 // TestPacketConnAddrOfAnother connects to a peer by a list with an address that is
-// not the peer's. What is written to that address goes to the peer that has it.
+// not the peer's. What is written to that address goes to the peer that has it. Over
+// UDP there are no lists.
 func TestPacketConnAddrOfAnother(t *testing.T) {
-	eachPacketEngine(t, func(t *testing.T, network string) {
-		c := listenPacket(t, nil, network, "127.0.0.9:0")
-		one := listenPacket(t, nil, network, "127.0.0.1:0")
-		two := listenPacket(t, nil, network, fmt.Sprintf("127.0.0.2:%d", port(one.LocalAddr())))
-		watchdog(t, func() {
-			both := oneAddr("127.0.0.1", port(one.LocalAddr()))
-			both.IPAddrs = append(both.IPAddrs, oneAddr("127.0.0.2", 0).IPAddrs...)
-			packetConnect(t, c, both)
-			packetSend(t, c, oneAddr("127.0.0.2", port(one.LocalAddr())), two)
-			packetSend(t, c, oneAddr("127.0.0.1", port(one.LocalAddr())), one)
-		})
+	const network = "sctp4"
+	c := listenPacket(t, nil, network, "127.0.0.9:0")
+	one := listenPacket(t, nil, network, "127.0.0.1:0")
+	two := listenPacket(t, nil, network, fmt.Sprintf("127.0.0.2:%d", port(one.LocalAddr())))
+	watchdog(t, func() {
+		both := oneAddr("127.0.0.1", port(one.LocalAddr()))
+		both.IPAddrs = append(both.IPAddrs, oneAddr("127.0.0.2", 0).IPAddrs...)
+		packetConnect(t, c, both)
+		packetSend(t, c, oneAddr("127.0.0.2", port(one.LocalAddr())), two)
+		packetSend(t, c, oneAddr("127.0.0.1", port(one.LocalAddr())), one)
 	})
 }
 
@@ -499,7 +499,11 @@ func TestPacketConnForgetsPeers(t *testing.T) {
 			before := round(200)
 			after := round(1000)
 			t.Logf("%d bytes, then %d; %d goroutines", before, after, runtime.NumGoroutine())
-			if after > before+100<<10 {
+			most := uint64(100 << 10)
+			if overUDP(network) {
+				most = 1 << 20 // a listener remembers so many cookies that were used
+			}
+			if after > before+most {
 				t.Errorf("%d bytes are used, %d before", after, before)
 			}
 			ln.Close()

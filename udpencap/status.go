@@ -25,15 +25,14 @@ func (a *assoc) alive(f func() error) error {
 
 func (a *assoc) Status() (s engine.Status, err error) {
 	err = a.alive(func() error {
-		s = engine.Status{
-			State:              a.state,
-			OutStreams:         uint16(a.out.Load()),
-			InStreams:          uint16(a.in.Load()),
-			LocalWindow:        a.rx.room(),
-			PeerWindow:         a.snd.Window(),
-			FragmentationPoint: a.mtu - headerSize - dataHeaderSize,
-			Primary:            a.pathStatus(),
+		s.State = a.state
+		s.Primary = a.pathStatus()
+		if !a.wasEstablished() {
+			return nil // there is no more to tell
 		}
+		s.OutStreams, s.InStreams = uint16(a.out.Load()), uint16(a.in.Load())
+		s.LocalWindow, s.PeerWindow = a.rx.room(), a.snd.Window()
+		s.FragmentationPoint = a.mtu - headerSize - dataHeaderSize
 		s.Unacked = a.snd.Unacked()
 		if a.snd.AnyUnsent() { // by the windows, or for a moment
 			s.Unacked++
@@ -49,10 +48,11 @@ func (a *assoc) pathStatus() engine.Path {
 		Addr:    a.peer.ip,
 		State:   engine.PathStateActive,
 		Primary: true,
-		CWND:    a.snd.CWND(),
 		SRTT:    a.retry.SRTT,
 		RTO:     a.retry.RTO,
-		MTU:     a.mtu + a.overhead(),
+	}
+	if a.wasEstablished() {
+		p.CWND, p.MTU = a.snd.CWND(), a.mtu+a.overhead()
 	}
 	if a.retry.isInactive() {
 		p.State = engine.PathStateInactive
