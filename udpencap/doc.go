@@ -152,7 +152,7 @@
 // RTO.Max, or for 30 seconds if that is longer, the association ends by ETIMEDOUT.
 //
 // In the write buffer each message counts 256 bytes beside its own. In the read buffer
-// each chunk counts what it takes in memory, which is 192 bytes at least. Half of the
+// each chunk counts what it takes in memory, which is 224 bytes at least. Half of the
 // read buffer is the window, or what the system grants the socket to receive into if
 // that is less. More is kept only where it completes a message: of one that is larger
 // than the window up to 16 MiB more. All associations of a process keep no more than

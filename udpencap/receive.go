@@ -73,7 +73,7 @@ func (p *piece) message() engine.Message {
 // that it has.
 func (f *fragment) cost() int { return cap(f.data) + overhead }
 
-const overhead = 128
+const overhead = 160
 
 // mostAhead is how far ahead of what is missing a chunk may be: an
 // acknowledgement says it with 16 bits.
