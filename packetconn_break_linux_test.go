@@ -512,3 +512,75 @@ func TestPacketConnForgetsPeers(t *testing.T) {
 		})
 	})
 }
+
+// TestPacketConnChaos does everything at once, and closes in the midst of it.
+func TestPacketConnChaos(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		for range 2 {
+			var events peerEvents
+			c := listenPacket(t, &sctpnet.ListenConfig{OnEvent: events.add, Config: sctpnet.Config{WriteBuffer: 64 << 10}}, network, "127.0.0.1:0")
+			var peers []*sctpnet.PacketConn
+			for range 4 {
+				p := listenPacket(t, nil, network, "127.0.0.1:0")
+				packetEcho(t, p)
+				peers = append(peers, p)
+			}
+			silent := listenPacket(t, nil, network, "127.0.0.1:0")
+			targets := []net.Addr{silent.LocalAddr()}
+			for _, p := range peers {
+				targets = append(targets, p.LocalAddr())
+			}
+			watchdog(t, func() {
+				var wg sync.WaitGroup
+				again := func(f func(i int) error) {
+					wg.Go(func() {
+						for i := 0; ; i++ {
+							if err := f(i); errors.Is(err, net.ErrClosed) {
+								return
+							}
+						}
+					})
+				}
+				for k := range 3 {
+					again(func(i int) error {
+						_, err := c.WriteTo(make([]byte, 1+i*997%20_000), targets[(i+k)%len(targets)])
+						return err
+					})
+					again(func(int) error { _, _, err := c.ReadFrom(make([]byte, 3000)); return err })
+				}
+				again(func(i int) error {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%10)*ms)
+					defer cancel()
+					_, err := c.Connect(ctx, targets[i%len(targets)].String())
+					return err
+				})
+				again(func(i int) error {
+					conn, err := c.PeelOff(targets[i%len(targets)])
+					if err == nil {
+						conn.Write([]byte("peeled"))
+						conn.SetReadDeadline(time.Now().Add(5 * ms))
+						conn.Read(make([]byte, 10))
+						conn.Close()
+					}
+					return err
+				})
+				again(func(i int) error { return c.Abort(targets[i%len(targets)]) })
+				again(func(i int) error { return c.Shutdown(targets[i%len(targets)]) })
+				again(func(i int) error {
+					if i%100 == 0 {
+						return c.SetDeadline(time.Now())
+					}
+					return c.SetDeadline(time.Now().Add(time.Second))
+				})
+				again(func(i int) error { c.Associations(); _, err := c.Paths(targets[i%len(targets)]); return err })
+				eventually(t, "a hundred events", func() bool {
+					events.mu.Lock()
+					defer events.mu.Unlock()
+					return len(events.list) > 100
+				})
+				c.Close()
+				wg.Wait()
+			})
+		}
+	})
+}

@@ -277,23 +277,28 @@ func (p *packet) Connect(remote *engine.Addr, begun func(id engine.AssocID, isNe
 		}
 		p.receiving.Lock()
 		defer p.receiving.Unlock()
-		id, err := connectX(fd, list)
-		switch err {
-		case nil, unix.EINPROGRESS:
-			p.assoc(id).gives = time.Now().Add(silence(fd, len(remote.IPAddrs)))
-			begun(id, true)
-			return nil
-		case unix.EALREADY, unix.EISCONN:
-			for _, ip := range remote.IPAddrs {
-				if id = findAssoc(fd, netip.AddrPortFrom(toNetip(ip), uint16(remote.Port))); id != 0 {
-					begun(id, false)
-					return nil
+		for tries := 0; ; tries++ {
+			id, err := connectX(fd, list)
+			switch err {
+			case nil, unix.EINPROGRESS:
+				p.assoc(id).gives = time.Now().Add(silence(fd, len(remote.IPAddrs)))
+				begun(id, true)
+				return nil
+			case unix.EALREADY, unix.EISCONN:
+				for _, ip := range remote.IPAddrs {
+					if id = findAssoc(fd, netip.AddrPortFrom(toNetip(ip), uint16(remote.Port))); id != 0 {
+						begun(id, false)
+						return nil
+					}
 				}
+				if tries < 10 {
+					continue // the one that there was has ended since
+				}
+			case unix.EAGAIN:
+				err = unix.EADDRNOTAVAIL // as in connect
 			}
-		case unix.EAGAIN:
-			err = unix.EADDRNOTAVAIL // as in connect
+			return os.NewSyscallError("connect", err)
 		}
-		return os.NewSyscallError("connect", err)
 	})
 }
 
@@ -388,10 +393,23 @@ func (p *packet) Assocs() ([]engine.AssocID, error) {
 	})
 }
 
-func (p *packet) PeerAddr(id engine.AssocID) (*engine.Addr, error) { return ask(p, id, peerAddrsOf) }
-func (p *packet) Status(id engine.AssocID) (engine.Status, error)  { return ask(p, id, statusOf) }
-func (p *packet) Paths(id engine.AssocID) ([]engine.Path, error)   { return ask(p, id, pathsOf) }
-func (p *packet) Stats(id engine.AssocID) (engine.Stats, error)    { return ask(p, id, statsOf) }
+func (p *packet) PeerAddr(id engine.AssocID) (*engine.Addr, error) { return askOne(p, id, peerAddrsOf) }
+func (p *packet) Status(id engine.AssocID) (engine.Status, error)  { return askOne(p, id, statusOf) }
+func (p *packet) Paths(id engine.AssocID) ([]engine.Path, error)   { return askOne(p, id, pathsOf) }
+func (p *packet) Stats(id engine.AssocID) (engine.Stats, error)    { return askOne(p, id, statsOf) }
+
+// askOne is ask for an association that may end meanwhile, or may have ended.
+func askOne[T any](p *packet, id engine.AssocID, get func(t target) (T, error)) (T, error) {
+	return ask(p, id, func(t target) (T, error) {
+		v, err := get(t)
+		if err != nil {
+			if _, gone := t.assocStatus(); gone != nil {
+				err = engine.ErrEnded
+			}
+		}
+		return v, err
+	})
+}
 
 // Set applies settings to an association.
 func (p *packet) Set(id engine.AssocID, s engine.Settings) error {
