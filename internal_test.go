@@ -290,6 +290,7 @@ func TestAssembler(t *testing.T) {
 	piece := func(stream, ssn uint16, more bool) engine.Message {
 		return engine.Message{Stream: stream, SSN: ssn, More: more, PPID: uint32(stream)}
 	}
+	numbered := func(tsn uint32, more bool) engine.Message { return engine.Message{TSN: tsn, More: more} }
 	unordered := func(more bool) engine.Message { return engine.Message{Unordered: true, More: more} }
 	type step struct {
 		data string
@@ -313,6 +314,9 @@ func TestAssembler(t *testing.T) {
 		"given up":                 {false, []step{{"a", piece(1, 0, true), nil}, {"b", piece(1, 1, false), nil}}, []string{"b"}},
 		"given up, unordered":      {false, []step{{"a", unordered(true), nil}, {"b", unordered(false), nil}}, []string{"b"}},
 		"given up, another stream": {false, []step{{"a", piece(1, 0, true), nil}, {"b", piece(2, 0, false), nil}, {"c", piece(1, 0, false), nil}}, []string{"b", "c"}},
+		"next life":                {false, []step{{"a", numbered(7, true), nil}, {"b", numbered(1000, true), nil}, {"c", numbered(1001, false), nil}}, []string{"bc"}},
+		"next life, less":          {false, []step{{"a", numbered(7, true), nil}, {"b", numbered(6, false), nil}}, []string{"b"}},
+		"chunks":                   {false, []step{{"aaa", numbered(1<<32-1, true), nil}, {"b", numbered(2, true), nil}, {"c", numbered(2, false), nil}}, []string{"aaabc"}},
 		"interleaved": {true, []step{{"a", piece(1, 0, true), nil}, {"b", piece(2, 0, true), nil}, {"c", unordered(true), nil}, {"A", piece(1, 0, false), nil}, {"C", unordered(false), nil}, {"B", piece(2, 0, false), nil}},
 			[]string{"aA", "cC", "bB"}},
 	} {

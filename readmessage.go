@@ -72,6 +72,15 @@ type begunMessage struct {
 	// cut says that the last piece did not fill its memory, although the deadline
 	// has not passed since: the rest was given up, unless messages interleave.
 	cut bool
+	// The number of the first chunk of the last piece, and how many chunks that has at
+	// most: the next piece follows these. Otherwise it is of a next life.
+	tsn    uint32
+	chunks int
+}
+
+// follows reports whether a piece can be the next one.
+func (m *begunMessage) follows(piece engine.Message) bool {
+	return piece.TSN-m.tsn <= uint32(m.chunks)
 }
 
 // pieces is memory to receive into.
@@ -116,7 +125,7 @@ func (a *assembler) add(piece []byte, msg engine.Message, cut bool, max int, int
 		m.data = append(m.data, piece...)
 	}
 	if msg.More {
-		m.cut = cut
+		m.cut, m.tsn, m.chunks = cut, msg.TSN, len(piece) // each has a byte
 		a.begun[m.sequence()] = m
 	}
 	return m, exceeds
@@ -143,6 +152,8 @@ func (a *assembler) take(piece engine.Message, interleaves func() bool) *begunMe
 		return m
 	case piece.Unordered && old.cut && !apart, !piece.Unordered && old.first.SSN != piece.SSN:
 		return m // the rest of the old one was given up
+	case !apart && !old.follows(piece):
+		return m
 	}
 	return old
 }
