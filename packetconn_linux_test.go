@@ -1,11 +1,15 @@
 package sctpnet_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/netip"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"sync"
@@ -14,7 +18,522 @@ import (
 	"time"
 
 	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/conformance"
 )
+
+// TestPacketConnUnreadPeer has peers that do not read: writing to them waits, until
+// the deadline, and others go on.
+func TestPacketConnUnreadPeer(t *testing.T) { eachPacketEngine(t, testUnreadPeer) }
+
+func testUnreadPeer(t *testing.T, network string) {
+	const silentPeers = 5
+	config := sctpnet.Config{WriteBuffer: 200 << 10, ReadBuffer: 64 << 10}
+	c := listenPacket(t, &sctpnet.ListenConfig{Config: config}, network, "127.0.0.1:0")
+	reads := listenPacket(t, nil, network, "127.0.0.1:0")
+	packetEcho(t, reads)
+	for _, size := range []int{100, 3000, 60_000} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			watchdog(t, func() {
+				var wg sync.WaitGroup
+				for range silentPeers {
+					silent := listenPacket(t, &sctpnet.ListenConfig{Config: config}, network, "127.0.0.1:0")
+					peer := packetConnect(t, c, silent.LocalAddr())
+					full := make(chan struct{})
+					wg.Go(func() {
+						last := time.AfterFunc(200*ms, func() { close(full) })
+						for {
+							_, err := c.WriteTo(make([]byte, size), peer)
+							if err != nil {
+								if !errors.Is(err, os.ErrDeadlineExceeded) {
+									t.Error(err)
+								}
+								return
+							}
+							if last.Stop() {
+								last.Reset(200 * ms)
+							}
+						}
+					})
+					<-full
+				}
+				for i := range 100 {
+					packetAsk(t, c, reads.LocalAddr(), fmt.Sprint("message ", i))
+				}
+				packetAsk(t, c, reads.LocalAddr(), strings.Repeat("long", 10_000))
+				c.SetWriteDeadline(time.Now().Add(10 * ms))
+				wg.Wait()
+				c.SetWriteDeadline(time.Time{})
+				for _, peer := range c.Associations() {
+					if port(peer) != port(reads.LocalAddr()) {
+						c.Abort(peer)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestPacketConnCloseWakesWriter has Close wake WriteTo to a peer that does not read.
+func TestPacketConnCloseWakesWriter(t *testing.T) { eachPacketEngine(t, testCloseWakesWriter) }
+
+func testCloseWakesWriter(t *testing.T, network string) {
+	c := listenPacket(t, nil, network, "127.0.0.1:0")
+	silent := listenPacket(t, nil, network, "127.0.0.1:0")
+	watchdog(t, func() {
+		peer := packetConnect(t, c, silent.LocalAddr())
+		full, errs := make(chan struct{}), make(chan error)
+		go func() {
+			last := time.AfterFunc(100*ms, func() { close(full) })
+			for {
+				if _, err := c.WriteTo(make([]byte, 10_000), peer); err != nil {
+					errs <- err
+					return
+				}
+				if last.Stop() {
+					last.Reset(100 * ms)
+				}
+			}
+		}()
+		<-full
+		c.Close()
+		if err := <-errs; !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+	})
+}
+
+// TestPacketConnSilentPeer connects to an address where nobody answers.
+func TestPacketConnSilentPeer(t *testing.T) {
+	if !inOwnNetwork(t) {
+		return
+	}
+	silentNet(t)
+	var events peerEvents
+	config := sctpnet.Config{InitAttempts: 2, RTO: sctpnet.RTO{Initial: 100 * ms, Min: 100 * ms, Max: 200 * ms}}
+	c := listenPacket(t, &sctpnet.ListenConfig{Config: config, OnEvent: events.add}, "sctp4", ":0")
+	watchdog(t, func() {
+		if _, err := c.Connect(t.Context(), silent4+":9"); !errors.Is(err, syscall.ETIMEDOUT) {
+			t.Errorf("%v, want ETIMEDOUT", err)
+		}
+		peer, e := events.has(sctpnet.AssocNotMade)
+		if peer == nil || peer.String() != silent4+":9" || !errors.Is(e.Err, syscall.ETIMEDOUT) || !strings.Contains(e.String(), "not made") {
+			t.Errorf("event %v of %v", e, peer)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*ms)
+		defer cancel()
+		_, err := c.Connect(ctx, silent4+":10")
+		var nerr net.Error
+		if !errors.As(err, &nerr) || !nerr.Timeout() || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v, want the deadline's", err)
+		}
+		// What was given up is not in the way of the next attempt, nor of others.
+		good := listenPacket(t, nil, "sctp4", own4+":0")
+		if _, err := c.WriteTo([]byte("x"), oneAddr(silent4, 9)); err != nil {
+			t.Errorf("WriteTo somebody silent: %v", err)
+		}
+		packetConnect(t, c, good.LocalAddr())
+		if _, err := c.Connect(t.Context(), "203.0.113.1:9"); !errors.Is(err, syscall.ENETUNREACH) {
+			t.Errorf("%v, want ENETUNREACH", err)
+		}
+	})
+}
+
+// TestPacketConnRestart has a peer vanish and begin anew: its Addr stays, the event
+// is in order with the messages.
+func TestPacketConnRestart(t *testing.T) {
+	for _, network := range []string{"sctp", "sctp+udp"} {
+		t.Run(network, func(t *testing.T) { testPacketRestart(t, network) })
+	}
+}
+
+func testPacketRestart(t *testing.T, network string) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can cut links")
+	}
+	a, b := linksFor(t, network)
+	type step struct {
+		what string
+		peer *sctpnet.Addr
+	}
+	steps := make(chan step, 10)
+	lc := sctpnet.ListenConfig{OnEvent: func(_ *sctpnet.PacketConn, peer *sctpnet.Addr, e sctpnet.Event) {
+		if e, ok := e.(sctpnet.AssocEvent); ok {
+			steps <- step{e.Change.String(), peer}
+		}
+	}}
+	var c *sctpnet.PacketConn
+	b.do(t, func() error {
+		pc, err := lc.ListenPacket(t.Context(), network, linkAddr(2, 5000).String())
+		if err == nil {
+			c = pc.(*sctpnet.PacketConn)
+		}
+		return err
+	})
+	defer c.Close()
+	p := &crasher{network, a, b, sctpnet.Dialer{LocalAddr: linkAddr(1, 6000)}, linkAddr(2, 5000).String()}
+	watchdog(t, func() {
+		first := p.dial(t)
+		first.Write([]byte("first life"))
+		arrived(t, first)
+		p.crash(t, first)
+		second := p.dial(t)
+		second.Write([]byte("second life"))
+		var addrs []net.Addr
+		for _, want := range []string{"first life", "second life"} {
+			buf := make([]byte, 100)
+			n, from, err := c.ReadFrom(buf)
+			if string(buf[:n]) != want || err != nil {
+				t.Fatalf("%q, %v; want %q", buf[:n], err, want)
+			}
+			addrs = append(addrs, from)
+			s := <-steps
+			if change := map[string]string{"first life": "up", "second life": "restarted"}[want]; s.what != change || s.peer != from {
+				t.Errorf("before %s: %s of %v, want %s of %v", want, s.what, s.peer, change, from)
+			}
+		}
+		if addrs[0] != addrs[1] {
+			t.Errorf("the Addr is another one: %v and %v", addrs[0], addrs[1])
+		}
+		if _, err := c.WriteTo([]byte("answer"), addrs[0]); err != nil {
+			t.Error(err)
+		}
+		buf := make([]byte, 100)
+		if n, err := second.Read(buf); string(buf[:n]) != "answer" || err != nil {
+			t.Errorf("%q, %v", buf[:n], err)
+		}
+	})
+}
+
+// TestPacketConnPeersThatEnd has peers abort and close, each with an event, while
+// another goes on.
+func TestPacketConnPeersThatEnd(t *testing.T) { eachPacketEngine(t, testPeersThatEnd) }
+
+func testPeersThatEnd(t *testing.T, network string) {
+	var events peerEvents
+	c := listenPacket(t, &sctpnet.ListenConfig{OnEvent: events.add}, network, "127.0.0.1:0")
+	aborts := dial(t, nil, network, c.LocalAddr().String())
+	closes := dial(t, nil, network, c.LocalAddr().String())
+	stays := dial(t, nil, network, c.LocalAddr().String())
+	watchdog(t, func() {
+		aborts.Write([]byte("last words"))
+		arrived(t, aborts)
+		gone := packetPeer(t, c, aborts.LocalAddr())
+		aborts.Abort()
+		eventually(t, "the abort has arrived", func() bool { _, err := c.Status(gone); return err != nil })
+		closes.Close()
+		if _, err := stays.Write([]byte("still here")); err != nil {
+			t.Fatal(err)
+		}
+		if got := packetNext(t, c); got != "last words" {
+			t.Errorf("%q", got)
+		}
+		if got := packetNext(t, c); got != "still here" {
+			t.Errorf("%q", got)
+		}
+		c.SetReadDeadline(time.Now().Add(20 * ms))
+		c.ReadFrom(make([]byte, 10)) // which receives the events
+		peer, e := events.has(sctpnet.AssocLost)
+		if peer != gone || e.Cause != sctpnet.CauseUserAbort {
+			t.Errorf("lost: %v of %v, want %v", e, peer, gone)
+		}
+		eventually(t, "the event of the end", func() bool {
+			c.SetReadDeadline(time.Now().Add(20 * ms))
+			c.ReadFrom(make([]byte, 10))
+			peer, _ := events.has(sctpnet.AssocEnded)
+			return peer != nil && peer.Port == port(closes.LocalAddr())
+		})
+		if l := c.Associations(); len(l) != 1 || l[0].Port != port(stays.LocalAddr()) {
+			t.Errorf("associations %v", l)
+		}
+		if _, err := c.WriteTo([]byte("x"), gone); !errors.Is(err, syscall.EPIPE) {
+			t.Errorf("%v, want EPIPE", err)
+		}
+	})
+}
+
+// TestPacketConnMessageBound has a peer that sends a message larger than what is
+// kept: it is aborted, and others go on.
+func TestPacketConnMessageBound(t *testing.T) {
+	c := listenPacket(t, &sctpnet.ListenConfig{Config: sctpnet.Config{StreamMemory: 100 << 10, PartialDeliveryPoint: 1000}}, "sctp", "127.0.0.1:0")
+	large, small := dial(t, nil, "sctp", c.LocalAddr().String()), dial(t, nil, "sctp", c.LocalAddr().String())
+	watchdog(t, func() {
+		if _, err := large.WriteMsg(make([]byte, 200<<10), sctpnet.MsgInfo{}); err != nil {
+			t.Fatal(err)
+		}
+		small.Write([]byte("small"))
+		if got := packetNext(t, c); got != "small" {
+			t.Errorf("%d bytes, want 5", len(got))
+		}
+		if _, err := large.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("%v, want ECONNRESET", err)
+		}
+	})
+}
+
+// TestPacketConnPiecesOfPeers has large messages of several peers come in pieces,
+// side by side.
+func TestPacketConnPiecesOfPeers(t *testing.T) {
+	const peers, messages = 4, 10
+	c := listenPacket(t, &sctpnet.ListenConfig{Config: sctpnet.Config{PartialDeliveryPoint: 500}}, "sctp", "127.0.0.1:0")
+	watchdog(t, func() {
+		var wg sync.WaitGroup
+		for who := range peers {
+			client := dial(t, nil, "sctp", c.LocalAddr().String())
+			wg.Go(func() {
+				for i := range messages {
+					p := []byte(strings.Repeat(fmt.Sprint(who), 100_000+i))
+					if _, err := client.WriteMsg(p, sctpnet.MsgInfo{}); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		count := make(map[int]int)
+		p := make([]byte, 1<<20)
+		for range peers * messages {
+			n, from, err := c.ReadFrom(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at := port(from)
+			if n != 100_000+count[at] || strings.Trim(string(p[:n]), string(p[:1])) != "" {
+				t.Errorf("message %d of %v has %d bytes, or those of several", count[at], from, n)
+			}
+			count[at]++
+		}
+		wg.Wait()
+	})
+}
+
+// TestPacketConnAutoClose has an idle association end.
+func TestPacketConnAutoClose(t *testing.T) {
+	c := listenPacket(t, &sctpnet.ListenConfig{AutoClose: time.Second}, "sctp", "127.0.0.1:0")
+	idle := dial(t, nil, "sctp", c.LocalAddr().String())
+	watchdog(t, func() {
+		start := time.Now()
+		if n, err := idle.Read(make([]byte, 1)); n != 0 || err == nil || err.Error() != "EOF" {
+			t.Errorf("%d, %v; want the end", n, err)
+		}
+		if took := time.Since(start); took < 500*ms {
+			t.Errorf("it took %v, want a second", took)
+		}
+	})
+}
+
+// TestPacketConnOnePeer asks and sets what is one association's.
+func TestPacketConnOnePeer(t *testing.T) {
+	c := listenPacket(t, nil, "sctp", "127.0.0.1/127.0.0.2:0")
+	x, y := listenPacket(t, nil, "sctp", "127.0.0.1/127.0.0.3:0"), listenPacket(t, nil, "sctp", "127.0.0.1:0")
+	watchdog(t, func() {
+		px, py := packetConnect(t, c, x.LocalAddr()), packetConnect(t, c, y.LocalAddr())
+		if err := c.Set(px, sctpnet.Config{OutStreams: 0, PathParams: sctpnet.PathParams{MTU: 1400}, RTO: sctpnet.RTO{Min: 700 * ms}}); err != nil {
+			t.Fatal(err)
+		}
+		for peer, want := range map[*sctpnet.Addr]bool{px: true, py: false} {
+			paths, err := c.Paths(peer)
+			if err != nil || len(paths) != map[bool]int{true: 2, false: 1}[want] {
+				t.Errorf("paths %v, %v", paths, err)
+			}
+			for _, p := range paths {
+				if (p.MTU == 1400) != want {
+					t.Errorf("the MTU to %v is %d", peer, p.MTU)
+				}
+			}
+			if s, err := c.Status(peer); err != nil || s.State != sctpnet.StateEstablished || s.OutStreams != 256 || s.PeerWindow == 0 {
+				t.Errorf("%+v, %v", s, err)
+			}
+		}
+		// Any address of a peer finds it.
+		for _, ip := range []string{"127.0.0.1", "127.0.0.3"} {
+			if _, err := c.WriteTo([]byte(ip), oneAddr(ip, port(px))); err != nil {
+				t.Error(err)
+			}
+			if got := packetNext(t, x); got != ip {
+				t.Errorf("%q, want %q", got, ip)
+			}
+		}
+		if n := len(c.Associations()); n != 2 {
+			t.Errorf("%d associations", n)
+		}
+		sx, err := c.Stats(px)
+		sy, yerr := c.Stats(py)
+		if err != nil || yerr != nil || sx.OrderedSent != 2 || sy.OrderedSent != 0 {
+			t.Errorf("%+v, %v; %+v, %v", sx, err, sy, yerr)
+		}
+		// The same at the other end.
+		px2 := packetPeer(t, x, c.LocalAddr())
+		for _, ip := range []string{"127.0.0.1", "127.0.0.2"} {
+			if _, err := x.WriteTo([]byte(ip), oneAddr(ip, port(px2))); err != nil {
+				t.Error(err)
+			}
+			p := make([]byte, 100)
+			n, from, err := c.ReadFrom(p)
+			if string(p[:n]) != ip || err != nil || from != net.Addr(px) {
+				t.Errorf("%q from %v (%p), %v; want %p", p[:n], from, from, err, px)
+			}
+		}
+		if _, err := c.WriteMsg([]byte("to"), sctpnet.MsgInfo{To: netip.MustParseAddr("127.0.0.3")}, px); err != nil {
+			t.Error(err)
+		}
+		if got := packetNext(t, x); got != "to" {
+			t.Errorf("%q", got)
+		}
+	})
+}
+
+// TestPacketConnCosts checks that messages take no allocation, and that an
+// association has no goroutine.
+func TestPacketConnCosts(t *testing.T) {
+	before := runtime.NumGoroutine()
+	a, b := listenPacket(t, nil, "sctp", "127.0.0.1:0"), listenPacket(t, nil, "sctp", "127.0.0.1:0")
+	p := make([]byte, 4<<10)
+	to := packetConnect(t, a, b.LocalAddr())
+	transfer := func() {
+		if _, err := a.WriteTo(p[:1000], to); err != nil {
+			t.Fatal(err)
+		}
+		n, from, err := b.ReadFrom(p)
+		if n != 1000 || err != nil {
+			t.Fatal(n, err)
+		}
+		if _, err := b.WriteTo(p[:n], from); err != nil {
+			t.Fatal(err)
+		}
+		if n, _, err := a.ReadFrom(p); n != 1000 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	transfer()
+	conformance.WaitFor(t, "the goroutines of earlier tests", func() bool { return runtime.NumGoroutine() <= before })
+	if conformance.Slowness > 1 {
+		t.Skip("the race detector allocates")
+	}
+	if n := testing.AllocsPerRun(1000, transfer); n != 0 {
+		t.Errorf("two messages allocate %v times", n)
+	}
+}
+
+func init() { children["packet out of descriptors"] = packetOutOfDescriptors }
+
+// TestPeelOffOutOfDescriptors needs a process of its own to run out of them.
+func TestPeelOffOutOfDescriptors(t *testing.T) {
+	needSCTP(t)
+	child(t, "packet out of descriptors")
+}
+
+func packetOutOfDescriptors() error {
+	limit := syscall.Rlimit{Cur: 64, Max: 64}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return err
+	}
+	pc, err := sctpnet.ListenPacket("sctp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	c := pc.(*sctpnet.PacketConn)
+	conn, err := sctpnet.Dial("sctp", c.LocalAddr().String())
+	if err != nil {
+		return err
+	}
+	if _, err := conn.Write([]byte("x")); err != nil {
+		return err
+	}
+	var files []*os.File
+	for {
+		f, err := os.Open("/dev/null")
+		if err != nil {
+			break
+		}
+		files = append(files, f)
+	}
+	for _, f := range files[1:] {
+		defer f.Close()
+	}
+	peer := c.Associations()[0]
+	if _, err := c.PeelOff(peer); !errors.Is(err, syscall.EMFILE) {
+		return fmt.Errorf("PeelOff without descriptors: %v, want EMFILE", err)
+	}
+	files[0].Close()
+	s, err := c.PeelOff(peer)
+	if err != nil {
+		return fmt.Errorf("PeelOff with a descriptor: %w", err)
+	}
+	if n, err := s.Read(make([]byte, 9)); n != 1 || err != nil {
+		return fmt.Errorf("read %d, %w", n, err)
+	}
+	return nil
+}
+
+// TestPacketConnForeignPeer has lksctp's one-to-many socket for a peer, which makes
+// the association and which waits for it.
+func TestPacketConnForeignPeer(t *testing.T) {
+	needSCTP(t)
+	c := listenPacket(t, nil, "sctp4", "127.0.0.1:0")
+	watchdog(t, func() {
+		in, _ := darn(t, "-P", "0", "-h", "127.0.0.1", "-p", fmt.Sprint(port(c.LocalAddr())), "-s")
+		fmt.Fprintln(in, "hello")
+		p := make([]byte, 100)
+		n, from, err := c.ReadFrom(p)
+		if err != nil || !strings.HasPrefix(string(p[:n]), "hello") {
+			t.Errorf("%q from %v, %v", p[:n], from, err)
+		}
+		if _, err := c.WriteTo([]byte("answer"), from); err != nil {
+			t.Error(err)
+		}
+		if err := c.Shutdown(from); err != nil {
+			t.Error(err)
+		}
+
+		free := listenPacket(t, nil, "sctp4", "127.0.0.1:0")
+		at := free.LocalAddr()
+		free.Close()
+		_, out := darn(t, "-P", fmt.Sprint(port(at)), "-l")
+		var peer *sctpnet.Addr
+		eventually(t, "sctp_darn listens", func() bool {
+			peer, err = c.Connect(t.Context(), at.String())
+			return err == nil
+		})
+		if _, err := c.WriteTo([]byte("to listen to\n"), peer); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			line, err := out.ReadString('\n')
+			if strings.Contains(line, "to listen to") {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// darn starts sctp_darn at 127.0.0.1, until the test ends.
+func darn(t testing.TB, args ...string) (in io.Writer, out *bufio.Reader) {
+	t.Helper()
+	for _, name := range []string{"stdbuf", "sctp_darn"} {
+		if _, err := exec.LookPath(name); err != nil {
+			t.Skip(err)
+		}
+	}
+	cmd := exec.Command("stdbuf", append([]string{"-oL", "sctp_darn", "-H", "127.0.0.1"}, args...)...)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	return in, bufio.NewReader(r)
+}
 
 // TestPacketConnPortOutOfRange uses a port that is that of a peer but for bits that
 // a port does not have.
