@@ -3,7 +3,6 @@ package sctpnet
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -203,11 +202,8 @@ func resolve(ctx context.Context, r *net.Resolver, network, address string) ([]*
 	list := &Addr{Port: portnum, Net: anyFamily(network)}
 	for _, host := range hosts {
 		ips, err := lookup(ctx, r, network, host)
-		if _, ok := errors.AsType[*net.DNSError](err); ok {
-			return nil, fmt.Errorf("host in a list of addresses: %w", err)
-		}
 		if err != nil {
-			return nil, err
+			return nil, inList(err)
 		}
 		// A name in a list stands for one address, IPv4 if it has one, as
 		// net.ResolveTCPAddr chooses.
@@ -226,6 +222,17 @@ func resolve(ctx context.Context, r *net.Resolver, network, address string) ([]*
 		list.IPAddrs = append(list.IPAddrs, ip)
 	}
 	return []*Addr{list}, nil
+}
+
+// inList says of an error that it is of a host in a list of addresses.
+func inList(err error) error {
+	derr, ok := err.(*net.DNSError)
+	if !ok {
+		return err
+	}
+	listed := *derr // of net's own type, as callers expect
+	listed.Err += ", in a list of addresses"
+	return &listed
 }
 
 // splitAddress takes "a/b:port" or "a,b:port" apart.

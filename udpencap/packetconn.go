@@ -277,7 +277,21 @@ func (c *packetConn) Send(p []byte, m engine.Message, id engine.AssocID) error {
 	if err == nil {
 		_, err = a.send(p, 0, m, true, false)
 	}
-	if err != nil && err != net.ErrClosed && (owner{a}).Ended() {
+	if err != nil && (owner{a}).Ended() {
+		err = engine.ErrEnded
+	}
+	return c.errorOf(err)
+}
+
+// errorOf is the error of a call for an association. That is closed with c, or by the
+// one that peeled it off meanwhile.
+func (c *packetConn) errorOf(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case err != nil && c.closed:
+		return net.ErrClosed
+	case err == net.ErrClosed:
 		return engine.ErrEnded
 	}
 	return err
@@ -373,7 +387,7 @@ func of[T any](c *packetConn, id engine.AssocID, get func(a *assoc) (T, error)) 
 	if err == nil {
 		v, err = get(a)
 	}
-	return v, err
+	return v, c.errorOf(err)
 }
 
 func (c *packetConn) PeerAddr(id engine.AssocID) (*engine.Addr, error) {

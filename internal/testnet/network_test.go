@@ -129,9 +129,14 @@ func TestAgain(t *testing.T) {
 		}
 		return
 	}
-	interfaces, err := net.Interfaces()
-	if err != nil || len(interfaces) != 1 || interfaces[0].Flags&net.FlagUp != 0 {
-		t.Errorf("%v, %v; want one interface, which is down", interfaces, err)
+	interfaces, err := net.Interfaces() // some kernels make tunnels in each network
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range interfaces {
+		if i.Flags&net.FlagUp != 0 {
+			t.Errorf("%v is up", i)
+		}
 	}
 }
 
