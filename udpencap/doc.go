@@ -26,12 +26,12 @@
 //     default timers 1.3 seconds later. Another user of the host may have 9899, and
 //     must not get what is meant for 3868. Dial is refused when both are.
 //
-// Dialling takes no port in particular; all associations that a process dials
+// Dialing takes no port in particular; all associations that a process dials
 // share one UDP socket for each address family. A local address with a port,
 // in Dialer.LocalAddr, means the UDP port of that number.
 //
 // To have it otherwise, Config.LocalUDPPort is the local UDP port, the only one then,
-// and Config.PathParams.UDPPort the only one that is dialled: 9899 saves the time
+// and Config.PathParams.UDPPort the only one that is dialed: 9899 saves the time
 // where a firewall drops packets to all others. If a port is taken the
 // error says so: 9899 may be the kernel's own, by sysctl net.sctp.udp_port.
 //
@@ -55,14 +55,8 @@
 //
 // # The kernel as the other end
 //
-// Linux 5.11 and later speaks SCTP inside UDP after
-//
-//	sysctl net.sctp.udp_port=9899 net.sctp.encap_port=9899
-//
-// A listener needs the first, a dialer both. PathParams.UDPPort of package sctpnet
-// overrides the second. Linux 6.1 sends bad
-// packets where it leaves their division to the device: with a peer over lo or
-// veth, set ip link set dev lo gso_max_segs 1 gso_max_size 1500.
+// Linux 5.11 and later speaks SCTP inside UDP once two sysctls are set. [docs/udp.md]
+// has them. PathParams.UDPPort of package sctpnet overrides the port that it dials.
 //
 // # What there is not
 //
@@ -178,4 +172,6 @@
 // and packets are paced. What proves not to have been lost is no sign of congestion
 // (RFC 3708, RFC 4015). The path MTU is discovered by HEARTBEATs that are padded (RFC
 // 8899, RFC 4820).
+//
+// [docs/udp.md]: https://github.com/sctpnet/sctpnet/blob/main/docs/udp.md
 package udpencap
