@@ -45,7 +45,7 @@ type ListenConfig struct {
 	OnEvent func(c *PacketConn, peer *Addr, e Event)
 
 	// AutoClose, if not zero, has a [PacketConn] shut down an association on which no
-	// message has travelled for that time, 1 s or more, rounded up to seconds. It
+	// message has traveled for that time, 1 s or more, rounded up to seconds. It
 	// applies to associations, not to what is peeled off. A Listener does not use
 	// it.
 	AutoClose time.Duration

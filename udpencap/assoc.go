@@ -47,7 +47,7 @@ type assoc struct {
 	peerInit initiation
 	mtu      int
 
-	dial  dialling
+	dial  dialing
 	retry retry
 
 	answers int // to the packet that is being handled
@@ -223,7 +223,7 @@ func (a *assoc) establish(i *initiation) {
 	a.rx.init(a, i.tsn)
 	a.rst.init(a.localTSN, i.tsn)
 	a.state = engine.StateEstablished
-	a.endDialling()
+	a.endDialing()
 	a.ctrlTimer.stop()
 	a.ctrlCount = 0
 	a.scheduleHeartbeat()
@@ -495,7 +495,7 @@ func (a *assoc) finishFor(err error, cause uint16) {
 	a.stopSending()
 	a.hasEnded()
 	if before < engine.StateEstablished {
-		a.endDialling()
+		a.endDialing()
 		close(a.done)
 	}
 	a.port.remove(a)

@@ -62,7 +62,7 @@ func TestHeartbeatIsAnsweredWhereItComesFrom(t *testing.T) {
 // TestImpatientDialAsksSecondPort dials with one attempt. It asks at the second UDP
 // port before it gives up.
 func TestImpatientDialAsksSecondPort(t *testing.T) {
-	silent, peer := newDialledPort(t, 1), newDialledPort(t, 2)
+	silent, peer := newDialedPort(t, 1), newDialedPort(t, 2)
 	from, result := startDial(t, engine.Options{InitAttempts: 1, InitTimeout: 200 * time.Millisecond}, silent.port, peer.port)
 	for {
 		h, c, at, ok := peer.next(5 * time.Second)
@@ -70,7 +70,7 @@ func TestImpatientDialAsksSecondPort(t *testing.T) {
 			t.Fatal("the second port was never asked")
 		}
 		if c.typ == ctInit && at.Port() == from {
-			peer.accept(dialledSCTP, question{binary.BigEndian.Uint32(c.value), h.src, at})
+			peer.accept(dialedSCTP, question{binary.BigEndian.Uint32(c.value), h.src, at})
 			break
 		}
 	}

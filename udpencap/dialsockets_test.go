@@ -22,14 +22,14 @@ func TestDialSockets(t *testing.T) {
 	ip := netip.MustParseAddr("127.1.0.1")
 	first := socketTo(ip)
 	if socketTo(ip) != first {
-		t.Error("one host is dialled from two sockets")
+		t.Error("one host is dialed from two sockets")
 	}
 	sockets := map[*socket]bool{first: true}
 	for range 3 * mostDialing {
 		ip = ip.Next()
 		sockets[socketTo(ip)] = true
 		if len(sockets) == 1 {
-			t.Fatal("two hosts are dialled from one socket")
+			t.Fatal("two hosts are dialed from one socket")
 		}
 	}
 	if n := len(sockets); n > mostDialing {

@@ -15,7 +15,7 @@ func TestEndedAssociationIsGarbage(t *testing.T) {
 		"far":   func(a *assoc) { a.SetDeadline(far) },
 		"moved": func(a *assoc) { a.SetDeadline(far); a.SetDeadline(time.Time{}) },
 	} {
-		a := diallingAssoc(t)
+		a := dialingAssoc(t)
 		set(a)
 		a.Abort()
 		p := weak.Make(a)

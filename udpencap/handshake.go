@@ -145,12 +145,12 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		local, remote := ck.localTag == a.localTag, ck.peerTag == a.peerTag
-		dialling := a.state == engine.StateCookieWait || a.state == engine.StateCookieEchoed
+		dialing := a.state == engine.StateCookieWait || a.state == engine.StateCookieEchoed
 		asked := slices.IndexFunc(a.dial.candidates, func(c candidate) bool { return c.tag == ck.localTag })
 		switch {
 		case a.state == engine.StateClosed:
 			// It has just gone.
-		case (local || asked >= 0) && dialling:
+		case (local || asked >= 0) && dialing:
 			if stale() {
 				return nil
 			}

@@ -325,7 +325,7 @@ func (c *packetConn) Connect(remote *engine.Addr, begun func(id engine.AssocID, 
 	a.mu.Lock()
 	isNew := c.enter(a)
 	if isNew {
-		again = a.beginDialling(portsOf(&c.options, remote))
+		again = a.beginDialing(portsOf(&c.options, remote))
 	}
 	a.mu.Unlock()
 	if !isNew {

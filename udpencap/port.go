@@ -24,7 +24,7 @@ const UDPPort = 9899
 var registry = struct {
 	mu      sync.Mutex
 	sockets map[place]*socket
-	dialing map[dialPlace]*socket // for dialling from any port
+	dialing map[dialPlace]*socket // for dialing from any port
 }{
 	sockets: make(map[place]*socket),
 	dialing: make(map[dialPlace]*socket),
@@ -266,10 +266,10 @@ func lacksFamily(err error) bool {
 }
 
 // dialPort opens a port to dial from, for which it becomes a user. ip is the
-// address to dial from, or the family's unspecified one. to is dialled. Without a number a
+// address to dial from, or the family's unspecified one. to is dialed. Without a number a
 // free one is taken, on a socket that other dials share, too, but not the one that
-// is dialled: where that is this socket's, the association would be with itself.
-func dialPort(ctx context.Context, ip, to netip.Addr, num, dialled, udp uint16, ctrl control) (*port, error) {
+// is dialed: where that is this socket's, the association would be with itself.
+func dialPort(ctx context.Context, ip, to netip.Addr, num, dialed, udp uint16, ctrl control) (*port, error) {
 	registry.mu.Lock()
 	defer registry.mu.Unlock()
 	if udp == 0 {
@@ -286,7 +286,7 @@ func dialPort(ctx context.Context, ip, to netip.Addr, num, dialled, udp uint16, 
 		return nil, taken(err, udp)
 	}
 	if num == 0 {
-		num = freePort([]*socket{s}, dialled)
+		num = freePort([]*socket{s}, dialed)
 	}
 	sockets := []*socket{s}
 	if p := s.port(num); p != nil {
@@ -304,7 +304,7 @@ func dialPort(ctx context.Context, ip, to netip.Addr, num, dialled, udp uint16, 
 	return p, nil
 }
 
-// dialSocket returns the socket from which an address is dialled if no port in
+// dialSocket returns the socket from which an address is dialed if no port in
 // particular is needed: one for that address, as long as there are not too many, and then
 // the one with the fewest users. The caller holds registry.mu.
 func dialSocket(ctx context.Context, ip, to netip.Addr) (*socket, error) {

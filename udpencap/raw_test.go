@@ -191,7 +191,7 @@ func rawPair(t *testing.T, config sctpnet.Config) (*rawPeer, *sctpnet.Conn, *sct
 	return r, accept(t, ln), ln.(*sctpnet.Listener)
 }
 
-// dialRaw makes an association that a raw peer was dialled for.
+// dialRaw makes an association that a raw peer was dialed for.
 func dialRaw(t *testing.T, config sctpnet.Config) (*rawPeer, *sctpnet.Conn) {
 	t.Helper()
 	own, theirs := freeUDPPort(t), freeUDPPort(t)
@@ -204,15 +204,15 @@ func dialRaw(t *testing.T, config sctpnet.Config) (*rawPeer, *sctpnet.Conn) {
 		tag: 0x01020304, window: 1 << 20, out: 10, in: 10, tsn: 1000, reconfig: true, partial: true, cookie: []byte("biscuit"),
 	}}
 	d := &sctpnet.Dialer{LocalAddr: &sctpnet.Addr{IPAddrs: loopbackAddr, Port: theirs}, Config: config}
-	dialled := make(chan *sctpnet.Conn, 1)
+	dialed := make(chan *sctpnet.Conn, 1)
 	go func() {
-		defer close(dialled)
+		defer close(dialed)
 		c, err := d.Dial("sctp+udp", conn.LocalAddr().String())
 		if err != nil {
 			t.Error(err)
 			return
 		}
-		dialled <- c.(*sctpnet.Conn)
+		dialed <- c.(*sctpnet.Conn)
 	}()
 	_, c := r.await(ctInit)
 	r.theirs.parse(c.value)
@@ -222,7 +222,7 @@ func dialRaw(t *testing.T, config sctpnet.Config) (*rawPeer, *sctpnet.Conn) {
 	r.sendChunk(ctCookieAck, 0, nil)
 	r.own.cookie = nil
 	select {
-	case c := <-dialled:
+	case c := <-dialed:
 		if c == nil {
 			t.FailNow()
 		}

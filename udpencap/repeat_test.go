@@ -126,8 +126,8 @@ func rawDial(t *testing.T, config sctpnet.Config) *rawPeer {
 	return r
 }
 
-// TestShutdownAckWhileDialling answers INIT by what ends an association before.
-func TestShutdownAckWhileDialling(t *testing.T) {
+// TestShutdownAckWhileDialing answers INIT by what ends an association before.
+func TestShutdownAckWhileDialing(t *testing.T) {
 	r := rawDial(t, sctpnet.Config{})
 	r.sendChunk(ctShutdownAck, 0, nil)
 	if h, c := r.await(ctShutdownComplete); c.flags != flagReflected || h.tag != r.tag {

@@ -128,9 +128,9 @@ func TestRestartWithStreams(t *testing.T) {
 	})
 }
 
-// TestRestartOfDialled has the peer that was dialled restart. That is the end of the
+// TestRestartOfDialed has the peer that was dialed restart. That is the end of the
 // association, and nobody is there for the new one.
-func TestRestartOfDialled(t *testing.T) {
+func TestRestartOfDialed(t *testing.T) {
 	r, c := dialRaw(t, sctpnet.Config{})
 	r.write(0, "before")
 	r.ping()

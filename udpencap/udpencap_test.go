@@ -102,7 +102,7 @@ func TestAnyAddress(t *testing.T) {
 		}
 		s := accept(t, ln)
 		if got, want := s.LocalAddr().String(), c.RemoteAddr().String(); got != want {
-			t.Errorf("LocalAddr is %s, dialled was %s", got, want)
+			t.Errorf("LocalAddr is %s, dialed was %s", got, want)
 		}
 		if got, want := s.RemoteAddr().String(), c.LocalAddr().String(); got != want {
 			t.Errorf("RemoteAddr is %s, the dialler is %s", got, want)
@@ -134,7 +134,7 @@ func TestListenWithoutDestinationAddress(t *testing.T) {
 		c := dial(t, &d, address)
 		s := accept(t, ln)
 		if got := s.LocalAddr().String(); got != address {
-			t.Errorf("LocalAddr is %s, dialled was %s", got, address)
+			t.Errorf("LocalAddr is %s, dialed was %s", got, address)
 		}
 		exchange(t, c, s)
 	}
@@ -153,8 +153,8 @@ func TestDialRefused(t *testing.T) {
 	}
 }
 
-// TestDialCancelled ends a dial by its context.
-func TestDialCancelled(t *testing.T) {
+// TestDialCanceled ends a dial by its context.
+func TestDialCanceled(t *testing.T) {
 	d := sctpnet.Dialer{}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
@@ -775,7 +775,7 @@ func TestAssociations(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	bytes := int(after.HeapInuse+after.StackInuse-before.HeapInuse-before.StackInuse) / (2 * n)
 	each := float64(runtime.NumGoroutine()-goroutines) / (2 * n)
-	t.Logf("each end: %d bytes, %.2f goroutines; dialled in %v", bytes, each, took/n)
+	t.Logf("each end: %d bytes, %.2f goroutines; dialed in %v", bytes, each, took/n)
 	if bytes > 100<<10 || each > 4 {
 		t.Error("that is too much")
 	}
@@ -819,8 +819,8 @@ func testAddStreams(t *testing.T, c, s *sctpnet.Conn) {
 	}
 }
 
-// TestClosedWhileDialling has the peer's UDP port closed after the first INIT.
-func TestClosedWhileDialling(t *testing.T) {
+// TestClosedWhileDialing has the peer's UDP port closed after the first INIT.
+func TestClosedWhileDialing(t *testing.T) {
 	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: loopbackAddr[0].IP})
 	if err != nil {
 		t.Fatal(err)

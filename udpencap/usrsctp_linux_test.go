@@ -29,7 +29,7 @@ func buildUsrsctp(t *testing.T) string {
 }
 
 // TestUsrsctp has an association with usrsctp, a stack that is neither ours nor
-// the kernel's, which dials or is dialled, and ends in several ways.
+// the kernel's, which dials or is dialed, and ends in several ways.
 func TestUsrsctp(t *testing.T) {
 	bin := buildUsrsctp(t)
 	start := func(t *testing.T, args ...string) (wait func(), out *bufio.Scanner) {

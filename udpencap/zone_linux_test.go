@@ -66,10 +66,10 @@ func testLinkLocal(t *testing.T, ip, zone string) {
 		}
 		defer s.Close()
 		if got := c.RemoteAddr().String(); got != address(zone, port) || s.LocalAddr().String() != got {
-			t.Errorf("dialled is %s, and accepted at %s; want %s", got, s.LocalAddr(), address(zone, port))
+			t.Errorf("dialed is %s, and accepted at %s; want %s", got, s.LocalAddr(), address(zone, port))
 		}
 		if got := c.LocalAddr().String(); !strings.HasPrefix(got, "["+ip+"%"+zone+"]:") || s.RemoteAddr().String() != got {
-			t.Errorf("dialled from %s, accepted from %s", got, s.RemoteAddr())
+			t.Errorf("dialed from %s, accepted from %s", got, s.RemoteAddr())
 		}
 		if _, err := c.Write([]byte("hello")); err != nil {
 			t.Error(err)

@@ -13,7 +13,7 @@ type (
 	AssocEvent struct {
 		Change  AssocChange
 		Cause   uint16
-		Causes  []byte // of the peer's ABORT, all of them as they travelled
+		Causes  []byte // of the peer's ABORT, all of them as they traveled
 		Out, In uint16
 		Err     error // of AssocNotMade: why
 	}

@@ -204,7 +204,7 @@ func (s *soak) welcome(l *lobby) {
 	}
 }
 
-// arrive has an association wait for the end that dialled it. It takes the place of
+// arrive has an association wait for the end that dialed it. It takes the place of
 // one that a dial gave up, whose COOKIE ACK was lost.
 func (l *lobby) arrive(c *sctpnet.Conn) error {
 	ch := l.from(portOf(c.RemoteAddr()))

@@ -13,8 +13,8 @@ import (
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
-// A dialling is the active side of a handshake.
-type dialling struct {
+// A dialing is the active side of a handshake.
+type dialing struct {
 	ctx        context.Context // ends with the handshake
 	stop       context.CancelFunc
 	candidates []candidate // that were asked, and may answer
@@ -47,14 +47,14 @@ const askPause = 300 * time.Millisecond
 // somebody else's.
 func (a *assoc) connect(ctx context.Context, ports []uint16) error {
 	a.mu.Lock()
-	again := a.beginDialling(ports)
+	again := a.beginDialing(ports)
 	a.mu.Unlock()
 	return a.awaitHandshake(ctx, again)
 }
 
-// beginDialling sends the first INIT, and returns after what time the next UDP port is
+// beginDialing sends the first INIT, and returns after what time the next UDP port is
 // to be asked.
-func (a *assoc) beginDialling(ports []uint16) (again time.Duration) {
+func (a *assoc) beginDialing(ports []uint16) (again time.Duration) {
 	a.dial.ctx, a.dial.stop = context.WithCancel(context.Background())
 	a.dial.rest = ports
 	a.dial.socket = a.port.socketFor(a.peer.ip)
@@ -228,12 +228,12 @@ func (a *assoc) choose(i int) {
 		a.port.dropTag(a, a.localTag)
 		a.localTag = c.tag
 	}
-	a.endDialling()
+	a.endDialing()
 	a.dial.candidates = []candidate{c} // which may be asked again, for a newer cookie
 }
 
-// endDialling forgets the candidates, and all tags but the association's own.
-func (a *assoc) endDialling() {
+// endDialing forgets the candidates, and all tags but the association's own.
+func (a *assoc) endDialing() {
 	for _, c := range a.dial.candidates {
 		if c.tag != a.localTag {
 			a.port.dropTag(a, c.tag)

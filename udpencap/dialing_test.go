@@ -16,29 +16,29 @@ import (
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
-// A dialledPort is a UDP port where a peer may be. The test makes all of its
+// A dialedPort is a UDP port where a peer may be. The test makes all of its
 // packets.
-type dialledPort struct {
+type dialedPort struct {
 	t    *testing.T
 	conn *net.UDPConn
 	port uint16
 	own  initiation
 }
 
-func newDialledPort(t *testing.T, tag uint32) *dialledPort {
+func newDialedPort(t *testing.T, tag uint32) *dialedPort {
 	t.Helper()
 	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: loopbackAddr[0].IP})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	return &dialledPort{t, c, uint16(c.LocalAddr().(*net.UDPAddr).Port),
+	return &dialedPort{t, c, uint16(c.LocalAddr().(*net.UDPAddr).Port),
 		initiation{tag: tag, window: 1 << 20, out: 10, in: 10, tsn: 1, cookie: []byte("biscuit")}}
 }
 
 // next returns the next packet's first chunk, from where it comes and to answer whom.
 // It reports false if none comes in time.
-func (p *dialledPort) next(wait time.Duration) (h header, c chunk, from netip.AddrPort, ok bool) {
+func (p *dialedPort) next(wait time.Duration) (h header, c chunk, from netip.AddrPort, ok bool) {
 	p.t.Helper()
 	buf := make([]byte, 1500)
 	p.conn.SetReadDeadline(time.Now().Add(wait))
@@ -63,7 +63,7 @@ type question struct {
 
 // init returns the INIT that the dial sends here, which no probe for a closed port is:
 // that comes from another UDP port.
-func (p *dialledPort) init(from uint16) question {
+func (p *dialedPort) init(from uint16) question {
 	p.t.Helper()
 	for {
 		h, c, at, ok := p.next(10 * time.Second)
@@ -77,7 +77,7 @@ func (p *dialledPort) init(from uint16) question {
 }
 
 // answer sends a chunk with the tag of an INIT.
-func (p *dialledPort) answer(dst uint16, q question, typ, flags byte, value []byte) {
+func (p *dialedPort) answer(dst uint16, q question, typ, flags byte, value []byte) {
 	p.t.Helper()
 	b := newPacket(header{dst, q.src, q.tag}).add(typ, flags, value).seal()
 	if _, err := p.conn.WriteToUDPAddrPort(b, q.from); err != nil {
@@ -86,7 +86,7 @@ func (p *dialledPort) answer(dst uint16, q question, typ, flags byte, value []by
 }
 
 // accept answers an INIT, and what follows until there is an association.
-func (p *dialledPort) accept(dst uint16, q question) {
+func (p *dialedPort) accept(dst uint16, q question) {
 	p.t.Helper()
 	p.answer(dst, q, ctInitAck, 0, p.own.value())
 	for {
@@ -101,7 +101,7 @@ func (p *dialledPort) accept(dst uint16, q question) {
 	p.answer(dst, q, ctCookieAck, 0, nil)
 }
 
-const dialledSCTP = 3868
+const dialedSCTP = 3868
 
 // startDial dials a peer that is at one of several UDP ports, from a UDP port that it
 // returns.
@@ -113,7 +113,7 @@ func startDial(t *testing.T, o engine.Options, ports ...uint16) (from uint16, re
 	done := make(chan dialResult, 1)
 	start := time.Now()
 	go func() {
-		c, err := dialAt(t.Context(), s, &engine.Addr{IPAddrs: loopbackAddr, Port: dialledSCTP}, ports)
+		c, err := dialAt(t.Context(), s, &engine.Addr{IPAddrs: loopbackAddr, Port: dialedSCTP}, ports)
 		if err == nil {
 			t.Cleanup(func() { c.Abort() })
 		}
@@ -128,7 +128,7 @@ type dialResult struct {
 	took time.Duration
 }
 
-func wantDialled(t *testing.T, result <-chan dialResult, want error) dialResult {
+func wantDialed(t *testing.T, result <-chan dialResult, want error) dialResult {
 	t.Helper()
 	select {
 	case r := <-result:
@@ -145,15 +145,15 @@ func wantDialled(t *testing.T, result <-chan dialResult, want error) dialResult 
 // TestNamedPortFirst dials a UDP port where a peer is, with somebody at the other one
 // who would answer sooner. That is not asked.
 func TestNamedPortFirst(t *testing.T) {
-	named, other := newDialledPort(t, 7), newDialledPort(t, 9)
+	named, other := newDialedPort(t, 7), newDialedPort(t, 9)
 	for range 20 {
 		from, result := startDial(t, engine.Options{}, named.port, other.port)
 		q := named.init(from)
 		if _, _, _, ok := other.next(2 * time.Millisecond); ok {
 			t.Fatal("the other port was asked too")
 		}
-		named.accept(dialledSCTP, q)
-		r := wantDialled(t, result, nil)
+		named.accept(dialedSCTP, q)
+		r := wantDialed(t, result, nil)
 		r.conn.Abort()
 		if _, _, _, ok := other.next(time.Millisecond); ok {
 			t.Fatal("the other port was asked too, in the end")
@@ -164,38 +164,38 @@ func TestNamedPortFirst(t *testing.T) {
 // TestOtherPortAfterRefusal dials where nobody is but at the other UDP port.
 func TestOtherPortAfterRefusal(t *testing.T) {
 	t.Run("Aborted", func(t *testing.T) {
-		named, other := newDialledPort(t, 7), newDialledPort(t, 9)
+		named, other := newDialedPort(t, 7), newDialedPort(t, 9)
 		from, result := startDial(t, engine.Options{}, named.port, other.port)
 		first := named.init(from)
-		named.answer(dialledSCTP, first, ctAbort, 0, nil)
+		named.answer(dialedSCTP, first, ctAbort, 0, nil)
 		q := other.init(from)
 		if q.tag == first.tag {
 			t.Error("both are asked with the same tag")
 		}
-		named.answer(dialledSCTP, first, ctAbort, 0, nil) // which is a late copy
-		other.accept(dialledSCTP, q)
-		if r := wantDialled(t, result, nil); r.took > rtoInitial {
+		named.answer(dialedSCTP, first, ctAbort, 0, nil) // which is a late copy
+		other.accept(dialedSCTP, q)
+		if r := wantDialed(t, result, nil); r.took > rtoInitial {
 			t.Errorf("that took %v", r.took)
 		}
 	})
 	t.Run("Closed", func(t *testing.T) {
-		other := newDialledPort(t, 9)
+		other := newDialedPort(t, 9)
 		from, result := startDial(t, engine.Options{}, uint16(freeUDPPort(t)), other.port)
-		other.accept(dialledSCTP, other.init(from))
-		if r := wantDialled(t, result, nil); r.took > rtoInitial {
+		other.accept(dialedSCTP, other.init(from))
+		if r := wantDialed(t, result, nil); r.took > rtoInitial {
 			t.Errorf("that took %v", r.took)
 		}
 	})
 	t.Run("Both", func(t *testing.T) {
 		_, result := startDial(t, engine.Options{}, uint16(freeUDPPort(t)), uint16(freeUDPPort(t)))
-		wantDialled(t, result, syscall.ECONNREFUSED)
+		wantDialed(t, result, syscall.ECONNREFUSED)
 	})
 	t.Run("BothAborted", func(t *testing.T) {
-		named, other := newDialledPort(t, 7), newDialledPort(t, 9)
+		named, other := newDialedPort(t, 7), newDialedPort(t, 9)
 		from, result := startDial(t, engine.Options{}, named.port, other.port)
-		named.answer(dialledSCTP, named.init(from), ctAbort, 0, nil)
-		other.answer(dialledSCTP, other.init(from), ctAbort, 0, nil)
-		wantDialled(t, result, syscall.ECONNREFUSED)
+		named.answer(dialedSCTP, named.init(from), ctAbort, 0, nil)
+		other.answer(dialedSCTP, other.init(from), ctAbort, 0, nil)
+		wantDialed(t, result, syscall.ECONNREFUSED)
 	})
 }
 
@@ -206,7 +206,7 @@ func TestOtherPortAfterSilence(t *testing.T) {
 	o := engine.Options{Settings: engine.Settings{RTO: engine.RTO{Initial: rto, Min: rto}}, InitAttempts: 20, InitTimeout: 100 * time.Millisecond}
 	for _, namedAnswers := range []bool{true, false} {
 		t.Run(strconv.FormatBool(namedAnswers), func(t *testing.T) {
-			peer, stranger := newDialledPort(t, 7), newDialledPort(t, 9)
+			peer, stranger := newDialedPort(t, 7), newDialedPort(t, 9)
 			named, other := peer, stranger
 			if !namedAnswers {
 				named, other = stranger, peer
@@ -224,8 +224,8 @@ func TestOtherPortAfterSilence(t *testing.T) {
 			if !namedAnswers {
 				q, strange = second, first
 			}
-			peer.accept(dialledSCTP, q)
-			c := wantDialled(t, result, nil).conn
+			peer.accept(dialedSCTP, q)
+			c := wantDialed(t, result, nil).conn
 			for {
 				if _, c, _, ok := stranger.next(time.Millisecond); !ok {
 					break
@@ -239,9 +239,9 @@ func TestOtherPortAfterSilence(t *testing.T) {
 				{typ: ctData, flags: flagBegin | flagEnd, value: data(1, 0, 0, "forged")},
 				{typ: ctHeartbeat, value: heartbeatInfo(1)},
 			} {
-				stranger.answer(dialledSCTP, strange, k.typ, k.flags, k.value)
+				stranger.answer(dialedSCTP, strange, k.typ, k.flags, k.value)
 			}
-			peer.answer(dialledSCTP, q, ctData, flagBegin|flagEnd, data(1, 0, 0, "true"))
+			peer.answer(dialedSCTP, q, ctData, flagBegin|flagEnd, data(1, 0, 0, "true"))
 			b := make([]byte, 10)
 			if n, _, err := c.Recv(b, false); string(b[:n]) != "true" || err != nil {
 				t.Errorf("read %q, %v", b[:n], err)
@@ -262,16 +262,16 @@ func TestOtherPortAfterSilence(t *testing.T) {
 	}
 }
 
-// diallingAssoc returns an association that is dialling: nobody answers.
-func diallingAssoc(t *testing.T) *assoc {
+// dialingAssoc returns an association that is dialing: nobody answers.
+func dialingAssoc(t *testing.T) *assoc {
 	t.Helper()
 	mute := netip.MustParseAddrPort(muteUDP(t))
 	second := netip.MustParseAddrPort(muteUDP(t))
-	p, err := dialPort(t.Context(), mute.Addr(), mute.Addr(), uint16(freeUDPPort(t)), dialledSCTP, 0, nil)
+	p, err := dialPort(t.Context(), mute.Addr(), mute.Addr(), uint16(freeUDPPort(t)), dialedSCTP, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := newAssoc(p, peer{mute.Addr(), dialledSCTP}, engine.Options{})
+	a := newAssoc(p, peer{mute.Addr(), dialedSCTP}, engine.Options{})
 	p.add(a)
 	a.state = engine.StateCookieWait
 	over, cancel := context.WithCancel(t.Context())
@@ -284,7 +284,7 @@ func diallingAssoc(t *testing.T) *assoc {
 // TestQuotedINIT tells a dial that INIT has come to a closed port, and of what was not
 // its INIT.
 func TestQuotedINIT(t *testing.T) {
-	a := diallingAssoc(t)
+	a := dialingAssoc(t)
 	defer a.Abort()
 	a.mu.Lock()
 	a.ask()
@@ -316,7 +316,7 @@ func TestQuotedINIT(t *testing.T) {
 func TestTagsOfDial(t *testing.T) {
 	for _, asked := range []int{1, 2} {
 		for _, end := range []string{"timeout", "chosen", "refused", "chosen after a refusal"} {
-			a := diallingAssoc(t)
+			a := dialingAssoc(t)
 			p := a.port
 			a.mu.Lock()
 			for range asked {
