@@ -922,7 +922,10 @@ func TestPacketConnRestartEmptiesBudget(t *testing.T) {
 	}
 	a, b := newLinks(t)
 	var events peerEvents
-	lc := sctpnet.ListenConfig{OnEvent: events.add, Config: sctpnet.Config{WriteBuffer: 400 << 10}}
+	// What is sent again would reach the peer's host between its lives, and be answered by
+	// an ABORT.
+	late := sctpnet.RTO{Initial: 20 * time.Second, Min: 20 * time.Second, Max: time.Minute}
+	lc := sctpnet.ListenConfig{OnEvent: events.add, Config: sctpnet.Config{WriteBuffer: 400 << 10, RTO: late}}
 	var c *sctpnet.PacketConn
 	b.do(t, func() error {
 		pc, err := lc.ListenPacket(t.Context(), "sctp", linkAddr(2, 5000).String())
