@@ -50,9 +50,9 @@ type Config struct {
 	// them and cannot be freed yet. When they do, nothing more is received, and
 	// the peer is held back. One message can exceed it. Zero means 4 MiB. What
 	// waits in the system's ReadBuffer comes on top of it. It does not matter to
-	// a Conn without streams, which keeps nothing. Of a [PacketConn] it is how many
-	// bytes are kept of a peer's message of which the rest has not arrived; the
-	// association with a peer that exceeds it is aborted.
+	// a Conn without streams, which keeps nothing. A [PacketConn] keeps
+	// as many bytes of a peer's messages whose rest has not arrived. It aborts the
+	// association with a peer that exceeds this.
 	StreamMemory int
 
 	// PPID is the payload protocol identifier (RFC 9260 section 3.3.1) of what

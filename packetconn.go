@@ -81,7 +81,9 @@ func (lc *ListenConfig) listenPacket(ctx context.Context, e engine.Engine, netwo
 //
 // A peer that restarts its association (RFC 9260 section 5.2) keeps its Addr, and
 // reading goes on with the messages of its new life. [ListenConfig.OnEvent] tells,
-// in order with the messages.
+// in order with the messages. If the peer crashed in the middle of a long message,
+// Linux may hold back all of its new life until [PacketConn.Abort] ends the
+// association.
 //
 // Multiple goroutines may invoke methods on a PacketConn simultaneously.
 type PacketConn struct {
@@ -135,8 +137,8 @@ func (c *PacketConn) opError(op string, addr net.Addr, err error) error {
 }
 
 // Close ends all associations, each as [Conn.Close] does, without waiting: what was
-// written is still delivered. If a message is left that nobody has read, of whichever
-// peer, all are aborted. Conns that were peeled off live on. Waiting calls return
+// written is still delivered. If nobody has read a message of any peer, all
+// associations are aborted. Conns that were peeled off live on. Waiting calls return
 // [net.ErrClosed], as does a second Close.
 func (c *PacketConn) Close() error {
 	if !c.ok() {

@@ -369,7 +369,7 @@ func TestPeelOffEvents(t *testing.T) {
 	})
 }
 
-// peeledPipe makes pairs of which one end was peeled off.
+// peeledPipe makes pairs with one end peeled off.
 func peeledPipe(t *testing.T, network string) nettest.MakePipe {
 	return func() (c1, c2 net.Conn, stop func(), err error) {
 		pc, err := sctpnet.ListenPacket(network, "127.0.0.1:0")

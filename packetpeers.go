@@ -113,7 +113,7 @@ func (c *PacketConn) known(id engine.AssocID) *assoc {
 	return p
 }
 
-// meetTaken returns the peer of an association of which something is being received.
+// meetTaken returns the peer of an association that something is being received from.
 // from is an address of it.
 func (c *PacketConn) meetTaken(id engine.AssocID, from netip.AddrPort) *assoc {
 	if p := c.inbox.ended; p != nil && p.id == id {

@@ -26,7 +26,7 @@ type receiver struct {
 	ackNow bool
 	fresh  bool // something has come since the last acknowledgement
 
-	byFirst, byLast map[uint32]*run // messages of which a part is missing
+	byFirst, byLast map[uint32]*run // messages that lack a part
 	streams         map[uint16]*inStream
 	queue           []piece // to be read,
 	head            int     // from here on
@@ -521,7 +521,7 @@ func (r *receiver) drop(m *run) {
 	m.free()
 }
 
-// giveUp drops a part of a message of which the rest will not come: the next chunk begins
+// giveUp drops a part of a message whose rest will not come: the next chunk begins
 // another one, or was passed over. No message of the stream has to wait for it. That does
 // not always follow from the FORWARD TSN: Linux has it say nothing of a message whose
 // chunks have come as far as they were sent.
@@ -597,7 +597,7 @@ func (a *assoc) onForwardTSN(v []byte) {
 	a.performResets()
 }
 
-// passOver drops the messages up to a chunk of which a part is missing. A
+// passOver drops the messages up to a chunk that lack a part. A
 // packet can ask for it a hundred times, so the shorter way to find them is taken.
 func (r *receiver) passOver(tsn uint32) {
 	drop := func(m *run) {

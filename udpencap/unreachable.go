@@ -54,8 +54,8 @@ func (s *socket) onTooBig(b []byte, to netip.AddrPort, n int) {
 	}
 }
 
-// sentBy returns the association that has sent a packet, of which b is the beginning, and
-// the packet's verification tag.
+// sentBy returns the association that has sent a packet that begins with b, and the
+// packet's verification tag.
 func (s *socket) sentBy(b []byte, to netip.AddrPort) (a *assoc, tag uint32) {
 	if len(b) < 8 { // without the checksum
 		return nil, 0

@@ -152,7 +152,7 @@ type peer struct {
 	c    *sctpnet.PacketConn
 
 	mu      sync.Mutex
-	greeted map[string]int // how often, by the address of whom
+	greeted map[string]int // how often, by the address of the peer that greets
 }
 
 func run(ctx context.Context, name, at string, others []string) error {

@@ -38,7 +38,7 @@ type message struct {
 	class string
 }
 
-// streams shows four streams of an association, of which one waits.
+// streams shows four streams of an association. One of them waits.
 func streams() *svg.Drawing {
 	const (
 		left, right = 130, 630 // of the association

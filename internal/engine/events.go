@@ -41,8 +41,8 @@ type (
 	// ShutdownEvent is SCTP_SHUTDOWN_EVENT.
 	ShutdownEvent struct{}
 
-	// PartialDeliveryEvent is SCTP_PARTIAL_DELIVERY_EVENT, of which there is
-	// one kind only, its having been aborted.
+	// PartialDeliveryEvent is SCTP_PARTIAL_DELIVERY_EVENT. Its only kind is
+	// that the delivery was aborted.
 	PartialDeliveryEvent struct {
 		Stream uint16
 		Seq    uint32

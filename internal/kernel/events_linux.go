@@ -161,9 +161,9 @@ type parser struct {
 	joining bool                   // and whether more will
 }
 
-// parse reads a notification, of which it keeps the association alone. It returns nil if that
-// is cut short or of a kind that it does not know, and for a part of a failed
-// message that is not the last one.
+// parse reads a notification, and keeps its association but no part of its memory. It
+// returns nil if the notification is cut short, has a type that it does not know, or is
+// a part of a failed message that is not the last one.
 func (p *parser) parse(note []byte) engine.Event {
 	n := fields{b: note}
 	typ, flags := n.u16(), n.u16()

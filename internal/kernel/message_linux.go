@@ -338,8 +338,8 @@ func (o *op) putInfo(ackNow bool) {
 	o.describe(m, flags, 0, o.conn.reliability.Load())
 }
 
-// describe attaches what a message is, and of which association, 0 for the only
-// one. reliability is the default, as prInfo.pack has it.
+// describe attaches the info of a message and its association, which is 0 where there
+// is only one. reliability is the default, as prInfo.pack has it.
 func (h *header) describe(m *engine.Message, flags uint16, assoc engine.AssocID, reliability uint64) {
 	info := &h.sctl.info
 	info.SndInfo = sctp.SndInfo{SID: m.Stream, Flags: flags, PPID: swapPPID(m.PPID), Context: m.Context, AssocID: int32(assoc)}
@@ -546,7 +546,7 @@ func (o *op) doRecv(fd uintptr) bool {
 	}
 }
 
-// settle decides why an association is gone of which nothing has told.
+// settle decides why an association is gone where no error and no event has told.
 func (c *conn) settle(fd int) {
 	if c.ended.Load() {
 		return

@@ -483,7 +483,8 @@ var sendings = sync.Pool{New: func() any {
 	return s
 }}
 
-// The waits for room, of which nothing tells a peer's.
+// How long a writer waits before it looks again for room in a peer's budget: the kernel
+// wakes it for the room of the whole socket only.
 const (
 	leastRoomWait = 500 * time.Microsecond
 	mostRoomWait  = 10 * time.Millisecond

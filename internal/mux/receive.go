@@ -13,7 +13,7 @@ type receiver struct {
 	m     *Mux
 	b     *buffer      // nil if there is none
 	slots int          // in use: many if messages are small and many
-	size  int          // of a message, if it is like those of late
+	size  int          // of a message, if it is like those of late; up to bufferSize
 	begun int          // bytes of a message whose end has not arrived
 	msgs  []engine.Msg // of b's batch: received, and not sorted
 	fresh int          // how many of these are messages, until sort has counted them
@@ -51,12 +51,11 @@ func (r *receiver) run() {
 // Lend returns memory to receive into, as an engine.Lender.
 func (r *receiver) Lend() []engine.Msg {
 	// The room that each of several messages has: small ones differ more.
-	slot := min(max(min(2*r.size, minReceive), r.size, minReceive/4), bufferSize)
+	slot := max(r.size, min(2*r.size, minReceive), minReceive/4)
 	if r.b != nil {
 		// A message that does not fit what is left arrives in two pieces, and so
 		// would each of its size after it: one piece at the end of each buffer.
-		need := min(max(r.size, minReceive), bufferSize)
-		if several := min(r.slots*slot, bufferSize/2); bufferSize-r.b.used < max(need, several) {
+		if bufferSize-r.b.used < max(r.size, minReceive, min(r.slots*slot, bufferSize/2)) {
 			r.Return()
 		}
 	}
@@ -97,7 +96,7 @@ func (r *receiver) learn(slots int) {
 			r.begun += m.N
 			continue
 		}
-		r.size = max(r.begun+m.N, r.size-r.size/4)
+		r.size = min(max(r.begun+m.N, r.size-r.size/4), bufferSize)
 		r.begun = 0
 	}
 	switch {

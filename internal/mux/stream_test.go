@@ -453,7 +453,7 @@ func TestLittlePassesBulk(t *testing.T) {
 	})
 }
 
-// TestTurns has several streams send in bulk. They take turns after each message.
+// TestTurns has several streams send in bulk. They take turns of turnSize.
 func TestTurns(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m, _, f, af := pair(t)
@@ -470,6 +470,19 @@ func TestTurns(t *testing.T) {
 		all.Wait()
 		// No stream sends all while another waits.
 		arrived := af.take()
+		const each = turnSize / bulkSize
+		turns, run := 0, 0
+		for i, a := range arrived[:len(arrived)/2] {
+			if i == 0 || a.msg.Stream != arrived[i-1].msg.Stream {
+				turns, run = turns+1, 0
+			}
+			if run++; run > each {
+				t.Fatalf("stream %d has sent %d messages while others wait, want %d", a.msg.Stream, run, each)
+			}
+		}
+		if most := len(arrived)/2/each + 2; turns > most {
+			t.Errorf("%d messages took %d turns, want %d at most", len(arrived)/2, turns, most)
+		}
 		last := make(map[uint16]int)
 		for i, a := range arrived {
 			last[a.msg.Stream] = i

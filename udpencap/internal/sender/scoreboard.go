@@ -43,7 +43,7 @@ const leastCost = 256
 // TSN that was sent.
 type scoreboard struct {
 	cum    uint32
-	chunks []chunk // a ring of which the length is a power of two,
+	chunks []chunk // a ring; its length is a power of two,
 	first  int     // from here on
 	n      int     // chunks
 
