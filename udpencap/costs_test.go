@@ -127,9 +127,9 @@ func TestFragmentsFromBehind(t *testing.T) {
 		return flags, data(r.own.tsn+uint32(i), 0, 0, string([]byte{byte(i)}))
 	})
 	watchdog(t, func() {
-		buf := make([]byte, n+1)
-		if k, _, err := readWhole(c, buf); k != n || err != nil {
-			t.Fatalf("read %d bytes, %v", k, err)
+		buf, _, err := c.ReadMessage(n)
+		if len(buf) != n || err != nil {
+			t.Fatalf("read %d bytes, %v", len(buf), err)
 		}
 		for i := range n {
 			if buf[i] != byte(i) {

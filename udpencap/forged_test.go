@@ -699,9 +699,8 @@ func TestLastChunkFirst(t *testing.T) {
 	for i := range uint32(n - 1) {
 		chunk(i)
 	}
-	buf := make([]byte, n*len(body)+1)
-	if k, _, err := readWhole(c, buf); k != n*len(body) || err != nil {
-		t.Errorf("read %d bytes, %v", k, err)
+	if b, _, err := c.ReadMessage(n * len(body)); len(b) != n*len(body) || err != nil {
+		t.Errorf("read %d bytes, %v", len(b), err)
 	}
 }
 

@@ -100,19 +100,3 @@ func exchange(t testing.TB, c1, c2 net.Conn) {
 		}
 	}
 }
-
-// readWhole reads a message that may come in pieces.
-func readWhole(c *sctpnet.Conn, buf []byte) (n int, info sctpnet.MsgInfo, err error) {
-	for {
-		k, i, err := c.ReadMsg(buf[n:])
-		if err != nil {
-			return n, info, err
-		}
-		if n == 0 {
-			info = i
-		}
-		if n += k; !i.More {
-			return n, info, nil
-		}
-	}
-}

@@ -250,15 +250,14 @@ func giveUpSome(t *testing.T, client, server *sctpnet.Conn, f *failures) {
 	ends := 0
 	var arrived sync.Map
 	done := conformance.Start(t, func() (int, error) {
-		buf := make([]byte, 64<<10)
 		for n := 0; ; n++ {
-			k, info, err := readWhole(server, buf)
+			b, info, err := server.ReadMessage(64 << 10)
 			if err != nil {
 				return n, err
 			}
 			var i int
-			if _, err := fmt.Sscanf(string(buf[:k]), "%d.", &i); err != nil || k != sizeOfMessage(i) {
-				return n, fmt.Errorf("message %d has %d bytes, %v", i, k, err)
+			if _, err := fmt.Sscanf(string(b), "%d.", &i); err != nil || len(b) != sizeOfMessage(i) {
+				return n, fmt.Errorf("message %d has %d bytes, %v", i, len(b), err)
 			}
 			arrived.Store(i, true)
 			if info.Unordered {

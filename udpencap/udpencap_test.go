@@ -698,8 +698,8 @@ func TestMessageTooLarge(t *testing.T) {
 		if _, err := c.WriteMsg(make([]byte, most), sctpnet.MsgInfo{}); err != nil {
 			t.Error(err)
 		}
-		if n, _, err := readWhole(s, make([]byte, most)); n != most || err != nil {
-			t.Errorf("read %d bytes, %v", n, err)
+		if b, _, err := s.ReadMessage(most); len(b) != most || err != nil {
+			t.Errorf("read %d bytes, %v", len(b), err)
 		}
 	})
 }
