@@ -506,10 +506,7 @@ func (o *op) doRecv(fd uintptr) bool {
 				o.conn.awaitRest(int(fd))
 				return false
 			}
-			if !o.conn.peeled {
-				o.conn.settle(int(fd))
-			}
-			gone = true // but something may have come before it went, if only the event
+			gone = true // but something may have come before it went, if only its end
 		case errno != 0:
 			o.conn.fail(int(fd), errno)
 			err := os.NewSyscallError("recvmsg", errno)
