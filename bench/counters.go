@@ -17,7 +17,7 @@ func (n *network) counters() (map[string]int64, error) {
 	}
 	read := func() error {
 		b, err := os.ReadFile("/proc/thread-self/net/sctp/snmp")
-		if err != nil {
+		if err != nil && !*udpFlag {
 			return err
 		}
 		for line := range strings.Lines(string(b)) {

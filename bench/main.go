@@ -42,6 +42,7 @@ var (
 	idleCount = flag.Int("idle", 10000, "how many associations the case idle makes")
 	fileSize  = flag.Int("filesize", 30e6, "bytes of each file in the case files")
 	verbose   = flag.Bool("v", false, "print each sample")
+	udpFlag   = flag.Bool("udp", false, "run the cases of SCTP over UDP, beside QUIC, on any kernel")
 	vs        = flag.String("vs", "", "compare sctpnet also with that of an earlier `commit`; ./run makes a program of it")
 )
 
@@ -71,9 +72,6 @@ func main() {
 }
 
 func runAll() error {
-	if err := sctpnet.Available("sctp"); err != nil {
-		return err
-	}
 	pattern, err := regexp.Compile(*caseFlag)
 	if err != nil {
 		return err
@@ -87,20 +85,14 @@ func runAll() error {
 		return err
 	}
 	defer removeNetwork()
-	pair, err := compileC()
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(filepath.Dir(pair))
-	r.Pair = pair
-	for _, t := range settingsTests() {
-		s, err := t.try(r)
-		if err != nil {
-			return fmt.Errorf("finding sctpnet's settings: %w", err)
+	tests := udpTests()
+	if !*udpFlag {
+		if err := prepareKernel(r); err != nil {
+			return err
 		}
-		r.Settings[t.param] = s.Values
+		defer os.RemoveAll(filepath.Dir(r.Pair))
+		tests = allTests(r)
 	}
-	tests := allTests(r)
 	tests = slices.DeleteFunc(tests, func(t test) bool {
 		return !pattern.MatchString(t.name+"/"+t.param) || !sides.MatchString(t.side)
 	})
@@ -133,6 +125,24 @@ func runAll() error {
 	}
 	if failed > 0 {
 		return fmt.Errorf("%d of %d samples failed", failed, len(r.Samples))
+	}
+	return nil
+}
+
+// prepareKernel finds what the cases of the kernel's SCTP need.
+func prepareKernel(r *result.Run) (err error) {
+	if err := sctpnet.Available("sctp"); err != nil {
+		return err
+	}
+	if r.Pair, err = compileC(); err != nil {
+		return err
+	}
+	for _, t := range settingsTests() {
+		s, err := t.try(r)
+		if err != nil {
+			return fmt.Errorf("finding sctpnet's settings: %w", err)
+		}
+		r.Settings[t.param] = s.Values
 	}
 	return nil
 }

@@ -36,6 +36,7 @@ type link struct {
 	count int    // how many links there are; 0 means the loopback interface
 	netem string // options of tc netem, on both ends of each link
 	plain bool   // only packets as small as they are on a wire
+	mtu   int    // if not 0, longer packets to the server are lost, and no ICMP tells
 }
 
 // network returns the names and addresses of what makeNetwork makes.
@@ -66,6 +67,9 @@ func makeNetwork(l link) (*network, error) {
 			up += " gso_max_size 1500 gso_max_segs 1"
 		}
 		client = append(client, fmt.Sprintf("address add 10.77.%d.1/24 dev link%[1]d", i), up)
+		if l.mtu != 0 {
+			up += fmt.Sprint(" mtu ", l.mtu)
+		}
 		server = append(server, fmt.Sprintf("address add 10.77.%d.2/24 dev link%[1]d", i), up)
 	}
 	err := ip("", links...)

@@ -14,9 +14,13 @@ const pingSize = 64
 
 func pingPongTests(r *result.Run) []test {
 	base := test{name: "pingpong", param: sizeName(pingSize), link: loopback}
+	return slices.Concat(pingPongOf(base, []side{tcp, zero, ishidawataru}), cSides(r, base, "pingpong", pingSize, pingPongSample))
+}
+
+func pingPongOf(t test, sides []side) []test {
 	var tests []test
-	for _, s := range []side{tcp, zero, ishidawataru} {
-		t := base
+	for _, s := range sides {
+		t := t
 		t.side = s.name
 		t.run = func(n *network) (*result.Sample, error) {
 			client, server, err := s.pair(n)
@@ -27,7 +31,7 @@ func pingPongTests(r *result.Run) []test {
 		}
 		tests = append(tests, t)
 	}
-	return slices.Concat(tests, cSides(r, base, "pingpong", pingSize, pingPongSample))
+	return tests
 }
 
 // pingPong sends a few bytes there and back, one at a time.

@@ -28,16 +28,19 @@ var tcp = side{
 var zero = withConfig("sctpnet", sctpnet.Config{})
 
 // withConfig is sctpnet with the same Config at both ends.
-func withConfig(name string, config sctpnet.Config) side {
+func withConfig(name string, config sctpnet.Config) side { return withNetwork(name, "sctp", config) }
+
+// withNetwork is withConfig on a network of either engine.
+func withNetwork(name, network string, config sctpnet.Config) side {
 	return side{
 		name,
 		func(address string) (net.Listener, error) {
 			lc := sctpnet.ListenConfig{Config: config}
-			return lc.Listen(context.Background(), "sctp", address)
+			return lc.Listen(context.Background(), network, address)
 		},
 		func(address string) (net.Conn, error) {
 			d := sctpnet.Dialer{Config: config}
-			return d.Dial("sctp", address)
+			return d.Dial(network, address)
 		},
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -76,7 +77,7 @@ func work() error {
 		return err
 	}
 	r := &result.Run{Settings: j.Settings, Pair: j.Pair}
-	for _, t := range append(settingsTests(), allTests(r)...) {
+	for _, t := range slices.Concat(settingsTests(), allTests(r), udpTests()) {
 		if t.String() != *workerFlag {
 			continue
 		}
