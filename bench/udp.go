@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/sctpnet/sctpnet"
@@ -61,10 +62,6 @@ func udpTests() []test {
 // besideSlow measures a ping-pong within the host of the client beside bulk of some
 // associations to the server, over a slow link.
 func besideSlow(n *network, d time.Duration, count int) (*result.Sample, error) {
-	slow, err := overUDP.pairs(n, count)
-	if err != nil {
-		return nil, err
-	}
 	if err := ip(n.client, "link set lo up"); err != nil {
 		return nil, err
 	}
@@ -72,15 +69,38 @@ func besideSlow(n *network, d time.Duration, count int) (*result.Sample, error) 
 	if err != nil {
 		return nil, err
 	}
+	slow, err := overUDP.pairs(n, count)
+	if err != nil {
+		return nil, err
+	}
+	var written atomic.Int64
 	for _, p := range slow {
 		go func() {
 			for b := make([]byte, 64<<10); ; {
-				if _, err := p.client.Write(b); err != nil {
+				k, err := p.client.Write(b)
+				if written.Add(int64(k)); err != nil {
 					return
 				}
 			}
 		}()
 		go io.Copy(io.Discard, p.server)
 	}
-	return pingPong(d, client, server)
+	// It begins when the buffers are full.
+	for before := int64(-1); written.Load() != before; time.Sleep(100 * time.Millisecond) {
+		before = written.Load()
+	}
+	go io.Copy(server, server)
+	var values []float64
+	p := make([]byte, pingSize)
+	for start := time.Now(); time.Since(start) < d || len(values) == 0; {
+		begun := time.Now()
+		if _, err := client.Write(p); err != nil {
+			return nil, err
+		}
+		if _, err := io.ReadFull(client, p); err != nil {
+			return nil, err
+		}
+		values = append(values, time.Since(begun).Seconds()*1e6)
+	}
+	return &result.Sample{Values: map[string]float64{"p50 µs": result.Quantile(values, 0.5), "p99 µs": result.Quantile(values, 0.99)}}, nil
 }
