@@ -4,7 +4,6 @@ go 1.26.0
 
 require (
 	github.com/ishidawataru/sctp v0.0.0-20251114114122-19ddcbc6aae2
-	github.com/pion/logging v0.2.4
 	github.com/pion/sctp v1.12.1
 	github.com/quic-go/quic-go v0.65.0
 	github.com/sctpnet/sctpnet v0.0.0
@@ -12,6 +11,7 @@ require (
 )
 
 require (
+	github.com/pion/logging v0.2.4 // indirect
 	github.com/pion/randutil v0.1.0 // indirect
 	github.com/pion/transport/v5 v5.1.4 // indirect
 	golang.org/x/crypto v0.58.0 // indirect

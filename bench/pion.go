@@ -4,18 +4,17 @@ import (
 	"io"
 	"net"
 
-	"github.com/pion/logging"
 	"github.com/pion/sctp"
 )
 
 // pionSide is one stream of an association of pion/sctp, over UDP. Its listener is
-// for one association.
+// for one association. Without its option BlockWrite, Write queues without a bound.
 var pionSide = side{"pion", listenPion, func(address string) (net.Conn, error) {
 	u, err := net.Dial("udp", address)
 	if err != nil {
 		return nil, err
 	}
-	a, err := sctp.Client(pionConfig(u))
+	a, err := sctp.ClientWithOptions(sctp.WithNetConn(u), sctp.WithBlockWrite(true))
 	if err != nil {
 		return nil, err
 	}
@@ -26,10 +25,6 @@ var pionSide = side{"pion", listenPion, func(address string) (net.Conn, error) {
 	_, err = s.Write([]byte{0}) // tells the peer of the stream
 	return pionConn{u, s}, err
 }}
-
-func pionConfig(u net.Conn) sctp.Config {
-	return sctp.Config{NetConn: u, LoggerFactory: logging.NewDefaultLoggerFactory()}
-}
 
 // A pionConn is a stream, with the addresses of its socket.
 type pionConn struct {
@@ -63,7 +58,7 @@ func (l pionListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	u := &connected{l.UDPConn, from, first[:n]}
-	a, err := sctp.Server(pionConfig(u))
+	a, err := sctp.ServerWithOptions(sctp.WithNetConn(u), sctp.WithBlockWrite(true))
 	if err != nil {
 		return nil, err
 	}
