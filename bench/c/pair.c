@@ -254,7 +254,6 @@ static void *dial_and_accept(void *listener)
 int main(int argc, char **argv)
 {
 	int listener, bulk, dials;
-	cpu_set_t cpus;
 	socklen_t addrlen = sizeof(addr);
 	pthread_t client, server;
 	long seen = 0;
@@ -276,12 +275,6 @@ int main(int argc, char **argv)
 	read_buffer = get("read");
 	message = get("message") > 0 ? get("message") : size;
 
-	/* One exchange after the other is quickest on one processor. */
-	if (!bulk) {
-		CPU_ZERO(&cpus);
-		CPU_SET(sched_getcpu(), &cpus);
-		check("sched_setaffinity", sched_setaffinity(0, sizeof(cpus), &cpus));
-	}
 	enter(server_netns);
 	listener = make_socket();
 	check("bind", bind(listener, (struct sockaddr *)&addr, sizeof(addr)));
