@@ -206,6 +206,7 @@ func TestDialAgain(t *testing.T) {
 	eventually(t, "the port to be free", func() bool { return !alive(t, port(d.LocalAddr)) })
 
 	dial(t, &d, "sctp4", ln.Addr().String()).Close()
+	eventually(t, "the port to be free again", func() bool { return !alive(t, port(d.LocalAddr)) })
 	old := accept(t, ln)
 	time.AfterFunc(time.Second, func() { old.Close() }) // it has the handshake by then
 	watchdog(t, func() { echo(t, dial(t, &d, "sctp4", ln.Addr().String()), accept(t, ln)) })
