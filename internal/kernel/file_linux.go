@@ -198,5 +198,3 @@ func checkSocket(fd int, listening bool) error {
 	}
 	return fmt.Errorf("%s: %w", what, unix.EPROTOTYPE)
 }
-
-func one(ip net.IPAddr) []net.IPAddr { return []net.IPAddr{ip} }

@@ -1,7 +1,5 @@
 //go:build !linux
 
-// Package kernel is the engine over the Linux kernel's SCTP; on this system
-// there is none.
 package kernel
 
 import (

@@ -1,7 +1,11 @@
 package kernel
 
 import (
+	"context"
+	"errors"
 	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -11,6 +15,90 @@ import (
 	"github.com/sctpnet/sctpnet/internal/engine"
 	"golang.org/x/sys/unix"
 )
+
+// Listen makes a listening endpoint.
+func (kernelEngine) Listen(ctx context.Context, s *engine.Socket) (engine.Listener, error) {
+	sk, local, err := listen(ctx, s, unix.SOCK_STREAM)
+	if err != nil {
+		return nil, err
+	}
+	l, err := newListener(sk, origin{options: s.Options, bound: local, foreign: s.Control != nil})
+	if err != nil {
+		sk.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// listen makes a socket of a type that listens, and returns what it is bound to.
+func listen(ctx context.Context, s *engine.Socket, typ int) (*socket, *engine.Addr, error) {
+	local := s.Local
+	if local == nil {
+		local = &engine.Addr{}
+	}
+	family, v6only, fallback := listenFamily(s.Network, s.Local)
+	sk, err := listenOn(ctx, s, typ, local, family, v6only)
+	if err != nil && fallback && (errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL)) {
+		// "Any address" on a system without IPv6 is any IPv4 address.
+		sk, err = listenOn(ctx, s, typ, local, unix.AF_INET, false)
+	}
+	return sk, local, err
+}
+
+func listenOn(ctx context.Context, s *engine.Socket, typ int, local *engine.Addr, family int, v6only bool) (*socket, error) {
+	sk, err := newSocket(ctx, s, typ, family, v6only, s.Local)
+	if err != nil {
+		return nil, err
+	}
+	err = sk.control(func(fd int) error {
+		// As package net: a port can be listened on again while associations
+		// of an earlier listener live. Two listeners still exclude each other.
+		return setInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+	})
+	if err == nil {
+		err = sk.bind(local, family)
+	}
+	if err == nil {
+		err = sk.control(func(fd int) error {
+			return os.NewSyscallError("listen", unix.Listen(fd, maxBacklog()))
+		})
+	}
+	if err != nil {
+		sk.close()
+		return nil, err
+	}
+	return sk, nil
+}
+
+// listenFamily is the same for listening, where no address or a wildcard on
+// the network "sctp" means both families, as it does for TCP in package net.
+// fallback says that IPv4 alone will do.
+func listenFamily(network string, local *engine.Addr) (family int, v6only, fallback bool) {
+	switch {
+	case network == "sctp4":
+		return unix.AF_INET, false, false
+	case network == "sctp6":
+		return unix.AF_INET6, true, false
+	case isWildcard(local):
+		return unix.AF_INET6, false, true
+	case !hasFamily(local, is6):
+		return unix.AF_INET, false, false
+	}
+	return unix.AF_INET6, !hasFamily(local, is4), false
+}
+
+// maxBacklog is the system's limit on a listener's queue, which package net
+// uses too.
+var maxBacklog = sync.OnceValue(func() int {
+	b, err := os.ReadFile("/proc/sys/net/core/somaxconn")
+	if err != nil {
+		return unix.SOMAXCONN
+	}
+	if n, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil && n > 0 {
+		return n
+	}
+	return unix.SOMAXCONN
+})
 
 // A listener is a listening socket.
 type listener struct {

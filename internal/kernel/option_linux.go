@@ -4,9 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/bits"
 	"os"
 	"time"
+	"unsafe"
 
 	"github.com/ishidawataru/sctp"
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -59,70 +59,6 @@ var (
 	optReadBuffer  = option{unix.SOL_SOCKET, unix.SO_RCVBUF, "SO_RCVBUF"}
 	optWriteBuffer = option{unix.SOL_SOCKET, unix.SO_SNDBUF, "SO_SNDBUF"}
 )
-
-// Flags of struct sctp_paddrparams.
-const (
-	sppHBEnable      = 1 << 0
-	sppHBDisable     = 1 << 1
-	sppHBDemand      = 1 << 2
-	sppPMTUDEnable   = 1 << 3
-	sppIPv6FlowLabel = 1 << 8
-	sppDSCP          = 1 << 9
-)
-
-// Structures of linux/sctp.h, as in sockopt_linux.go.
-type (
-	assocParams struct { // struct sctp_assocparams
-		AssocID    int32
-		MaxRxt     uint16
-		Peers      uint16
-		PeerRWND   uint32
-		LocalRWND  uint32
-		CookieLife uint32
-	}
-	sackInfo struct { // struct sctp_sack_info
-		AssocID          int32
-		Delay, Frequency uint32
-	}
-	defaultPRInfo struct { // struct sctp_default_prinfo
-		AssocID int32
-		Value   uint32
-		Policy  uint16
-		_       uint16
-	}
-	streamValue struct { // struct sctp_stream_value
-		AssocID       int32
-		Stream, Value uint16
-	}
-	addStreams struct { // struct sctp_add_streams
-		AssocID int32
-		In, Out uint16
-	}
-	authKeyID struct { // struct sctp_authkeyid
-		AssocID int32
-		Key     uint16
-		_       uint16
-	}
-)
-
-// storageAlign is the alignment of a struct sockaddr_storage. Some structures have
-// padding for it.
-const storageAlign = bits.UintSize / 8
-
-// pathValues makes one of the structures that are an address and 16-bit
-// numbers, not packed: sctp_paddrthlds, _v2 and sctp_udpencaps. It also says
-// where the numbers are.
-func pathValues(addr [128]byte, values ...uint16) (b []byte, offset int) {
-	b = append(make([]byte, storageAlign, 2*storageAlign+len(addr)+8), addr[:]...)
-	offset = len(b)
-	for _, v := range values {
-		b = binary.NativeEndian.AppendUint16(b, v)
-	}
-	for len(b)%storageAlign != 0 {
-		b = append(b, 0)
-	}
-	return b, offset
-}
 
 // wrap names the option in an error, and says where the kernel has none.
 func (o option) wrap(call string, err error) error {
@@ -218,9 +154,75 @@ func (t target) getValue(o option) (uint32, error) {
 	return v.Value, err
 }
 
+// read is control for a getter.
+func read[T any](c controller, get func(fd int) (T, error)) (v T, err error) {
+	err = c.control(func(fd int) error {
+		v, err = get(fd)
+		return err
+	})
+	return v, err
+}
+
+// ask is read for what a one-to-many socket has of each association.
+func ask[T any](c controller, assoc engine.AssocID, get func(t target) (T, error)) (T, error) {
+	return read(c, func(fd int) (T, error) { return get(target{fd, assoc}) })
+}
+
+// A controller has a socket.
+type controller interface {
+	control(f func(fd int) error) error
+}
+
 // milliseconds rounds up, as what is rounded to zero would mean another thing.
 func milliseconds(d time.Duration) uint32 {
 	return uint32((d + time.Millisecond - 1) / time.Millisecond)
 }
 
 func fromMilliseconds(ms uint32) time.Duration { return time.Duration(ms) * time.Millisecond }
+
+func setStruct(fd, opt int, v any) error {
+	b, err := binary.Append(nil, binary.NativeEndian, v)
+	if err != nil {
+		return err
+	}
+	return setBytes(fd, opt, b)
+}
+
+func setBytes(fd, opt int, b []byte) error {
+	return os.NewSyscallError("setsockopt", unix.SetsockoptString(fd, sctp.SOL_SCTP, opt, string(b)))
+}
+
+// setEvent subscribes to one type of event.
+func setEvent(fd int, typ uint16) error {
+	return setStruct(fd, optEvent, event{Type: typ, On: 1})
+}
+
+func setInt(fd, level, opt, v int) error {
+	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, level, opt, v))
+}
+
+func setLinger(fd, sec int) error {
+	l := unix.Linger{Onoff: int32(boolInt(sec >= 0)), Linger: int32(max(0, sec))}
+	return os.NewSyscallError("setsockopt", unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &l))
+}
+
+// getsockopt fills buf, which may hold arguments, with an SCTP option's value
+// and returns its length.
+func getsockopt(fd, opt int, buf []byte) (int, error) {
+	n := uint32(len(buf))
+	// Both pointers are converted in the call itself, which keeps what they
+	// point to in place until it returns; n bounds what the kernel writes.
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), sctp.SOL_SCTP, uintptr(opt),
+		uintptr(unsafe.Pointer(&buf[0])), uintptr(unsafe.Pointer(&n)), 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

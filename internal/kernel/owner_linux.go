@@ -1,12 +1,9 @@
 package kernel
 
 import (
-	"encoding/binary"
-	"errors"
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
-	"golang.org/x/sys/unix"
 )
 
 // owner is a conn whose sending and receiving belong to one caller.
@@ -136,22 +133,4 @@ func (o owner) Ended() bool {
 		_, err := assocStatus(fd)
 		return err
 	}) != nil
-}
-
-func (o owner) ResetStreams(streams []uint16) error {
-	// struct sctp_reset_streams: the association, flags, count and list.
-	b := binary.NativeEndian.AppendUint32(nil, 0)
-	b = binary.NativeEndian.AppendUint16(b, resetOutgoing)
-	b = binary.NativeEndian.AppendUint16(b, uint16(len(streams)))
-	for _, id := range streams {
-		b = binary.NativeEndian.AppendUint16(b, id)
-	}
-	err := o.c.control(func(fd int) error { return setBytes(fd, optResetStreams, b) })
-	switch {
-	case errors.Is(err, unix.EINPROGRESS):
-		return engine.ErrBusy
-	case errors.Is(err, unix.EAGAIN):
-		return engine.ErrUnsent
-	}
-	return err
 }

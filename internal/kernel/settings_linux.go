@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -375,54 +374,6 @@ func setAssocParams(t target, p engine.AssocParams) error {
 	return err
 }
 
-// The kernel's numbers of the policies of partial reliability: enum
-// sctp_pr_policy.
-const (
-	prTimed    = 0x0010
-	prLimited  = 0x0020
-	prPriority = 0x0030
-)
-
-// prInfoOf returns the policy of a default, or of none that is reliable.
-func prInfoOf(p engine.PartialReliability) prInfo {
-	switch p.Policy {
-	case engine.ReliabilityTimed:
-		return prInfo{Policy: prTimed, Value: milliseconds(p.TTL)}
-	case engine.ReliabilityRetransmissions:
-		return prInfo{Policy: prLimited, Value: p.Retransmissions}
-	case engine.ReliabilityPriority:
-		return prInfo{Policy: prPriority, Value: p.Priority}
-	}
-	return prInfo{}
-}
-
-func (p prInfo) reliability() engine.PartialReliability {
-	switch p.Policy {
-	case prTimed:
-		return engine.PartialReliability{Policy: engine.ReliabilityTimed, TTL: fromMilliseconds(p.Value)}
-	case prLimited:
-		return engine.PartialReliability{Policy: engine.ReliabilityRetransmissions, Retransmissions: p.Value}
-	case prPriority:
-		return engine.PartialReliability{Policy: engine.ReliabilityPriority, Priority: p.Value}
-	}
-	return engine.PartialReliability{}
-}
-
-// pack is the default for a conn, which the kernel forgets of a message that has
-// information: see putInfo.
-func (p prInfo) pack() uint64 { return uint64(p.Policy)<<32 | uint64(p.Value) }
-
-func setReliability(t target, p engine.PartialReliability) error {
-	info := prInfoOf(p)
-	return t.set(optDefaultPRInfo, defaultPRInfo{Policy: info.Policy, Value: info.Value})
-}
-
-func defaultReliability(t target) (prInfo, error) {
-	var v defaultPRInfo
-	err := t.get(optDefaultPRInfo, &v)
-	return prInfo{Policy: v.Policy, Value: v.Value}, err
-}
-
 func setScheduler(t target, s engine.Scheduler) error {
 	s = max(s, engine.SchedulerFirstCome)
 	err := t.setValue(optScheduler, uint32(s))
@@ -457,145 +408,6 @@ func setInterleaving(fd int) error {
 	return err
 }
 
-// allPaths stands for an address of the peer.
-var allPaths [128]byte
-
-// setPathParams is for one path, or with no address for all of them.
-func setPathParams(t target, addr [128]byte, p engine.PathParams) error {
-	v := pathParams{
-		Address:    addr,
-		HBInterval: milliseconds(p.HeartbeatInterval),
-		PathMaxRxt: uint16(p.MaxRetransmissions),
-	}
-	switch {
-	case p.NoHeartbeat:
-		v.Flags |= sppHBDisable
-	case p.HeartbeatInterval > 0:
-		v.Flags |= sppHBEnable
-	}
-	switch {
-	case p.DiscoverMTU:
-		v.Flags |= sppPMTUDEnable
-	case p.MTU > 0:
-		v.Flags |= sppPMTUDDisable
-		v.PathMTU = uint32(p.MTU)
-	}
-	if p.DSCP != 0 {
-		v.Flags |= sppDSCP
-		v.DSCP = uint8(max(0, p.DSCP)) << 2
-	}
-	if p.FlowLabel != 0 {
-		v.Flags |= sppIPv6FlowLabel
-		v.IPv6FlowLabel = uint32(max(0, p.FlowLabel))
-	}
-	if v != (pathParams{Address: addr}) {
-		if err := t.set(optPathParams, v); err != nil {
-			return err
-		}
-	}
-	if p.PotentiallyFailedThreshold != 0 || p.PrimarySwitchoverThreshold != 0 {
-		if err := setThresholds(t, addr, p.PotentiallyFailedThreshold, p.PrimarySwitchoverThreshold); err != nil {
-			return err
-		}
-	}
-	if p.UDPPort != 0 {
-		// struct sctp_udpencaps; the port is in network order.
-		b, at := pathValues(addr, 0)
-		binary.BigEndian.PutUint16(b[at:], uint16(max(0, p.UDPPort)))
-		return t.setBytes(optUDPPort, b)
-	}
-	return nil
-}
-
-// setThresholds sets both thresholds, as there is no way to set one of them.
-func setThresholds(t target, addr [128]byte, failed, switchover int) error {
-	b, at := pathValues(addr, 0, 0, 0)
-	_, err := t.getBytes(optThresholdsV2, b)
-	switch {
-	case errors.Is(err, errors.ErrUnsupported) && switchover == 0:
-		// Before 5.15 there is only one.
-		b, _ = pathValues(addr, 0, uint16(max(0, failed)))
-		return t.setBytes(optThresholds, b)
-	case err != nil:
-		return err
-	}
-	binary.NativeEndian.PutUint16(b[at:], 0) // that of retransmissions stays
-	if failed != 0 {
-		binary.NativeEndian.PutUint16(b[at+2:], uint16(max(0, failed)))
-	}
-	if switchover != 0 {
-		binary.NativeEndian.PutUint16(b[at+4:], uint16(switchover))
-	}
-	pf, ps := binary.NativeEndian.Uint16(b[at+2:]), binary.NativeEndian.Uint16(b[at+4:])
-	if pf > ps {
-		return fmt.Errorf("PotentiallyFailedThreshold of %d is more than PrimarySwitchoverThreshold, %d", pf, ps)
-	}
-	return t.setBytes(optThresholdsV2, b)
-}
-
-func getPathParams(t target, addr [128]byte) (p engine.PathParams, err error) {
-	v := pathParams{Address: addr}
-	if err := t.get(optPathParams, &v); err != nil {
-		return p, err
-	}
-	p = engine.PathParams{
-		HeartbeatInterval:  fromMilliseconds(v.HBInterval),
-		NoHeartbeat:        v.Flags&sppHBDisable != 0,
-		MaxRetransmissions: int(v.PathMaxRxt),
-		MTU:                int(v.PathMTU),
-		DiscoverMTU:        v.Flags&sppPMTUDEnable != 0,
-	}
-	if v.Flags&sppDSCP != 0 {
-		p.DSCP = int(v.DSCP >> 2)
-	}
-	if v.Flags&sppIPv6FlowLabel != 0 {
-		p.FlowLabel = int(v.IPv6FlowLabel)
-	}
-	b, at := pathValues(addr, 0, 0, 0)
-	_, err = t.getBytes(optThresholdsV2, b)
-	if err == nil {
-		p.PrimarySwitchoverThreshold = int(binary.NativeEndian.Uint16(b[at+4:]))
-	} else if errors.Is(err, errors.ErrUnsupported) {
-		b, at = pathValues(addr, 0, 0)
-		_, err = t.getBytes(optThresholds, b)
-	}
-	if err != nil {
-		return p, err
-	}
-	p.PotentiallyFailedThreshold = int(binary.NativeEndian.Uint16(b[at+2:]))
-	b, at = pathValues(addr, 0)
-	_, err = t.getBytes(optUDPPort, b)
-	if errors.Is(err, errors.ErrUnsupported) {
-		return p, nil // there is none
-	}
-	p.UDPPort = int(binary.BigEndian.Uint16(b[at:]))
-	return p, err
-}
-
-// path runs f with the kernel's form of an address, which must be one of the peer's,
-// or with zeros for the zero Addr.
-func (c *conn) path(ip netip.Addr, f func(fd int, addr [128]byte) error) error {
-	return c.control(func(fd int) error {
-		var addr [128]byte
-		if ip.IsValid() {
-			peer, err := peerAddrs(fd)
-			if err != nil {
-				return err
-			}
-			one, ok := find(peer, ip)
-			if !ok {
-				return notThePeers(ip)
-			}
-			sa, err := appendSockaddrs(nil, one)
-			if err != nil {
-				return err
-			}
-			copy(addr[:], sa)
-		}
-		return f(fd, addr)
-	})
-}
-
 func (c *conn) SetStreamValue(stream, value uint16) error {
 	return c.control(func(fd int) error { return optSchedulerValue.set(fd, streamValue{Stream: stream, Value: value}) })
 }
@@ -606,23 +418,4 @@ func (c *conn) StreamValue(stream uint16) (uint16, error) {
 		err := optSchedulerValue.get(fd, &v)
 		return v.Value, err
 	})
-}
-
-// read is control for a getter.
-func read[T any](c controller, get func(fd int) (T, error)) (v T, err error) {
-	err = c.control(func(fd int) error {
-		v, err = get(fd)
-		return err
-	})
-	return v, err
-}
-
-// ask is read for what a one-to-many socket has of each association.
-func ask[T any](c controller, assoc engine.AssocID, get func(t target) (T, error)) (T, error) {
-	return read(c, func(fd int) (T, error) { return get(target{fd, assoc}) })
-}
-
-// A controller has a socket.
-type controller interface {
-	control(f func(fd int) error) error
 }

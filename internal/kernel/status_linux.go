@@ -5,20 +5,12 @@ import (
 	"os"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/ishidawataru/sctp"
 	"github.com/sctpnet/sctpnet/internal/engine"
 	"golang.org/x/sys/unix"
 )
-
-const optGetAssocStats = 112 // SCTP_GET_ASSOC_STATS
-
-// sizeofPathInfo is the size of a struct sctp_paddrinfo, which has no padding.
-const sizeofPathInfo = 4 + 128 + 5*4
-
-// sizeofAssocStats is the size of a struct sctp_assoc_stats where 64-bit
-// integers are aligned, which are most architectures.
-const sizeofAssocStats = 256
 
 // status asks for SCTP_STATUS. It returns engine.ErrEnded if there is none any more.
 func (t target) status() (sctp.Status, error) {
@@ -28,6 +20,30 @@ func (t target) status() (sctp.Status, error) {
 	}
 	return st, err
 }
+
+// assocStatus asks for SCTP_STATUS. It fails with EINVAL once the association
+// is gone, and with nothing else that a socket of ours can meet.
+func assocStatus(fd int) (sctp.Status, error) { return socketOf(fd).assocStatus() }
+
+func (t target) assocStatus() (sctp.Status, error) {
+	var st sctp.Status
+	var buf [unsafe.Sizeof(st)]byte
+	t.name(buf[:])
+	if _, err := getsockopt(t.fd, sctp.SCTP_STATUS, buf[:]); err != nil {
+		return st, err
+	}
+	_, err := binary.Decode(buf[:], binary.NativeEndian, &st)
+	return st, err
+}
+
+const optGetAssocStats = 112 // SCTP_GET_ASSOC_STATS
+
+// sizeofPathInfo is the size of a struct sctp_paddrinfo, which has no padding.
+const sizeofPathInfo = 4 + 128 + 5*4
+
+// sizeofAssocStats is the size of a struct sctp_assoc_stats where 64-bit
+// integers are aligned, which are most architectures.
+const sizeofAssocStats = 256
 
 func (c *conn) Status() (engine.Status, error) { return ask(c, 0, statusOf) }
 func (c *conn) Paths() ([]engine.Path, error)  { return ask(c, 0, pathsOf) }

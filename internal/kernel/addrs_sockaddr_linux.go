@@ -3,7 +3,7 @@ package kernel
 import (
 	"encoding/binary"
 	"net"
-	"slices"
+	"net/netip"
 	"strconv"
 	"syscall"
 
@@ -30,6 +30,28 @@ func hasFamily(a *engine.Addr, is func(net.IP) bool) bool {
 // isWildcard reports whether a means any address.
 func isWildcard(a *engine.Addr) bool {
 	return a == nil || engine.IsWildcard(a.IPAddrs)
+}
+
+func one(ip net.IPAddr) []net.IPAddr { return []net.IPAddr{ip} }
+
+// toNetip converts an address that came from the kernel.
+func toNetip(ip net.IPAddr) netip.Addr {
+	a, _ := netip.AddrFromSlice(ip.IP)
+	return a.Unmap().WithZone(ip.Zone)
+}
+
+// fromNetip converts it back.
+func fromNetip(ip netip.Addr) net.IPAddr {
+	ip = ip.Unmap()
+	return net.IPAddr{IP: ip.AsSlice(), Zone: ip.Zone()}
+}
+
+func toNetips(a *engine.Addr) []netip.Addr {
+	list := make([]netip.Addr, 0, len(a.IPAddrs))
+	for _, ip := range a.IPAddrs {
+		list = append(list, toNetip(ip))
+	}
+	return list
 }
 
 // appendSockaddrs appends the packed list of sockaddr_in and sockaddr_in6 that
@@ -60,58 +82,6 @@ func appendSockaddrs(b []byte, a *engine.Addr) ([]byte, error) {
 	return b, nil
 }
 
-func zoneIndex(zone string) (uint32, error) {
-	if zone == "" {
-		return 0, nil
-	}
-	if ifi, err := net.InterfaceByName(zone); err == nil {
-		return uint32(ifi.Index), nil
-	}
-	n, err := strconv.ParseUint(zone, 10, 32)
-	return uint32(n), err
-}
-
-// zoneName names the zone of an address that has one: the kernel gives an
-// interface for others too, such as ::1.
-func zoneName(ip net.IP, index uint32) string {
-	if index == 0 || !ip.IsLinkLocalUnicast() && !ip.IsLinkLocalMulticast() {
-		return ""
-	}
-	if ifi, err := net.InterfaceByIndex(int(index)); err == nil {
-		return ifi.Name
-	}
-	return strconv.FormatUint(uint64(index), 10)
-}
-
-func lacksZone(ip net.IPAddr) bool { return ip.Zone == "" && ip.IP.IsLinkLocalUnicast() && is6(ip.IP) }
-
-// localZone returns the zone of a link-local address of this host: the peer's if
-// that has one, as both are on one link, and otherwise that of the interface
-// that has the address.
-func localZone(ip net.IP, peer *engine.Addr) string {
-	if peer != nil {
-		for _, p := range peer.IPAddrs {
-			if p.Zone != "" {
-				return p.Zone
-			}
-		}
-	}
-	list, err := net.Interfaces()
-	if err != nil {
-		return ""
-	}
-	for _, ifi := range list {
-		addrs, err := ifi.Addrs()
-		if err == nil && slices.ContainsFunc(addrs, func(a net.Addr) bool {
-			n, ok := a.(*net.IPNet)
-			return ok && n.IP.Equal(ip)
-		}) {
-			return ifi.Name
-		}
-	}
-	return ""
-}
-
 // parseSockaddr reads one sockaddr_in or sockaddr_in6 and returns the bytes
 // that it took, or 0 if b does not begin with one. An IPv4 address that came
 // mapped into IPv6 is given as IPv4.
@@ -138,38 +108,6 @@ func parseSockaddr(b []byte) (ip net.IPAddr, port, n int) {
 	return ip, 0, 0
 }
 
-// addrList asks for SCTP_GET_LOCAL_ADDRS of a socket or SCTP_GET_PEER_ADDRS.
-func addrList(fd, opt int) (*engine.Addr, error) { return addrsOf(fd, opt, 0) }
-
-// addrsOf asks for the same of an association, 0 for the socket.
-func addrsOf(fd, opt int, assoc uint32) (*engine.Addr, error) {
-	// struct sctp_getaddrs: the association, the count, then the addresses.
-	buf := make([]byte, 8+64*unix.SizeofSockaddrInet6)
-	for {
-		binary.NativeEndian.PutUint32(buf, assoc)
-		_, err := getsockopt(fd, opt, buf)
-		if err == unix.ENOMEM && len(buf) < 1<<20 {
-			buf = make([]byte, 4*len(buf)) // the list did not fit
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		a := &engine.Addr{}
-		// The length that it returns is without the first 8 bytes for one
-		// of the options and with them for the other, so go by the count.
-		rest := buf[8:]
-		for range binary.NativeEndian.Uint32(buf[4:]) {
-			ip, port, n := parseSockaddr(rest)
-			if n == 0 {
-				break
-			}
-			a.IPAddrs, a.Port, rest = append(a.IPAddrs, ip), port, rest[n:]
-		}
-		return a, nil
-	}
-}
-
 // fromSockaddr converts what getsockname, getpeername and accept4 give. They are
 // package syscall's, because those of unix ask for the socket's protocol too.
 func fromSockaddr(sa syscall.Sockaddr) *engine.Addr {
@@ -184,4 +122,39 @@ func fromSockaddr(sa syscall.Sockaddr) *engine.Addr {
 		return &engine.Addr{IPAddrs: []net.IPAddr{ip}, Port: sa.Port}
 	}
 	return &engine.Addr{}
+}
+
+// sockaddr converts an address for package unix.
+func sockaddr(ip net.IPAddr, port int) (unix.Sockaddr, error) {
+	if ip4 := ip.IP.To4(); ip4 != nil {
+		return &unix.SockaddrInet4{Addr: [4]byte(ip4), Port: port}, nil
+	}
+	zone, err := zoneIndex(ip.Zone)
+	if err != nil || ip.IP.To16() == nil {
+		return nil, unix.EINVAL
+	}
+	return &unix.SockaddrInet6{Addr: [16]byte(ip.IP.To16()), Port: port, ZoneId: zone}, nil
+}
+
+func zoneIndex(zone string) (uint32, error) {
+	if zone == "" {
+		return 0, nil
+	}
+	if ifi, err := net.InterfaceByName(zone); err == nil {
+		return uint32(ifi.Index), nil
+	}
+	n, err := strconv.ParseUint(zone, 10, 32)
+	return uint32(n), err
+}
+
+// zoneName names the zone of an address that has one: the kernel gives an
+// interface for others too, such as ::1.
+func zoneName(ip net.IP, index uint32) string {
+	if index == 0 || !ip.IsLinkLocalUnicast() && !ip.IsLinkLocalMulticast() {
+		return ""
+	}
+	if ifi, err := net.InterfaceByIndex(int(index)); err == nil {
+		return ifi.Name
+	}
+	return strconv.FormatUint(uint64(index), 10)
 }

@@ -15,52 +15,6 @@ import (
 // place, which is right behind, and what is shorter leaves a gap, which is
 // closed.
 
-// A forecast is what the next Read may find.
-type forecast struct {
-	count int // pieces: messages, or parts that the kernel hands over
-	size  int // bytes of one
-	run   int // pieces since a Read has waited
-}
-
-// saw learns of a piece of n bytes, which is cut if it was longer.
-func (f *forecast) saw(n int, cut bool) {
-	if cut {
-		n *= 2
-	}
-	f.size = max(n, f.size-f.size/4) // of those that differ, the longer ones count
-}
-
-// found learns how many pieces there were, of those that were tried for.
-func (f *forecast) found(n, tried int, waited bool) {
-	f.run += n
-	f.count = n
-	if n == tried && (n > 1 || !waited) {
-		f.count = min(2*n, maxBatch) // perhaps there were more
-	}
-}
-
-// waits learns that there is none: next time there may be as many as last time.
-func (f *forecast) waits() {
-	f.count = min(f.run, maxBatch)
-	f.run = 0
-}
-
-// A gather is the memory of one such Read. Gathers are kept, as ops are.
-type gather struct {
-	headers  [maxBatch]mmsghdr
-	iovs     [maxBatch]unix.Iovec
-	controls [maxBatch]rcvControl
-}
-
-var gathers = sync.Pool{New: func() any {
-	g := new(gather)
-	for i := range g.headers {
-		g.headers[i].Iov = &g.iovs[i]
-		g.headers[i].SetIovlen(1)
-	}
-	return g
-}}
-
 // Read reads bytes of as many messages as there are and p holds.
 func (c *conn) Read(p []byte) (int, error) {
 	o := newOp(c, false, p)
@@ -85,6 +39,22 @@ func (o *op) doRead(fd uintptr) bool {
 	}
 	return true
 }
+
+// A gather is the memory of one such Read. Gathers are kept, as ops are.
+type gather struct {
+	headers  [maxBatch]mmsghdr
+	iovs     [maxBatch]unix.Iovec
+	controls [maxBatch]rcvControl
+}
+
+var gathers = sync.Pool{New: func() any {
+	g := new(gather)
+	for i := range g.headers {
+		g.headers[i].Iov = &g.iovs[i]
+		g.headers[i].SetIovlen(1)
+	}
+	return g
+}}
 
 // recv receives messages into the op's memory, and returns how many bytes.
 func (g *gather) recv(fd uintptr, o *op) (int, unix.Errno) {

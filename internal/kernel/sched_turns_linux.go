@@ -4,9 +4,6 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // With one processor for both, a writer that never waits keeps a reader away: the
@@ -48,26 +45,6 @@ func (c *conn) setTurns(every int) {
 	if c.alone && every >= least {
 		c.turns.every = every
 	}
-}
-
-// move makes one of the system calls that move messages. None of them waits.
-//
-// With one processor nobody else can run meanwhile, but the runtime does not know
-// that: it would hand the processor to another thread, which the kernel may then
-// stop, with the other socket locked, for as long as this one has something to do.
-func (c *conn) move(trap, fd uintptr, p unsafe.Pointer, a, b int) (int, unix.Errno) {
-	return move(c.alone, trap, fd, p, a, b)
-}
-
-func move(alone bool, trap, fd uintptr, p unsafe.Pointer, a, b int) (int, unix.Errno) {
-	call := unix.Syscall6
-	if alone {
-		call = unix.RawSyscall6
-	}
-	// What p points to is in the heap, where nothing moves, and is used by the
-	// caller afterwards.
-	r, _, errno := call(trap, fd, uintptr(p), uintptr(a), uintptr(b), 0, 0)
-	return int(r), errno
 }
 
 // sends counts messages that were sent. On several processors there is nothing to

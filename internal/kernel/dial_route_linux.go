@@ -117,15 +117,3 @@ func resemble(udp, fd, family int) bool {
 	}
 	return true
 }
-
-// sockaddr converts an address for package unix.
-func sockaddr(ip net.IPAddr, port int) (unix.Sockaddr, error) {
-	if ip4 := ip.IP.To4(); ip4 != nil {
-		return &unix.SockaddrInet4{Addr: [4]byte(ip4), Port: port}, nil
-	}
-	zone, err := zoneIndex(ip.Zone)
-	if err != nil || ip.IP.To16() == nil {
-		return nil, unix.EINVAL
-	}
-	return &unix.SockaddrInet6{Addr: [16]byte(ip.IP.To16()), Port: port, ZoneId: zone}, nil
-}

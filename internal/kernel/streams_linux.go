@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -34,6 +35,24 @@ func (c *conn) AddStreams(out, in uint16) error {
 		return reconfigError(fd, err)
 	})
 	c.Streams(true)
+	return err
+}
+
+func (o owner) ResetStreams(streams []uint16) error {
+	// struct sctp_reset_streams: the association, flags, count and list.
+	b := binary.NativeEndian.AppendUint32(nil, 0)
+	b = binary.NativeEndian.AppendUint16(b, resetOutgoing)
+	b = binary.NativeEndian.AppendUint16(b, uint16(len(streams)))
+	for _, id := range streams {
+		b = binary.NativeEndian.AppendUint16(b, id)
+	}
+	err := o.c.control(func(fd int) error { return setBytes(fd, optResetStreams, b) })
+	switch {
+	case errors.Is(err, unix.EINPROGRESS):
+		return engine.ErrBusy
+	case errors.Is(err, unix.EAGAIN):
+		return engine.ErrUnsent
+	}
 	return err
 }
 

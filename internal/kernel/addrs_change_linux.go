@@ -1,0 +1,227 @@
+package kernel
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+
+	"github.com/ishidawataru/sctp"
+	"github.com/sctpnet/sctpnet/internal/engine"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	optAsconfSupported = 128 // SCTP_ASCONF_SUPPORTED
+
+	// anAssoc is an association's identifier where 0 would mean the
+	// endpoint's; a one-to-one socket has one association, whatever its
+	// number.
+	anAssoc = 1
+)
+
+// Address does something with an address.
+func (c *conn) Address(op engine.AddrOp, ip netip.Addr) error {
+	switch op {
+	case engine.AddLocal:
+		return c.addLocal(ip)
+	case engine.RemoveLocal:
+		return c.removeLocal(ip)
+	case engine.SetPrimary:
+		return c.setPrimary(ip)
+	case engine.SetPeerPrimary:
+		return c.setPeerPrimary(ip)
+	default:
+		return c.heartbeat(ip)
+	}
+}
+
+func (c *conn) addLocal(ip netip.Addr) error {
+	return c.control(func(fd int) error {
+		local, err := localAddrs(fd)
+		if err != nil {
+			return err
+		}
+		if _, ok := find(local, ip); ok {
+			return fmt.Errorf("%s is an address of the association already: %w", ip, unix.EADDRINUSE)
+		}
+		if err := checkFamily(fd, ip); err != nil {
+			return err
+		}
+		if err := canReconfigure(fd); err != nil {
+			return err
+		}
+		err = bindx(fd, sctp.SCTP_SOCKOPT_BINDX_ADD, &engine.Addr{IPAddrs: one(fromNetip(ip)), Port: local.Port})
+		switch {
+		case errors.Is(err, unix.EADDRNOTAVAIL):
+			return fmt.Errorf("%s is not an address of this host: %w", ip, err)
+		case errors.Is(err, unix.EADDRINUSE):
+			return fmt.Errorf("another socket has %s at port %d, or listens there: %w", ip, local.Port, err)
+		case errors.Is(err, unix.EINVAL):
+			// The socket is bound to it, and the association is not.
+			return fmt.Errorf("%s cannot be added: the association is bound to no address, which means to all that the host had at its beginning: %w", ip, err)
+		}
+		return err
+	})
+}
+
+func (c *conn) removeLocal(ip netip.Addr) error {
+	return c.control(func(fd int) error {
+		local, err := localAddrs(fd)
+		if err != nil {
+			return err
+		}
+		addr, ok := find(local, ip)
+		if !ok {
+			return notBound(ip)
+		}
+		if len(local.IPAddrs) == 1 {
+			return fmt.Errorf("%s is the only address of the association: %w", ip, unix.EBUSY)
+		}
+		if err := canReconfigure(fd); err != nil {
+			return err
+		}
+		err = bindx(fd, sctp.SCTP_SOCKOPT_BINDX_REM, addr)
+		if errors.Is(err, unix.EBUSY) {
+			// The one address of the socket is that which means any.
+			return fmt.Errorf("%s cannot be removed: the association is bound to no address, which means to all: %w", ip, unix.EINVAL)
+		}
+		return err
+	})
+}
+
+func bindx(fd, opt int, addr *engine.Addr) error {
+	list, err := appendSockaddrs(nil, addr)
+	if err != nil {
+		return err
+	}
+	return setBytes(fd, opt, list)
+}
+
+func (c *conn) setPrimary(peer netip.Addr) error {
+	return c.control(func(fd int) error {
+		list, err := peerAddrs(fd)
+		if err != nil {
+			return err
+		}
+		addr, ok := find(list, peer)
+		if !ok {
+			return notThePeers(peer)
+		}
+		return setAddr(fd, sctp.SCTP_PRIMARY_ADDR, addr)
+	})
+}
+
+func (c *conn) setPeerPrimary(local netip.Addr) error {
+	return c.control(func(fd int) error {
+		list, err := localAddrs(fd)
+		if err != nil {
+			return err
+		}
+		addr, ok := find(list, local)
+		if !ok {
+			return notBound(local)
+		}
+		if err := canReconfigure(fd); err != nil {
+			return err
+		}
+		err = setAddr(fd, sctp.SCTP_SET_PEER_PRIMARY_ADDR, addr)
+		if errors.Is(err, unix.EPERM) {
+			return fmt.Errorf("the peer does not let its primary path be chosen: %w", err)
+		}
+		return err
+	})
+}
+
+func (c *conn) heartbeat(ip netip.Addr) error {
+	return c.path(ip, func(fd int, addr [128]byte) error {
+		err := optPathParams.set(fd, pathParams{Address: addr, Flags: sppHBDemand})
+		if errors.Is(err, unix.EINVAL) {
+			return engine.ErrEnded
+		}
+		return err
+	})
+}
+
+// setAddr sets an option whose value is an association's address.
+func setAddr(fd, opt int, addr *engine.Addr) error {
+	b, err := assocAddr(addr)
+	if err != nil {
+		return err
+	}
+	return setBytes(fd, opt, b)
+}
+
+// assocAddr returns a struct sctp_prim or sctp_setpeerprim, which are the same:
+// the association and one address, packed.
+func assocAddr(addr *engine.Addr) ([]byte, error) {
+	b, err := appendSockaddrs(make([]byte, 4, 4+128), addr)
+	if err != nil {
+		return nil, err
+	}
+	return b[:cap(b)], nil
+}
+
+func notBound(ip netip.Addr) error {
+	return fmt.Errorf("%s is not a local address of the association: %w", ip, unix.EADDRNOTAVAIL)
+}
+
+func notThePeers(ip netip.Addr) error {
+	return fmt.Errorf("%s is not an address of the peer: %w", ip, unix.EADDRNOTAVAIL)
+}
+
+// checkFamily returns an error if a socket cannot have an address.
+func checkFamily(fd int, ip netip.Addr) error {
+	domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	if err != nil {
+		return os.NewSyscallError("getsockopt", err)
+	}
+	v6only := 0
+	if domain == unix.AF_INET6 {
+		if v6only, err = unix.GetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY); err != nil {
+			return os.NewSyscallError("getsockopt", err)
+		}
+	}
+	switch is4 := ip.Unmap().Is4(); {
+	case domain == unix.AF_INET && !is4:
+		return fmt.Errorf("%s is an IPv6 address, and the association's socket is one for IPv4: %w", ip, unix.EAFNOSUPPORT)
+	case v6only != 0 && is4:
+		return fmt.Errorf("%s is an IPv4 address, and the association's socket is one for IPv6 only: %w", ip, unix.EAFNOSUPPORT)
+	}
+	return nil
+}
+
+// canReconfigure returns an error if the peer would not be told of a change of
+// addresses. The kernel makes the change all the same, to the socket, where it
+// is of no use.
+func canReconfigure(fd int) error {
+	var buf [8]byte // struct sctp_assoc_value
+	binary.NativeEndian.PutUint32(buf[:], anAssoc)
+	_, err := getsockopt(fd, optAsconfSupported, buf[:])
+	switch {
+	case err == nil && binary.NativeEndian.Uint32(buf[4:]) != 0:
+		// A socket that was accepted has not inherited it from the listener,
+		// other than by sysctl, and would not tell the peer.
+		return setStruct(fd, optAsconfSupported, assocValue{AssocID: anAssoc, Value: 1})
+	case err == unix.ENOPROTOOPT: // before Linux 5.4
+		b, err := os.ReadFile("/proc/sys/net/sctp/addip_enable")
+		if err == nil && bytes.HasPrefix(b, []byte("1")) {
+			return nil
+		}
+	}
+	return errNoReconfig
+}
+
+var errNoReconfig error = noReconfigError{}
+
+// noReconfigError says what addresses need to be changed.
+type noReconfigError struct{}
+
+func (noReconfigError) Error() string {
+	return "the ends did not agree on address reconfiguration (RFC 5061) in the handshake: both need " +
+		"Config.AddressReconfig, or sysctl net.sctp.addip_enable=1 with net.sctp.auth_enable=1 or net.sctp.addip_noauth_enable=1"
+}
+
+func (noReconfigError) Unwrap() error { return errors.ErrUnsupported }

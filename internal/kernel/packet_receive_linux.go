@@ -1,0 +1,130 @@
+package kernel
+
+import (
+	"io"
+	"os"
+	"time"
+	"unsafe"
+
+	"github.com/ishidawataru/sctp"
+	"github.com/sctpnet/sctpnet/internal/engine"
+	"golang.org/x/sys/unix"
+)
+
+// A receiver is a Recv.
+type receiver struct {
+	header
+	p        []byte
+	wait     bool
+	taker    engine.Taker
+	delivery engine.Delivery
+	err      error
+	note     []byte // a notification so far
+	events   parser
+	recv     func(fd uintptr) bool
+}
+
+// Recv receives.
+func (p *packet) Recv(b []byte, wait bool, t engine.Taker) error {
+	r := &p.in
+	r.p, r.wait, r.taker = b, wait, t
+	var err error
+	if wait {
+		err = p.raw.Read(r.recv)
+	} else {
+		err = p.raw.Control(func(fd uintptr) { r.recv(fd) })
+	}
+	if err != nil {
+		err = waitError(err)
+	} else {
+		err = r.err
+	}
+	r.p, r.taker, r.err, r.iov.Base, r.delivery = nil, nil, nil, nil, engine.Delivery{}
+	return err
+}
+
+func (p *packet) doRecv(fd uintptr) bool {
+	for {
+		done, isEmpty := p.take(fd)
+		if done {
+			return true
+		}
+		if isEmpty {
+			return !p.in.wait
+		}
+	}
+}
+
+// take receives one piece and has it taken.
+func (p *packet) take(fd uintptr) (done, isEmpty bool) {
+	p.receiving.Lock()
+	defer p.receiving.Unlock()
+	r := &p.in
+again:
+	r.point(r.p)
+	r.control(unsafe.Pointer(&r.rctl), unsafe.Sizeof(r.rctl))
+	r.hdr.Name, r.hdr.Namelen = &r.name[0], uint32(len(r.name))
+	n, errno := move(p.alone, unix.SYS_RECVMSG, fd, unsafe.Pointer(&r.hdr), unix.MSG_DONTWAIT, 0)
+	switch {
+	case errno == unix.EINTR:
+		goto again
+	case errno == unix.EAGAIN:
+		return false, true
+	case errno != 0:
+		r.err = os.NewSyscallError("recvmsg", errno)
+		return true, false
+	case n == 0:
+		r.err = io.EOF // somebody has shut the socket down
+		return true, false
+	}
+	d := &r.delivery
+	*d = engine.Delivery{From: r.from()}
+	if r.hdr.Flags&sctp.MSG_NOTIFICATION == 0 {
+		d.Assoc, d.Data, d.Message = engine.AssocID(r.rctl.AssocID), r.p[:n], r.rctl.message(&r.hdr)
+		return r.taker.Take(d), false
+	}
+	r.note = append(r.note, r.p[:n]...)
+	if r.hdr.Flags&unix.MSG_EOR == 0 {
+		goto again // PeelOff would take the rest away
+	}
+	d.Event = r.events.parse(r.note)
+	d.Assoc = r.events.assoc
+	r.note = r.note[:0]
+	if d.Event = p.learn(int(fd), d.Assoc, d.Event); d.Event == nil {
+		return false, false
+	}
+	return r.taker.Take(d), false
+}
+
+// learn keeps what an event says, and returns what the taker is to have.
+func (p *packet) learn(fd int, id engine.AssocID, e engine.Event) engine.Event {
+	switch e := e.(type) {
+	case engine.AdaptationEvent:
+		p.assoc(id).adapted = e.Indication
+	case engine.AssocEvent:
+		switch e.Change {
+		case engine.AssocUp:
+			t := target{fd, id}
+			if st, err := t.assocStatus(); err == nil && p.from.options.SmallLoopbackMTU {
+				t.shrinkLoopbackMTU(&st)
+			}
+		case engine.AssocNotMade:
+			// The kernel says so of a peer that refuses, and of one that is
+			// silent.
+			e.Err = os.NewSyscallError("connect", unix.ECONNREFUSED)
+			if gives := p.assoc(id).gives; !gives.IsZero() && time.Now().After(gives) {
+				e.Err = os.NewSyscallError("connect", unix.ETIMEDOUT)
+			}
+			p.forget(id)
+		case engine.AssocRestarted:
+			p.assoc(id).restarted.Store(true)
+		case engine.AssocLost, engine.AssocEnded:
+			p.forget(id)
+		}
+		return e
+	}
+	if !p.from.options.Events {
+		return nil
+	}
+	return e
+}

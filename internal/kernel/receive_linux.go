@@ -1,0 +1,227 @@
+package kernel
+
+import (
+	"errors"
+	"os"
+	"unsafe"
+
+	"github.com/ishidawataru/sctp"
+	"github.com/sctpnet/sctpnet/internal/engine"
+	"golang.org/x/sys/unix"
+)
+
+// Recv receives into p.
+func (c *conn) Recv(p []byte, whole bool) (int, engine.Message, error) {
+	return c.recv(p, whole, false)
+}
+
+func (c *conn) recv(p []byte, whole, owner bool) (int, engine.Message, error) {
+	if err := c.inform(); err != nil {
+		return 0, engine.Message{}, err
+	}
+	o := newOp(c, owner, p)
+	defer o.done()
+	o.whole = whole && !c.interleaved
+	return c.receive(o, o.recv)
+}
+
+// inform has the kernel tell what messages are, which a reader of bytes does not
+// ask.
+func (c *conn) inform() error {
+	if c.informs.Load() || c.restarted.Load() {
+		return nil
+	}
+	err := c.control(func(fd int) error { return setInt(fd, sctp.SOL_SCTP, optRecvRcvInfo, 1) })
+	if err == nil {
+		c.informs.Store(true)
+	}
+	return err
+}
+
+// receive has the poller call recv, which is the op's doRecv and perhaps more,
+// until it returns true, with the lock for readers held.
+func (c *conn) receive(o *op, recv func(fd uintptr) bool) (int, engine.Message, error) {
+	err := c.raw.Read(recv)
+	if len(o.p) == 0 && errors.Is(err, os.ErrDeadlineExceeded) && !o.owner && !o.taken() {
+		return 0, o.msg, nil // as package net
+	}
+	if err != nil && o.n == 0 && !o.taken() && !c.restarted.Load() && c.pollerGaveUp(err) {
+		err = c.recvFailed(o, recv)
+	}
+	if o.last {
+		c.passOn()
+	}
+	if err != nil && o.n == 0 && c.isOver() && !errors.Is(err, os.ErrDeadlineExceeded) {
+		// Before the descriptor is closed, the call that has begun the next life is
+		// still at it.
+		c.receiveLast(recv)
+		err = nil
+	}
+	if err != nil && o.n == 0 {
+		return 0, engine.Message{}, o.waitError(err)
+	}
+	return o.n, o.msg, o.err
+}
+
+// pollerGaveUp reports whether an error of the poller is neither a deadline nor
+// Close. It then takes the descriptor for one that cannot be polled, as the
+// kernel reports a failed association that has a full send buffer as an error
+// and nothing else, and will not call doRecv again.
+func (c *conn) pollerGaveUp(err error) bool {
+	return !errors.Is(err, os.ErrDeadlineExceeded) && !c.closed.Load()
+}
+
+// recvFailed drains a failed association and then returns its error.
+func (c *conn) recvFailed(o *op, recv func(fd uintptr) bool) error {
+	c.failed.Lock() // in place of the poller's lock for readers
+	defer c.failed.Unlock()
+	o.wait = true // if there is nothing, ask whether the association exists
+	done := false
+	if err := c.raw.Control(func(fd uintptr) { done = recv(fd) }); err != nil {
+		return err
+	}
+	if !done {
+		return errNotFailed
+	}
+	return nil
+}
+
+// errNotFailed should not happen: the descriptor has an error, and the
+// association none.
+var errNotFailed = errors.New("sctp: the poller has given up a live association")
+
+func (o *op) doRecv(fd uintptr) bool {
+	if len(o.p) == 0 {
+		return true
+	}
+	o.conn.looks.Add(1)
+	gone := false
+	for {
+		if o.taken() {
+			o.end(engine.ErrTaken)
+			return true
+		}
+		if held := o.conn.held; len(held) > 0 {
+			if o.n > 0 && (held[0].msg.Event != nil || !continues(o.msg, held[0].msg)) {
+				return true // the message was given up
+			}
+			o.takeHeld()
+			if isRestartEvent(o.msg.Event) && o.conn.restart(int(fd)) {
+				o.last = true
+				o.conn.inheritHeld()
+			}
+			if o.msg.Event != nil && !o.owner {
+				o.msg = engine.Message{}
+				continue
+			}
+			if o.msg.Event != nil || !o.whole || !o.msg.More || o.n == len(o.p) {
+				return true
+			}
+			continue
+		}
+		if o.conn.restarted.Load() {
+			o.end(o.conn.end())
+			return true
+		}
+		var n int
+		var errno unix.Errno
+		if o.many != nil {
+			n, errno = o.many.recv(fd, o)
+		} else {
+			n, errno = o.recvmsg(fd)
+		}
+		switch {
+		case errno == unix.EINTR:
+		case errno == unix.EAGAIN && gone:
+			o.conn.settle(int(fd))
+			o.end(o.conn.end())
+			return true
+		case errno == unix.EAGAIN:
+			if !o.wait && !o.conn.ended.Load() && !o.conn.shared.Load() {
+				o.wait = true
+				o.conn.awaitRest(int(fd))
+				return false
+			}
+			if _, err := assocStatus(int(fd)); err == nil {
+				o.wait = true
+				o.conn.awaitRest(int(fd))
+				return false
+			}
+			gone = true // but something may have come before it went, if only its end
+		case errno != 0:
+			o.conn.fail(int(fd), errno)
+			err := os.NewSyscallError("recvmsg", errno)
+			if o.conn.ended.Load() {
+				err = o.conn.end()
+			}
+			o.end(err)
+			return true
+		case n == 0:
+			o.end(o.conn.end())
+			return true
+		case o.hdr.Flags&sctp.MSG_NOTIFICATION != 0:
+			if o.notification(fd, o.p[o.n:o.n+n]) {
+				return true
+			}
+		default:
+			m := o.info()
+			if o.many == nil {
+				o.conn.inMessage.Store(m.More)
+			}
+			if o.n > 0 && !continues(o.msg, m) {
+				o.conn.hold(o.p[o.n:o.n+n], m)
+				return true // the sender has given up the message that was begun
+			}
+			if o.n == 0 {
+				o.msg = m
+			}
+			o.n += n
+			o.msg.More = m.More
+			if !o.whole || !o.msg.More || o.n == len(o.p) {
+				return true
+			}
+		}
+	}
+}
+
+// recvmsg receives a message, or a part of one.
+func (o *op) recvmsg(fd uintptr) (int, unix.Errno) {
+	o.point(o.p[o.n:])
+	o.control(unsafe.Pointer(&o.rctl), unsafe.Sizeof(o.rctl))
+	return o.conn.move(unix.SYS_RECVMSG, fd, unsafe.Pointer(&o.hdr), unix.MSG_DONTWAIT, 0)
+}
+
+// end ends a Recv with an error, unless it has a part of a message already:
+// the next Recv will meet the error again.
+func (o *op) end(err error) {
+	if o.n == 0 {
+		o.err = err
+	}
+}
+
+// info returns the message info that the kernel has written.
+func (o *op) info() engine.Message { return o.rctl.message(&o.hdr) }
+
+// notification takes the next piece of a notification. It reports whether that
+// makes an event which ends the Recv.
+func (o *op) notification(fd uintptr, piece []byte) bool {
+	c := o.conn
+	c.note = append(c.note, piece...)
+	if o.hdr.Flags&unix.MSG_EOR == 0 {
+		return false
+	}
+	note := c.note
+	c.note = c.note[:0]
+	c.learn(note)
+	restarts := isRestart(note)
+	if restarts {
+		o.last = o.conn.restart(int(fd))
+	}
+	if !o.owner {
+		// Nobody has asked for events. But one life's message does not go on in
+		// the next one.
+		return restarts && o.n > 0
+	}
+	o.msg = engine.Message{Event: c.events.parse(note)}
+	return o.msg.Event != nil
+}
