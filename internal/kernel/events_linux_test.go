@@ -207,8 +207,7 @@ func owners(t *testing.T) (client, server engine.Owner, c, s engine.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	client, _ = c.Take()
-	server, _ = s.Take()
+	client, server = c.Take(), s.Take()
 	return client, server, c, s
 }
 

@@ -26,9 +26,9 @@ type fake struct {
 	peer *fake
 	mux  *Mux // that start has made
 
-	interrupted bool // what Take reports
-	reconfig    bool
-	out, in     uint16 // how many streams there are
+	taking   func() // called by Take, if it is not nil
+	reconfig bool
+	out, in  uint16 // how many streams there are
 
 	// Under l.mu.
 	room     int            // of the send buffer, in bytes
@@ -220,7 +220,13 @@ func (f *fake) isSending(id uint16) bool {
 	return f.sending[id] > 0
 }
 
-func (f *fake) Take() (engine.Owner, bool) { return f, f.interrupted }
+func (f *fake) Take() engine.Owner {
+	if f.taking != nil {
+		f.taking()
+	}
+	return f
+}
+
 func (f *fake) Streams(bool) (out, in uint16) {
 	f.do(func() { out, in = f.out, f.in })
 	return out, in

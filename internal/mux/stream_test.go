@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sctpnet/sctpnet/internal/conformance"
 	"github.com/sctpnet/sctpnet/internal/engine"
 	"golang.org/x/net/nettest"
 )
@@ -189,7 +190,7 @@ func TestFullUnclaimed(t *testing.T) {
 		const size = 2 << 20
 		sent := make(chan error)
 		go func() {
-			_, err := m1.Send(make([]byte, size), false, engine.Message{}, false)
+			_, err := m1.Send(make([]byte, size), false, engine.Message{})
 			sent <- err
 		}()
 		synctest.Wait()
@@ -511,38 +512,29 @@ func TestOneStreamSendsLargeMessages(t *testing.T) {
 	})
 }
 
-// TestInterruptedSend starts the Mux in the middle of a Send of the Conn. That Send
-// has the turn, and others come after it.
-func TestInterruptedSend(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		f, af := newLink()
-		f.interrupted = true
-		af.stuck = true
-		m := f.start(t, Config{})
-		s := claim(t, m, 3)
-		sent := make(chan error)
-		go func() {
-			_, err := s.Send(make([]byte, 2*little), true, engine.Message{Stream: 3})
-			sent <- err
-		}()
-		synctest.Wait()
-		if len(af.take()) > 0 {
-			t.Error("a stream has sent before the Send that was interrupted")
-		}
-		if n, err := m.Send([]byte("the rest"), false, engine.Message{}, true); n != 8 || err != nil {
-			t.Errorf("sent %d bytes, %v; want 8", n, err)
-		}
-		if err := <-sent; err != nil {
-			t.Error(err)
-		}
-		if n, err := m.Send([]byte("the next"), false, engine.Message{}, false); n != 8 || err != nil {
-			t.Errorf("sent %d bytes, %v; want 8", n, err)
-		}
-		a := af.take()
-		if len(a) != 3 || string(a[0].data) != "the rest" || string(a[2].data) != "the next" {
-			t.Errorf("sent %+v; want \"the rest\", that of the stream, \"the next\"", a)
-		}
-	})
+// TestSendBeforeStart has a call of the Conn find the Mux while it takes the
+// association: it sends when the Mux has it.
+func TestSendBeforeStart(t *testing.T) {
+	for _, data := range []string{"little", string(make([]byte, 2*little))} {
+		conformance.Watchdog(t, func() {
+			f, af := newLink()
+			af.stuck = true
+			var call *conformance.Call
+			f.taking = func() {
+				call = conformance.Start(t, func() (int, error) {
+					return f.mux.Send([]byte(data), false, engine.Message{})
+				})
+				call.Waits()
+			}
+			f.start(t, Config{})
+			if n, err := call.Result(); n != len(data) || err != nil {
+				t.Errorf("sent %d bytes, %v; want %d", n, err, len(data))
+			}
+			if a := af.take(); len(a) != 1 || string(a[0].data) != data {
+				t.Errorf("%d messages were sent, want one of %d bytes", len(a), len(data))
+			}
+		})
+	}
 }
 
 // TestMuxDeadlines gives a Mux the deadlines that the Conn has.
@@ -556,7 +548,7 @@ func TestMuxDeadlines(t *testing.T) {
 		if err != os.ErrDeadlineExceeded || time.Since(begin) != time.Second {
 			t.Errorf("Recv: %v after %v, want the deadline's error after 1 s", err, time.Since(begin))
 		}
-		_, err = m.Send(make([]byte, 4<<20), false, engine.Message{}, false)
+		_, err = m.Send(make([]byte, 4<<20), false, engine.Message{})
 		if err != os.ErrDeadlineExceeded || time.Since(begin) != 2*time.Second {
 			t.Errorf("Send: %v after %v, want the deadline's error after 2 s", err, time.Since(begin))
 		}
