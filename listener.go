@@ -18,6 +18,10 @@ import (
 // the peer is told these addresses and may use any of them. Port 0 has the
 // system choose a port, which [Listener.Addr] tells.
 //
+// As many associations can wait for Accept as the system allows when Listen is called:
+// sysctl net.core.somaxconn on Linux, and elsewhere 4096. The dial of one more fails
+// with ECONNREFUSED.
+//
 // Errors unwrap to the cause: EADDRINUSE, EACCES, a [*net.AddrError].
 func Listen(network, address string) (net.Listener, error) {
 	var lc ListenConfig

@@ -153,9 +153,8 @@
 // 256 MiB that is not read, or a quarter of GOMEMLIMIT if that is less: the more of it
 // is used, the less each may have, and at least 16 KiB.
 //
-// 4,096 associations of a Listener can wait for Accept, and the dial of one more
-// fails with ECONNREFUSED. Each has a window of 64 KiB until it is accepted, or less
-// if many wait.
+// An association that waits for Accept has a window of 64 KiB until it is accepted, or
+// less if many wait.
 //
 // A process that crashes sends no ABORT. Its peer notices by heartbeats, or by
 // what it sends not being acknowledged, and its calls then fail with ETIMEDOUT.

@@ -188,6 +188,7 @@ func newListener(ctx context.Context, s *engine.Socket, many *packetConn) (*list
 		addr:    &engine.Addr{IPAddrs: []net.IPAddr{shown}, Port: int(p.num)},
 		bound:   !engine.IsWildcard(local.IPAddrs),
 		many:    many,
+		backlog: engine.Backlog(),
 	}
 	if len(ips) == 2 && len(p.sockets) > 0 && p.sockets[0].is4() {
 		l.addr.IPAddrs = []net.IPAddr{ipAddr(v4)} // this host lacks IPv6
@@ -217,12 +218,9 @@ func grants(o *engine.Options) uint16 {
 	return min(mine.in, mine.out)
 }
 
-// maxBacklog is how many associations wait to be accepted at most. One more is
-// refused.
-const maxBacklog = 4096
-
 // What associations hold that wait to be accepted: each no more than waitingWindow,
-// and all of a listener not much more than waitingMemory.
+// and all of a listener not much more than waitingMemory, unless they are so many that
+// each has leastWindow.
 const (
 	waitingWindow = 64 << 10
 	waitingMemory = 16 << 20
@@ -237,6 +235,7 @@ type listener struct {
 
 	mu      sync.Mutex
 	options engine.Options
+	backlog int // how many associations wait for Accept at most; one more is refused
 	some    sync.Cond
 	by      waiting
 	queue   []*assoc
@@ -275,12 +274,12 @@ func (l *listener) isSpent(ck *cookie) bool {
 // if there are too many, and refuses this one.
 func (l *listener) establish(back path, to netip.Addr, key peer, ck *cookie, i *initiation) *assoc {
 	l.mu.Lock()
-	closed, waiting := l.closed, len(l.queue)
+	closed, others, full := l.closed, len(l.queue), len(l.queue) >= l.backlog
 	l.mu.Unlock()
 	if closed {
 		return nil
 	}
-	if waiting >= maxBacklog {
+	if full {
 		back.sendPacket(newPacket(header{l.port.num, key.port, ck.peerTag}).addCause(ctAbort, 0, causeOutOfResource, nil))
 		return nil
 	}
@@ -307,7 +306,7 @@ func (l *listener) establish(back path, to netip.Addr, key peer, ck *cookie, i *
 	}
 	a.establish(i)
 	if l.many == nil {
-		a.rx.await(waiting)
+		a.rx.await(others)
 	}
 	a.sendChunk(ctCookieAck, 0, nil)
 	l.mu.Lock()

@@ -104,7 +104,7 @@ func (r *receiver) init(a *assoc, tsn uint32) {
 // await has an association wait to be accepted, after others. It then has less room.
 func (r *receiver) await(others int) {
 	r.waits = true
-	r.window = min(r.window, waitingWindow, waitingMemory/(others+1))
+	r.window = min(r.window, waitingWindow, max(int(leastWindow), waitingMemory/(others+1)))
 	r.told = r.window
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -22,15 +23,12 @@ func backlog(e *env) (string, error) {
 		return "", err
 	}
 	defer s.close()
-	most, name := 4096, "4,096 of a listener"
-	if !e.overUDP() {
-		most, name = 128, "`net.core.somaxconn`"
-		restore, err := setSysctl("net.core.somaxconn", "128")
-		if err != nil {
-			return "", err
-		}
-		defer restore()
+	const most = 128
+	restore, err := setSysctl("net.core.somaxconn", strconv.Itoa(most))
+	if err != nil {
+		return "", err
 	}
+	defer restore()
 	moreFiles()
 	ln, err := e.listen(sctpnet.Config{})
 	if err != nil {
@@ -72,8 +70,8 @@ func backlog(e *env) (string, error) {
 		return "", fmt.Errorf("after all were accepted: %w", err)
 	}
 	dialed = append(dialed, c)
-	return fmt.Sprintf("after %d associations that wait (%s) a dial fails with ECONNREFUSED, in %v; other listeners go on, and this one when some are accepted",
-		len(dialed)-1, name, took.Round(100*time.Microsecond)), nil
+	return fmt.Sprintf("after %d associations that wait (`net.core.somaxconn`) a dial fails with ECONNREFUSED, in %v; other listeners go on, and this one when some are accepted",
+		len(dialed)-1, took.Round(100*time.Microsecond)), nil
 }
 
 // descriptors leaves a server no descriptors.

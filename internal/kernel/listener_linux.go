@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -60,7 +58,7 @@ func listenOn(ctx context.Context, s *engine.Socket, typ int, local *engine.Addr
 	}
 	if err == nil {
 		err = sk.control(func(fd int) error {
-			return os.NewSyscallError("listen", unix.Listen(fd, maxBacklog()))
+			return os.NewSyscallError("listen", unix.Listen(fd, engine.Backlog()))
 		})
 	}
 	if err != nil {
@@ -86,19 +84,6 @@ func listenFamily(network string, local *engine.Addr) (family int, v6only, fallb
 	}
 	return unix.AF_INET6, !hasFamily(local, is4), false
 }
-
-// maxBacklog is the system's limit on a listener's queue, which package net
-// uses too.
-var maxBacklog = sync.OnceValue(func() int {
-	b, err := os.ReadFile("/proc/sys/net/core/somaxconn")
-	if err != nil {
-		return unix.SOMAXCONN
-	}
-	if n, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil && n > 0 {
-		return n
-	}
-	return unix.SOMAXCONN
-})
 
 // A listener is a listening socket.
 type listener struct {
