@@ -1,6 +1,7 @@
 package udpencap
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -367,6 +368,13 @@ func (a *assoc) Take() engine.Owner {
 	return owner{a}
 }
 
+// isEnded reports whether the association has ended.
+func (a *assoc) isEnded() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.state == engine.StateClosed
+}
+
 // owner is an assoc whose sending and receiving belong to one caller.
 type owner struct{ a *assoc }
 
@@ -387,10 +395,23 @@ func (o owner) Recv(from engine.Lender) (int, error) {
 	}
 }
 
-func (o owner) Ended() bool {
-	o.a.mu.Lock()
-	defer o.a.mu.Unlock()
-	return o.a.state == engine.StateClosed
+func (o owner) AwaitEnd(ctx context.Context) bool {
+	a := o.a
+	stop := context.AfterFunc(ctx, func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.readable.Broadcast()
+	})
+	defer stop()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for a.state != engine.StateClosed && !a.closed {
+		if ctx.Err() != nil {
+			return false
+		}
+		a.readable.Wait()
+	}
+	return true
 }
 
 func (o owner) ResetStreams(streams []uint16) error {

@@ -277,7 +277,7 @@ func (c *packetConn) Send(p []byte, m engine.Message, id engine.AssocID) error {
 	if err == nil {
 		_, err = a.send(p, 0, m, true, false)
 	}
-	if err != nil && (owner{a}).Ended() {
+	if err != nil && a.isEnded() {
 		err = engine.ErrEnded
 	}
 	return c.errorOf(err)
@@ -360,7 +360,7 @@ func (c *packetConn) Assocs() ([]engine.AssocID, error) {
 	all, err := c.all()
 	var ids []engine.AssocID
 	for _, a := range all {
-		if !(owner{a}).Ended() {
+		if !a.isEnded() {
 			ids = append(ids, a.many.id)
 		}
 	}

@@ -11,16 +11,7 @@ import (
 // for it: each returns what it has sent.
 func TestTakeEndsSends(t *testing.T) {
 	for range 10 {
-		ln, err := udpEngine{}.Listen(t.Context(), &engine.Socket{Network: "sctp4", Local: &engine.Addr{IPAddrs: loopbackAddr}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { ln.Close() })
-		c, err := udpEngine{}.Dial(t.Context(), &engine.Socket{Network: "sctp4"}, ln.Addr())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Abort() })
+		c, _ := enginePair(t)
 		send := func() *conformance.Call {
 			call := conformance.Start(t, func() (int, error) { return c.Send(make([]byte, 16<<20), 64<<10, engine.Message{}) })
 			call.Waits()
@@ -43,4 +34,25 @@ func TestTakeEndsSends(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAwaitEnd(t *testing.T) { conformance.TestAwaitEnd(t, enginePair) }
+
+// enginePair makes an association that has no sctpnet.Conn.
+func enginePair(t *testing.T) (c, s engine.Conn) {
+	t.Helper()
+	ln, err := udpEngine{}.Listen(t.Context(), &engine.Socket{Network: "sctp4", Local: &engine.Addr{IPAddrs: loopbackAddr}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	if c, err = (udpEngine{}).Dial(t.Context(), &engine.Socket{Network: "sctp4"}, ln.Addr()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Abort() })
+	if s, err = ln.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Abort() })
+	return c, s
 }

@@ -88,9 +88,10 @@ type Owner interface {
 	// Recv is as RecvBatch of Conn, into messages that it borrows, and returns
 	// events too.
 	Recv(from Lender) (int, error)
-	// Ended reports whether the association has ended, even if there still
-	// is something to receive.
-	Ended() bool
+	// AwaitEnd waits until the association has ended or is closed, even if there
+	// still is something to receive, and then returns true. It returns false when
+	// ctx is done first. Recv is not called meanwhile.
+	AwaitEnd(ctx context.Context) bool
 	// ResetStreams asks for the reset of outgoing streams. It does not wait
 	// for the answer, which is an event.
 	ResetStreams(streams []uint16) error

@@ -68,8 +68,8 @@
 // and a budget. TrySend goes by RawConn.Control, which takes neither lock, so it
 // touches only what is atomic.
 //
-// A deadline in the past interrupts a waiting call: for Take, for the end of Dial's
-// context, and for Accept when there is a new life.
+// A deadline in the past interrupts a waiting call: for Take, for the end of the
+// context of Dial or AwaitEnd, and for Accept when there is a new life.
 //
 // An op, a batch, a gather or a sending that is in its pool points to none of the
 // caller's memory. Its header is in the heap, so that what a system call is given

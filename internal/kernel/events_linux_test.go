@@ -2,18 +2,15 @@ package kernel
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"io"
-	"net"
 	"net/netip"
 	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 	"unsafe"
 
 	"github.com/ishidawataru/sctp"
@@ -184,33 +181,6 @@ func needSCTP(t *testing.T) {
 	conformance.NeedKernel(t, (kernelEngine{}).Available())
 }
 
-// owners makes an association and returns its two ends, with events.
-func owners(t *testing.T) (client, server engine.Owner, c, s engine.Conn) {
-	t.Helper()
-	needSCTP(t)
-	lo := func(port int) *engine.Addr {
-		return &engine.Addr{IPAddrs: []net.IPAddr{{IP: net.IP{127, 0, 0, 1}}}, Port: port}
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	o := engine.Options{Events: true}
-	ln, err := kernelEngine{}.Listen(ctx, &engine.Socket{Network: "sctp", Local: lo(0), Options: o})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	if c, err = (kernelEngine{}).Dial(ctx, &engine.Socket{Network: "sctp", Options: o}, lo(ln.Addr().Port)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	if s, err = ln.Accept(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	client, server = c.Take(), s.Take()
-	return client, server, c, s
-}
-
 // TestSmallReads receives events and data byte by byte.
 func TestSmallReads(t *testing.T) {
 	client, server, c, _ := owners(t)
@@ -260,9 +230,3 @@ func TestSmallReads(t *testing.T) {
 		}
 	}
 }
-
-// lent is messages that Recv borrows.
-type lent []engine.Msg
-
-func (l lent) Lend() []engine.Msg { return l }
-func (l lent) Return()            {}

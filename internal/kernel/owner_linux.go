@@ -1,6 +1,9 @@
 package kernel
 
 import (
+	"context"
+	"errors"
+	"os"
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -124,9 +127,26 @@ func (l *loan) end() {
 	l.op.clear()
 }
 
-func (o owner) Ended() bool {
-	return o.c.control(func(fd int) error {
-		_, err := assocStatus(fd)
-		return err
-	}) != nil
+// AwaitEnd waits in the poller. The end makes the socket readable, or an error of
+// it, whatever else there is to receive: it is an event, as setAlways has it. So does
+// what arrives meanwhile, up to the receive window.
+func (o owner) AwaitEnd(ctx context.Context) bool {
+	c := o.c
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		c.SetReadDeadline(aLongTimeAgo)
+		close(interrupted)
+	})
+	err := c.raw.Read(isGone)
+	if !stop() {
+		<-interrupted
+		c.SetReadDeadline(time.Time{})
+	}
+	return !errors.Is(err, os.ErrDeadlineExceeded) // else it has ended, or there is no descriptor
+}
+
+// isGone reports whether a socket has no association any more.
+func isGone(fd uintptr) bool {
+	_, err := assocStatus(int(fd))
+	return err != nil
 }

@@ -48,9 +48,8 @@
 // section of Mux.mu: see look.
 //
 // A receiver that waits, for room or for OnEvent, does not learn of the
-// association's end by receiving. It looks for it: see Mux.watchEnd, as the engine
-// tells of the end in order alone. Beside the repetition of requests for resets,
-// this is the one place that polls.
+// association's end by receiving. So it waits for that too: see Mux.watchEnd.
+// Nothing polls, but for the repetition of requests for resets.
 //
 // A piece without data is the end of a stream.
 //

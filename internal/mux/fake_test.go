@@ -31,25 +31,26 @@ type fake struct {
 	out, in  uint16 // how many streams there are
 
 	// Under l.mu.
-	room     int            // of the send buffer, in bytes
-	pieces   int            // how long pieces of messages are at most, if not 0
-	arrived  []arrival      // to be received
-	held     []arrival      // sent, and not arrived: see hold
-	holds    bool           // what is sent is held
-	stuck    bool           // Recv does not return
-	lent     bool           // Recv has memory to receive into
-	received int            // how often Recv has received
-	sending  map[uint16]int // sends under way, of each stream
-	ssn      map[uint16]uint16
-	by       time.Time // the write deadline
-	alarm    *time.Timer
-	closed   bool
-	err      error // why the association has ended
-	answer   func(ids []uint16) answer
-	asked    []uint16  // a request that is not answered
-	requests []request // all that were made
-	looks    int       // calls of Ended
-	faults   []string
+	room      int            // of the send buffer, in bytes
+	pieces    int            // how long pieces of messages are at most, if not 0
+	arrived   []arrival      // to be received
+	held      []arrival      // sent, and not arrived: see hold
+	holds     bool           // what is sent is held
+	stuck     bool           // Recv does not return
+	lent      bool           // Recv has memory to receive into
+	received  int            // how often Recv has received
+	sending   map[uint16]int // sends under way, of each stream
+	ssn       map[uint16]uint16
+	by        time.Time // the write deadline
+	alarm     *time.Timer
+	closed    bool
+	err       error // why the association has ended
+	answer    func(ids []uint16) answer
+	asked     []uint16  // a request that is not answered
+	requests  []request // all that were made
+	waits     int       // calls of AwaitEnd
+	isWaiting bool      // one is under way
+	faults    []string
 }
 
 // A link is an association: what two fakes share.
@@ -206,11 +207,11 @@ func (f *fake) requested() []request {
 	return slices.Clone(f.requests)
 }
 
-// looked returns how often the Mux has looked whether the association has ended.
-func (f *fake) looked() int {
+// endWaits returns how often the Mux has begun to wait for the association's end.
+func (f *fake) endWaits() int {
 	f.l.mu.Lock()
 	defer f.l.mu.Unlock()
-	return f.looks
+	return f.waits
 }
 
 // isSending reports whether a Send of a stream is under way.
@@ -316,6 +317,9 @@ func (f *fake) SetWriteDeadline(t time.Time) error {
 func (f *fake) Recv(from engine.Lender) (n int, err error) {
 	f.l.mu.Lock()
 	defer f.l.mu.Unlock()
+	if f.isWaiting {
+		f.faults = append(f.faults, "Recv was called while AwaitEnd waited")
+	}
 	msgs := from.Lend()
 	f.lent = true
 	defer func() { f.lent = false }()
@@ -358,10 +362,17 @@ func (f *fake) Recv(from engine.Lender) (n int, err error) {
 	return n, nil
 }
 
-func (f *fake) Ended() bool {
+func (f *fake) AwaitEnd(ctx context.Context) bool {
+	stop := context.AfterFunc(ctx, func() { f.do(func() {}) })
+	defer stop()
 	f.l.mu.Lock()
 	defer f.l.mu.Unlock()
-	f.looks++
+	f.waits++
+	f.isWaiting = true
+	defer func() { f.isWaiting = false }()
+	for f.err == nil && ctx.Err() == nil {
+		f.l.cond.Wait()
+	}
 	return f.err != nil
 }
 

@@ -1,8 +1,10 @@
 package mux
 
 import (
+	"io"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -190,15 +192,15 @@ func idleMux() (*Mux, *fake) {
 	return m, f
 }
 
-// TestAwaitRoomStopsLooking has the receiver wait for room for a while, again and
-// again. It must not look whether the association has ended when it does not wait.
-func TestAwaitRoomStopsLooking(t *testing.T) {
+// TestAwaitRoomStopsWatching has the receiver wait for room for a while, again and
+// again. It must not wait for the association's end when it does not wait for room.
+func TestAwaitRoomStopsWatching(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m, f := idleMux()
 		for n := range 5 {
 			q := queue{bytes: queueSize}
 			go func() {
-				for f.looked() <= n {
+				for f.endWaits() <= n {
 					time.Sleep(time.Millisecond)
 				}
 				m.mu.Lock()
@@ -209,11 +211,38 @@ func TestAwaitRoomStopsLooking(t *testing.T) {
 			m.mu.Lock()
 			m.awaitRoom(q.isFull)
 			m.mu.Unlock()
+			if f.isWaiting {
+				t.Error("the engine still waits for the end")
+			}
 		}
-		before := f.looked()
+		before := f.endWaits()
 		time.Sleep(time.Second)
-		if n := f.looked() - before; n > 0 {
-			t.Errorf("%d looks while nobody waits", n)
+		if n := f.endWaits() - before; n > 0 {
+			t.Errorf("%d waits for the end while nobody waits for room", n)
+		}
+	})
+}
+
+// TestEndIsNoticedWhileNothingIsReceived has the association end while the receiver waits
+// for room. It learns of that at once.
+func TestEndIsNoticedWhileNothingIsReceived(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, f := idleMux()
+		q := queue{bytes: queueSize}
+		over := make(chan struct{})
+		go func() {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.awaitRoom(q.isFull)
+			close(over)
+		}()
+		time.Sleep(watchAfter + time.Millisecond)
+		f.end(io.EOF)
+		synctest.Wait()
+		select {
+		case <-over:
+		default:
+			t.Error("the receiver waits for room after the end")
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package mux
 
 import (
+	"context"
 	"io"
 	"time"
 
@@ -215,31 +216,45 @@ func (m *Mux) awaitRoom(isFull func() bool) {
 	stop()
 }
 
-// watchEnd looks, while nothing is received, whether the association has ended, and
-// then calls onEnd. It has to look: an engine tells of the end behind all that has
-// arrived before. Mux.mu is held when stop is called, and onEnd.
+// watchAfter is how long nothing is received before the end of the association is
+// waited for. Most waits for room are shorter, and shall cost nothing.
+const watchAfter = 200 * time.Millisecond
+
+// watchEnd waits, while nothing is received, for the end of the association, and then
+// calls onEnd. An engine tells of the end also behind all that has arrived before.
+// Mux.mu is held when stop is called, and onEnd. stop releases it if there is
+// something to stop.
 func (m *Mux) watchEnd(onEnd func()) (stop func()) {
-	const lookEvery = 200 * time.Millisecond
-	isDone := false
-	var look *time.Timer
-	look = time.AfterFunc(lookEvery, func() {
-		if m.closed.Load() {
-			return // all know
+	isStopped := false
+	var cancel context.CancelFunc // of the wait, or nil
+	over := make(chan struct{})   // closed when the engine has returned from it
+	begin := time.AfterFunc(watchAfter, func() {
+		m.mu.Lock()
+		if isStopped || m.closed.Load() {
+			m.mu.Unlock()
+			return
 		}
-		ended := m.e.Ended()
+		var ctx context.Context
+		ctx, cancel = context.WithCancel(context.Background())
+		m.mu.Unlock()
+		ended := m.e.AwaitEnd(ctx)
+		close(over)
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		switch {
-		case isDone:
-		case ended:
+		if ended && !isStopped && !m.closed.Load() {
 			m.ended = true
 			onEnd()
-		default:
-			look.Reset(lookEvery)
 		}
 	})
 	return func() {
-		isDone = true
-		look.Stop()
+		isStopped = true
+		begin.Stop()
+		if cancel == nil {
+			return
+		}
+		cancel()
+		m.mu.Unlock()
+		<-over // as the engine does not receive meanwhile
+		m.mu.Lock()
 	}
 }

@@ -300,7 +300,7 @@ func TestUnreadBehindAnEvent(t *testing.T) {
 }
 
 // TestCloseEndsTheWaitForRoom closes the Mux while its goroutine waits for room
-// in a queue. It must not learn of that by looking at the association.
+// in a queue. It must not wait for the association's end then.
 func TestCloseEndsTheWaitForRoom(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m, _, f, _ := pair(t)
@@ -314,12 +314,12 @@ func TestCloseEndsTheWaitForRoom(t *testing.T) {
 		if !isFull {
 			t.Fatal("the queue is not full")
 		}
-		before := f.looked()
+		before := f.endWaits()
 		m.Close(f.Close)
 		synctest.Wait()
 		time.Sleep(time.Second)
-		if n := f.looked() - before; n != 0 {
-			t.Errorf("the goroutine looked at the association %d times after Close", n)
+		if n := f.endWaits() - before; n != 0 {
+			t.Errorf("the goroutine waited for the end %d times after Close", n)
 		}
 	})
 }
@@ -526,8 +526,8 @@ func TestEventsOneByOne(t *testing.T) {
 	})
 }
 
-// TestCloseWhileOnEventRuns closes the Mux while OnEvent does not return. Nothing looks
-// at the association any more, and no more events come.
+// TestCloseWhileOnEventRuns closes the Mux while OnEvent does not return. Nothing waits
+// for the association's end any more, and no more events come.
 func TestCloseWhileOnEventRuns(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f, _ := newLink()
@@ -543,10 +543,10 @@ func TestCloseWhileOnEventRuns(t *testing.T) {
 		f.inject(event(engine.SenderDryEvent{}), event(engine.ShutdownEvent{}))
 		<-calls
 		m.Close(f.Close)
-		before := f.looked()
+		before := f.endWaits()
 		time.Sleep(time.Second)
-		if n := f.looked() - before; n != 0 {
-			t.Errorf("%d looks after Close", n)
+		if n := f.endWaits() - before; n != 0 {
+			t.Errorf("%d waits for the end after Close", n)
 		}
 		close(goOn)
 		synctest.Wait()
