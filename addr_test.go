@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/sctpnet/sctpnet"
@@ -368,5 +371,64 @@ func TestLocalAddrOfAnotherType(t *testing.T) {
 	_, err := d.Dial("sctp+udp", "127.0.0.1:1")
 	if err == nil || !strings.Contains(err.Error(), "*net.TCPAddr: want *sctpnet.Addr") {
 		t.Error(err)
+	}
+}
+
+var (
+	lo1 = netip.MustParseAddr("127.0.0.1")
+	lo2 = netip.MustParseAddr("127.0.0.2")
+	lo3 = netip.MustParseAddr("127.0.0.3")
+	lo6 = netip.MustParseAddr("::1")
+)
+
+// sorted returns a sorted copy.
+func sorted(ips []netip.Addr) []netip.Addr {
+	return slices.SortedFunc(slices.Values(ips), netip.Addr.Compare)
+}
+
+// wantAddrs checks a list, in any order.
+func wantAddrs(t testing.TB, what string, got []netip.Addr, want ...netip.Addr) {
+	t.Helper()
+	if !slices.Equal(sorted(got), sorted(want)) {
+		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+// TestAddrsOfOne checks the addresses of ends that have one each.
+func TestAddrsOfOne(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		ln := listen(t, network, "127.0.0.1:0")
+		local := &sctpnet.Addr{IPAddrs: []net.IPAddr{{IP: net.IPv4(127, 0, 0, 1)}}}
+		c := dial(t, &sctpnet.Dialer{LocalAddr: local}, network, ln.Addr().String())
+		s := accept(t, ln)
+		for _, conn := range []*sctpnet.Conn{c, s} {
+			wantAddrs(t, "LocalAddrs", conn.LocalAddrs(), lo1)
+			wantAddrs(t, "PeerAddrs", conn.PeerAddrs(), lo1)
+			conn.LocalAddrs()[0], conn.PeerAddrs()[0] = lo2, lo2 // they are copies
+			wantAddrs(t, "LocalAddrs again", conn.LocalAddrs(), lo1)
+			wantAddrs(t, "PeerAddrs again", conn.PeerAddrs(), lo1)
+		}
+		c.Close()
+		wantAddrs(t, "LocalAddrs after Close", c.LocalAddrs(), lo1)
+		wantAddrs(t, "PeerAddrs after Close", c.PeerAddrs(), lo1)
+	})
+}
+
+func TestNilConnAddrs(t *testing.T) {
+	for _, c := range []*sctpnet.Conn{nil, {}} {
+		if c.LocalAddrs() != nil || c.PeerAddrs() != nil {
+			t.Error("addresses of no Conn")
+		}
+		for name, f := range inspections(c) {
+			if err := f(); err != syscall.EINVAL {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if _, err := c.File(); err != syscall.EINVAL {
+			t.Errorf("File: %v", err)
+		}
+	}
+	if _, err := (*sctpnet.Listener)(nil).File(); err != syscall.EINVAL {
+		t.Errorf("File of no Listener: %v", err)
 	}
 }
