@@ -392,3 +392,45 @@ func TestOldIdleTimerEndsNothing(t *testing.T) {
 		}
 	})
 }
+
+// arrivals is what a streamWatch counts.
+type arrivals uint64
+
+func (a *arrivals) Arrivals() uint64 { return uint64(*a) }
+
+// TestStreamWatchAtClose closes a Stream while a Read waits. That is a sign of a stuck
+// association only if the Read has waited for long, for an answer, and nothing has
+// arrived meanwhile.
+func TestStreamWatchAtClose(t *testing.T) {
+	for _, tt := range []struct {
+		name           string
+		asked, arrives bool
+		wait           time.Duration
+		want           bool
+	}{
+		{"an answer is late", true, false, answerPatience, true},
+		{"an answer is not late yet", true, false, answerPatience - 1, false},
+		{"something arrives", true, true, answerPatience, false},
+		{"nothing was asked", false, false, time.Hour, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var n arrivals
+				stuck := false
+				w := &streamWatch{m: &n, stuck: func() { stuck = true }}
+				if tt.asked {
+					w.endWrite(w.beginWrite(), nil)
+				}
+				w.beginRead()
+				if tt.arrives {
+					n++
+				}
+				time.Sleep(tt.wait)
+				w.close()
+				if stuck != tt.want {
+					t.Errorf("the association is stuck: %t, want %t", stuck, tt.want)
+				}
+			})
+		})
+	}
+}

@@ -606,21 +606,20 @@ func TestBulkLeavesRoom(t *testing.T) {
 				peers = append(peers, s)
 				writes = append(writes, conformance.Start(t, func() (int, error) { return c.Write(make([]byte, size)) }))
 			}
-			// They wait for room, though not for the first that they meet.
-			eventually(t, "the send buffer to fill", func() bool {
-				before, err := client.Stats()
+			isFull := func() bool {
+				st, err := client.Status()
 				if err != nil {
 					t.Fatal(err)
 				}
-				time.Sleep(300 * time.Millisecond) // longer than any timer
-				after, err := client.Stats()
-				if err != nil {
-					t.Fatal(err)
+				return st.PeerWindow < st.FragmentationPoint
+			}
+			// They may wait before, and the window may be full before: the peer's Mux
+			// receives until its queues are full.
+			for stuck := false; !stuck; stuck = isFull() {
+				eventually(t, "the window to fill", isFull)
+				for _, w := range writes {
+					w.Waits()
 				}
-				return before.OrderedSent == after.OrderedSent
-			})
-			for _, w := range writes {
-				w.Waits()
 			}
 			want := bytes.Repeat([]byte("little"), 200)
 			const times = 3

@@ -5,8 +5,6 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
-
-	"github.com/sctpnet/sctpnet/internal/mux"
 )
 
 // A streamWatch looks for signs that the association of a StreamDialer's Stream
@@ -14,7 +12,7 @@ import (
 // an answer when the Stream was closed, while nothing arrived on the whole
 // association. A nil streamWatch does nothing.
 type streamWatch struct {
-	m     *mux.Mux
+	m     arrivalCounter
 	stuck func()
 
 	readBy, writeBy atomic.Int64 // the deadlines, in Unix nanoseconds; 0 for none
@@ -25,6 +23,9 @@ type streamWatch struct {
 	// The last Write, one more than how often something had arrived by then.
 	writeArrivals atomic.Uint64
 }
+
+// An arrivalCounter is a Mux.
+type arrivalCounter interface{ Arrivals() uint64 }
 
 // answerPatience is how long a Read must have waited for an answer when its
 // Stream is closed. A shorter wait says nothing of the association.
