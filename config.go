@@ -106,9 +106,9 @@ type Config struct {
 	// Conn may end there all the same. See docs/telecom.md.
 	//
 	// It is for protocols of messages, such as SIGTRAN's, which begin anew by
-	// messages of their own. A [PacketConn] goes on in any case. An association with a [Stream] in use ends all
-	// the same. After a restart there can be no Stream: [Conn.Stream],
-	// OpenStream and AcceptStream return an error that wraps
+	// messages of their own. A [PacketConn] goes on in any case. An association
+	// with a [Stream] in use ends all the same. After a restart there can be no
+	// Stream: [Conn.Stream], OpenStream and AcceptStream return an error that wraps
 	// [errors.ErrUnsupported].
 	KeepRestarted bool
 
@@ -118,9 +118,8 @@ type Config struct {
 	AssocParams AssocParams
 	// PathParams are the parameters of all paths. If they say nothing of the
 	// MTU, that of a path over the loopback interface is 32836, or less if the
-	// buffers are small, because with
-	// the system's 65536 one packet nearly fills a window and transfers
-	// stall.
+	// buffers are small: with the system's 65536 one packet nearly fills a window,
+	// and transfers stall.
 	PathParams PathParams
 	// SACK is how acknowledgements are delayed.
 	SACK SACK
@@ -187,7 +186,8 @@ type Config struct {
 	// 2, or negative for 0, the default. A one-to-one socket has one association,
 	// whose messages do not come between each other unless both ends have
 	// Interleaving. A [PacketConn] has at least level 1, so that a message which
-	// comes in pieces does not hold up other peers. Linux makes no difference between 1 and 2, and says 1 for 2.
+	// comes in pieces does not hold up other peers. Linux makes no difference
+	// between 1 and 2, and says 1 for 2.
 	FragmentInterleave int
 	// PartialDeliveryPoint is how many bytes of an incomplete message may have
 	// arrived before its first part is delivered, up to half the read buffer of

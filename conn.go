@@ -65,9 +65,9 @@ func newConn(e engine.Conn, network string, accepted bool, asked *Config) *Conn 
 	return c
 }
 
-// meet finds out whether the peer has sent this end's indication, whatever number
-// that is.
-func (c *Conn) meet() {
+// learnIndication finds out whether the peer has sent this end's indication, whatever
+// number that is.
+func (c *Conn) learnIndication() {
 	local, peer := c.e.Adaptation()
 	c.knows.Store(local != 0 && peer == local)
 }

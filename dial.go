@@ -20,8 +20,8 @@ import (
 //
 // Networks are "sctp", "sctp4" (IPv4 only) and "sctp6" (IPv6 only), served by
 // the kernel. For the sake of code written for TCP, "tcp", "tcp4" and "tcp6"
-// mean the same: see [Dialer.Network]. The networks "sctp+udp", "sctp4+udp" and "sctp6+udp", SCTP
-// inside UDP, exist where package udpencap is imported.
+// mean the same: see [Dialer.Network]. The networks "sctp+udp", "sctp4+udp" and
+// "sctp6+udp", SCTP inside UDP, exist where package udpencap is imported.
 //
 // The address has the form "host:port", with hosts and ports as in
 // [net.Dial]; an empty or unspecified host means this host. If a host name has

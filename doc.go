@@ -55,11 +55,11 @@
 //
 // All errors of connections and listeners are a [*net.OpError], with two
 // exceptions: Read returns [io.EOF] itself, and methods of a nil *Conn,
-// *Listener or *PacketConn return EINVAL. Use [errors.Is]: [net.ErrClosed] is what calls fail
-// with after Close, [os.ErrDeadlineExceeded] after a deadline, and system
-// errors such as [syscall.ECONNREFUSED], [syscall.ECONNRESET] and
-// [syscall.EADDRINUSE] can be found in the same way. [docs/errors.md] lists messages,
-// causes and remedies.
+// *Listener or *PacketConn return EINVAL. Use [errors.Is]: calls fail with
+// [net.ErrClosed] after Close, and with [os.ErrDeadlineExceeded] after a deadline.
+// System errors such as [syscall.ECONNREFUSED], [syscall.ECONNRESET] and
+// [syscall.EADDRINUSE] can be found in the same way. [docs/errors.md] lists
+// messages, causes and remedies.
 //
 // A deadline that has passed fails calls at once, also those that wait; moving
 // it lets them go on. A Read that ran into its deadline has lost nothing.

@@ -25,8 +25,8 @@ func checkCall(network, name string) error {
 	return nil
 }
 
-// checkSetting returns an error if v, the value of a field of Config, or with no
-// name of all of Config, sets what the engine does not have.
+// checkSetting returns an error if v sets what the engine does not have. v is the
+// value of the field of Config that name says, or a Config if name is empty.
 func checkSetting(network, prefix, name string, v any) error {
 	for _, lack := range lacksOf(network) {
 		if lack.Kind != engine.LacksSetting {
@@ -39,9 +39,8 @@ func checkSetting(network, prefix, name string, v any) error {
 	return nil
 }
 
-// checkLater returns an error if v, the value of a field of Config, or with no
-// name all of Config, changes what this engine can set before the handshake only.
-// now is the value that is in force.
+// checkLater returns an error if v, as in checkSetting, changes what the engine can
+// set only before the handshake. now is the value that is in force.
 func checkLater(network, prefix, name string, v, now any) error {
 	for _, lack := range lacksOf(network) {
 		if lack.Kind != engine.LacksLater {

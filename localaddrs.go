@@ -61,8 +61,7 @@ func (c *Conn) PeerAddrs() []netip.Addr {
 // family; and with EINVAL if the association was bound to no address, as it
 // then has all there were. An association is for both families if it was
 // dialed or listened for with addresses of both, or listened for on any
-// address.
-// In all these cases the association goes on as it was.
+// address. In all these cases the association goes on as it was.
 func (c *Conn) AddLocalAddr(ip netip.Addr) error {
 	return c.changeAddrs("bind", "AddLocalAddr", ip, func() error {
 		if err := checkZone(ip); err != nil {
@@ -77,9 +76,9 @@ func (c *Conn) AddLocalAddr(ip netip.Addr) error {
 // does not wait for the peer's consent. It needs what AddLocalAddr needs.
 //
 // It fails with EBUSY if the address is the last one, with EADDRNOTAVAIL if the
-// association does not have it, and with EINVAL if it was bound to no address,
-// which Linux cannot take one from.
-// In all these cases the association goes on as it was.
+// association does not have it, and with EINVAL if it was bound to no address:
+// Linux cannot remove one then. In all these cases the association goes on as it
+// was.
 func (c *Conn) RemoveLocalAddr(ip netip.Addr) error {
 	return c.changeAddrs("bind", "RemoveLocalAddr", ip, func() error { return c.e.Address(engine.RemoveLocal, ip.Unmap()) })
 }
@@ -101,13 +100,13 @@ func (c *Conn) SetPeerPrimary(local netip.Addr) error {
 	return c.changeAddrs("set", "SetPeerPrimary", local, func() error { return c.e.Address(engine.SetPeerPrimary, local.Unmap()) })
 }
 
-// changeAddrs checks an address and does something with it.
-func (c *Conn) changeAddrs(op, name string, ip netip.Addr, do func() error) error {
+// changeAddrs runs f, which changes an address, if it is one and the engine has the call.
+func (c *Conn) changeAddrs(op, name string, ip netip.Addr, f func() error) error {
 	return c.do(op, checkIP(ip), func() error {
 		if err := checkCall(c.network, "Conn."+name); err != nil {
 			return err
 		}
-		return do()
+		return f()
 	})
 }
 

@@ -529,17 +529,17 @@ func (c *Conn) call(name string, check error, call func() error) error {
 	})
 }
 
-// do does something with a Conn that is open, if check is nil.
-func (c *Conn) do(op string, check error, do func() error) error {
+// do runs f if the Conn is open and err, of a check, is nil.
+func (c *Conn) do(op string, err error, f func() error) error {
 	switch {
 	case !c.ok():
 		return syscall.EINVAL
 	case c.closed.Load():
-		check = net.ErrClosed
-	case check == nil:
-		check = do()
+		err = net.ErrClosed
+	case err == nil:
+		err = f()
 	}
-	return c.opError(op, check)
+	return c.opError(op, err)
 }
 
 // get runs a getter of the engine, if that has one of the name.
@@ -642,11 +642,11 @@ func (c *Conn) Features() (Features, error) {
 // section 6.3.4), outgoing and incoming ones, up to 65535 of each direction. It
 // does not wait. NumStreams has the outgoing ones at once, unless the peer denies
 // them; over UDP it has them once the peer has agreed. It has the incoming ones
-// once the peer has made them. A [StreamsAddedEvent] tells of both. A message written to a
-// new stream is kept back until the peer has agreed, and so is what is written
-// after it; over UDP there is no such stream before. A peer
-// that uses this package agrees if its Config.MaxInStreams is 65535. From
-// AddStreams on Linux also lets the peer add streams.
+// once the peer has made them. A [StreamsAddedEvent] tells of both. A message
+// written to a new stream is kept back until the peer has agreed, and so is what is
+// written after it; over UDP there is no such stream before. A peer that uses this
+// package agrees if its Config.MaxInStreams is 65535. From AddStreams on Linux also
+// lets the peer add streams.
 //
 // While an earlier request, or the reset of a stream, is under way the error
 // wraps EINPROGRESS. If the peer has no stream reconfiguration it wraps

@@ -161,8 +161,8 @@ func (d *StreamDialer) DialContext(ctx context.Context, network, address string)
 	}
 }
 
-// errReplace says that an association ended before a stream of it was opened. It
-// is replaced, but not for ever.
+// errReplace says that an association ended before a stream of it was opened.
+// DialContext replaces it, once.
 var errReplace = errors.New("the association has ended")
 
 // announce announces a stream, if the peer knows what that is. It closes the
@@ -382,7 +382,7 @@ func (d *StreamDialer) handshake(ctx context.Context, key streamKey) (*Conn, err
 			return nil, err
 		}
 		c := nc.(*Conn)
-		c.meet()
+		c.learnIndication()
 		_, err = c.streamMux()
 		if err == nil {
 			err = d.suits(c, config.Adaptation)

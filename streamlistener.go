@@ -88,7 +88,7 @@ func (l *streamListener) Close() error {
 	return l.Listener.Close()
 }
 
-// pass hands something to Accept. It reports whether there still is one.
+// pass hands something to Accept. It reports whether the listener is still open.
 func (l *streamListener) pass(r acceptResult) bool {
 	select {
 	case l.accepted <- r:
@@ -200,7 +200,7 @@ func (sc *servedConn) wait() {
 // ends, has no more use, or the listener is closed. It closes the association
 // when no stream is open.
 func (l *streamListener) serve(c *Conn) {
-	c.meet()
+	c.learnIndication()
 	m, err := c.streamMux()
 	if err != nil {
 		c.Abort() // its peer dials again

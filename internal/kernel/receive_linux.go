@@ -12,14 +12,10 @@ import (
 
 // Recv receives into p.
 func (c *conn) Recv(p []byte, whole bool) (int, engine.Message, error) {
-	return c.recv(p, whole, false)
-}
-
-func (c *conn) recv(p []byte, whole, owner bool) (int, engine.Message, error) {
 	if err := c.inform(); err != nil {
 		return 0, engine.Message{}, err
 	}
-	o := newOp(c, owner, p)
+	o := newOp(c, false, p)
 	defer o.done()
 	o.whole = whole && !c.interleaved
 	return c.receive(o, o.recv)

@@ -17,7 +17,7 @@ func (c *conn) SendBatch(msgs []engine.Msg) (n int, err error) {
 		// The next one is not like the others: it has to wait, or fails, or
 		// is the first of more than a system call carries.
 		m := &msgs[n]
-		if _, err := c.send(m.Data, 0, m.Message, false); err != nil {
+		if _, err := c.Send(m.Data, 0, m.Message); err != nil {
 			return n, err
 		}
 		n++

@@ -12,11 +12,7 @@ import (
 
 // Send sends p.
 func (c *conn) Send(p []byte, size int, m engine.Message) (int, error) {
-	return c.send(p, size, m, false)
-}
-
-func (c *conn) send(p []byte, size int, m engine.Message, owner bool) (int, error) {
-	o := newOp(c, owner, p)
+	o := newOp(c, false, p)
 	defer o.done()
 	o.size, o.msg = size, m
 	return c.sendOp(o)
