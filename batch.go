@@ -63,17 +63,15 @@ func (c *Conn) batched(m *Message) (engine.Msg, error) {
 	return engine.Msg{Data: m.Data, Message: msg}, err
 }
 
-// sendBatch is send for several messages.
+// sendBatch sends messages where the Conn's messages go.
 func (c *Conn) sendBatch(msgs []engine.Msg) (n int, err error) {
-	c.sending.Lock()
-	defer c.sending.Unlock()
 	if c.mux.Load() == nil {
 		if n, err = c.e.SendBatch(msgs); err != engine.ErrTaken {
 			return n, err
 		}
 	}
 	for ; n < len(msgs); n++ {
-		if _, err := c.sendNext(msgs[n].Data, true, msgs[n].Message); err != nil {
+		if _, err := c.send(msgs[n].Data, true, msgs[n].Message); err != nil {
 			return n, err
 		}
 	}

@@ -35,8 +35,6 @@ type Conn struct {
 	asked *Config // of the handshake, with its defaults; shared, and not changed
 	ppid  atomic.Uint32
 
-	sending sync.Mutex // held from the first message of a Write to its last
-
 	mu              sync.Mutex
 	limits          mux.Limits
 	readBy, writeBy time.Time // the deadlines while there is no Mux
@@ -182,17 +180,8 @@ func (c *Conn) limitsInForce() mux.Limits {
 	return c.limits
 }
 
-// send sends as one message if single is set.
+// send sends where the Conn's messages go, as one message if single is set.
 func (c *Conn) send(p []byte, single bool, msg engine.Message) (n int, err error) {
-	c.sending.Lock()
-	defer c.sending.Unlock()
-	return c.sendNext(p, single, msg)
-}
-
-// sendNext sends where the Conn's messages go: to the engine or, once streams are in
-// use, to the Mux. It goes on there if streams come into use meanwhile. The caller holds
-// sending, so that no other Write comes between.
-func (c *Conn) sendNext(p []byte, single bool, msg engine.Message) (n int, err error) {
 	if c.mux.Load() == nil {
 		size := messageSize
 		if single {
@@ -202,7 +191,7 @@ func (c *Conn) sendNext(p []byte, single bool, msg engine.Message) (n int, err e
 			return n, err
 		}
 	}
-	k, err := c.mux.Load().Send(p[n:], single, msg)
+	k, err := c.mux.Load().Send(p[n:], single, msg, n > 0)
 	return n + k, err
 }
 

@@ -72,6 +72,7 @@ type assoc struct {
 	readable, writable sync.Cond
 	readBy, writeBy    waiting
 	sending, receiving bool // a call has its turn
+	partialSend        bool // a Send was cut short
 	taken              bool
 	closed             bool
 	closedAt           time.Time

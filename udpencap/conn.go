@@ -36,8 +36,11 @@ func (a *assoc) send(p []byte, size int, m engine.Message, owner, spare bool) (n
 		}
 		a.writable.Wait()
 	}
+	// From here on Take finds out what has become of this call. One that it turned
+	// away above must not make it forget that another was cut short.
 	a.sending = true
 	defer func() {
+		a.partialSend = err == engine.ErrTaken && n > 0
 		a.sending = false
 		a.writable.Broadcast()
 	}()
@@ -348,7 +351,7 @@ func (a *assoc) receiveError() error {
 }
 
 // Take gives sending and receiving to one owner.
-func (a *assoc) Take() engine.Owner {
+func (a *assoc) Take() (engine.Owner, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.taken = true
@@ -365,7 +368,7 @@ func (a *assoc) Take() engine.Owner {
 	if a.options.RoundRobin {
 		a.snd.SetTurns()
 	}
-	return owner{a}
+	return owner{a}, a.partialSend
 }
 
 // isEnded reports whether the association has ended.

@@ -7,9 +7,9 @@ import (
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
-// TestTakeEndsSends takes an association while a Send is under way and others wait
-// for it: each returns what it has sent.
-func TestTakeEndsSends(t *testing.T) {
+// TestTakeTellsOfCutSend takes an association while a Send is under way and others
+// wait for it: the one is cut short, and Take says so whatever becomes of the others.
+func TestTakeTellsOfCutSend(t *testing.T) {
 	for range 10 {
 		c, _ := enginePair(t)
 		send := func() *conformance.Call {
@@ -23,7 +23,9 @@ func TestTakeEndsSends(t *testing.T) {
 			for range 5 {
 				others = append(others, send())
 			}
-			c.Take()
+			if _, interrupted := c.Take(); !interrupted {
+				t.Error("Take does not tell of the Send that it has cut short")
+			}
 			if n, err := first.Result(); n == 0 || err != engine.ErrTaken {
 				t.Errorf("Send under way: %d, %v; want some and ErrTaken", n, err)
 			}

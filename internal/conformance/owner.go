@@ -25,7 +25,7 @@ func TestAwaitEnd(t *testing.T, pair func(t *testing.T) (a, b engine.Conn)) {
 		t.Run(tt.name, func(t *testing.T) {
 			Watchdog(t, func() {
 				peer, own := pair(t)
-				o := own.Take()
+				o, _ := own.Take()
 				if _, err := peer.Send([]byte(data), 0, engine.Message{}); err != nil {
 					t.Fatal(err)
 				}

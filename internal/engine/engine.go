@@ -138,9 +138,10 @@ type Conn interface {
 	RecvBatch(msgs []Msg, whole bool) (int, error)
 	// Take gives sending and receiving to the Owner that it returns. Calls
 	// of Send and Recv under way or made later return ErrTaken, with what
-	// they had done by then, and have returned when Take does. Take is called
-	// once at most, and clears the deadlines.
-	Take() Owner
+	// they had done by then. interrupted says that one of them is a Send
+	// that was not done and not at its beginning: it must be allowed to
+	// finish first. Take is called once at most, and clears the deadlines.
+	Take() (o Owner, interrupted bool)
 
 	// UseStreams says that streams will be used. It fails with an error that
 	// wraps errors.ErrUnsupported if the association has them no more, because

@@ -53,11 +53,12 @@ type conn struct {
 	peerAdaptation atomic.Uint32  // the peer's, 0 while it is not known
 	early          []engine.Event // what came before all else, for the owner's Recv
 
-	informs atomic.Bool // messages come with their info
-	taken   atomic.Bool // there is an owner, to whom Send and Recv are left
-	taking  sync.Mutex  // held by Take
-	watches bool        // the owner is told of messages that were cut off
-	holds   atomic.Bool // there is data held
+	informs atomic.Bool        // messages come with their info
+	taken   atomic.Bool        // there is an owner, to whom Send and Recv are left
+	partial atomic.Pointer[op] // a Send that has sent something and not all
+	cut     sync.Mutex         // held to decide whether it is to go on with an owner
+	watches bool               // the owner is told of messages that were cut off
+	holds   atomic.Bool        // there is data held
 
 	// Under the poller's lock for readers.
 	note   []byte // a notification so far

@@ -11,19 +11,20 @@ import (
 // An op is one Send or Recv. The poller's callback is made once per op and the
 // ops are kept, so that a call allocates nothing.
 type op struct {
-	conn  *conn
-	owner bool
-	p     []byte
-	size  int  // Send: of one message, or 0
-	whole bool // Recv
-	n     int
-	err   error
-	msg   engine.Message
-	wait  bool // Recv: has waited
-	last  bool // and has begun the next life
-	turn  bool // Send: has left the reader its turn
-	spare bool // and leaves others room
-	many  *gather
+	conn    *conn
+	owner   bool
+	p       []byte
+	size    int  // Send: of one message, or 0
+	whole   bool // Recv
+	n       int
+	err     error
+	msg     engine.Message
+	wait    bool // Recv: has waited
+	last    bool // and has begun the next life
+	turn    bool // Send: has left the reader its turn
+	spare   bool // and leaves others room
+	resumes bool // Send: goes on with an owner
+	many    *gather
 
 	header
 
@@ -54,7 +55,7 @@ func (o *op) done() {
 func (o *op) clear() {
 	o.conn, o.p, o.err, o.iov.Base = nil, nil, nil, nil
 	o.hdr.Name, o.hdr.Namelen = nil, 0
-	o.n, o.size, o.whole, o.wait, o.last, o.turn, o.spare = 0, 0, false, false, false, false, false
+	o.n, o.size, o.whole, o.wait, o.last, o.turn, o.spare, o.resumes = 0, 0, false, false, false, false, false, false
 	o.msg = engine.Message{}
 	if o.many != nil {
 		o.many.done()

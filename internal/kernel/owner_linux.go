@@ -18,9 +18,9 @@ type owner struct {
 // Take makes all calls leave. A call that comes from now on sees that the conn is
 // taken, and one that waits is woken by a deadline. After each of the poller's locks
 // was held once, no call is left inside.
-func (c *conn) Take() engine.Owner {
-	c.taking.Lock()
-	defer c.taking.Unlock()
+func (c *conn) Take() (engine.Owner, bool) {
+	c.cut.Lock()
+	defer c.cut.Unlock()
 	c.taken.Store(true)
 	c.SetDeadline(aLongTimeAgo)
 	c.raw.Read(func(uintptr) bool { return true })
@@ -30,7 +30,11 @@ func (c *conn) Take() engine.Owner {
 		// Where it is not possible, streams have their messages' turns.
 		c.control(func(fd int) error { return setScheduler(socketOf(fd), engine.SchedulerRoundRobin) })
 	}
-	return owner{c, newLoan()}
+	o := c.partial.Swap(nil)
+	if o != nil {
+		o.resumes = true
+	}
+	return owner{c, newLoan()}, o != nil
 }
 
 func (o owner) Send(p []byte, size int, m engine.Message, spare bool) (int, error) {

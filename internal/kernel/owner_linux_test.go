@@ -39,7 +39,8 @@ func conns(t *testing.T, o engine.Options) (c, s engine.Conn) {
 func owners(t *testing.T) (client, server engine.Owner, c, s engine.Conn) {
 	t.Helper()
 	c, s = conns(t, engine.Options{Events: true})
-	client, server = c.Take(), s.Take()
+	client, _ = c.Take()
+	server, _ = s.Take()
 	return client, server, c, s
 }
 

@@ -70,6 +70,6 @@ func (r rawAssoc) Control(f func(fd uintptr)) error { return r.c.overError(r.raw
 
 // awaitTake waits until Take, which has begun, is done.
 func (c *conn) awaitTake() {
-	c.taking.Lock()
-	defer c.taking.Unlock()
+	c.cut.Lock()
+	defer c.cut.Unlock()
 }

@@ -22,10 +22,22 @@ func (c *conn) sendOp(o *op) (int, error) {
 	p := o.p
 	// The poller's lock for writers is held until doSend returns true.
 	err := c.raw.Write(o.send)
-	switch {
-	case err != nil && c.isOver() && !o.taken():
+	if err != nil && c.isOver() && !o.taken() {
+		c.partial.CompareAndSwap(o, nil)
 		return o.n, errSentRestarted
-	case err != nil && (o.n < len(p) || len(p) == 0):
+	}
+	if o.n > 0 && o.n < len(p) && (err != nil || o.err == engine.ErrTaken) {
+		// If an owner comes at the same time, it says whether this Send goes
+		// on.
+		c.cut.Lock()
+		defer c.cut.Unlock()
+		c.partial.CompareAndSwap(o, nil)
+		if !o.resumes && err != nil {
+			return o.n, waitError(err)
+		}
+		return o.n, engine.ErrTaken
+	}
+	if err != nil && (o.n < len(p) || len(p) == 0) {
 		return o.n, o.waitError(err)
 	}
 	return o.n, o.err
@@ -41,12 +53,18 @@ func (o *op) doSend(fd uintptr) bool {
 		c.turns.end(int(fd))
 	}
 	for o.n < len(o.p) {
+		// A Send that has sent nothing must not clear the note of the one that
+		// Take has cut short.
+		if o.n > 0 || !o.taken() {
+			o.cuts(o.n > 0)
+		}
 		if o.taken() {
 			o.err = engine.ErrTaken
 			return true
 		}
 		if c.restarted.Load() {
 			o.err = errSentRestarted
+			o.cuts(false)
 			return true
 		}
 		p := o.p[o.n:]
@@ -64,6 +82,7 @@ func (o *op) doSend(fd uintptr) bool {
 		}
 		if err := o.putTo(int(fd)); err != nil {
 			o.err = err
+			o.cuts(false)
 			return true
 		}
 		o.putInfo(turn)
@@ -75,6 +94,7 @@ func (o *op) doSend(fd uintptr) bool {
 			if turn {
 				// Wait for the acknowledgement that was asked for.
 				c.turns.begin()
+				o.cuts(o.n < len(o.p))
 				o.turn = true
 				return false
 			}
@@ -95,10 +115,22 @@ func (o *op) doSend(fd uintptr) bool {
 			if o.sendFailed(int(fd), errno) {
 				continue
 			}
+			o.cuts(false)
 			return true
 		}
 	}
+	o.cuts(false)
 	return true
+}
+
+// cuts notes whether a Send that ends here is cut short.
+func (o *op) cuts(short bool) {
+	switch partial := &o.conn.partial; {
+	case short && !o.owner:
+		partial.Store(o)
+	case partial.Load() != nil: // a load costs less than a store
+		partial.Store(nil)
+	}
 }
 
 // sendFailed sets why a message could not be sent. It reports whether to try once

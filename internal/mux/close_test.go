@@ -94,7 +94,7 @@ func TestClosedIsNoTimeout(t *testing.T) {
 		p := make([]byte, 10)
 		calls := map[string]func() error{
 			"Recv of the Conn": func() error { _, _, err := m.Recv(p, 0, engine.Message{}, Filled); return err },
-			"Send of the Conn": func() error { _, err := m.Send(p, false, engine.Message{}); return err },
+			"Send of the Conn": func() error { _, err := m.Send(p, false, engine.Message{}, false); return err },
 			"Recv":             func() error { _, _, err := s.Recv(p, Filled); return err },
 			"Send":             func() error { _, err := s.Send(p, false, engine.Message{Stream: 3}); return err },
 			"Recv, not closed": func() error { _, _, err := other.Recv(p, Filled); return err },

@@ -19,7 +19,6 @@
 // A goroutine that holds a lock takes only locks to the right of it:
 //
 //	sctpnet.StreamDialer.mu → sctpnet.Conn.mu → reader.mu → sender.mu → Mux.mu → the engine's
-//	sctpnet.Conn.sending → sender.mu
 //	sctpnet.servedConn.mu → Mux.mu
 //
 // No goroutine holds two locks of one kind, or reader.mu and sender.mu together.
@@ -28,19 +27,24 @@
 // The turn, which is a token in Mux.turn, is taken under sender.mu and never under
 // Mux.mu.
 //
+// Start takes Mux.mu before sender.mu. No other goroutine knows the Mux then.
+//
 // # What holds
 //
 // Unexported functions of Mux, Stream and deadline expect Mux.mu to be held, unless
 // they take it themselves or wait.
 //
-// [Start] publishes the Mux before it is ready, with Mux.mu held and without the
-// turn. Calls that the engine turns away find it and wait for these. A Write of the
-// Conn goes on with what it has not sent; sctpnet.Conn.sending keeps the messages of
-// other Writes from coming between.
+// [Start] publishes the Mux before it is ready, with Mux.mu and the sender.mu
+// of the Conn held. Calls that the engine turns away find it and wait for
+// these.
 //
 // What arrives on a stream that nobody claimed is the Conn's or is accepted. That
 // does not depend on the calls that wait. It changes in one direction only: see
 // share.
+//
+// A Write of the Conn that was cut short by Start goes on by [Mux.Send] with
+// resume set. It then holds that sender.mu and the turn already; Start took
+// both for it.
 //
 // The receiver releases Mux.mu while it calls [Config].OnEvent. Mux.sorting counts
 // the messages that were received and that no queue has yet, so that

@@ -26,9 +26,10 @@ type fake struct {
 	peer *fake
 	mux  *Mux // that start has made
 
-	taking   func() // called by Take, if it is not nil
-	reconfig bool
-	out, in  uint16 // how many streams there are
+	interrupted bool   // what Take reports
+	taking      func() // called by Take, if it is not nil
+	reconfig    bool
+	out, in     uint16 // how many streams there are
 
 	// Under l.mu.
 	room      int            // of the send buffer, in bytes
@@ -221,11 +222,11 @@ func (f *fake) isSending(id uint16) bool {
 	return f.sending[id] > 0
 }
 
-func (f *fake) Take() engine.Owner {
+func (f *fake) Take() (engine.Owner, bool) {
 	if f.taking != nil {
 		f.taking()
 	}
-	return f
+	return f, f.interrupted
 }
 
 func (f *fake) Streams(bool) (out, in uint16) {

@@ -270,7 +270,7 @@ func (md *model) write(h *half, units int, single bool) {
 		var n int
 		var err error
 		if msg := (engine.Message{Stream: h.id}); h.s == nil {
-			n, err = h.end.m.Send(data, single, msg)
+			n, err = h.end.m.Send(data, single, msg, false)
 		} else {
 			n, err = h.s.Send(data, single, msg)
 		}

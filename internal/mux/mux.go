@@ -16,7 +16,7 @@ import (
 // A Conn is what a Mux needs of an association beside its Owner. Every
 // [engine.Conn] is one.
 type Conn interface {
-	Take() engine.Owner
+	Take() (o engine.Owner, interrupted bool)
 	Streams(ask bool) (out, in uint16)
 	Features() (engine.Features, error)
 	SetWriteDeadline(t time.Time) error
@@ -117,11 +117,17 @@ func Start(c Conn, config Config, publish func(*Mux)) *Mux {
 	if err == nil && !f.StreamReconfig {
 		m.noReset = errNoReconfig
 	}
+	// An interrupted Send comes first: it has the turn and the lock.
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.self.mu.Lock()
 	publish(m)
-	m.e = c.Take()
-	m.turn <- struct{}{}
+	var interrupted bool
+	m.e, interrupted = c.Take()
+	if !interrupted {
+		m.self.mu.Unlock()
+		m.turn <- struct{}{}
+	}
 	go newReceiver(m).run()
 	return m
 }

@@ -33,11 +33,14 @@ type sender struct {
 }
 
 // Send sends p for the Conn, as messages of some size or, if single is set, as
-// one.
-func (m *Mux) Send(p []byte, single bool, msg engine.Message) (n int, err error) {
-	m.self.mu.Lock()
+// one. Set resume for a Send that Start interrupted: it has the turn and the
+// lock.
+func (m *Mux) Send(p []byte, single bool, msg engine.Message, resume bool) (n int, err error) {
+	if !resume {
+		m.self.mu.Lock()
+	}
 	defer m.self.mu.Unlock()
-	return m.send(&m.self, p, single, msg)
+	return m.send(&m.self, p, single, msg, resume)
 }
 
 // SetWriteDeadline sets the deadline of Send, the zero time meaning never.
@@ -47,15 +50,22 @@ func (m *Mux) SetWriteDeadline(t time.Time) {
 	m.setWriteDeadline(&m.self, t)
 }
 
-// send sends p, message by message. It holds from.mu.
-func (m *Mux) send(from *sender, p []byte, single bool, msg engine.Message) (n int, err error) {
+// send sends p, message by message. It holds from.mu. If mine is set, it has the
+// turn.
+func (m *Mux) send(from *sender, p []byte, single bool, msg engine.Message, mine bool) (n int, err error) {
 	for {
-		var k int
-		k, err = m.sendLittle(from, p[n:], single, msg)
-		if err == engine.ErrFull {
-			if err = m.awaitTurn(from); err == nil {
-				k, err = m.sendInTurn(from, p[n:], single, msg)
+		k := 0
+		err = engine.ErrFull
+		if !mine {
+			k, err = m.sendLittle(from, p[n:], single, msg)
+			if err == engine.ErrFull {
+				err = m.awaitTurn(from)
+				mine = err == nil
 			}
+		}
+		if mine {
+			k, err = m.sendInTurn(from, p[n:], single, msg)
+			mine = false
 		}
 		n += k
 		if n > 0 {

@@ -98,7 +98,7 @@ func (s *Stream) Send(p []byte, single bool, msg engine.Message) (int, error) {
 
 // send is Send with the lock.
 func (s *Stream) send(p []byte, single bool, msg engine.Message) (int, error) {
-	n, err := s.m.send(&s.sender, p, single, msg)
+	n, err := s.m.send(&s.sender, p, single, msg, false)
 	if err == net.ErrClosed && !s.hasClosed() {
 		err = syscall.EPIPE
 	}

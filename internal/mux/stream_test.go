@@ -190,7 +190,7 @@ func TestFullUnclaimed(t *testing.T) {
 		const size = 2 << 20
 		sent := make(chan error)
 		go func() {
-			_, err := m1.Send(make([]byte, size), false, engine.Message{})
+			_, err := m1.Send(make([]byte, size), false, engine.Message{}, false)
 			sent <- err
 		}()
 		synctest.Wait()
@@ -512,6 +512,40 @@ func TestOneStreamSendsLargeMessages(t *testing.T) {
 	})
 }
 
+// TestInterruptedSend starts the Mux in the middle of a Send of the Conn. That Send
+// has the turn, and others come after it.
+func TestInterruptedSend(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, af := newLink()
+		f.interrupted = true
+		af.stuck = true
+		m := f.start(t, Config{})
+		s := claim(t, m, 3)
+		sent := make(chan error)
+		go func() {
+			_, err := s.Send(make([]byte, 2*little), true, engine.Message{Stream: 3})
+			sent <- err
+		}()
+		synctest.Wait()
+		if len(af.take()) > 0 {
+			t.Error("a stream has sent before the Send that was interrupted")
+		}
+		if n, err := m.Send([]byte("the rest"), false, engine.Message{}, true); n != 8 || err != nil {
+			t.Errorf("sent %d bytes, %v; want 8", n, err)
+		}
+		if err := <-sent; err != nil {
+			t.Error(err)
+		}
+		if n, err := m.Send([]byte("the next"), false, engine.Message{}, false); n != 8 || err != nil {
+			t.Errorf("sent %d bytes, %v; want 8", n, err)
+		}
+		a := af.take()
+		if len(a) != 3 || string(a[0].data) != "the rest" || string(a[2].data) != "the next" {
+			t.Errorf("sent %+v; want \"the rest\", that of the stream, \"the next\"", a)
+		}
+	})
+}
+
 // TestSendBeforeStart has a call of the Conn find the Mux while it takes the
 // association: it sends when the Mux has it.
 func TestSendBeforeStart(t *testing.T) {
@@ -522,7 +556,7 @@ func TestSendBeforeStart(t *testing.T) {
 			var call *conformance.Call
 			f.taking = func() {
 				call = conformance.Start(t, func() (int, error) {
-					return f.mux.Send([]byte(data), false, engine.Message{})
+					return f.mux.Send([]byte(data), false, engine.Message{}, false)
 				})
 				call.Waits()
 			}
@@ -548,7 +582,7 @@ func TestMuxDeadlines(t *testing.T) {
 		if err != os.ErrDeadlineExceeded || time.Since(begin) != time.Second {
 			t.Errorf("Recv: %v after %v, want the deadline's error after 1 s", err, time.Since(begin))
 		}
-		_, err = m.Send(make([]byte, 4<<20), false, engine.Message{})
+		_, err = m.Send(make([]byte, 4<<20), false, engine.Message{}, false)
 		if err != os.ErrDeadlineExceeded || time.Since(begin) != 2*time.Second {
 			t.Errorf("Send: %v after %v, want the deadline's error after 2 s", err, time.Since(begin))
 		}

@@ -339,7 +339,7 @@ func TestCloseWakesAll(t *testing.T) {
 			}
 			big := make([]byte, 4<<20)
 			call(func() error { _, _, err := m.Recv(make([]byte, 1), 0, engine.Message{}, Whole); return err })
-			call(func() error { _, err := m.Send(big, false, engine.Message{}); return err })
+			call(func() error { _, err := m.Send(big, false, engine.Message{}, false); return err })
 			call(func() error { _, err := m.Accept(t.Context()); return err })
 			for _, s := range []*Stream{s3, s5} {
 				call(func() error { _, err := read(s); return err })
