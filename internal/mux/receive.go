@@ -226,8 +226,8 @@ const watchAfter = 200 * time.Millisecond
 // something to stop.
 func (m *Mux) watchEnd(onEnd func()) (stop func()) {
 	isStopped := false
-	var cancel context.CancelFunc // of the wait, or nil
-	over := make(chan struct{})   // closed when the engine has returned from it
+	var cancel context.CancelFunc // of the wait, or nil while there is none
+	var over chan struct{}        // closed when the engine has returned from it
 	begin := time.AfterFunc(watchAfter, func() {
 		m.mu.Lock()
 		if isStopped || m.closed.Load() {
@@ -236,6 +236,7 @@ func (m *Mux) watchEnd(onEnd func()) (stop func()) {
 		}
 		var ctx context.Context
 		ctx, cancel = context.WithCancel(context.Background())
+		over = make(chan struct{})
 		m.mu.Unlock()
 		ended := m.e.AwaitEnd(ctx)
 		close(over)
