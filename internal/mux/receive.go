@@ -221,7 +221,7 @@ func (m *Mux) awaitRoom(isFull func() bool) {
 const watchAfter = 200 * time.Millisecond
 
 // watchEnd waits, while nothing is received, for the end of the association, and then
-// calls onEnd. An engine tells of the end also behind all that has arrived before.
+// calls onEnd. By receiving it would be learned behind all that has arrived before.
 // Mux.mu is held when stop is called, and onEnd. stop releases it if there is
 // something to stop.
 func (m *Mux) watchEnd(onEnd func()) (stop func()) {
