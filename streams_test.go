@@ -1628,12 +1628,10 @@ func TestCloseWriteAfterEndBeforeStreams(t *testing.T) {
 				t.Fatal(err)
 			}
 			server := accept(t, ln)
-			for {
-				if _, err := server.Status(); err != nil {
-					break // the association has ended
-				}
-				time.Sleep(ms)
-			}
+			eventually(t, "the association to end", func() bool {
+				_, err := server.Status()
+				return err != nil
+			})
 			s, err := server.AcceptStream(t.Context())
 			if err != nil {
 				t.Fatal(err)
