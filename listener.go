@@ -41,10 +41,11 @@ type ListenConfig struct {
 
 	// OnEvent, if not nil, receives what happens to the associations of a
 	// [PacketConn] beside their messages, with the address of the peer, as ReadFrom
-	// returns it: see [Event]. [PacketConn.ReadFrom], ReadMsg and Connect call it, in
-	// order with the messages, and so it is called only while one of them runs. It
-	// must not call any of these itself. A Listener does not use it: see
-	// Config.OnEvent, which is for a Conn, also for one of [PacketConn.PeelOff].
+	// returns it: see [Event]. It is called in order with the messages by whoever
+	// reads, [PacketConn.ReadFrom], ReadMsg or Connect, and so only while one of
+	// them runs. It must not call any of these itself. A Listener does not use it:
+	// see Config.OnEvent, which is for a Conn, also for one of
+	// [PacketConn.PeelOff].
 	OnEvent func(c *PacketConn, peer *Addr, e Event)
 
 	// AutoClose, if not zero, has a [PacketConn] shut down an association on which no

@@ -137,7 +137,7 @@ func (c *PacketConn) opError(op string, addr net.Addr, err error) error {
 }
 
 // Close ends all associations, each as [Conn.Close] does, without waiting: what was
-// written is still delivered. If a message of any peer was not read, all
+// written is still delivered. If nobody has read a message of any peer, all
 // associations are aborted. Conns that were peeled off live on. Waiting calls return
 // [net.ErrClosed], as does a second Close.
 func (c *PacketConn) Close() error {

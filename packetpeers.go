@@ -179,10 +179,10 @@ func (p *assoc) settle() {
 //
 // A peer that refuses fails with ECONNREFUSED at once, and one that is silent with
 // ETIMEDOUT, as in Dial. When ctx ends before, the attempt is given up, unless
-// another call has begun it.
+// somebody else has begun it.
 //
-// The event that Connect waits for comes in order with the messages of all peers. If
-// nobody reads them, Connect keeps up to 1 MiB of them for ReadFrom, and then waits for one.
+// What tells Connect comes in order with the messages of all peers. If nobody reads
+// them, Connect keeps up to 1 MiB of them for ReadFrom, and then waits for one.
 func (c *PacketConn) Connect(ctx context.Context, address string) (*Addr, error) {
 	if !c.ok() {
 		return nil, syscall.EINVAL
@@ -264,7 +264,7 @@ func (c *PacketConn) connect(ctx context.Context, a *Addr) (*Addr, error) {
 	}
 }
 
-// How often Connect looks for the event that it waits for, if nobody reads.
+// How often Connect looks for what tells it, if nobody reads.
 const (
 	leastPoll = 200 * time.Microsecond
 	mostPoll  = 10 * time.Millisecond

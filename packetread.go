@@ -18,12 +18,12 @@ type inbox struct {
 	letters []letter // whole messages, and events
 	bytes   int      // that they take
 
-	inPlace bool         // the next message can stay where it was received
-	placed  letter       // it has
-	event   pendingEvent // for the handler
-	waits   *assoc       // the one that Connect waits for
-	ended   *assoc       // the last one that has: there may be events of it yet
-	pieces  bool         // a piece has come that was not the last one of its message
+	inPlace bool   // the next message can stay where it was received
+	placed  letter // it has
+	event   event  // for the handler
+	waits   *assoc // the one that Connect waits for
+	ended   *assoc // the last one that has: there may be events of it yet
+	pieces  bool   // a piece has come that was not the last one of its message
 }
 
 // A letter is a message, or what is left of it. Or it is an event that waits for the
@@ -32,7 +32,7 @@ type letter struct {
 	from  *assoc
 	data  []byte
 	msg   engine.Message
-	event pendingEvent
+	event event
 }
 
 // letterSize is about what a letter takes beside its data.
@@ -41,8 +41,8 @@ const letterSize = 200
 // size is how many bytes a letter counts for, with what it takes beside its data.
 func (l *letter) size() int { return len(l.data) + letterSize }
 
-// A pendingEvent is one that the handler has to be told.
-type pendingEvent struct {
+// An event is one that the handler has to be told.
+type event struct {
 	peer *Addr
 	what engine.Event
 }
@@ -131,7 +131,7 @@ func (c *PacketConn) receive(p []byte, keep bool) (int, engine.Message, *Addr, e
 	var borrowed *[64 << 10]byte
 	defer func() {
 		if borrowed != nil {
-			pieceBuffers.Put(borrowed)
+			pieces.Put(borrowed)
 		}
 	}()
 	for {
@@ -143,7 +143,7 @@ func (c *PacketConn) receive(p []byte, keep bool) (int, engine.Message, *Addr, e
 			return n, msg, a, err
 		}
 		if borrowed == nil && (len(p) < leastPlace || c.inPieces()) {
-			borrowed = pieceBuffers.Get().(*[64 << 10]byte)
+			borrowed = pieces.Get().(*[64 << 10]byte)
 			place = borrowed[:]
 		}
 		if err := c.pull(place, true); err != nil {
@@ -251,7 +251,7 @@ func (c *PacketConn) tell() bool {
 	c.mu.Lock()
 	in := &c.inbox
 	e := in.event
-	in.event = pendingEvent{}
+	in.event = event{}
 	if e.what == nil && len(in.letters) > 0 && in.letters[0].from == nil && !c.closed.Load() {
 		e = in.letters[0].event
 		in.drop()
@@ -273,8 +273,8 @@ func (c *PacketConn) look(p *assoc) error {
 		return nil
 	}
 	defer c.endRead()
-	b := pieceBuffers.Get().(*[64 << 10]byte)
-	defer pieceBuffers.Put(b)
+	b := pieces.Get().(*[64 << 10]byte)
+	defer pieces.Put(b)
 	c.wait(p)
 	defer c.wait(nil)
 	for c.hasRoom() {
@@ -378,7 +378,7 @@ func (c *PacketConn) takeEvent(p *assoc, e engine.Event) (enough bool) {
 		}
 	}
 	in := &c.inbox
-	switch what := (pendingEvent{p.addr, e}); {
+	switch what := (event{p.addr, e}); {
 	case c.onEvent == nil:
 	case len(in.letters) > 0:
 		return c.post(letter{event: what}) || in.waits == p

@@ -83,8 +83,8 @@ func (m *begunMessage) follows(piece engine.Message) bool {
 	return piece.TSN-m.tsn <= uint32(m.chunks)
 }
 
-// pieceBuffers are memory to receive into.
-var pieceBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+// pieces is memory to receive into.
+var pieces = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
 func (a *assembler) read(max int, interleaves func() bool, recv func([]byte) (int, engine.Message, error)) ([]byte, engine.Message, error) {
 	if max < 1 {
@@ -92,8 +92,8 @@ func (a *assembler) read(max int, interleaves func() bool, recv func([]byte) (in
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	p := pieceBuffers.Get().(*[64 << 10]byte)
-	defer pieceBuffers.Put(p)
+	p := pieces.Get().(*[64 << 10]byte)
+	defer pieces.Put(p)
 	for {
 		n, msg, err := recv(p[:])
 		if n == 0 && err != nil {
