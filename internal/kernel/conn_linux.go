@@ -55,8 +55,8 @@ type conn struct {
 
 	informs atomic.Bool        // messages come with their info
 	taken   atomic.Bool        // there is an owner, to whom Send and Recv are left
-	partial atomic.Pointer[op] // a Send that has sent something and not all
-	cut     sync.Mutex         // held to decide whether it is to go on with an owner
+	partial atomic.Pointer[op] // a Send that waits, or leaves, with some of its messages sent
+	taking  sync.Mutex         // held by Take
 	watches bool               // the owner is told of messages that were cut off
 	holds   atomic.Bool        // there is data held
 

@@ -46,7 +46,7 @@
 //
 // A goroutine that holds a lock takes only locks to the right of it:
 //
-//	conn.cut → the poller's locks → tagWatch.mu → lives.mu
+//	conn.taking → the poller's locks → tagWatch.mu → lives.mu
 //	conn.failed → tagWatch.mu
 //	listener.mu → lives.mu
 //	the poller's locks → packet.receiving → sctpnet.PacketConn.mu → packet.mu

@@ -23,7 +23,7 @@ type op struct {
 	last    bool // and has begun the next life
 	turn    bool // Send: has left the reader its turn
 	spare   bool // and leaves others room
-	resumes bool // Send: goes on with an owner
+	resumes bool // Send: goes on with an owner; under conn.taking
 	many    *gather
 
 	header

@@ -19,8 +19,8 @@ type owner struct {
 // taken, and one that waits is woken by a deadline. After each of the poller's locks
 // was held once, no call is left inside.
 func (c *conn) Take() (engine.Owner, bool) {
-	c.cut.Lock()
-	defer c.cut.Unlock()
+	c.taking.Lock()
+	defer c.taking.Unlock()
 	c.taken.Store(true)
 	c.SetDeadline(aLongTimeAgo)
 	c.raw.Read(func(uintptr) bool { return true })
@@ -35,6 +35,12 @@ func (c *conn) Take() (engine.Owner, bool) {
 		o.resumes = true
 	}
 	return owner{c, newLoan()}, o != nil
+}
+
+// awaitTake waits until Take, if it has begun, is done.
+func (c *conn) awaitTake() {
+	c.taking.Lock()
+	defer c.taking.Unlock()
 }
 
 func (o owner) Send(p []byte, size int, m engine.Message, spare bool) (int, error) {

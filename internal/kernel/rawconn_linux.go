@@ -67,9 +67,3 @@ func (r rawAssoc) Write(f func(fd uintptr) bool) error {
 }
 
 func (r rawAssoc) Control(f func(fd uintptr)) error { return r.c.overError(r.rawConn.Control(f)) }
-
-// awaitTake waits until Take, which has begun, is done.
-func (c *conn) awaitTake() {
-	c.cut.Lock()
-	defer c.cut.Unlock()
-}

@@ -22,22 +22,23 @@ func (c *conn) sendOp(o *op) (int, error) {
 	p := o.p
 	// The poller's lock for writers is held until doSend returns true.
 	err := c.raw.Write(o.send)
-	if err != nil && c.isOver() && !o.taken() {
+	if o.isPartial() && (err != nil || o.err == engine.ErrTaken) {
+		c.taking.Lock() // Take, if it has begun, decides whether this Send goes on
 		c.partial.CompareAndSwap(o, nil)
-		return o.n, errSentRestarted
-	}
-	if o.n > 0 && o.n < len(p) && (err != nil || o.err == engine.ErrTaken) {
-		// If an owner comes at the same time, it says whether this Send goes
-		// on.
-		c.cut.Lock()
-		defer c.cut.Unlock()
-		c.partial.CompareAndSwap(o, nil)
-		if !o.resumes && err != nil {
-			return o.n, waitError(err)
+		resumes := o.resumes
+		c.taking.Unlock()
+		switch {
+		case resumes:
+			return o.n, engine.ErrTaken
+		case c.isOver():
+			return o.n, errSentRestarted
 		}
-		return o.n, engine.ErrTaken
+		return o.n, waitError(err)
 	}
-	if err != nil && (o.n < len(p) || len(p) == 0) {
+	switch {
+	case err != nil && c.isOver() && !o.taken():
+		return o.n, errSentRestarted
+	case err != nil && (o.n < len(p) || len(p) == 0):
 		return o.n, o.waitError(err)
 	}
 	return o.n, o.err
@@ -48,23 +49,21 @@ func (o *op) doSend(fd uintptr) bool {
 	if len(o.p) == 0 {
 		return true
 	}
+	if p := c.partial.Load(); p == o || p != nil && !o.taken() {
+		c.partial.Store(nil) // this one goes on, or that one has met its deadline
+	}
 	if o.turn {
 		o.turn = false
 		c.turns.end(int(fd))
 	}
 	for o.n < len(o.p) {
-		// A Send that has sent nothing must not clear the note of the one that
-		// Take has cut short.
-		if o.n > 0 || !o.taken() {
-			o.cuts(o.n > 0)
-		}
 		if o.taken() {
+			o.notePartial()
 			o.err = engine.ErrTaken
 			return true
 		}
 		if c.restarted.Load() {
 			o.err = errSentRestarted
-			o.cuts(false)
 			return true
 		}
 		p := o.p[o.n:]
@@ -82,7 +81,6 @@ func (o *op) doSend(fd uintptr) bool {
 		}
 		if err := o.putTo(int(fd)); err != nil {
 			o.err = err
-			o.cuts(false)
 			return true
 		}
 		o.putInfo(turn)
@@ -94,7 +92,7 @@ func (o *op) doSend(fd uintptr) bool {
 			if turn {
 				// Wait for the acknowledgement that was asked for.
 				c.turns.begin()
-				o.cuts(o.n < len(o.p))
+				o.notePartial()
 				o.turn = true
 				return false
 			}
@@ -102,6 +100,7 @@ func (o *op) doSend(fd uintptr) bool {
 		case unix.EAGAIN:
 			c.turns.sent.Store(0)
 			c.awaitMemory(int(fd))
+			o.notePartial()
 			return false
 		case unix.EMSGSIZE:
 			// The send buffer was made smaller than a message.
@@ -115,21 +114,23 @@ func (o *op) doSend(fd uintptr) bool {
 			if o.sendFailed(int(fd), errno) {
 				continue
 			}
-			o.cuts(false)
 			return true
 		}
 	}
-	o.cuts(false)
 	return true
 }
 
-// cuts notes whether a Send that ends here is cut short.
-func (o *op) cuts(short bool) {
-	switch partial := &o.conn.partial; {
-	case short && !o.owner:
-		partial.Store(o)
-	case partial.Load() != nil: // a load costs less than a store
-		partial.Store(nil)
+// isPartial reports whether a Send of the Conn has sent some of its messages, and not
+// all.
+func (o *op) isPartial() bool { return !o.owner && o.n > 0 && o.n < len(o.p) }
+
+// notePartial tells Take of a partial Send, before that waits or leaves. Between its
+// messages there must be none of another Send, also where it goes on with an owner. Take
+// learns from the note that one will, and no lock above the poller's tells: a plain Conn
+// takes none.
+func (o *op) notePartial() {
+	if o.isPartial() {
+		o.conn.partial.Store(o)
 	}
 }
 
