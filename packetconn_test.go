@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/conformance"
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
@@ -108,6 +109,36 @@ func packetConnect(t testing.TB, c *sctpnet.PacketConn, to net.Addr) *sctpnet.Ad
 		t.Fatal(err)
 	}
 	return a
+}
+
+// TestPacketConnAllocatesNothing sends messages both ways, and counts allocations.
+func TestPacketConnAllocatesNothing(t *testing.T) {
+	if conformance.Slowness > 1 {
+		t.Skip("the race detector allocates")
+	}
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		a, b := listenPacket(t, nil, network, "127.0.0.1:0"), listenPacket(t, nil, network, "127.0.0.1:0")
+		p := make([]byte, 4<<10)
+		to := packetConnect(t, a, b.LocalAddr())
+		transfer := func() {
+			if _, err := a.WriteTo(p[:1000], to); err != nil {
+				t.Fatal(err)
+			}
+			n, from, err := b.ReadFrom(p)
+			if n != 1000 || err != nil {
+				t.Fatal(n, err)
+			}
+			if _, err := b.WriteTo(p[:n], from); err != nil {
+				t.Fatal(err)
+			}
+			if n, _, err := a.ReadFrom(p); n != 1000 || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+		if n := testing.AllocsPerRun(1000, transfer); n != 0 {
+			t.Errorf("two messages allocate %v times", n)
+		}
+	})
 }
 
 // peerEvents collects the events of a PacketConn.

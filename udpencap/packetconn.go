@@ -30,6 +30,8 @@ type packetConn struct {
 	// association is added.
 	receiving, entering sync.Mutex
 
+	delivery engine.Delivery // of what is being taken
+
 	mu      sync.Mutex // held after that of an assoc, not before
 	some    sync.Cond  // there is something to receive
 	readBy  waiting
@@ -207,14 +209,16 @@ func (c *packetConn) take(a *assoc, p []byte, t engine.Taker) (enough bool) {
 	if err == errNothing {
 		return false
 	}
-	d := engine.Delivery{Assoc: m.id, From: netip.AddrPortFrom(a.peer.ip, a.peer.port), Data: p[:n], Message: msg}
+	d := &c.delivery
+	*d = engine.Delivery{Assoc: m.id, From: netip.AddrPortFrom(a.peer.ip, a.peer.port), Data: p[:n], Message: msg}
+	defer func() { *d = engine.Delivery{} }()
 	if err != nil {
 		c.leave(a)
 		if m.told || m.restarted {
 			return false
 		}
 		d.Event = endOf(a, err)
-		return t.Take(&d)
+		return t.Take(d)
 	}
 	c.mark(a) // there may be more
 	if e, ok := d.Event.(engine.AssocEvent); ok {
@@ -231,7 +235,7 @@ func (c *packetConn) take(a *assoc, p []byte, t engine.Taker) (enough bool) {
 	} else if d.Event != nil && !c.events {
 		return false
 	}
-	return t.Take(&d)
+	return t.Take(d)
 }
 
 // endOf is the event of an end that has none.

@@ -1,5 +1,5 @@
 // Stdlibtest runs the tests that Go ships for packages that make connections,
-// with package net's TCP being sctpnet. docs/testing.md says how; -h lists the
+// with package net's TCP, or its UDP, being sctpnet. docs/testing.md says how; -h lists the
 // flags. It is run by scripts/stdlib, in the module's folder.
 package main
 
@@ -21,12 +21,15 @@ import (
 	"time"
 )
 
-// The modes: by association or by stream, on either engine.
-var modes = []mode{"conn/sctp", "conn/sctp+udp", "stream/sctp", "stream/sctp+udp"}
+// The modes: by association, by stream or by one-to-many socket, on either engine.
+var modes = []mode{"conn/sctp", "conn/sctp+udp", "stream/sctp", "stream/sctp+udp", "packet/sctp", "packet/sctp+udp"}
 
-// A mode is one of the ways in which package net's TCP is sctpnet. The hook in
-// testdata reads it from the environment.
+// A mode is one of the ways in which package net's TCP is sctpnet, or its UDP in the
+// modes of packets. The hook in testdata reads it from the environment.
 type mode string
+
+// packets reports whether UDP is sctpnet, and not TCP.
+func (m mode) packets() bool { return strings.HasPrefix(string(m), "packet/") }
 
 // native reports whether the mode needs nothing of the kernel.
 func (m mode) native() bool { return strings.HasSuffix(string(m), "+udp") }
@@ -34,8 +37,8 @@ func (m mode) native() bool { return strings.HasSuffix(string(m), "+udp") }
 const usage = `usage: scripts/stdlib [-modes LIST] [-run REGEXP] [-timeout TIME] [-v] [-table] [PACKAGE...]
 
 Stdlib runs the tests that the installed Go ships for packages that make
-connections, with package net's TCP being sctpnet. Without arguments it runs
-all packages in all modes, which takes about six minutes on two processors.
+connections, with package net's TCP being sctpnet, and its UDP in the modes of
+packets. Without arguments it runs all packages in all modes, which takes about six minutes on two processors.
 It fails if a test fails that internal/stdlibtest/expected.txt does not list,
 or if one passes that it does.
 
@@ -166,6 +169,9 @@ func (r *runner) all(ctx context.Context) (failed bool, err error) {
 	}
 	fmt.Printf("%-16s %-18s %53.1f s\n", "build", version(), time.Since(start).Seconds())
 	for _, m := range r.modes {
+		if len(r.packagesOf(m)) == 0 {
+			continue
+		}
 		if !m.native() && r.kernel == nil {
 			if r.kernel, err = findKernel(ctx); err != nil {
 				return false, err
@@ -234,14 +240,25 @@ func findKernel(ctx context.Context) ([]string, error) {
 	return nil, fmt.Errorf("no kernel with SCTP: %s", bytes.TrimSpace(out))
 }
 
+// packagesOf returns the packages that have tests in a mode.
+func (r *runner) packagesOf(m mode) (list []testPackage) {
+	for _, p := range r.packages {
+		if p.testsIn(m) != nil {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
 // runMode runs the tests of all packages in one mode. It reports whether none
 // of them failed.
 func (r *runner) runMode(ctx context.Context, m mode) (ok bool, err error) {
+	packages := r.packagesOf(m)
 	script := filepath.Join(r.dir, "run.sh")
 	if err := os.WriteFile(script, r.script(m), 0o777); err != nil {
 		return false, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(len(r.packages))*(r.timeout+2*grace)+time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(len(packages))*(r.timeout+2*grace)+time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", script)
 	if !m.native() {
@@ -283,8 +300,8 @@ func (r *runner) runMode(ctx context.Context, m mode) (ok bool, err error) {
 		ok = ok && len(v.faults) == 0
 	}
 	err = cmd.Wait()
-	if done < len(r.packages) {
-		return false, fmt.Errorf("%s: %d of %d packages ran: %v", m, done, len(r.packages), err)
+	if done < len(packages) {
+		return false, fmt.Errorf("%s: %d of %d packages ran: %v", m, done, len(packages), err)
 	}
 	return ok, nil
 }
@@ -296,8 +313,8 @@ const grace = 10 * time.Second
 // because a guest takes some seconds to start.
 func (r *runner) script(m mode) []byte {
 	var b bytes.Buffer
-	for _, p := range r.packages {
-		run := p.run()
+	for _, p := range r.packagesOf(m) {
+		run := p.run(m)
 		if r.only != nil {
 			run = r.only.String()
 		}
@@ -335,11 +352,13 @@ func (r *runner) table() string {
 	for _, p := range r.packages {
 		fmt.Fprintf(&b, "| %s |", p.path)
 		for _, m := range r.modes {
-			for _, c := range r.counts {
-				if c.mode == m && c.path == p.path {
-					fmt.Fprintf(&b, " %d + %d |", c.verdict.passed, c.verdict.expected)
-				}
+			i := slices.IndexFunc(r.counts, func(c counted) bool { return c.mode == m && c.path == p.path })
+			if i < 0 {
+				b.WriteString(" |") // it has no tests in this mode
+				continue
 			}
+			v := r.counts[i].verdict
+			fmt.Fprintf(&b, " %d + %d |", v.passed, v.expected)
 		}
 		b.WriteString("\n")
 	}

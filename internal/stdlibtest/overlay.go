@@ -188,8 +188,9 @@ func replaceAssembly(name string, content []byte) ([]byte, error) {
 
 // hooked is what the beginning of functions of package net is to be.
 var hooked = map[string]string{
-	"Dialer.DialContext":  "if SCTPDial != nil && isSCTP(network) { return SCTPDial(ctx, d, network, address) }; ",
-	"ListenConfig.Listen": "if SCTPListen != nil && isSCTP(network) { return SCTPListen(ctx, lc, network, address) }; ",
+	"Dialer.DialContext":        "if SCTPDial != nil && isSCTP(network) { return SCTPDial(ctx, d, network, address) }; ",
+	"ListenConfig.Listen":       "if SCTPListen != nil && isSCTP(network) { return SCTPListen(ctx, lc, network, address) }; ",
+	"ListenConfig.ListenPacket": "if SCTPListenPacket != nil && isSCTP(network) && !isEngine() { return SCTPListenPacket(ctx, lc, network, address) }; ",
 }
 
 var errNoFit = errors.New("the overlay does not fit this version of Go")

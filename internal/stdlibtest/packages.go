@@ -11,11 +11,12 @@ import (
 
 // A testPackage is a package of Go's whose tests are run.
 type testPackage struct {
-	path  string
-	tests []string // nil means all
+	path    string
+	tests   []string // of TCP; nil means none
+	packets []string // of UDP, likewise
 
-	// addrs has the hook give connections and listeners addresses of TCP: these
-	// tests compare what Addr.Network returns with the network they dialed.
+	// addrs has the hook give connections and listeners addresses of TCP or UDP:
+	// these tests compare what Addr.Network returns with the network they dialed.
 	addrs bool
 }
 
@@ -29,15 +30,18 @@ func (p testPackage) hook(m mode) string {
 }
 
 var packages = []testPackage{
-	{path: "net", tests: netTests, addrs: true},
-	{path: "net/http"},
-	{path: "net/http/httptest"},
-	{path: "crypto/tls"},
-	{path: "net/smtp"},
-	{path: "net/rpc"},
-	{path: "net/rpc/jsonrpc"},
-	{path: "net/textproto"},
+	{path: "net", tests: netTests, packets: netPacketTests, addrs: true},
+	{path: "net/http", tests: all},
+	{path: "net/http/httptest", tests: all},
+	{path: "crypto/tls", tests: all},
+	{path: "net/smtp", tests: all},
+	{path: "net/rpc", tests: all},
+	{path: "net/rpc/jsonrpc", tests: all},
+	{path: "net/textproto", tests: all},
+	{path: "log/syslog", packets: all},
 }
+
+var all = []string{".*"}
 
 // Those of package net's tests that see connections, listeners, deadlines and
 // dialers from outside. The others are about other networks, or about what is
@@ -72,6 +76,24 @@ var netTests = strings.Fields(`
 	RawConnControl FileCloseRace
 `)
 
+// Those that see a PacketConn from outside. The others are about a UDPConn that is
+// connected, about multicast and control messages, or about what is inside package
+// net.
+var netPacketTests = strings.Fields(`
+	PacketConn ConnAndPacketConn PacketConnClose CloseUnblocksReadUDP
+
+	UDPConnLocalName UDPConnLocalAndRemoteNames IPv6LinkLocalUnicastUDP
+	UDPZeroBytePayload UDPZeroByteBuffer UDPReadSizeError UDPReadTimeout Allocs
+	UDPIPVersionReadMsg IPv6WriteMsgUDPAddrPortTargetAddrIPVersion
+	IPv4WriteMsgUDPAddrPortTargetAddrIPVersion UDPConnSpecificMethods
+
+	UDPServer UDPListener DualStackUDPListener WildWildcardListener
+
+	ReadFromTimeout ReadFromTimeoutFluctuation WriteToTimeout
+
+	ListenPacketError
+`)
+
 func names() []string {
 	var list []string
 	for _, p := range packages {
@@ -80,21 +102,40 @@ func names() []string {
 	return list
 }
 
-// run returns the pattern for the tests to run.
-func (p testPackage) run() string {
-	if p.tests == nil {
-		return "^Test"
+// testsIn returns the tests to run in a mode.
+func (p testPackage) testsIn(m mode) []string {
+	if m.packets() {
+		return p.packets
 	}
-	return "^Test(" + strings.Join(p.tests, "|") + ")$"
+	return p.tests
 }
 
-// A change is a change to tests of Go's: they ask for TCP's types.
+// run returns the pattern for the tests to run.
+func (p testPackage) run(m mode) string {
+	return "^Test(" + strings.Join(p.testsIn(m), "|") + ")$"
+}
+
+// A change is a change to tests of Go's: they ask for types of TCP or UDP.
 type change struct {
 	file     string
 	old, new string // as of regexp.ReplaceAll
 }
 
 var changes = []change{
+	// A UDPConn is what ListenPacket returns, and SCTPUDPConn has its methods.
+	{"net/{listen,net,udpsock}_test.go", `(\w+)\.\(\*UDPConn\)(\.[^f])`, `SCTPUDPConnOf($1)$2`},
+	{"net/{protoconn,udpsock}_test.go", `\b(Listen|Dial)UDP\(`, `SCTP${1}UDP(`},
+	{"net/listen_test.go", `func (check\w+)\(network string, ln any\) error \{\n`, "${0}if _, ok := ln.(SCTPPacketConn); ok { return nil }\n"},
+
+	// No SCTP socket has an association with itself. Another one writes.
+	{"net/{protoconn,udpsock}_test.go", `\b(c|conn)\.(Write\w+\((wb|nil|b|buf), (nil, )?(addr|addrPort|daddr|c\.LocalAddr\(\).*)\))`, `SCTPPeerOf($1).$2`},
+
+	// A Conn has no ReadFrom.
+	{"net/timeout_test.go", `(?s)(func TestReadFromTimeoutFluctuation\(.*?c2, err := )Dial\(c1.LocalAddr\(\).Network\(\), c1.LocalAddr\(\).String\(\)\)`, `${1}ListenPacket("udp4", "127.0.0.1:0")`},
+
+	// These need no host on the Internet.
+	{"net/{listen,udpsock}_test.go", `testenv\.MustHaveExternalNetwork\(t\)`, `_ = testenv.MustHaveExternalNetwork`},
+
 	// SCTPConnOf and SCTPListenerOf have TCP's methods, and do by those that
 	// sctpnet has what these do. What there is not is an error.
 	{"net/{net,error,file,rawconn}_test.go", `(\w+)\.\(\*TCPConn\)([^;,])`, `SCTPConnOf($1)$2`},

@@ -1,4 +1,4 @@
-// Package hook has package net's TCP be sctpnet, in the way that the
+// Package hook has package net's TCP or UDP be sctpnet, in the way that the
 // environment variable SCTPNET_STDLIB says. It stands below GOROOT, where net
 // has the hooks that it sets; see the command in internal/stdlibtest.
 package hook
@@ -6,9 +6,11 @@ package hook
 import (
 	"context"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -28,20 +30,25 @@ func init() {
 		engine:  engine,
 		addrs:   slices.Contains(options, "addrs"),
 	}
-	net.SCTPDial, net.SCTPListen = m.dial, m.listen
+	net.SCTPDial = m.dial
+	if kind == "packet" {
+		net.SCTPFor, net.SCTPListenPacket = "udp", m.listenPacket
+		return
+	}
+	net.SCTPFor, net.SCTPListen = "tcp", m.listen
 }
 
 // A mode is a way of using sctpnet.
 type mode struct {
 	streams bool
 	engine  string // the suffix of networks' names
-	addrs   bool   // of TCP
+	addrs   bool   // of the network that sctpnet stands for
 }
 
 // network returns SCTP's name for a network.
 func (m mode) network(network string) string {
 	network, _, _ = strings.Cut(network, "+")
-	name := "sctp" + strings.TrimPrefix(strings.TrimPrefix(network, "tcp"), "sctp")
+	name := "sctp" + strings.TrimPrefix(strings.TrimPrefix(network, net.SCTPFor), "sctp")
 	if m.engine != "" {
 		name += "+" + m.engine
 	}
@@ -78,6 +85,9 @@ func (m mode) dial(ctx context.Context, d *net.Dialer, network, address string) 
 		ControlContext: d.ControlContext,
 	}
 	if a, ok := d.LocalAddr.(*net.TCPAddr); ok && a != nil {
+		s.LocalAddr = &sctpnet.Addr{IPAddrs: []net.IPAddr{{IP: a.IP, Zone: a.Zone}}, Port: a.Port}
+	}
+	if a, ok := d.LocalAddr.(*net.UDPAddr); ok && a != nil && net.SCTPFor == "udp" {
 		s.LocalAddr = &sctpnet.Addr{IPAddrs: []net.IPAddr{{IP: a.IP, Zone: a.Zone}}, Port: a.Port}
 	}
 	network = m.network(network)
@@ -125,20 +135,20 @@ func (m mode) conn(c net.Conn, err error) (net.Conn, error) {
 
 type connWithAddrs struct{ *sctpnet.Conn }
 
-func (c connWithAddrs) LocalAddr() net.Addr  { return tcpAddr(c.Conn.LocalAddr()) }
-func (c connWithAddrs) RemoteAddr() net.Addr { return tcpAddr(c.Conn.RemoteAddr()) }
+func (c connWithAddrs) LocalAddr() net.Addr  { return netAddr(c.Conn.LocalAddr()) }
+func (c connWithAddrs) RemoteAddr() net.Addr { return netAddr(c.Conn.RemoteAddr()) }
 
 type streamWithAddrs struct{ *sctpnet.Stream }
 
-func (c streamWithAddrs) LocalAddr() net.Addr  { return tcpAddr(c.Stream.LocalAddr()) }
-func (c streamWithAddrs) RemoteAddr() net.Addr { return tcpAddr(c.Stream.RemoteAddr()) }
+func (c streamWithAddrs) LocalAddr() net.Addr  { return netAddr(c.Stream.LocalAddr()) }
+func (c streamWithAddrs) RemoteAddr() net.Addr { return netAddr(c.Stream.RemoteAddr()) }
 
 type listenerWithAddr struct {
 	net.Listener
 	m mode
 }
 
-func (l listenerWithAddr) Addr() net.Addr { return tcpAddr(l.Listener.Addr()) }
+func (l listenerWithAddr) Addr() net.Addr { return netAddr(l.Listener.Addr()) }
 
 func (l listenerWithAddr) Accept() (net.Conn, error) { return l.m.conn(l.Listener.Accept()) }
 
@@ -153,12 +163,80 @@ func (l listenerWithAddr) SyscallConn() (syscall.RawConn, error) {
 
 func (l listenerWithAddr) File() (*os.File, error) { return net.SCTPListenerOf(l.Listener).File() }
 
-// tcpAddr returns an address as TCP's.
-func tcpAddr(a net.Addr) net.Addr {
+// netAddr returns an address as one of the network that sctpnet stands for.
+func netAddr(a net.Addr) net.Addr {
 	s := a.(*sctpnet.Addr)
-	t := &net.TCPAddr{Port: s.Port}
+	var ip net.IPAddr
 	if len(s.IPAddrs) > 0 {
-		t.IP, t.Zone = s.IPAddrs[0].IP, s.IPAddrs[0].Zone
+		ip = s.IPAddrs[0]
 	}
-	return t
+	if net.SCTPFor == "udp" {
+		return &net.UDPAddr{IP: ip.IP, Port: s.Port, Zone: ip.Zone}
+	}
+	return &net.TCPAddr{IP: ip.IP, Port: s.Port, Zone: ip.Zone}
+}
+
+func (m mode) listenPacket(ctx context.Context, lc *net.ListenConfig, network, address string) (net.PacketConn, error) {
+	s := sctpnet.ListenConfig{Control: lc.Control}
+	c, err := s.ListenPacket(ctx, m.network(network), address)
+	if err != nil {
+		return nil, err
+	}
+	return &packetConn{PacketConn: c.(*sctpnet.PacketConn), peers: make(map[netip.AddrPort]*sctpnet.Addr)}, nil
+}
+
+// A packetConn is a PacketConn with addresses of UDP.
+type packetConn struct {
+	*sctpnet.PacketConn
+	mu    sync.Mutex
+	peers map[netip.AddrPort]*sctpnet.Addr
+}
+
+func (c *packetConn) LocalAddr() net.Addr { return netAddr(c.PacketConn.LocalAddr()) }
+
+func (c *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, from, err := c.PacketConn.ReadFrom(b)
+	if from == nil {
+		return n, nil, err
+	}
+	return n, netAddr(from), err
+}
+
+// Read makes it a net.Conn, for tests that ask whether ReadFrom and Read are alike.
+func (c *packetConn) Read(b []byte) (int, error) {
+	n, _, err := c.PacketConn.ReadFrom(b)
+	return n, err
+}
+
+func (c *packetConn) Write(b []byte) (int, error) { return c.PacketConn.WriteTo(b, nil) }
+func (c *packetConn) RemoteAddr() net.Addr        { return nil }
+
+func (c *packetConn) WriteTo(b []byte, to net.Addr) (int, error) {
+	a, ok := to.(*net.UDPAddr)
+	if !ok || a == nil {
+		return c.PacketConn.WriteTo(b, nil)
+	}
+	return c.WriteToUDPAddrPort(b, a.AddrPort())
+}
+
+func (c *packetConn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+	n, from, err := c.PacketConn.ReadFrom(b)
+	if from == nil {
+		return n, netip.AddrPort{}, err
+	}
+	a := from.(*sctpnet.Addr)
+	ip, _ := netip.AddrFromSlice(a.IPAddrs[0].IP)
+	return n, netip.AddrPortFrom(ip.WithZone(a.IPAddrs[0].Zone), uint16(a.Port)), err
+}
+
+func (c *packetConn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	c.mu.Lock()
+	a := c.peers[to]
+	if a == nil {
+		ip := net.IPAddr{IP: to.Addr().AsSlice(), Zone: to.Addr().Zone()}
+		a = &sctpnet.Addr{IPAddrs: []net.IPAddr{ip}, Port: int(to.Port())}
+		c.peers[to] = a
+	}
+	c.mu.Unlock()
+	return c.PacketConn.WriteTo(b, a)
 }

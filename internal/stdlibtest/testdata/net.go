@@ -1,5 +1,6 @@
-// What is added to package net: hooks for another package to be what Dial and
-// Listen do for the networks of TCP, and TCP's methods for what it returns.
+// What is added to package net: hooks for another package to be what Dial, Listen
+// and ListenPacket do for the networks of TCP or of UDP, and the methods of these for
+// what it returns.
 
 package net
 
@@ -7,27 +8,38 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/netip"
 	"os"
+	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
 
-// SCTPDial and SCTPListen, if not nil, do what Dialer.DialContext and
-// ListenConfig.Listen do for the networks of TCP and SCTP.
+// SCTPDial, SCTPListen and SCTPListenPacket, if not nil, do what Dialer.DialContext
+// and methods of ListenConfig do for the networks of SCTPFor, which is "tcp" or "udp",
+// and of SCTP.
 var (
-	SCTPDial   func(ctx context.Context, d *Dialer, network, address string) (Conn, error)
-	SCTPListen func(ctx context.Context, lc *ListenConfig, network, address string) (Listener, error)
+	SCTPFor          string
+	SCTPDial         func(ctx context.Context, d *Dialer, network, address string) (Conn, error)
+	SCTPListen       func(ctx context.Context, lc *ListenConfig, network, address string) (Listener, error)
+	SCTPListenPacket func(ctx context.Context, lc *ListenConfig, network, address string) (PacketConn, error)
 )
+
+// isEngine reports whether it is SCTP over UDP that calls the function which asks.
+func isEngine() bool {
+	var pc [1]uintptr
+	runtime.Callers(3, pc[:])
+	f, _ := runtime.CallersFrames(pc[:]).Next()
+	return strings.HasPrefix(f.Function, "sctpnet/udpencap.")
+}
 
 // isSCTP is true of SCTP's networks too because tests dial what Addr.Network
 // returns.
 func isSCTP(network string) bool {
-	switch network {
-	case "tcp", "tcp4", "tcp6":
-		return true
-	}
-	return strings.HasPrefix(network, "sctp")
+	rest, ok := strings.CutPrefix(network, SCTPFor)
+	return ok && (rest == "" || rest == "4" || rest == "6") || strings.HasPrefix(network, "sctp")
 }
 
 // SCTPConn has the methods of a TCPConn that tests call, and does them by what
@@ -109,4 +121,97 @@ func sctpFile(v any) (*os.File, error) {
 		return f.File()
 	}
 	return nil, errors.ErrUnsupported
+}
+
+// SCTPPacketConn is what SCTPListenPacket returns, with addresses of UDP.
+type SCTPPacketConn interface {
+	PacketConn
+	ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error)
+	WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error)
+	File() (*os.File, error)
+}
+
+// SCTPUDPConn has the methods of a UDPConn that tests call.
+type SCTPUDPConn struct{ SCTPPacketConn }
+
+func SCTPUDPConnOf(c any) *SCTPUDPConn { return &SCTPUDPConn{c.(SCTPPacketConn)} }
+
+func SCTPListenUDP(network string, laddr *UDPAddr) (*SCTPUDPConn, error) {
+	address := ":0"
+	if laddr != nil {
+		address = laddr.String()
+	}
+	c, err := ListenPacket(network, address)
+	if err != nil {
+		return nil, err
+	}
+	return SCTPUDPConnOf(c), nil
+}
+
+func SCTPDialUDP(network string, laddr, raddr *UDPAddr) (Conn, error) {
+	var d Dialer
+	if laddr != nil {
+		d.LocalAddr = laddr
+	}
+	return d.Dial(network, raddr.String())
+}
+
+// sctpPeers are the PacketConns that write to others.
+var sctpPeers sync.Map
+
+// SCTPPeerOf returns a PacketConn that writes to another one, always the same.
+func SCTPPeerOf(c any) *SCTPUDPConn {
+	if u, ok := c.(*SCTPUDPConn); ok {
+		c = u.SCTPPacketConn
+	}
+	peer, ok := sctpPeers.Load(c)
+	if !ok {
+		u, err := SCTPListenUDP("udp4", &UDPAddr{IP: IPv4(127, 0, 0, 1)})
+		if err != nil {
+			panic(err)
+		}
+		sctpPeers.Store(c, u)
+		peer = u
+	}
+	return peer.(*SCTPUDPConn)
+}
+
+func (c *SCTPUDPConn) port() string {
+	_, port, _ := SplitHostPort(c.LocalAddr().String())
+	return port
+}
+
+func (c *SCTPUDPConn) RemoteAddr() Addr { return nil }
+
+func (c *SCTPUDPConn) SetReadBuffer(int) error  { return errors.ErrUnsupported }
+func (c *SCTPUDPConn) SetWriteBuffer(int) error { return errors.ErrUnsupported }
+
+func (c *SCTPUDPConn) Write(b []byte) (int, error) { return c.WriteTo(b, nil) }
+
+func (c *SCTPUDPConn) ReadFromUDP(b []byte) (int, *UDPAddr, error) {
+	n, from, err := c.ReadFrom(b)
+	a, _ := from.(*UDPAddr)
+	return n, a, err
+}
+
+func (c *SCTPUDPConn) WriteToUDP(b []byte, to *UDPAddr) (int, error) { return c.WriteTo(b, to) }
+
+func (c *SCTPUDPConn) ReadMsgUDP(b, oob []byte) (n, oobn, flags int, from *UDPAddr, err error) {
+	n, from, err = c.ReadFromUDP(b)
+	return n, 0, 0, from, err
+}
+
+func (c *SCTPUDPConn) ReadMsgUDPAddrPort(b, oob []byte) (n, oobn, flags int, from netip.AddrPort, err error) {
+	n, from, err = c.ReadFromUDPAddrPort(b)
+	return n, 0, 0, from, err
+}
+
+func (c *SCTPUDPConn) WriteMsgUDP(b, oob []byte, to *UDPAddr) (n, oobn int, err error) {
+	n, err = c.WriteTo(b, to)
+	return n, 0, err
+}
+
+func (c *SCTPUDPConn) WriteMsgUDPAddrPort(b, oob []byte, to netip.AddrPort) (n, oobn int, err error) {
+	n, err = c.WriteToUDPAddrPort(b, to)
+	return n, 0, err
 }
