@@ -2,6 +2,7 @@ package sctpnet_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -484,15 +485,121 @@ func TestPacketConnForeignPeer(t *testing.T) {
 	})
 }
 
+// lksctpSizes are those of the messages that sctp_test sends as its case 4.
+var lksctpSizes = []int{1, 1000, 2000, 3000, 5000, 10000, 15000, 20000, 25000, 32768}
+
+// lksctpMessage returns what sctp_test writes: the digits, and a NUL.
+func lksctpMessage(size int) []byte {
+	p := make([]byte, size)
+	for i := range size - 1 {
+		p[i] = byte('0' + i%50%10)
+	}
+	return p
+}
+
+// TestPacketConnAnswersLksctp has three of lksctp's one-to-many sockets make
+// associations at the same time. They write messages of all sizes, and wait for an
+// answer to each.
+func TestPacketConnAnswersLksctp(t *testing.T) {
+	needSCTP(t)
+	c := listenPacket(t, nil, "sctp4", "127.0.0.1:0")
+	const peers, rounds = 3, 3
+	var outs []*bufio.Reader
+	for range peers {
+		_, out := lksctp(t, "sctp_test", "-P", "0", "-h", "127.0.0.1", "-p", fmt.Sprint(port(c.LocalAddr())),
+			"-s", "-D", "-c", "4", "-x", fmt.Sprint(rounds), "-o", "1", "-M", "4", "-d", "1")
+		outs = append(outs, out)
+	}
+	watchdog(t, func() {
+		next := make(map[*sctpnet.Addr]int)
+		p := make([]byte, 64<<10)
+		for range peers * rounds * len(lksctpSizes) {
+			n, info, from, err := c.ReadMsg(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			size := lksctpSizes[next[from]%len(lksctpSizes)]
+			if n != size || info.More || !bytes.Equal(p[:n], lksctpMessage(size)) {
+				t.Fatalf("message %d of %v: %d bytes, more is %v, want %d", next[from], from, n, info.More, size)
+			}
+			next[from]++
+			if stream := uint16(next[from] % 4); info.Stream != stream {
+				t.Errorf("stream %d, want %d", info.Stream, stream)
+			}
+			if _, err := c.WriteMsg(p[:n], info, from); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, out := range outs {
+			said, err := io.ReadAll(out)
+			if err != nil || !strings.Contains(string(said), "close(sk") {
+				t.Errorf("sctp_test did not end: %v\n%s", err, said)
+			}
+		}
+		if len(next) != peers {
+			t.Errorf("messages of %d peers, want %d", len(next), peers)
+		}
+	})
+}
+
+// TestPacketConnWritesToLksctp makes associations with lksctp's one-to-many sockets,
+// and writes messages of all sizes to each.
+func TestPacketConnWritesToLksctp(t *testing.T) {
+	needSCTP(t)
+	c := listenPacket(t, nil, "sctp4", "127.0.0.1:0")
+	watchdog(t, func() {
+		total := 0
+		for _, size := range lksctpSizes {
+			total += size
+		}
+		for range 2 {
+			free := listenPacket(t, nil, "sctp4", "127.0.0.1:0")
+			at := free.LocalAddr()
+			free.Close()
+			_, out := lksctp(t, "sctp_test", "-P", fmt.Sprint(port(at)), "-l", "-d", "1")
+			var peer *sctpnet.Addr
+			eventually(t, "sctp_test listens", func() (ok bool) {
+				var err error
+				peer, err = c.Connect(t.Context(), at.String())
+				return err == nil
+			})
+			for _, size := range lksctpSizes {
+				if _, err := c.WriteTo(lksctpMessage(size), peer); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for got := 0; got < total; {
+				line, err := out.ReadString('\n')
+				if err != nil {
+					t.Fatalf("%v after %d of %d bytes", err, got, total)
+				}
+				if _, rest, ok := strings.Cut(line, "Data "); ok { // or a piece of it
+					var n int
+					if _, err := fmt.Sscanf(rest, "%d bytes", &n); err != nil {
+						t.Fatalf("%q: %v", line, err)
+					}
+					got += n
+				}
+			}
+		}
+	})
+}
+
 // darn starts sctp_darn at 127.0.0.1, until the test ends.
 func darn(t testing.TB, args ...string) (in io.Writer, out *bufio.Reader) {
 	t.Helper()
-	for _, name := range []string{"stdbuf", "sctp_darn"} {
+	return lksctp(t, "sctp_darn", args...)
+}
+
+// lksctp starts one of lksctp's tools at 127.0.0.1, until the test ends.
+func lksctp(t testing.TB, tool string, args ...string) (in io.Writer, out *bufio.Reader) {
+	t.Helper()
+	for _, name := range []string{"stdbuf", tool} {
 		if _, err := exec.LookPath(name); err != nil {
-			t.Skip(err)
+			t.Skip("no lksctp (apt-get install lksctp-tools): ", err)
 		}
 	}
-	cmd := exec.Command("stdbuf", append([]string{"-oL", "sctp_darn", "-H", "127.0.0.1"}, args...)...)
+	cmd := exec.Command("stdbuf", append([]string{"-oL", tool, "-H", "127.0.0.1"}, args...)...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
