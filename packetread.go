@@ -11,18 +11,19 @@ import (
 )
 
 // An inbox is what has come to a PacketConn and was not read. It is under the
-// PacketConn's mutex.
+// PacketConn's mutex, but for what only the call that receives uses.
 type inbox struct {
 	most int // bytes that are kept of a peer's messages that are not whole
 
 	letters []letter // whole messages, and events
 	bytes   int      // that they take
+	waits   *assoc   // the one that Connect waits for
+	ended   *assoc   // the last one that has: there may be events of it yet
 
+	// Of the call that receives:
 	inPlace bool   // the next message can stay where it was received
 	placed  letter // it has
 	event   event  // for the handler
-	waits   *assoc // the one that Connect waits for
-	ended   *assoc // the last one that has: there may be events of it yet
 	pieces  bool   // a piece has come that was not the last one of its message
 }
 
@@ -135,21 +136,34 @@ func (c *PacketConn) receive(p []byte, keep bool) (int, engine.Message, *Addr, e
 		}
 	}()
 	for {
-		if c.tell() {
-			continue
+		c.mu.Lock()
+		e := c.nextEvent()
+		var n int
+		var msg engine.Message
+		var a *Addr
+		var err error
+		if e.what == nil {
+			n, msg, a, err = c.unread(p, keep)
 		}
-		n, msg, a, err := c.unread(p, keep)
-		if a != nil || err != nil {
+		c.mu.Unlock()
+		switch {
+		case e.what != nil:
+			c.tell(e)
+			continue
+		case a != nil || err != nil:
 			return n, msg, a, err
 		}
-		if borrowed == nil && (len(p) < leastPlace || c.inPieces()) {
+		in := &c.inbox
+		if borrowed == nil && (len(p) < leastPlace || in.pieces) {
 			borrowed = pieces.Get().(*[64 << 10]byte)
 			place = borrowed[:]
 		}
+		in.pieces = false
 		if err := c.pull(place, true); err != nil {
 			return 0, engine.Message{}, nil, err
 		}
-		if l := c.takePlaced(); l.from != nil {
+		if l := in.placed; l.from != nil {
+			in.placed = letter{}
 			n, msg := copy(p, l.data), l.msg
 			if n < len(l.data) && keep {
 				msg.More = true
@@ -160,10 +174,28 @@ func (c *PacketConn) receive(p []byte, keep bool) (int, engine.Message, *Addr, e
 	}
 }
 
-// unread reads what was received before.
+// nextEvent takes an event that is to be told before what there is to read. The
+// caller holds the mutex.
+func (c *PacketConn) nextEvent() event {
+	in := &c.inbox
+	e := in.event
+	in.event = event{}
+	if e.what == nil && len(in.letters) > 0 && in.letters[0].from == nil && !c.closed.Load() {
+		e = in.letters[0].event
+		in.drop()
+	}
+	return e
+}
+
+// tell has the handler know of an event.
+func (c *PacketConn) tell(e event) {
+	if what := newEvent(e.what); c.asked.wants(what) {
+		c.onEvent(c, e.peer, what)
+	}
+}
+
+// unread reads what was received before. The caller holds the mutex.
 func (c *PacketConn) unread(p []byte, keep bool) (int, engine.Message, *Addr, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	in := &c.inbox
 	switch {
 	case len(in.letters) == 0:
@@ -220,50 +252,11 @@ func (c *PacketConn) keep(l letter) {
 	c.inbox.bytes += l.size()
 }
 
-func (c *PacketConn) takePlaced() (l letter) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	l, c.inbox.placed = c.inbox.placed, letter{}
-	return l
-}
-
-// inPieces reports whether messages have come in pieces, and forgets it.
-func (c *PacketConn) inPieces() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	is := c.inbox.pieces
-	c.inbox.pieces = false
-	return is
-}
-
 // pull receives into p, until there is something to read or to tell. A message may
 // stay in p. If it does not wait it receives what there is.
 func (c *PacketConn) pull(p []byte, wait bool) error {
-	c.mu.Lock()
 	c.inbox.inPlace = wait
-	c.mu.Unlock()
 	return c.e.Recv(p, wait, (*taker)(c))
-}
-
-// tell has the handler know of an event, if there is one. It reports whether there
-// was.
-func (c *PacketConn) tell() bool {
-	c.mu.Lock()
-	in := &c.inbox
-	e := in.event
-	in.event = event{}
-	if e.what == nil && len(in.letters) > 0 && in.letters[0].from == nil && !c.closed.Load() {
-		e = in.letters[0].event
-		in.drop()
-	}
-	c.mu.Unlock()
-	if e.what == nil {
-		return false
-	}
-	if what := newEvent(e.what); c.asked.wants(what) {
-		c.onEvent(c, e.peer, what)
-	}
-	return true
 }
 
 // look receives what there is for Connect, which waits for an association, unless
@@ -281,9 +274,13 @@ func (c *PacketConn) look(p *assoc) error {
 		if err := c.pull(b[:], false); err != nil {
 			return err
 		}
-		if !c.tell() {
+		c.mu.Lock()
+		e := c.nextEvent()
+		c.mu.Unlock()
+		if e.what == nil {
 			return nil
 		}
+		c.tell(e)
 	}
 	return nil
 }
