@@ -41,8 +41,8 @@ type ListenConfig struct {
 
 	// OnEvent, if not nil, receives what happens to the associations of a
 	// [PacketConn] beside their messages, with the address of the peer, as ReadFrom
-	// returns it: see [Event]. It is called in order with the messages by whoever
-	// reads, [PacketConn.ReadFrom], ReadMsg or Connect, and so only while one of
+	// returns it: see [Event]. It is called in order with the messages, by
+	// [PacketConn.ReadFrom], ReadMsg or Connect, and so only while one of
 	// them runs. It must not call any of these itself. A Listener does not use it:
 	// see Config.OnEvent, which is for a Conn, also for one of
 	// [PacketConn.PeelOff].

@@ -98,7 +98,7 @@ type PacketConn struct {
 
 	mu     sync.Mutex
 	readBy time.Time     // the deadline
-	moved  chan struct{} // closed when readBy changes, or at Close; nil until a call waits
+	moved  chan struct{} // see whenMoved; nil until a call waits
 	peers  map[engine.AssocID]*assoc
 	byAddr map[netip.AddrPort]*assoc
 	inbox  inbox
@@ -146,7 +146,7 @@ func (c *PacketConn) Close() error {
 	}
 	c.mu.Lock()
 	c.closed.Store(true)
-	c.wakeReaders()
+	c.wakeWaiting()
 	abort := c.holds()
 	c.mu.Unlock()
 	if ids, err := c.e.Assocs(); err == nil && abort {
@@ -157,8 +157,18 @@ func (c *PacketConn) Close() error {
 	return c.opError("close", nil, c.e.Close())
 }
 
-// wakeReaders wakes the calls that wait for another one to have received.
-func (c *PacketConn) wakeReaders() {
+// whenMoved returns a channel that is closed when the deadline changes, when Connect
+// may receive again, or at Close: calls that wait for their turn to receive look
+// again. The caller holds the mutex.
+func (c *PacketConn) whenMoved() <-chan struct{} {
+	if c.moved == nil {
+		c.moved = make(chan struct{})
+	}
+	return c.moved
+}
+
+// wakeWaiting wakes them.
+func (c *PacketConn) wakeWaiting() {
 	if c.moved != nil {
 		close(c.moved)
 		c.moved = nil
@@ -191,7 +201,7 @@ func (c *PacketConn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.readBy = t
-	c.wakeReaders()
+	c.wakeWaiting()
 	return c.opError("set", nil, c.e.SetReadDeadline(t))
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sctpnet/sctpnet"
 )
@@ -74,41 +75,172 @@ func BenchmarkPacketConn(b *testing.B) {
 	})
 }
 
-// BenchmarkPacketConnIdle makes 10,000 associations, between 100 PacketConns and 100
-// others, and reports what each costs, both ends of it.
-func BenchmarkPacketConnIdle(b *testing.B) {
-	const sockets = 100
-	needNetwork(b, "sctp")
-	for b.Loop() {
-		heap, system := memory(b)
-		var x, y []*sctpnet.PacketConn
-		for range sockets {
-			x = append(x, listenPacket(b, nil, "sctp", "127.0.0.1:0"))
-			y = append(y, listenPacket(b, nil, "sctp", "127.0.0.1:0"))
-		}
-		var wg sync.WaitGroup
-		for _, c := range x {
-			wg.Go(func() {
-				for _, to := range y {
-					if _, err := c.Connect(b.Context(), to.LocalAddr().String()); err != nil {
+// BenchmarkPacketConnPeers makes 10,000 associations, between 100 sockets and 100
+// others, or between 10,000 pairs of Conns. It reports the memory that each takes, of
+// both ends, and how many messages of 100 bytes a second go when each association has
+// one each way. UDP, which has no associations, does the same.
+func BenchmarkPacketConnPeers(b *testing.B) {
+	for _, network := range []string{"sctp", "sctp+udp"} {
+		b.Run("PacketConn/"+network, func(b *testing.B) {
+			needNetwork(b, network)
+			packetPeers(b, func() net.PacketConn { return listenPacket(b, nil, network, "127.0.0.1:0") },
+				func(c net.PacketConn, to net.Addr) net.Addr {
+					a, err := c.(*sctpnet.PacketConn).Connect(b.Context(), to.String())
+					if err != nil {
 						b.Error(err)
 					}
-				}
-			})
-		}
-		wg.Wait()
-		heap2, system2 := memory(b)
-		n := float64(sockets * sockets)
-		b.ReportMetric((heap2-heap)/n, "Go-bytes/assoc")
-		b.ReportMetric((system-system2)/n, "system-bytes/assoc")
-		for _, c := range append(x, y...) {
-			c.Close()
-		}
+					return a
+				})
+		})
+		b.Run("Conn/"+network, func(b *testing.B) {
+			needNetwork(b, network)
+			connPeers(b, network)
+		})
 	}
+	b.Run("UDP", func(b *testing.B) {
+		packetPeers(b, func() net.PacketConn {
+			c, err := net.ListenPacket("udp", "127.0.0.1:0")
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Cleanup(func() { c.Close() })
+			return c
+		}, func(_ net.PacketConn, to net.Addr) net.Addr { return to })
+	})
 }
 
-// memory returns the size of the heap, and of the memory that the system has free.
-func memory(b *testing.B) (heap, free float64) {
+// peersSockets are how many sockets of each side there are.
+const peersSockets = 100
+
+const peersMessage = 100
+
+// packetPeers is BenchmarkPacketConnPeers for PacketConns.
+func packetPeers(b *testing.B, listen func() net.PacketConn, connect func(c net.PacketConn, to net.Addr) net.Addr) {
+	before := memory(b)
+	var clients, servers []net.PacketConn
+	for range peersSockets {
+		clients, servers = append(clients, listen()), append(servers, listen())
+	}
+	peers := make([][]net.Addr, peersSockets)
+	each(clients, func(i int, c net.PacketConn) {
+		for _, s := range servers {
+			peers[i] = append(peers[i], connect(c, s.LocalAddr()))
+		}
+	})
+	for _, s := range servers {
+		go func() {
+			p := make([]byte, 2*peersMessage)
+			for {
+				n, from, err := s.ReadFrom(p)
+				if err == nil {
+					_, err = s.WriteTo(p[:n], from)
+				}
+				if err != nil {
+					return
+				}
+			}
+		}()
+	}
+	measurePeers(b, before, func() {
+		each(clients, func(i int, c net.PacketConn) {
+			p := make([]byte, 2*peersMessage)
+			for _, to := range peers[i] {
+				if _, err := c.WriteTo(p[:peersMessage], to); err != nil {
+					b.Error(err)
+				}
+			}
+			c.SetReadDeadline(time.Now().Add(time.Minute))
+			for range peers[i] {
+				if _, _, err := c.ReadFrom(p); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	})
+}
+
+// connPeers is BenchmarkPacketConnPeers for Conns.
+func connPeers(b *testing.B, network string) {
+	before := memory(b)
+	ln := listen(b, network, "127.0.0.1:0")
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			b.Cleanup(func() { c.Close() })
+			go func() {
+				p := make([]byte, 2*peersMessage)
+				for {
+					n, err := c.Read(p)
+					if err == nil {
+						_, err = c.Write(p[:n])
+					}
+					if err != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
+	clients := make([][]net.Conn, peersSockets)
+	each(clients, func(i int, _ []net.Conn) {
+		for range peersSockets {
+			c, err := sctpnet.Dial(network, ln.Addr().String())
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			b.Cleanup(func() { c.Close() })
+			clients[i] = append(clients[i], c)
+		}
+	})
+	measurePeers(b, before, func() {
+		each(clients, func(_ int, conns []net.Conn) {
+			p := make([]byte, 2*peersMessage)
+			for _, c := range conns {
+				if _, err := c.Write(p[:peersMessage]); err != nil {
+					b.Error(err)
+				}
+			}
+			for _, c := range conns {
+				if _, err := c.Read(p); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	})
+}
+
+// each runs f for all elements at the same time.
+func each[T any](list []T, f func(i int, v T)) {
+	var wg sync.WaitGroup
+	for i, v := range list {
+		wg.Go(func() { f(i, v) })
+	}
+	wg.Wait()
+}
+
+// measurePeers measures the memory that there is more than before, after one exchange
+// of all, and how fast exchanges are.
+func measurePeers(b *testing.B, before usage, exchange func()) {
+	const n = peersSockets * peersSockets
+	exchange()
+	now := memory(b)
+	for b.Loop() {
+		exchange()
+	}
+	b.ReportMetric((now.program-before.program)/n, "Go-bytes/assoc")
+	b.ReportMetric((before.free-now.free)/n, "system-bytes/assoc")
+	b.ReportMetric(2*n*float64(b.N)/b.Elapsed().Seconds(), "messages/s")
+}
+
+// A usage is the memory of the program, and what the system has free.
+type usage struct{ program, free float64 }
+
+// memory returns the memory in use: the heap and the stacks, and the system's.
+func memory(b *testing.B) usage {
 	b.Helper()
 	runtime.GC()
 	var m runtime.MemStats
@@ -123,9 +255,9 @@ func memory(b *testing.B) (heap, free float64) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			return float64(m.HeapAlloc), kb * 1024
+			return usage{float64(m.HeapAlloc + m.StackInuse), kb * 1024}
 		}
 	}
 	b.Fatal("no MemAvailable")
-	return 0, 0
+	return usage{}
 }

@@ -690,17 +690,15 @@ func TestPacketConnConnectTogether(t *testing.T) {
 	})
 }
 
-// A lateContext tells when Connect waits: it has asked twice then whether it is over.
+// A lateContext tells when Connect waits: it asks then when the context is done.
 type lateContext struct {
 	context.Context
 	asked chan struct{}
-	calls int
+	once  sync.Once
 }
 
 func (c *lateContext) Done() <-chan struct{} {
-	if c.calls++; c.calls == 3 {
-		close(c.asked)
-	}
+	c.once.Do(func() { close(c.asked) })
 	return c.Context.Done()
 }
 

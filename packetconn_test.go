@@ -111,6 +111,80 @@ func packetConnect(t testing.TB, c *sctpnet.PacketConn, to net.Addr) *sctpnet.Ad
 	return a
 }
 
+// TestPacketConnConnectWaits has Connect wait for a peer that does not answer, while
+// others read, set deadlines and connect.
+func TestPacketConnConnectWaits(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		host, silentPort := silentPeer(t, network)
+		silent := oneAddr(host, silentPort)
+		c, other := listenPacket(t, nil, network, ":0"), listenPacket(t, nil, network, "127.0.0.1:0")
+		waits := func(ctx context.Context) <-chan error {
+			t.Helper()
+			done := make(chan error, 1)
+			go func() { done <- first(c.Connect(ctx, silent.String())) }()
+			eventually(t, "the handshake has begun", func() bool { _, err := c.Status(silent); return err == nil })
+			return done
+		}
+		watchdog(t, func() {
+			ctx, cancel := context.WithCancel(t.Context())
+			canceled := waits(ctx)
+			for _, by := range []time.Time{time.Now().Add(-time.Second), time.Now().Add(20 * ms)} {
+				c.SetReadDeadline(by)
+				if _, _, err := c.ReadFrom(make([]byte, 10)); !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Errorf("%v, want the deadline's", err)
+				}
+			}
+			peer, err := c.Connect(t.Context(), other.LocalAddr().String())
+			if err != nil {
+				t.Fatalf("after the deadline: %v", err)
+			}
+			if _, _, err := c.ReadFrom(make([]byte, 10)); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("the deadline is forgotten: %v", err)
+			}
+			c.SetReadDeadline(time.Time{})
+			for range 3 {
+				got := make(chan string)
+				go func() { got <- packetNext(t, c) }()
+				if _, err := c.WriteTo([]byte("to"), peer); err != nil {
+					t.Error(err)
+				}
+				p := make([]byte, 10)
+				n, from, err := other.ReadFrom(p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := other.WriteTo(p[:n], from); err != nil {
+					t.Error(err)
+				}
+				if s := <-got; s != "to" {
+					t.Errorf("read %q", s)
+				}
+			}
+			select {
+			case err := <-canceled:
+				t.Fatalf("Connect has not waited: %v", err)
+			default:
+			}
+			cancel()
+			if err := <-canceled; !errors.Is(err, context.Canceled) {
+				t.Errorf("%v, want that the context is over", err)
+			}
+			aborted := waits(t.Context())
+			if err := c.Abort(silent); err != nil {
+				t.Error(err)
+			}
+			if err := <-aborted; err == nil {
+				t.Error("Connect made an association that was aborted")
+			}
+			closed := waits(t.Context())
+			c.Close()
+			if err := <-closed; !errors.Is(err, net.ErrClosed) {
+				t.Errorf("%v, want that it is closed", err)
+			}
+		})
+	})
+}
+
 // TestPacketConnAllocatesNothing sends messages both ways, and counts allocations.
 func TestPacketConnAllocatesNothing(t *testing.T) {
 	if conformance.Slowness > 1 {

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"reflect"
 	"syscall"
-	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
@@ -165,10 +164,21 @@ func (c *PacketConn) remove(p *assoc, why error) {
 
 // settle says that it is known whether the association is there.
 func (p *assoc) settle() {
+	if p.isSettled() {
+		return
+	}
+	close(p.settled)
+	if p.c.inbox.waits == p {
+		p.c.e.Wake()
+	}
+}
+
+func (p *assoc) isSettled() bool {
 	select {
 	case <-p.settled:
+		return true
 	default:
-		close(p.settled)
+		return false
 	}
 }
 
@@ -237,12 +247,16 @@ func (c *PacketConn) connect(ctx context.Context, a *Addr) (*Addr, error) {
 			c.e.Abort(p.id)
 		}
 	}()
-	for wait := leastPoll; ; wait = min(wait*5/4, mostPoll) {
+	for {
 		c.mu.Lock()
-		up, ended := p.up, p.ended
+		up, ended, isClosed, moved := p.up, p.ended, c.closed.Load(), c.whenMoved()
+		reading := c.reading
+		if !c.mayAwait() {
+			reading = nil
+		}
 		c.mu.Unlock()
 		switch {
-		case c.closed.Load():
+		case isClosed:
 			return nil, net.ErrClosed
 		case ended != nil:
 			return nil, ended
@@ -251,24 +265,17 @@ func (c *PacketConn) connect(ctx context.Context, a *Addr) (*Addr, error) {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		}
-		if err := c.look(p); err != nil {
-			return nil, err
-		}
-		timer := time.NewTimer(wait)
 		select {
+		case reading <- struct{}{}: // nobody reads
+			if err := c.await(ctx, p); err != nil {
+				return nil, err
+			}
 		case <-p.settled:
+		case <-moved:
 		case <-ctx.Done():
-		case <-timer.C:
 		}
-		timer.Stop()
 	}
 }
-
-// How often Connect looks for what tells it, if nobody reads.
-const (
-	leastPoll = 200 * time.Microsecond
-	mostPoll  = 10 * time.Millisecond
-)
 
 // begin begins an association with an endpoint, or returns the one that there is.
 func (c *PacketConn) begin(a *Addr) (p *assoc, isNew bool, err error) {
@@ -282,9 +289,11 @@ func (c *PacketConn) begin(a *Addr) (p *assoc, isNew bool, err error) {
 			p = c.newAssoc(id, clone(a))
 			p.addr.Net = anyFamily(c.network)
 			c.enter(p, addrPorts(p.addr.engine()))
-			p.dialed, isNew = true, true
 		} else if p == nil {
 			p = c.meetTaken(id, netip.AddrPort{})
+		}
+		if made { // also if another call has met it meanwhile
+			p.dialed, isNew = true, true
 		}
 		p.users++
 	})

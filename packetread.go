@@ -1,6 +1,7 @@
 package sctpnet
 
 import (
+	"context"
 	"net"
 	"os"
 	"slices"
@@ -17,7 +18,9 @@ type inbox struct {
 
 	letters []letter // whole messages, and events
 	bytes   int      // that they take
-	waits   *assoc   // the one that Connect waits for
+	full    bool     // so that Connect waits
+	readers int      // that wait for another call to have received
+	waits   *assoc   // the one that Connect receives for
 	ended   *assoc   // the last one that has: there may be events of it yet
 
 	// Of the call that receives:
@@ -87,29 +90,56 @@ func (c *PacketConn) read(p []byte, keep bool) (int, engine.Message, *Addr, erro
 
 // beginRead waits until no other call receives, or calls the handler.
 func (c *PacketConn) beginRead() error {
-	for !c.tryRead() {
-		c.mu.Lock()
-		if c.moved == nil {
-			c.moved = make(chan struct{})
-		}
-		by, moved, isClosed := c.readBy, c.moved, c.closed.Load()
-		c.mu.Unlock()
+	if c.tryRead() {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.inbox.readers++
+	defer c.leaveQueue()
+	for {
+		by, moved, isClosed := c.readBy, c.whenMoved(), c.closed.Load()
 		if isClosed {
 			return net.ErrClosed
 		}
-		var passed <-chan time.Time
-		if !by.IsZero() {
-			passed = time.After(time.Until(by))
+		if c.inbox.waits != nil {
+			c.e.Wake() // Connect receives only while nobody reads
 		}
-		select {
-		case c.reading <- struct{}{}:
+		c.mu.Unlock()
+		began, isLate := c.queue(by, moved)
+		c.mu.Lock()
+		switch {
+		case began:
 			return nil
-		case <-passed:
+		case isLate:
 			return os.ErrDeadlineExceeded
-		case <-moved:
 		}
 	}
-	return nil
+}
+
+// queue waits for the turn to receive, until the deadline or until it may have moved.
+func (c *PacketConn) queue(by time.Time, moved <-chan struct{}) (began, isLate bool) {
+	var passed <-chan time.Time
+	if !by.IsZero() {
+		passed = time.After(time.Until(by))
+	}
+	select {
+	case c.reading <- struct{}{}:
+		return true, false
+	case <-passed:
+		return false, true
+	case <-moved:
+		return false, false
+	}
+}
+
+// leaveQueue has Connect receive again, if no call waits to read. The caller holds the
+// mutex.
+func (c *PacketConn) leaveQueue() {
+	in := &c.inbox
+	if in.readers--; in.readers == 0 {
+		c.wakeWaiting()
+	}
 }
 
 func (c *PacketConn) tryRead() bool {
@@ -159,7 +189,8 @@ func (c *PacketConn) receive(p []byte, keep bool) (int, engine.Message, *Addr, e
 			place = borrowed[:]
 		}
 		in.pieces = false
-		if err := c.pull(place, true); err != nil {
+		in.inPlace = true
+		if err := c.e.Recv(place, false, (*taker)(c)); err != nil {
 			return 0, engine.Message{}, nil, err
 		}
 		if l := in.placed; l.from != nil {
@@ -183,6 +214,7 @@ func (c *PacketConn) nextEvent() event {
 	if e.what == nil && len(in.letters) > 0 && in.letters[0].from == nil && !c.closed.Load() {
 		e = in.letters[0].event
 		in.drop()
+		c.dropped()
 	}
 	return e
 }
@@ -215,6 +247,7 @@ func (c *PacketConn) unread(p []byte, keep bool) (int, engine.Message, *Addr, er
 		return n, msg, a, nil
 	}
 	in.drop()
+	c.dropped()
 	return n, msg, a, nil
 }
 
@@ -252,49 +285,66 @@ func (c *PacketConn) keep(l letter) {
 	c.inbox.bytes += l.size()
 }
 
-// pull receives into p, until there is something to read or to tell. A message may
-// stay in p. If it does not wait it receives what there is.
-func (c *PacketConn) pull(p []byte, wait bool) error {
-	c.inbox.inPlace = wait
-	return c.e.Recv(p, wait, (*taker)(c))
-}
-
-// look receives what there is for Connect, which waits for an association, unless
-// somebody reads.
-func (c *PacketConn) look(p *assoc) error {
-	if !c.tryRead() {
+// await receives for Connect, which waits for an association, as nobody reads. It
+// returns when something has come, the context is done, or the association settled.
+func (c *PacketConn) await(ctx context.Context, p *assoc) error {
+	defer c.endRead()
+	c.tellAll()
+	if !c.beginAwait(p) {
 		return nil
 	}
-	defer c.endRead()
 	b := pieces.Get().(*[64 << 10]byte)
-	defer pieces.Put(b)
-	c.wait(p)
-	defer c.wait(nil)
-	for c.hasRoom() {
-		if err := c.pull(b[:], false); err != nil {
-			return err
-		}
+	stop := context.AfterFunc(ctx, c.e.Wake)
+	c.inbox.inPlace = false
+	err := c.e.Recv(b[:], true, (*taker)(c))
+	stop()
+	pieces.Put(b)
+	c.mu.Lock()
+	c.inbox.waits = nil
+	c.mu.Unlock()
+	c.tellAll()
+	return err
+}
+
+// beginAwait has the association wake the call that receives when it is settled. It
+// reports whether it is not, and the call may receive.
+func (c *PacketConn) beginAwait(p *assoc) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p.isSettled() || !c.mayAwait() {
+		return false
+	}
+	c.inbox.waits = p
+	return true
+}
+
+// tellAll has the handler know of all events that there is nothing to read before.
+func (c *PacketConn) tellAll() {
+	for {
 		c.mu.Lock()
 		e := c.nextEvent()
 		c.mu.Unlock()
 		if e.what == nil {
-			return nil
+			return
 		}
 		c.tell(e)
 	}
-	return nil
 }
 
-func (c *PacketConn) wait(p *assoc) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.inbox.waits = p
+// mayAwait reports whether Connect may receive. If not, it is woken when it may. The
+// caller holds the mutex.
+func (c *PacketConn) mayAwait() bool {
+	in := &c.inbox
+	in.full = in.bytes >= mostWaiting
+	return !in.full && in.readers == 0
 }
 
-func (c *PacketConn) hasRoom() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.inbox.bytes < mostWaiting
+// dropped is called when a letter was dropped.
+func (c *PacketConn) dropped() {
+	if in := &c.inbox; in.full && in.bytes < mostWaiting {
+		in.full = false
+		c.wakeWaiting()
+	}
 }
 
 // A taker is a PacketConn to its engine.

@@ -53,6 +53,7 @@ func (c *PacketConn) release(p *assoc) (held []engine.Msg) {
 	}
 	clear(in.letters[len(rest):])
 	in.letters = rest
+	c.dropped()
 	for _, m := range p.begun.begun {
 		m.first.More = true
 		add(m.data, m.first)

@@ -33,7 +33,8 @@ type packetConn struct {
 	delivery engine.Delivery // of what is being taken
 
 	mu      sync.Mutex // held after that of an assoc, not before
-	some    sync.Cond  // there is something to receive
+	some    sync.Cond  // there is something to receive, or the one that waits is to look
+	woken   bool       // the patient Recv that is under way, or else the next one
 	readBy  waiting
 	writeBy time.Time
 	ready   []*assoc // that have something
@@ -149,16 +150,19 @@ func (c *packetConn) mark(a *assoc) {
 	}
 }
 
-// next returns an association that may have something to receive. It waits for one
-// if it is to.
-func (c *packetConn) next(wait bool) (*assoc, error) {
+// next waits for an association that may have something to receive. It returns nil if
+// it is patient and is woken.
+func (c *packetConn) next(patient bool) (*assoc, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for {
 		switch {
 		case c.closed:
 			return nil, net.ErrClosed
-		case wait && c.readBy.isPast():
+		case patient && c.woken:
+			c.woken = false
+			return nil, nil
+		case !patient && c.readBy.isPast():
 			return nil, os.ErrDeadlineExceeded
 		case len(c.ready) > 0:
 			a := c.ready[0]
@@ -168,17 +172,15 @@ func (c *packetConn) next(wait bool) (*assoc, error) {
 				continue
 			}
 			return a, nil
-		case !wait:
-			return nil, nil
 		}
 		c.some.Wait()
 	}
 }
 
 // Recv receives.
-func (c *packetConn) Recv(p []byte, wait bool, t engine.Taker) error {
+func (c *packetConn) Recv(p []byte, patient bool, t engine.Taker) error {
 	for {
-		a, err := c.next(wait)
+		a, err := c.next(patient)
 		if a == nil || err != nil {
 			return err
 		}
@@ -186,6 +188,14 @@ func (c *packetConn) Recv(p []byte, wait bool, t engine.Taker) error {
 			return nil
 		}
 	}
+}
+
+// Wake has a patient Recv return.
+func (c *packetConn) Wake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.woken = true
+	c.some.Broadcast()
 }
 
 // take receives one thing and has it taken.

@@ -41,11 +41,13 @@ type Taker interface {
 // concurrently, except Recv. Its errors are those of Conn, and ErrEnded for an
 // association that there is not.
 type PacketConn interface {
-	// Recv receives into p, and has t take what has come until that is enough. If
-	// wait is set it waits until the read deadline, and otherwise takes what
-	// there is, whatever the deadline. There is one Recv at a time. AssocEvents
-	// come always, others if Options.Events is set.
-	Recv(p []byte, wait bool, t Taker) error
+	// Recv receives into p, and has t take what has come until that is enough. It
+	// waits until the read deadline, or until Wake if it is patient: then it returns
+	// nil. There is one Recv at a time. AssocEvents come always, others if
+	// Options.Events is set.
+	Recv(p []byte, patient bool, t Taker) error
+	// Wake has a patient Recv return: the one that waits, or else the next one.
+	Wake()
 	// Send sends p as one message. It waits for room until the write deadline,
 	// and leaves others room to send to other peers.
 	Send(p []byte, m Message, a AssocID) error

@@ -39,6 +39,7 @@ type packet struct {
 	// receiving is held while one thing is received and taken.
 	receiving sync.Mutex
 	in        receiver
+	wait      packetWait
 
 	mu     sync.Mutex
 	assocs map[engine.AssocID]*assoc

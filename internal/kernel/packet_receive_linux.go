@@ -15,7 +15,6 @@ import (
 type receiver struct {
 	header
 	p        []byte
-	wait     bool
 	taker    engine.Taker
 	delivery engine.Delivery
 	err      error
@@ -25,15 +24,17 @@ type receiver struct {
 }
 
 // Recv receives.
-func (p *packet) Recv(b []byte, wait bool, t engine.Taker) error {
-	r := &p.in
-	r.p, r.wait, r.taker = b, wait, t
-	var err error
-	if wait {
-		err = p.raw.Read(r.recv)
-	} else {
-		err = p.raw.Control(func(fd uintptr) { r.recv(fd) })
+func (p *packet) Recv(b []byte, patient bool, t engine.Taker) error {
+	if patient {
+		return p.recvPatiently(b, t)
 	}
+	return p.recv(b, t)
+}
+
+func (p *packet) recv(b []byte, t engine.Taker) error {
+	r := &p.in
+	r.p, r.taker = b, t
+	err := p.raw.Read(r.recv)
 	if err != nil {
 		err = waitError(err)
 	} else {
@@ -46,11 +47,8 @@ func (p *packet) Recv(b []byte, wait bool, t engine.Taker) error {
 func (p *packet) doRecv(fd uintptr) bool {
 	for {
 		done, isEmpty := p.take(fd)
-		if done {
-			return true
-		}
-		if isEmpty {
-			return !p.in.wait
+		if done || isEmpty {
+			return done
 		}
 	}
 }
