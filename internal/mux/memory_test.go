@@ -210,3 +210,51 @@ func TestIdleReceiverHasNoBuffer(t *testing.T) {
 		}
 	})
 }
+
+// TestReceiverGoesOnAtOnce has a receiver wait as the streams hold all that they may.
+// It goes on as soon as they may hold more, and as soon as the rest of a message is read.
+func TestReceiverGoesOnAtOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		do   func(m *Mux, s *Stream)
+	}{
+		{"SetLimits", func(m *Mux, s *Stream) {
+			m.SetLimits(Limits{AcceptStreams: 1, StreamMemory: 4 * bufferSize})
+		}},
+		{"the rest is read", func(m *Mux, s *Stream) {
+			if n, _, err := s.Recv(make([]byte, 60_000), 0); n != 59_000 || err != nil {
+				t.Errorf("read %d bytes, %v; want 59000", n, err)
+			}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				m, f := idleMux()
+				m.config.StreamMemory = bufferSize * 3 / 2
+				s, other := claim(t, m, 1), claim(t, m, 3)
+				m.arrive(make([]byte, 60_000), engine.Message{Stream: 1})
+				if n, _, err := s.Recv(make([]byte, 1000), 0); n != 1000 || err != nil {
+					t.Fatalf("read %d bytes, %v; want 1000", n, err)
+				}
+				received := make(chan struct{})
+				go func() {
+					defer close(received)
+					m.arrive(make([]byte, 60_000), engine.Message{Stream: other.ID()})
+				}()
+				synctest.Wait()
+				select {
+				case <-received:
+					t.Error("the receiver does not wait")
+				default:
+				}
+				start := time.Now()
+				tt.do(m, s)
+				<-received
+				if took := time.Since(start); took > 0 {
+					t.Errorf("the receiver went on after %v", took)
+				}
+				m.Close(f.Close)
+			})
+		})
+	}
+}
