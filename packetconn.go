@@ -82,8 +82,9 @@ func (lc *ListenConfig) listenPacket(ctx context.Context, e engine.Engine, netwo
 // A peer that restarts its association (RFC 9260 section 5.2) keeps its Addr, and
 // reading goes on with the messages of its new life. [ListenConfig.OnEvent] tells,
 // in order with the messages. If the peer crashed in the middle of a long message,
-// Linux may hold back all of its new life until [PacketConn.Abort] ends the
-// association.
+// the half message is dropped. Linux may hold back all of the new life then. A call
+// that waits to read notices that within some 200 ms, and aborts the association: the
+// peer is told so, and a second event tells that the association is lost.
 //
 // Multiple goroutines may invoke methods on a PacketConn simultaneously.
 type PacketConn struct {

@@ -32,8 +32,8 @@
 //	status           SCTP_STATUS, paths and counters
 //	option, uapi     socket options, and what linux/sctp.h says of them
 //
-//	packet           a one-to-many socket, with its own connect, send, receive and
-//	                 peeloff
+//	packet           a one-to-many socket, with its own connect, send, receive, wait,
+//	                 tagwatch and peeloff
 //
 // # A byte's walk
 //

@@ -40,6 +40,9 @@ type packet struct {
 	receiving sync.Mutex
 	in        receiver
 	wait      packetWait
+	watch     packetWatch
+	waits     atomic.Bool // a reader may be waiting in the middle of a message
+	shared    atomic.Bool // another descriptor may receive what this one does not
 
 	mu     sync.Mutex
 	assocs map[engine.AssocID]*assoc
@@ -55,6 +58,8 @@ type assoc struct {
 	restarted atomic.Bool
 
 	reliability atomic.Uint64 // the default of its messages
+
+	tag lifeTag // under receiving
 }
 
 // ListenPacket makes a one-to-many socket.
@@ -123,6 +128,12 @@ func (p *packet) forget(id engine.AssocID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.assocs, id)
+}
+
+// File returns a duplicate of the descriptor.
+func (p *packet) File() (*os.File, error) {
+	p.shared.Store(true)
+	return p.socket.File()
 }
 
 // Find returns the association with a peer.

@@ -34,6 +34,7 @@ func (p *packet) PeelOff(id engine.AssocID, held func() []engine.Msg) (engine.Co
 	}
 	from.peeled = &peeled{held: held(), adapted: p.assoc(id).adapted}
 	from.options.PartialReliability = p.assoc(id).prDefault()
+	delete(p.watch.begun, id)
 	p.forget(id)
 	sk, err := adopt(fd)
 	if err != nil {

@@ -35,6 +35,9 @@ func (p *packet) recv(b []byte, t engine.Taker) error {
 	r := &p.in
 	r.p, r.taker = b, t
 	err := p.raw.Read(r.recv)
+	if p.waits.Load() {
+		p.waits.Store(false)
+	}
 	if err != nil {
 		err = waitError(err)
 	} else {
@@ -66,7 +69,12 @@ again:
 	switch {
 	case errno == unix.EINTR:
 		goto again
+	case errno == unix.EAGAIN && len(p.watch.begun) == 0:
+		return false, true
+	case errno == unix.EAGAIN && p.endHeldBack(int(fd)):
+		goto again
 	case errno == unix.EAGAIN:
+		p.awaitRest(int(fd))
 		return false, true
 	case errno != 0:
 		r.err = os.NewSyscallError("recvmsg", errno)
@@ -79,6 +87,9 @@ again:
 	*d = engine.Delivery{From: r.from()}
 	if r.hdr.Flags&sctp.MSG_NOTIFICATION == 0 {
 		d.Assoc, d.Data, d.Message = engine.AssocID(r.rctl.AssocID), r.p[:n], r.rctl.message(&r.hdr)
+		if d.More || len(p.watch.begun) > 0 {
+			p.saw(d.Assoc, d.More)
+		}
 		return r.taker.Take(d), false
 	}
 	r.note = append(r.note, r.p[:n]...)
@@ -115,8 +126,12 @@ func (p *packet) learn(fd int, id engine.AssocID, e engine.Event) engine.Event {
 			}
 			p.forget(id)
 		case engine.AssocRestarted:
-			p.assoc(id).restarted.Store(true)
+			a := p.assoc(id)
+			a.restarted.Store(true)
+			a.tag = lifeTag{}
+			delete(p.watch.begun, id)
 		case engine.AssocLost, engine.AssocEnded:
+			delete(p.watch.begun, id)
 			p.forget(id)
 		}
 		return e
