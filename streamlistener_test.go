@@ -165,6 +165,90 @@ func TestStreamAnnounce(t *testing.T) {
 	})
 }
 
+// TestWrittenAnnouncement has a program write what looks like an announcement by its
+// Conn, on streams that it has not claimed. To a peer that serves streams it is one
+// where an announcement can be, if the program has told that it knows them. Else it is
+// data.
+func TestWrittenAnnouncement(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		open := append([]byte{3}, make([]byte, 11)...)
+		ln := listen(t, network, "127.0.0.1:0")
+		sl := sctpnet.NewStreamListener(ln)
+		defer sl.Close()
+		acceptOne := func(id uint16) *sctpnet.Stream {
+			t.Helper()
+			c, err := sl.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.Close() })
+			if s := c.(*sctpnet.Stream); s.ID() != id {
+				t.Fatalf("stream %d is accepted, want %d", s.ID(), id)
+			}
+			return c.(*sctpnet.Stream)
+		}
+		wantMsg := func(from interface {
+			ReadMsg(p []byte) (int, sctpnet.MsgInfo, error)
+		}, want []byte) {
+			t.Helper()
+			b := make([]byte, 100)
+			if n, info, err := from.ReadMsg(b); string(b[:n]) != string(want) || info.PPID != 50 || err != nil {
+				t.Errorf("read %q, %+v, %v; want %q", b[:n], info, err, want)
+			}
+		}
+		watchdog(t, func() {
+			knows := dial(t, &sctpnet.Dialer{Config: sctpnet.Config{Adaptation: sctpnet.AdaptationStreams, PPID: 50}}, network, ln.Addr().String())
+			plain := dial(t, &sctpnet.Dialer{Config: sctpnet.Config{PPID: 50}}, network, ln.Addr().String())
+			for _, tt := range []struct {
+				c       *sctpnet.Conn
+				stream  uint16
+				dropped bool
+			}{
+				{knows, 2, true},
+				{knows, 3, false}, // the server's to open
+				{knows, 0, false},
+				{plain, 2, false},
+				{plain, 3, false},
+				{plain, 0, false},
+			} {
+				for _, p := range [][]byte{open, open, []byte("data")} {
+					if _, err := tt.c.WriteStream(p, tt.stream); err != nil {
+						t.Fatal(err)
+					}
+				}
+				s := acceptOne(tt.stream)
+				if !tt.dropped {
+					wantMsg(s, open)
+				}
+				wantMsg(s, open)
+				wantMsg(s, []byte("data"))
+				// It can be answered, announced or not.
+				write(t, s, "answer")
+				b := make([]byte, 100)
+				if n, stream, err := tt.c.ReadStream(b); string(b[:n]) != "answer" || stream != tt.stream || err != nil {
+					t.Errorf("read %q of stream %d, %v", b[:n], stream, err)
+				}
+			}
+		})
+
+		// A Conn that has told that it knows streams, and serves none.
+		server := listenStreams(t, network, "127.0.0.1:0")
+		d := closing(t, &sctpnet.StreamDialer{})
+		watchdog(t, func() {
+			s, err := d.Dial(network, server.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := accept(t, server)
+			wantMsg(c, open)
+			if _, err := c.WriteMsg(open, sctpnet.MsgInfo{Stream: s.(*sctpnet.Stream).ID(), PPID: 50}); err != nil {
+				t.Fatal(err)
+			}
+			wantMsg(s.(*sctpnet.Stream), open)
+		})
+	})
+}
+
 // TestStreamAdaptation has the user's adaptation layer indication at both ends, or
 // at one.
 func TestStreamAdaptation(t *testing.T) {
