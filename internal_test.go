@@ -292,6 +292,7 @@ func TestAssembler(t *testing.T) {
 	}
 	numbered := func(tsn uint32, more bool) engine.Message { return engine.Message{TSN: tsn, More: more} }
 	unordered := func(more bool) engine.Message { return engine.Message{Unordered: true, More: more} }
+	begins := func(more bool) engine.Message { return engine.Message{Unordered: true, More: more, Begins: true} }
 	type step struct {
 		data string
 		msg  engine.Message
@@ -311,12 +312,13 @@ func TestAssembler(t *testing.T) {
 		"deadline, unordered":  {false, []step{{"a", unordered(true), nil}, {"", engine.Message{}, timeout}, {"b", unordered(false), nil}}, []string{"i/o timeout", "ab"}},
 		"deadline in what is too large": {false, []step{{full, piece(1, 0, true), nil}, {full, piece(1, 0, true), nil}, {full, piece(1, 0, true), nil}, {full, piece(1, 0, true), nil}, {"", engine.Message{}, timeout}, {full, piece(1, 0, false), nil}, {"y", piece(1, 1, false), nil}},
 			[]string{"message too long", "i/o timeout", "y"}},
-		"given up":                 {false, []step{{"a", piece(1, 0, true), nil}, {"b", piece(1, 1, false), nil}}, []string{"b"}},
-		"given up, unordered":      {false, []step{{"a", unordered(true), nil}, {"b", unordered(false), nil}}, []string{"b"}},
-		"given up, another stream": {false, []step{{"a", piece(1, 0, true), nil}, {"b", piece(2, 0, false), nil}, {"c", piece(1, 0, false), nil}}, []string{"b", "c"}},
-		"next life":                {false, []step{{"a", numbered(7, true), nil}, {"b", numbered(1000, true), nil}, {"c", numbered(1001, false), nil}}, []string{"bc"}},
-		"next life, less":          {false, []step{{"a", numbered(7, true), nil}, {"b", numbered(6, false), nil}}, []string{"b"}},
-		"chunks":                   {false, []step{{"aaa", numbered(1<<32-1, true), nil}, {"b", numbered(2, true), nil}, {"c", numbered(2, false), nil}}, []string{"aaabc"}},
+		"given up":                  {false, []step{{"a", piece(1, 0, true), nil}, {"b", piece(1, 1, false), nil}}, []string{"b"}},
+		"given up, unordered":       {false, []step{{"a", unordered(true), nil}, {"b", unordered(false), nil}}, []string{"b"}},
+		"given up, the next begins": {false, []step{{full, unordered(true), nil}, {"b", begins(false), nil}, {full, unordered(true), nil}, {full, begins(true), nil}, {"d", unordered(false), nil}}, []string{"b", full + "d"}},
+		"given up, another stream":  {false, []step{{"a", piece(1, 0, true), nil}, {"b", piece(2, 0, false), nil}, {"c", piece(1, 0, false), nil}}, []string{"b", "c"}},
+		"next life":                 {false, []step{{"a", numbered(7, true), nil}, {"b", numbered(1000, true), nil}, {"c", numbered(1001, false), nil}}, []string{"bc"}},
+		"next life, less":           {false, []step{{"a", numbered(7, true), nil}, {"b", numbered(6, false), nil}}, []string{"b"}},
+		"chunks":                    {false, []step{{"aaa", numbered(1<<32-1, true), nil}, {"b", numbered(2, true), nil}, {"c", numbered(2, false), nil}}, []string{"aaabc"}},
 		"interleaved": {true, []step{{"a", piece(1, 0, true), nil}, {"b", piece(2, 0, true), nil}, {"c", unordered(true), nil}, {"A", piece(1, 0, false), nil}, {"C", unordered(false), nil}, {"B", piece(2, 0, false), nil}},
 			[]string{"aA", "cC", "bB"}},
 	} {

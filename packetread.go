@@ -68,8 +68,9 @@ func (c *PacketConn) ReadFrom(p []byte) (int, net.Addr, error) {
 // ReadMsg reads the next message as ReadFrom does, and describes it. If p does not
 // hold all of it, info.More is set, and the next ReadMsg goes on with it.
 //
-// A message that comes in pieces is put together first. Config.StreamMemory limits
-// what is kept of a peer's; the association with a peer that exceeds it is aborted.
+// A message that comes in pieces is put together first. One that the peer gave up in
+// the middle ([MsgInfo.TTL]) is dropped. Config.StreamMemory limits what is kept of a
+// peer's; the association with a peer that exceeds it is aborted.
 func (c *PacketConn) ReadMsg(p []byte) (n int, info MsgInfo, peer *Addr, err error) {
 	n, msg, peer, err := c.read(p, true)
 	return n, msgInfo(msg), peer, err
@@ -357,13 +358,16 @@ func (c *PacketConn) take(d *engine.Delivery) (enough bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.meetTaken(d.Assoc, d.From)
-	if d.Event != nil {
-		return c.takeEvent(p, d.Event)
+	if d.Cut {
+		p.begun = assembler{}
 	}
-	in := &c.inbox
-	if p.aborted {
+	switch {
+	case d.Event != nil:
+		return c.takeEvent(p, d.Event)
+	case len(d.Data) == 0 || p.aborted:
 		return false
 	}
+	in := &c.inbox
 	if !d.More && len(p.begun.begun) == 0 {
 		if in.inPlace {
 			in.placed = letter{from: p, data: d.Data, msg: d.Message}

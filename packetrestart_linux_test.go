@@ -96,24 +96,34 @@ func keepDiary(t *testing.T, network string, config sctpnet.Config) (*crasher, *
 	return &crasher{network, a, b, sctpnet.Dialer{LocalAddr: linkAddr(1, 6000)}, server}, c, d
 }
 
-// sendPart has a peer send a message, and a part of it arrive.
-func (p *crasher) sendPart(t *testing.T, c *sctpnet.PacketConn, client *sctpnet.Conn, message []byte) {
+// sendPart has a peer send a message, and a part of it arrive: the first flight gets
+// there, and no acknowledgement of it back. stats are of the end that receives.
+func (p *crasher) sendPart(t *testing.T, stats func() (sctpnet.Stats, error), send func()) {
 	t.Helper()
-	peer := packetPeer(t, c, client.LocalAddr())
+	p.peer.netem(t, "link1", "loss 100%")
+	awaitPart(t, stats, send)
+}
+
+// awaitPart has a peer send a message, and waits until a part of it has arrived.
+func awaitPart(t *testing.T, stats func() (sctpnet.Stats, error), send func()) {
+	t.Helper()
 	received := func() uint64 {
-		st, err := c.Stats(peer)
+		st, err := stats()
 		if err != nil {
 			t.Error(err)
 		}
-		return st.OrderedReceived
+		return st.OrderedReceived + st.UnorderedReceived
 	}
 	before := received()
-	// The first flight gets there, and no acknowledgement of it back.
-	p.peer.netem(t, "link1", "loss 100%")
-	if _, err := client.WriteMsg(message, sctpnet.MsgInfo{}); err != nil {
-		t.Fatal(err)
-	}
+	send()
 	eventually(t, "a part of the message arrives", func() bool { return received() > before })
+}
+
+// statsOf are those of a PacketConn's association with a peer.
+func statsOf(t *testing.T, c *sctpnet.PacketConn, client *sctpnet.Conn) func() (sctpnet.Stats, error) {
+	t.Helper()
+	peer := packetPeer(t, c, client.LocalAddr())
+	return func() (sctpnet.Stats, error) { return c.Stats(peer) }
 }
 
 // A ticker is a peer whose messages are answered, at the host of a PacketConn.
@@ -156,7 +166,11 @@ func testPacketRestartInMessage(t *testing.T, network string, busy bool) {
 	other := p.tick(t)
 	first := p.dial(t)
 	say(t, first, "old")
-	p.sendPart(t, c, first, bytes.Repeat([]byte("o"), 40<<10))
+	p.sendPart(t, statsOf(t, c, first), func() {
+		if _, err := first.WriteMsg(bytes.Repeat([]byte("o"), 40<<10), sctpnet.MsgInfo{}); err != nil {
+			t.Fatal(err)
+		}
+	})
 	for range 2 { // then what has arrived was read, and the reader waited
 		if err := other.once(); err != nil {
 			t.Fatal(err)
@@ -216,7 +230,11 @@ func TestPacketConnMessageInPiecesGoesOn(t *testing.T) {
 		p.dialer.Config.RTO.Max = time.Second
 		client := p.dial(t)
 		message := ballast()[:40<<10]
-		p.sendPart(t, c, client, message)
+		p.sendPart(t, statsOf(t, c, client), func() {
+			if _, err := client.WriteMsg(message, sctpnet.MsgInfo{}); err != nil {
+				t.Fatal(err)
+			}
+		})
 		// The tags are looked at meanwhile.
 		time.Sleep(time.Second)
 		p.peer.heal(t, "link1")

@@ -148,7 +148,7 @@ func (a *assembler) take(piece engine.Message, interleaves func() bool) *begunMe
 		clear(a.begun) // what was begun goes on with this piece or was given up
 	}
 	switch {
-	case old == nil:
+	case old == nil, piece.Begins:
 		return m
 	case piece.Unordered && old.cut && !apart, !piece.Unordered && old.first.SSN != piece.SSN:
 		return m // the rest of the old one was given up

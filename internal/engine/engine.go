@@ -50,10 +50,13 @@ type Message struct {
 	To        netip.Addr    // Send: the peer's address to send it to; the zero Addr for any
 
 	// Of Recv only.
-	SSN   uint16 // the number in the stream, if ordered
-	TSN   uint32 // of the message's first chunk
-	More  bool   // the message goes on with the next Recv
-	Event Event  // not a message but an event, to an Owner only
+	SSN  uint16 // the number in the stream, if ordered
+	TSN  uint32 // of the message's first chunk
+	More bool   // the message goes on with the next Recv
+	// Begins says that the stream's message before this one was given up, although
+	// it looks as if this were the rest of it.
+	Begins bool
+	Event  Event // not a message but an event, to an Owner only
 }
 
 // A Msg is one message of a batch.

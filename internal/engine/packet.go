@@ -20,12 +20,13 @@ type Packeter interface {
 // An AssocID names an association of a PacketConn, and is not 0.
 type AssocID int32
 
-// A Delivery is what has come for an association: a piece of a message, or an
-// event.
+// A Delivery is what has come for an association: a piece of a message, an event,
+// or nothing but Cut.
 type Delivery struct {
 	Assoc AssocID
 	From  netip.AddrPort // an address of the peer
 	Data  []byte         // valid until Take returns
+	Cut   bool           // the message that has begun was given up by its sender
 	Message
 }
 

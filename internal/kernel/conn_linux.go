@@ -66,6 +66,8 @@ type conn struct {
 	forecast
 	held []held
 	cuts cutWatch
+
+	unordered unordered // under the same
 }
 
 // An origin is how an association came about.
@@ -109,7 +111,7 @@ func newConn(sk *socket, from origin) (*conn, error) {
 		}
 		c.setStreams(st.Ostreams, st.Instreams)
 		c.roundRobin.Store(o.RoundRobin)
-		c.watches = o.Events
+		c.watches, c.unordered.wantsDry = o.Events, o.SenderDry
 		for i := range rows {
 			c.know(&rows[i], &o.Settings)
 		}

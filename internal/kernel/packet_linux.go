@@ -59,7 +59,9 @@ type assoc struct {
 
 	reliability atomic.Uint64 // the default of its messages
 
-	tag lifeTag // under receiving
+	// Under receiving.
+	tag   lifeTag
+	fence fence
 }
 
 // ListenPacket makes a one-to-many socket.

@@ -26,6 +26,7 @@ func (p *packet) PeelOff(id engine.AssocID, held func() []engine.Msg) (engine.Co
 		if from.remote, err = peerAddrsOf(t); err != nil {
 			return err
 		}
+		p.assoc(id).fence.lower(t, p.from.options.SenderDry)
 		fd, err = t.peelOff()
 		return err
 	})

@@ -88,7 +88,7 @@ again:
 	if r.hdr.Flags&sctp.MSG_NOTIFICATION == 0 {
 		d.Assoc, d.Data, d.Message = engine.AssocID(r.rctl.AssocID), r.p[:n], r.rctl.message(&r.hdr)
 		if d.More || len(p.watch.begun) > 0 {
-			p.saw(d.Assoc, d.More)
+			p.saw(target{int(fd), d.Assoc}, &d.Message)
 		}
 		return r.taker.Take(d), false
 	}
@@ -99,7 +99,8 @@ again:
 	d.Event = r.events.parse(r.note)
 	d.Assoc = r.events.assoc
 	r.note = r.note[:0]
-	if d.Event = p.learn(int(fd), d.Assoc, d.Event); d.Event == nil {
+	d.Cut = p.passFence(target{int(fd), d.Assoc}, d.Event)
+	if d.Event = p.learn(int(fd), d.Assoc, d.Event); d.Event == nil && !d.Cut {
 		return false, false
 	}
 	return r.taker.Take(d), false
@@ -135,6 +136,10 @@ func (p *packet) learn(fd int, id engine.AssocID, e engine.Event) engine.Event {
 			p.forget(id)
 		}
 		return e
+	case engine.SenderDryEvent:
+		if !p.from.options.SenderDry {
+			return nil // fence has asked for it
+		}
 	}
 	if !p.from.options.Events {
 		return nil

@@ -31,16 +31,22 @@ type lifeTag struct {
 }
 
 // saw learns of a piece of a message.
-func (p *packet) saw(id engine.AssocID, more bool) {
+func (p *packet) saw(t target, piece *engine.Message) {
 	w := &p.watch
-	switch {
-	case !more:
-		delete(w.begun, id)
-	case w.begun[id] == nil:
+	if !piece.More {
+		delete(w.begun, t.assoc)
+		return
+	}
+	a := w.begun[t.assoc]
+	if a == nil {
 		if w.begun == nil {
 			w.begun = make(map[engine.AssocID]*assoc)
 		}
-		w.begun[id] = p.assoc(id)
+		a = p.assoc(t.assoc)
+		w.begun[t.assoc] = a
+	}
+	if piece.Unordered {
+		p.fence(t, a)
 	}
 }
 

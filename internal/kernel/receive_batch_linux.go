@@ -100,7 +100,7 @@ func (b *batch) fill(fd uintptr) {
 			continue
 		}
 		m := o.info()
-		b.conn.inMessage.Store(m.More)
+		b.conn.saw(int(fd), &m)
 		b.place(data, m)
 	}
 }
@@ -118,6 +118,7 @@ func (b *batch) place(data []byte, m engine.Message) {
 	for len(data) > 0 {
 		next := &b.msgs[b.n]
 		next.Message = m
+		m.Begins = false
 		next.N = copy(next.Data, data)
 		data = data[next.N:]
 		next.More = m.More || len(data) > 0

@@ -35,6 +35,7 @@ func (o *op) takeHeld() {
 	}
 	o.n += n
 	o.msg.More = h.msg.More
+	h.msg.Begins = false
 	if h.data = h.data[n:]; len(h.data) > 0 {
 		o.msg.More = true
 		return
@@ -52,10 +53,10 @@ func (c *conn) setHeld(h []held) {
 }
 
 // continues reports whether a piece is of the same message as the piece before
-// it, which was not the message's last. Unordered messages have no number, so
-// two of one stream look the same.
+// it, which was not the message's last. Unordered messages have no number: a fence
+// tells them apart.
 func continues(before, m engine.Message) bool {
-	return before.More && m.Stream == before.Stream && m.Unordered == before.Unordered && m.SSN == before.SSN
+	return before.More && !m.Begins && m.Stream == before.Stream && m.Unordered == before.Unordered && m.SSN == before.SSN
 }
 
 // A cutWatch finds messages that were given up in the middle, for an owner that

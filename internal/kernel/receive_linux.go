@@ -156,13 +156,13 @@ func (o *op) doRecv(fd uintptr) bool {
 			o.end(o.conn.end())
 			return true
 		case o.hdr.Flags&sctp.MSG_NOTIFICATION != 0:
-			if o.notification(fd, o.p[o.n:o.n+n]) {
+			if o.notification(fd, o.p[o.n:o.n+n]) || o.n > 0 && o.conn.isCut(&o.msg) {
 				return true
 			}
 		default:
 			m := o.info()
 			if o.many == nil {
-				o.conn.inMessage.Store(m.More)
+				o.conn.saw(int(fd), &m)
 			}
 			if o.n > 0 && !continues(o.msg, m) {
 				o.conn.hold(o.p[o.n:o.n+n], m)
@@ -209,6 +209,7 @@ func (o *op) notification(fd uintptr, piece []byte) bool {
 	note := c.note
 	c.note = c.note[:0]
 	c.learn(note)
+	isExtra := c.passFence(int(fd), note)
 	restarts := isRestart(note)
 	if restarts {
 		o.last = o.conn.restart(int(fd))
@@ -217,6 +218,9 @@ func (o *op) notification(fd uintptr, piece []byte) bool {
 		// Nobody has asked for events. But one life's message does not go on in
 		// the next one.
 		return restarts && o.n > 0
+	}
+	if isExtra {
+		return false
 	}
 	o.msg = engine.Message{Event: c.events.parse(note)}
 	return o.msg.Event != nil

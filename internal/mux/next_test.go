@@ -104,3 +104,28 @@ func TestOpenFindsAddedStreams(t *testing.T) {
 		}
 	})
 }
+
+// TestNextBeginsAfterOneGivenUp has a message begin behind a part of another one that
+// was given up. A Recv returns the part alone, and only the first Recv of the next one
+// says that it begins.
+func TestNextBeginsAfterOneGivenUp(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, _, f, _ := pair(t)
+		s := claim(t, m, 3)
+		f.inject(
+			arrival{[]byte("part"), engine.Message{Stream: 3, Unordered: true, More: true}},
+			arrival{[]byte("next"), engine.Message{Stream: 3, Unordered: true, Begins: true}},
+		)
+		for _, want := range []struct {
+			size         int // of memory
+			data         string
+			more, begins bool
+		}{{10, "part", true, false}, {3, "nex", true, true}, {10, "t", false, false}} {
+			p := make([]byte, want.size)
+			n, msg, err := s.Recv(p, Whole)
+			if string(p[:n]) != want.data || msg.More != want.more || msg.Begins != want.begins || err != nil {
+				t.Errorf("read %q, %+v, %v; want %+v", p[:n], msg, err, want)
+			}
+		}
+	})
+}

@@ -169,9 +169,10 @@ func (m *Mux) receive(r *reader, p []byte, n int, msg engine.Message, how Mode, 
 		*cur = l.piece
 		if n == 0 {
 			msg = cur.msg
-		} else if how&Filled == 0 && (cur.msg.Stream != msg.Stream || cur.msg.SSN != msg.SSN || cur.msg.Unordered != msg.Unordered) {
+		} else if how&Filled == 0 && (cur.msg.Begins || cur.msg.Stream != msg.Stream || cur.msg.SSN != msg.SSN || cur.msg.Unordered != msg.Unordered) {
 			return n, msg, nil // this piece belongs to another message
 		}
+		cur.msg.Begins = false
 		k := copy(p[n:], cur.data)
 		n += k
 		cur.data = cur.data[k:]

@@ -1,0 +1,27 @@
+package kernel
+
+import "github.com/sctpnet/sctpnet/internal/engine"
+
+// fence has a fence behind a message that has begun.
+func (p *packet) fence(t target, a *assoc) {
+	if p.from.options.Interleaving || p.from.foreign {
+		if v, err := t.getValue(optInterleaving); err == nil && v != 0 {
+			return
+		}
+	}
+	a.fence.raise(t)
+}
+
+// passFence takes note of a notification. It reports whether a message was given up
+// that has begun.
+func (p *packet) passFence(t target, e engine.Event) (cut bool) {
+	a := p.watch.begun[t.assoc]
+	if a != nil && a.fence.isUp {
+		delete(p.watch.begun, t.assoc)
+		cut = true
+	}
+	if _, ok := e.(engine.SenderDryEvent); ok {
+		p.assoc(t.assoc).fence.lower(t, p.from.options.SenderDry)
+	}
+	return cut
+}
