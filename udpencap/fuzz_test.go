@@ -61,7 +61,7 @@ func newTarget(t testing.TB) *target {
 		t.Fatal(err)
 	}
 	tg := &target{socket: s, port: p}
-	tg.ln = &listener{port: p, addr: &engine.Addr{Port: targetPort}}
+	tg.ln = &listener{port: p, addr: &engine.Addr{Port: targetPort}, backlog: engine.Backlog()}
 	tg.ln.some.L = &tg.ln.mu
 	tg.ln.by.init(&tg.ln.mu, &tg.ln.some)
 	p.listener = tg.ln
