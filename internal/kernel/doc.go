@@ -19,7 +19,8 @@
 //	batch            the messages of one system call
 //	send             Send and TrySend; send_batch is SendBatch
 //	receive          Recv; receive_batch is RecvBatch, receive_many is Read,
-//	                 receive_held is what was received and comes with the next Recv
+//	                 receive_held is what was received and comes with the next Recv,
+//	                 receive_fence and receive_unordered find that a message was given up
 //	sched            when a sender waits although the kernel would take its message:
 //	                 for the reader (turns), for other senders (room), for other
 //	                 peers (budget) or for memory; forecast is for Read
@@ -33,7 +34,7 @@
 //	option, uapi     socket options, and what linux/sctp.h says of them
 //
 //	packet           a one-to-many socket, with its own connect, send, receive, wait,
-//	                 tagwatch and peeloff
+//	                 cut, tagwatch and peeloff
 //
 // # A byte's walk
 //
@@ -49,7 +50,7 @@
 //	conn.taking → the poller's locks → tagWatch.mu → lives.mu
 //	conn.failed → tagWatch.mu
 //	listener.mu → lives.mu
-//	the poller's locks → packet.receiving → sctpnet.PacketConn.mu → packet.mu
+//	the poller's locks → packet.receiving → sctpnet.PacketConn.mu → packet.mu, packetWait.mu
 //
 // conn.failed stands in for the poller's lock for readers where the poller has given
 // up the descriptor. No goroutine holds both. Accept's listener gets the next life
