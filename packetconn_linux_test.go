@@ -618,6 +618,45 @@ func lksctp(t testing.TB, tool string, args ...string) (in io.Writer, out *bufio
 	return in, bufio.NewReader(r)
 }
 
+// TestPacketConnForgetsRemovedAddress has a peer remove one of its addresses. That is an
+// address of somebody else from then on, whether there is a handler of events or not.
+func TestPacketConnForgetsRemovedAddress(t *testing.T) {
+	needSCTP(t)
+	sysctl(t, "addip_noauth_enable", "1")
+	sysctl(t, "addip_enable", "1")
+	for what, onEvent := range map[string]func(*sctpnet.PacketConn, *sctpnet.Addr, sctpnet.Event){
+		"handler": func(*sctpnet.PacketConn, *sctpnet.Addr, sctpnet.Event) {}, "no handler": nil,
+	} {
+		t.Run(what, func(t *testing.T) {
+			c := listenPacket(t, &sctpnet.ListenConfig{OnEvent: onEvent}, "sctp", "127.0.0.1:0")
+			d := &sctpnet.Dialer{LocalAddr: &sctpnet.Addr{IPAddrs: []net.IPAddr{{IP: net.IPv4(127, 0, 0, 2)}, {IP: net.IPv4(127, 0, 0, 3)}}}}
+			client := dial(t, d, "sctp", c.LocalAddr().String())
+			other := oneAddr("127.0.0.3", port(client.LocalAddr()))
+			watchdog(t, func() {
+				client.Write([]byte("x"))
+				p := make([]byte, 10)
+				if _, _, err := c.ReadFrom(p); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := c.Status(other); err != nil {
+					t.Errorf("before: %v", err)
+				}
+				go c.ReadFrom(p) // until the test ends
+				if err := client.RemoveLocalAddr(netip.MustParseAddr("127.0.0.3")); err != nil {
+					t.Fatal(err)
+				}
+				eventually(t, "the address is nobody's", func() bool {
+					_, err := c.Status(other)
+					return errors.Is(err, syscall.ENOTCONN)
+				})
+				if _, err := c.Status(oneAddr("127.0.0.2", port(client.LocalAddr()))); err != nil {
+					t.Errorf("the address that is left: %v", err)
+				}
+			})
+		})
+	}
+}
+
 // TestPacketConnPortOutOfRange uses a port that is that of a peer but for bits that
 // a port does not have.
 func TestPacketConnPortOutOfRange(t *testing.T) {

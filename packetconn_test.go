@@ -185,6 +185,48 @@ func TestPacketConnConnectWaits(t *testing.T) {
 	})
 }
 
+// TestPacketConnTellsLate has nobody read while a peer refuses and another one is silent.
+// The events say which is which, however late they are read.
+func TestPacketConnTellsLate(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		host, silentPort := silentPeer(t, network)
+		silent, refuses := oneAddr(host, silentPort), oneAddr("127.0.0.1", unusedPort(t, network))
+		var events peerEvents
+		lc := sctpnet.ListenConfig{OnEvent: events.add, Config: sctpnet.Config{InitAttempts: 2, RTO: sctpnet.RTO{Initial: 200 * ms, Min: 200 * ms, Max: 200 * ms}}}
+		c := listenPacket(t, &lc, network, ":0")
+		c.SetWriteDeadline(time.Now().Add(20 * ms)) // over UDP WriteTo waits for the handshake
+		watchdog(t, func() {
+			for _, to := range []*sctpnet.Addr{refuses, silent} {
+				if _, err := c.WriteTo([]byte("x"), to); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Error(err)
+				}
+			}
+			eventually(t, "the silent one is given up", func() bool {
+				_, err := c.Status(silent)
+				return err != nil
+			})
+			go c.ReadFrom(make([]byte, 10)) // until the test ends
+			why := make(map[string]error)
+			eventually(t, "both events", func() bool {
+				events.mu.Lock()
+				defer events.mu.Unlock()
+				for _, e := range events.list {
+					if a, ok := e.what.(sctpnet.AssocEvent); ok && a.Change == sctpnet.AssocNotMade {
+						why[e.peer.String()] = a.Err
+					}
+				}
+				return len(why) == 2
+			})
+			if err := why[refuses.String()]; !errors.Is(err, syscall.ECONNREFUSED) {
+				t.Errorf("the one that refuses: %v", err)
+			}
+			if err := why[silent.String()]; !errors.Is(err, syscall.ETIMEDOUT) {
+				t.Errorf("the one that is silent: %v", err)
+			}
+		})
+	})
+}
+
 // TestPacketConnAllocatesNothing sends messages both ways, and counts allocations.
 func TestPacketConnAllocatesNothing(t *testing.T) {
 	if conformance.Slowness > 1 {
@@ -682,6 +724,8 @@ func TestPacketConnBadInput(t *testing.T) {
 				{"to a peer that has shut down", write("x", ended), syscall.EPIPE, ended.String()},
 				{"to one that was peeled off", write("x", away), syscall.ENOTCONN, "peeled off"},
 
+				{"to the address of one that was peeled off", write("x", oneAddr("127.0.0.1", port(away))), syscall.EADDRNOTAVAIL, "peeled off"},
+				{"Connect to one that was peeled off", first(c.Connect(t.Context(), away.String())), syscall.EADDRNOTAVAIL, "peeled off"},
 				{"PeelOff twice", first(c.PeelOff(away)), syscall.ENOTCONN, "peeled off"},
 				{"PeelOff of nobody", first(c.PeelOff(nobody)), syscall.ENOTCONN, "no association"},
 				{"PeelOff of nil", first(c.PeelOff(nil)), nil, "missing address"},

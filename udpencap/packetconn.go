@@ -347,7 +347,10 @@ func (c *packetConn) Connect(remote *engine.Addr, begun func(id engine.AssocID, 
 			begun(id, false) // the peer was faster
 			return nil
 		}
-		return os.NewSyscallError("connect", syscall.EADDRINUSE)
+		if c.l.port.findPeer(key) == nil { // it has just ended
+			return c.errorOf(os.NewSyscallError("connect", syscall.EADDRINUSE))
+		}
+		return c.errorOf(engine.ErrPeeledOff)
 	}
 	begun(a.many.id, true)
 	// How it ends is received, as all that comes for the association.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"os"
 	"syscall"
@@ -16,6 +17,9 @@ type Packeter interface {
 	// unless that is 0.
 	ListenPacket(ctx context.Context, s *Socket, autoClose time.Duration) (PacketConn, error)
 }
+
+// ErrPeeledOff is the error of Connect to a peer whose association was peeled off.
+var ErrPeeledOff = fmt.Errorf("the association with this peer was peeled off: %w", os.NewSyscallError("connect", syscall.EADDRNOTAVAIL))
 
 // An AssocID names an association of a PacketConn, and is not 0.
 type AssocID int32
@@ -44,8 +48,8 @@ type Taker interface {
 type PacketConn interface {
 	// Recv receives into p, and has t take what has come until that is enough. It
 	// waits until the read deadline, or until Wake if it is patient: then it returns
-	// nil. There is one Recv at a time. AssocEvents come always, others if
-	// Options.Events is set.
+	// nil. There is one Recv at a time. AssocEvents come always, and PathEvents of
+	// addresses that come and go; others if Options.Events is set.
 	Recv(p []byte, patient bool, t Taker) error
 	// Wake has a patient Recv return: the one that waits, or else the next one.
 	Wake()

@@ -1,11 +1,9 @@
 package kernel
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"os"
 	"runtime"
-	"time"
 	"unsafe"
 
 	"github.com/ishidawataru/sctp"
@@ -34,7 +32,7 @@ func (p *packet) Connect(remote *engine.Addr, begun func(id engine.AssocID, isNe
 			id, err := connectX(fd, list)
 			switch err {
 			case nil, unix.EINPROGRESS:
-				p.assoc(id).gives = time.Now().Add(silence(fd, len(remote.IPAddrs)))
+				p.assoc(id).attempt.begin(p, id, silence(fd, len(remote.IPAddrs)))
 				begun(id, true)
 				return nil
 			case unix.EALREADY, unix.EISCONN:
@@ -47,6 +45,8 @@ func (p *packet) Connect(remote *engine.Addr, begun func(id engine.AssocID, isNe
 				if tries < 10 {
 					continue // the one that there was has ended since
 				}
+			case unix.EADDRNOTAVAIL:
+				return engine.ErrPeeledOff // there is no other reason
 			case unix.EAGAIN:
 				err = unix.EADDRNOTAVAIL // as in connect
 			}
@@ -73,33 +73,4 @@ func connectX(fd int, list []byte) (engine.AssocID, error) {
 		return engine.AssocID(param.assoc), errno
 	}
 	return engine.AssocID(param.assoc), nil
-}
-
-// silence is after what time at the earliest a handshake with an endpoint of so
-// many addresses is given up: each INIT has waited for its answer by then.
-func silence(fd, addrs int) time.Duration {
-	var rto rtoInfo
-	var b [unsafe.Sizeof(sctp.InitMsg{})]byte
-	var init sctp.InitMsg
-	if optRTO.get(fd, &rto) != nil {
-		return 0
-	}
-	if _, err := getsockopt(fd, sctp.SCTP_INITMSG, b[:]); err != nil {
-		return 0
-	}
-	if _, err := binary.Decode(b[:], binary.NativeEndian, &init); err != nil {
-		return 0
-	}
-	most := time.Duration(init.MaxInitTimeout) * time.Millisecond
-	if most == 0 {
-		most = fromMilliseconds(rto.Max)
-	}
-	wait, sum := fromMilliseconds(rto.Initial), time.Duration(0)
-	for i := range int(init.MaxAttempts) + 1 {
-		if i > 0 && i%max(1, addrs) == 0 {
-			wait = min(2*wait, most)
-		}
-		sum += wait
-	}
-	return sum * 9 / 10 // timers are not exact
 }

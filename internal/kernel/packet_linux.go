@@ -50,9 +50,9 @@ type packet struct {
 
 // An assoc is what a packet knows of an association.
 type assoc struct {
-	gives   time.Time // when a handshake that nobody answers is given up
-	adapted uint32    // the peer's adaptation layer indication
-	budget  budget    // under the poller's lock for writers
+	attempt attempt // of the handshake that this end has begun
+	adapted uint32  // the peer's adaptation layer indication
+	budget  budget  // under the poller's lock for writers
 	// restarted says that the kernel has dropped what was queued. What it counted
 	// as not acknowledged it still does.
 	restarted atomic.Bool
@@ -81,6 +81,10 @@ func (kernelEngine) ListenPacket(ctx context.Context, s *engine.Socket, autoClos
 	p.in.recv = p.doRecv
 	err = p.control(func(fd int) error {
 		if err := setInt(fd, sctp.SOL_SCTP, optRecvRcvInfo, 1); err != nil {
+			return err
+		}
+		// It must be known which addresses a peer has no more.
+		if err := setEvent(fd, eventPeerAddrChange); err != nil {
 			return err
 		}
 		// A message that comes in pieces must not hold up those of other peers.
@@ -129,6 +133,9 @@ func (p *packet) assoc(id engine.AssocID) *assoc {
 func (p *packet) forget(id engine.AssocID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if a := p.assocs[id]; a != nil {
+		a.attempt.end()
+	}
 	delete(p.assocs, id)
 }
 

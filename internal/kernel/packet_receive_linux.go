@@ -3,7 +3,6 @@ package kernel
 import (
 	"io"
 	"os"
-	"time"
 	"unsafe"
 
 	"github.com/ishidawataru/sctp"
@@ -114,17 +113,13 @@ func (p *packet) learn(fd int, id engine.AssocID, e engine.Event) engine.Event {
 	case engine.AssocEvent:
 		switch e.Change {
 		case engine.AssocUp:
+			p.assoc(id).attempt.end()
 			t := target{fd, id}
 			if st, err := t.assocStatus(); err == nil && p.from.options.SmallLoopbackMTU {
 				t.shrinkLoopbackMTU(&st)
 			}
 		case engine.AssocNotMade:
-			// The kernel says so of a peer that refuses, and of one that is
-			// silent.
-			e.Err = os.NewSyscallError("connect", unix.ECONNREFUSED)
-			if gives := p.assoc(id).gives; !gives.IsZero() && time.Now().After(gives) {
-				e.Err = os.NewSyscallError("connect", unix.ETIMEDOUT)
-			}
+			e.Err = os.NewSyscallError("connect", p.assoc(id).attempt.cause(&e))
 			p.forget(id)
 		case engine.AssocRestarted:
 			a := p.assoc(id)
@@ -136,6 +131,10 @@ func (p *packet) learn(fd int, id engine.AssocID, e engine.Event) engine.Event {
 			p.forget(id)
 		}
 		return e
+	case engine.PathEvent:
+		if e.Change == engine.PathAdded || e.Change == engine.PathRemoved {
+			return e
+		}
 	case engine.SenderDryEvent:
 		if !p.from.options.SenderDry {
 			return nil // fence has asked for it
