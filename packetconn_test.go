@@ -185,6 +185,129 @@ func TestPacketConnConnectWaits(t *testing.T) {
 	})
 }
 
+// TestPacketConnOneOfMany has many calls connect to a peer, and many peel it off.
+func TestPacketConnOneOfMany(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		for range 10 {
+			a, b := listenPacket(t, nil, network, "127.0.0.1:0"), listenPacket(t, nil, network, "127.0.0.1:0")
+			watchdog(t, func() {
+				addrs, conns := make(chan *sctpnet.Addr, 8), make(chan *sctpnet.Conn, 8)
+				var wg sync.WaitGroup
+				for range cap(addrs) {
+					wg.Go(func() { addrs <- packetConnect(t, a, b.LocalAddr()) })
+				}
+				wg.Wait()
+				peer := <-addrs
+				for len(addrs) > 0 {
+					if p := <-addrs; p != peer {
+						t.Errorf("the peer has the Addrs %p and %p", peer, p)
+					}
+				}
+				for range cap(conns) {
+					wg.Go(func() {
+						if c, err := a.PeelOff(peer); err == nil {
+							conns <- c
+						} else if !errors.Is(err, syscall.ENOTCONN) && !errors.Is(err, syscall.EPIPE) {
+							t.Error(err)
+						}
+					})
+				}
+				wg.Wait()
+				if len(conns) != 1 {
+					t.Errorf("peeled off %d times", len(conns))
+				}
+				(<-conns).Close()
+			})
+		}
+	})
+}
+
+// TestPacketConnZones writes to an address of a link: its zone is an interface, by its
+// name or its number.
+func TestPacketConnZones(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		network = ofEngine(network, "sctp")
+		ip := linkLocal(t, network)
+		a, b := listenPacket(t, nil, network, ":0"), listenPacket(t, nil, network, net.JoinHostPort(ip.String(), "0"))
+		at := func(zone string) *sctpnet.Addr {
+			return &sctpnet.Addr{IPAddrs: []net.IPAddr{{IP: ip.IP, Zone: zone}}, Port: port(b.LocalAddr())}
+		}
+		watchdog(t, func() {
+			for zone, says := range map[string]string{"": "needs a zone", "nothing0": "nothing0", "99999": "99999"} {
+				if _, err := a.WriteTo([]byte("x"), at(zone)); !errors.Is(err, syscall.EINVAL) || !strings.Contains(err.Error(), says) {
+					t.Errorf("zone %q: %v, want EINVAL and %q", zone, err, says)
+				}
+			}
+			peer := packetConnect(t, a, at(ip.Zone))
+			i, err := net.InterfaceByName(ip.Zone)
+			if err != nil {
+				t.Fatal(err)
+			}
+			byNumber := at(fmt.Sprint(i.Index))
+			if _, err := a.Status(byNumber); err != nil {
+				t.Error(err)
+			}
+			for _, to := range []*sctpnet.Addr{peer, at(ip.Zone), byNumber} {
+				if _, err := a.WriteTo([]byte("x"), to); err != nil {
+					t.Error(err)
+				}
+				p := make([]byte, 10)
+				n, from, err := b.ReadFrom(p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := b.WriteTo(p[:n], from); err != nil {
+					t.Error(err)
+				}
+				if got := packetNext(t, a); got != "x" {
+					t.Errorf("%q", got)
+				}
+			}
+			if list := a.Associations(); len(list) != 1 {
+				t.Errorf("associations %v, want one", list)
+			}
+		})
+	})
+}
+
+// linkLocal returns an address of a link, which it makes if there is none.
+func linkLocal(t testing.TB, network string) net.IPAddr {
+	t.Helper()
+	find := func() (found net.IPAddr) {
+		all, err := net.Interfaces()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range all {
+			addrs, _ := i.Addrs()
+			for _, a := range addrs {
+				if n, ok := a.(*net.IPNet); ok && n.IP.To4() == nil && n.IP.IsLinkLocalUnicast() {
+					found = net.IPAddr{IP: n.IP, Zone: i.Name}
+				}
+			}
+		}
+		return found
+	}
+	if ip := find(); ip.IP != nil {
+		return ip
+	}
+	if !overUDP(network) {
+		silentNet(t)
+		var ip net.IPAddr
+		eventually(t, "the link has an address that is nobody else's", func() bool {
+			ip = find()
+			c, err := sctpnet.ListenPacket(network, net.JoinHostPort(ip.String(), "0"))
+			if err == nil {
+				c.Close()
+			}
+			return ip.IP != nil && err == nil
+		})
+		return ip
+	}
+	t.Skip("no interface has a link-local address")
+	return net.IPAddr{}
+}
+
 // TestPacketConnTellsLate has nobody read while a peer refuses and another one is silent.
 // The events say which is which, however late they are read.
 func TestPacketConnTellsLate(t *testing.T) {

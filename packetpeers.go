@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"reflect"
+	"strconv"
 	"syscall"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -42,9 +43,30 @@ func addrPorts(a *engine.Addr) []netip.AddrPort {
 func addrPort(ip net.IPAddr, port int) netip.AddrPort {
 	a, _ := netip.AddrFromSlice(ip.IP)
 	if a = a.Unmap(); ip.Zone != "" {
-		a = a.WithZone(ip.Zone)
+		a = a.WithZone(zoneName(ip.Zone))
 	}
 	return netip.AddrPortFrom(a, uint16(port))
+}
+
+// zoneName returns the name of a zone that may be given by its number.
+func zoneName(zone string) string {
+	if n, err := strconv.Atoi(zone); err == nil {
+		if i, err := net.InterfaceByIndex(n); err == nil {
+			return i.Name
+		}
+	}
+	return zone
+}
+
+// checkInterface returns an error if the zone of an address is no interface.
+func checkInterface(ip netip.Addr) error {
+	if ip.Zone() == "" {
+		return nil
+	}
+	if _, err := net.InterfaceByName(ip.Zone()); err != nil {
+		return fmt.Errorf("%s: zone %q is no interface of this host: %w", ip, ip.Zone(), syscall.EINVAL)
+	}
+	return nil
 }
 
 // find returns the association with the endpoint a, or nil. It makes none.
@@ -310,7 +332,7 @@ func (c *PacketConn) checkPeer(a *Addr) error {
 	}
 	for _, ip := range a.IPAddrs {
 		at := addrPort(ip, a.Port).Addr()
-		if err := firstError(checkIP(at), checkZone(at), fits(c.network, ip)); err != nil {
+		if err := firstError(checkIP(at), checkZone(at), checkInterface(at), fits(c.network, ip)); err != nil {
 			return err
 		}
 	}
