@@ -185,9 +185,12 @@ func connPeers(b *testing.B, network string) {
 		}
 	}()
 	clients := make([][]net.Conn, peersSockets)
+	turns := make(chan struct{}, 8) // with more at once the backlog may be full
 	each(clients, func(i int, _ []net.Conn) {
 		for range peersSockets {
+			turns <- struct{}{}
 			c, err := sctpnet.Dial(network, ln.Addr().String())
+			<-turns
 			if err != nil {
 				b.Error(err)
 				return
