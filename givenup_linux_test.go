@@ -158,7 +158,7 @@ func giveUpPartly(t *testing.T, receive func(t *testing.T, config sctpnet.Config
 			t.Helper()
 			m := bytes.Repeat([]byte{b}, size)
 			if _, err := r.client.WriteMsg(m, info); err != nil {
-				t.Fatal(err)
+				t.Error(err)
 			}
 			return string(m)
 		}
@@ -182,8 +182,10 @@ func giveUpPartly(t *testing.T, receive func(t *testing.T, config sctpnet.Config
 			// ended before, Linux would drop the rest and tell nobody.
 			info.TTL = time.Second
 			r.p.ns.netem(t, "link1", "delay 300ms")
-			awaitPart(t, r.stats, givenUp)
+			var sending sync.WaitGroup // with one processor a WriteMsg lets the reader read
+			awaitPart(t, r.stats, func() { sending.Go(givenUp) })
 			r.p.ns.heal(t, "link1")
+			sending.Wait()
 		} else {
 			r.p.sendPart(t, r.stats, givenUp)
 		}
