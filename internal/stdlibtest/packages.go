@@ -127,9 +127,6 @@ var changes = []change{
 	{"net/{protoconn,udpsock}_test.go", `\b(Listen|Dial)UDP\(`, `SCTP${1}UDP(`},
 	{"net/listen_test.go", `func (check\w+)\(network string, ln any\) error \{\n`, "${0}if _, ok := ln.(SCTPPacketConn); ok { return nil }\n"},
 
-	// No SCTP socket has an association with itself. Another one writes.
-	{"net/{protoconn,udpsock}_test.go", `\b(c|conn)\.(Write\w+\((wb|nil|b|buf), (nil, )?(addr|addrPort|daddr|c\.LocalAddr\(\).*)\))`, `SCTPPeerOf($1).$2`},
-
 	// A Conn has no ReadFrom.
 	{"net/timeout_test.go", `(?s)(func TestReadFromTimeoutFluctuation\(.*?c2, err := )Dial\(c1.LocalAddr\(\).Network\(\), c1.LocalAddr\(\).String\(\)\)`, `${1}ListenPacket("udp4", "127.0.0.1:0")`},
 

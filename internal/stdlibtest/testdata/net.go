@@ -12,7 +12,6 @@ import (
 	"os"
 	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -154,26 +153,6 @@ func SCTPDialUDP(network string, laddr, raddr *UDPAddr) (Conn, error) {
 		d.LocalAddr = laddr
 	}
 	return d.Dial(network, raddr.String())
-}
-
-// sctpPeers are the PacketConns that write to others.
-var sctpPeers sync.Map
-
-// SCTPPeerOf returns a PacketConn that writes to another one, always the same.
-func SCTPPeerOf(c any) *SCTPUDPConn {
-	if u, ok := c.(*SCTPUDPConn); ok {
-		c = u.SCTPPacketConn
-	}
-	peer, ok := sctpPeers.Load(c)
-	if !ok {
-		u, err := SCTPListenUDP("udp4", &UDPAddr{IP: IPv4(127, 0, 0, 1)})
-		if err != nil {
-			panic(err)
-		}
-		sctpPeers.Store(c, u)
-		peer = u
-	}
-	return peer.(*SCTPUDPConn)
 }
 
 func (c *SCTPUDPConn) port() string {
