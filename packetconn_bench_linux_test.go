@@ -1,6 +1,7 @@
 package sctpnet_test
 
 import (
+	"errors"
 	"net"
 	"os"
 	"runtime"
@@ -163,13 +164,20 @@ func packetPeers(b *testing.B, listen func() net.PacketConn, connect func(c net.
 func connPeers(b *testing.B, network string) {
 	before := memory(b)
 	ln := listen(b, network, "127.0.0.1:0")
+	accepted := make(chan struct{}, peersSockets*peersSockets)
 	go func() {
+		defer close(accepted)
 		for {
 			c, err := ln.Accept()
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
 			if err != nil {
+				b.Error(err)
 				return
 			}
 			b.Cleanup(func() { c.Close() })
+			accepted <- struct{}{}
 			go func() {
 				p := make([]byte, 2*peersMessage)
 				for {
@@ -185,11 +193,14 @@ func connPeers(b *testing.B, network string) {
 		}
 	}()
 	clients := make([][]net.Conn, peersSockets)
-	turns := make(chan struct{}, 8) // with more at once the backlog may be full
+	turns := make(chan struct{}, 8) // with more at once the backlog would be full
 	each(clients, func(i int, _ []net.Conn) {
 		for range peersSockets {
 			turns <- struct{}{}
 			c, err := sctpnet.Dial(network, ln.Addr().String())
+			if err == nil {
+				<-accepted
+			}
 			<-turns
 			if err != nil {
 				b.Error(err)
