@@ -537,11 +537,13 @@ func TestManyNewStreams(t *testing.T) {
 			}
 		}
 		buf := make([]byte, 10)
-		for i := range 1000 {
+		seen := make(map[uint16]bool)
+		for range 1000 {
 			n, id, err := s.ReadStream(buf)
-			if n != 1 || buf[0] != byte(i) || int(id) != i || err != nil {
-				t.Fatalf("message %d: %d bytes on stream %d, %v", i, n, id, err)
+			if n != 1 || buf[0] != byte(id) || id >= 1000 || seen[id] || err != nil {
+				t.Fatalf("after %d messages: %d bytes on stream %d, %v", len(seen), n, id, err)
 			}
+			seen[id] = true
 		}
 	})
 }
