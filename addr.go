@@ -277,7 +277,10 @@ func lookup(ctx context.Context, r *net.Resolver, network, host string) ([]net.I
 		return nil, &net.AddrError{Err: `"/" or "," separates a list of addresses`, Addr: host}
 	}
 	all, err := r.LookupIPAddr(ctx, host)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, ctx.Err() // whatever a quick resolver said
+	case err != nil:
 		return nil, err
 	}
 	for _, ip := range all {

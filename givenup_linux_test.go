@@ -83,6 +83,7 @@ func onPacketConn(t *testing.T, config sctpnet.Config) *reception {
 // was received: more of it was sent and lost, or not. Whole messages are read, and
 // nothing of that one.
 func TestMessageGivenUp(t *testing.T) {
+	needNetwork(t, "sctp4")
 	for name, receive := range map[string]func(t *testing.T, config sctpnet.Config) *reception{
 		"PacketConn": onPacketConn,
 		"ReadMessage": onConn(func(t *testing.T, c *sctpnet.Conn) func() ([]byte, error) {

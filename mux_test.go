@@ -75,17 +75,19 @@ func TestClaimWhileWriting(t *testing.T) {
 						bytes.Repeat([]byte("c"), 100_000),
 						bytes.Repeat([]byte("d"), 100_000),
 					}
-					writers := []*conformance.Call{
-						conformance.Start(t, func() (int, error) { return client.Write(blocks[0]) }),
-						conformance.Start(t, func() (int, error) { return client.Write(blocks[1]) }),
-						conformance.Start(t, func() (int, error) { return client.WriteMsg(blocks[2], sctpnet.MsgInfo{}) }),
-						conformance.Start(t, func() (int, error) {
+					var writers []*conformance.Call
+					for _, write := range []func() (int, error){
+						func() (int, error) { return client.Write(blocks[0]) },
+						func() (int, error) { return client.Write(blocks[1]) },
+						func() (int, error) { return client.WriteMsg(blocks[2], sctpnet.MsgInfo{}) },
+						func() (int, error) {
 							n, err := client.WriteMsgs([]sctpnet.Message{{Data: blocks[3]}})
 							return n * len(blocks[3]), err
-						}),
-					}
-					for _, w := range writers {
-						w.Waits()
+						},
+					} {
+						w := conformance.Start(t, write)
+						w.Waits() // the first two fill the window
+						writers = append(writers, w)
 					}
 					time.Sleep(20 * time.Millisecond) // for as much to be sent as is at all
 					if claimer != "the reader" {
