@@ -690,9 +690,13 @@ func TestEventsOverUDPExpired(t *testing.T) {
 		c, s, ce, _, w := eventWire(t, quick, quick)
 		exchange(t, c, s)
 		w.setLoss(func(p []byte, toServer bool) bool { return toServer && chunkType(p) == 0 })
-		info := sctpnet.MsgInfo{Stream: 5, PPID: 1 << 24, Context: 7, Unordered: true, TTL: 200 * ms}
+		info := sctpnet.MsgInfo{Stream: 5, PPID: 1 << 24, Context: 7, Unordered: true}
 		long := eventData(100_000) // more than is sent before it expires
 		for _, b := range [][]byte{[]byte("expires"), long, []byte("is not sent")} {
+			info.TTL = 500 * ms // before the association fails
+			if info.Context == 9 {
+				info.TTL = 50 * ms // over when the long one makes room
+			}
 			if _, err := c.WriteMsg(b, info); err != nil {
 				t.Fatal(err)
 			}
@@ -711,6 +715,7 @@ func TestEventsOverUDPExpired(t *testing.T) {
 		}
 		w.setLoss(nil)
 		exchange(t, c, s)
+		arrived(t, c)
 
 		w.setLoss(all)
 		if _, err := c.WriteMsg([]byte("never arrives"), sctpnet.MsgInfo{Context: 9, TTL: time.Hour}); err != nil {

@@ -18,12 +18,14 @@ import (
 func FuzzNotification(f *testing.F) {
 	f.Add(failedChunk(1, chunkFirst|chunkLast, "data"), []byte{3, 1, 9}, true)
 	f.Add(append(binary.NativeEndian.AppendUint16(nil, eventAdaptation), make([]byte, 14)...), []byte{1}, false)
+	f.Add(append(binary.NativeEndian.AppendUint16(nil, eventSenderDry), make([]byte, 10)...), []byte{}, true)
 	f.Fuzz(func(t *testing.T, note, cuts []byte, owns bool) {
 		if len(note) == 0 {
 			return
 		}
 		c := new(conn)
 		c.keeps = true // a restart needs no other descriptor
+		c.unordered.wantsDry = true
 		o := newOp(c, owns, nil)
 		defer o.done()
 		for rest := note; len(rest) > 0; {
