@@ -129,8 +129,6 @@ func (r *receiver) compact() {
 			r.in.used += n
 			r.in.refs.Add(1)
 			r.fresh++
-		case engine.AssocEvent:
-			r.ended = r.ended || e.Change == engine.AssocEnded
 		case engine.StreamResetEvent:
 			if e.Incoming {
 				r.m.arrivals.Add(1)
@@ -153,8 +151,16 @@ func (r *receiver) sort() bool {
 	for len(r.msgs) > 0 {
 		msg := &r.msgs[0]
 		r.msgs = r.msgs[1:]
-		if e, ok := msg.Event.(engine.StreamResetEvent); ok {
+		switch e := msg.Event.(type) {
+		case engine.StreamResetEvent:
 			m.onReset(e)
+		case engine.AssocEvent:
+			if e.Change == engine.AssocEnded {
+				if r.ended {
+					continue // it was made up
+				}
+				r.ended = true
+			}
 		}
 		if e := msg.Event; e != nil {
 			if m.config.OnEvent != nil && !m.tell(e, r) {
