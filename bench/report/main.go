@@ -10,6 +10,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -37,16 +38,22 @@ func report(docs, kept string) error {
 	if err != nil {
 		return err
 	}
+	udp, err := result.Load(filepath.Join(kept, "udp.json"))
+	if err != nil {
+		return err
+	}
 	if err := plots(uml, docs); err != nil {
 		return err
 	}
+	all := tables(uml, qemu)
+	maps.Copy(all, udpTables(udp))
 	for _, name := range []string{"performance.md", "tuning.md", "../README.md"} {
 		page := filepath.Join(docs, name)
 		text, err := os.ReadFile(page)
 		if err != nil {
 			return err
 		}
-		new, err := fill(string(text), tables(uml, qemu))
+		new, err := fill(string(text), all)
 		if err != nil {
 			return err
 		}

@@ -55,6 +55,15 @@ func tables(uml, qemu *result.Run) map[string]string {
 	}
 }
 
+// udpTables returns those of SCTP over UDP.
+func udpTables(r *result.Run) map[string]string {
+	return map[string]string{
+		"udp-about":    about(r),
+		"udp-bulk":     spec{metrics: []string{"MB/s", "allocs/op"}, ratio: "MB/s", to: []string{"tcp", "quic", "pion"}}.table(r, "udp-bulk"),
+		"udp-pingpong": spec{metrics: []string{"µs", "allocs/op"}, ratio: "µs", to: []string{"tcp", "quic"}}.table(r, "udp-pingpong"),
+	}
+}
+
 // about says what the results were made on.
 func about(runs ...*result.Run) string {
 	var b strings.Builder
@@ -177,6 +186,8 @@ func markdown(head []string, rows [][]string) string {
 func label(side string) string {
 	side = strings.Replace(side, "c-tcp", "C TCP", 1)
 	side = strings.Replace(side, "c-sctp", "C SCTP", 1)
+	side = strings.Replace(side, "quic", "quic-go", 1)
+	side = strings.Replace(side, "pion", "pion/sctp", 1)
 	if strings.HasPrefix(side, "tcp") {
 		side = strings.Replace(side, "tcp", "Go TCP", 1)
 	}
@@ -185,7 +196,7 @@ func label(side string) string {
 
 // rank puts sides in the order in which readers look for them.
 func rank(side string) int {
-	return slices.IndexFunc([]string{"tcp", "c-tcp", "c-sctp", "ishidawataru", "sctpnet"}, func(p string) bool { return strings.HasPrefix(side, p) })
+	return slices.IndexFunc([]string{"tcp", "c-tcp", "c-sctp", "ishidawataru", "quic", "pion", "sctpnet"}, func(p string) bool { return strings.HasPrefix(side, p) })
 }
 
 func spread[K comparable](v map[K]float64) string {
