@@ -168,7 +168,12 @@ func anyFamily(network string) string { return "sctp" + strings.TrimPrefix(netwo
 // resolve turns an address into the endpoints that it may mean, in order of
 // preference: one for each IP address of a single host name, and a single one
 // with all the addresses of a list. An Addr without addresses means any.
-func resolve(ctx context.Context, r *net.Resolver, network, address string) ([]*Addr, error) {
+func resolve(ctx context.Context, r *net.Resolver, network, address string) (_ []*Addr, err error) {
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = ctx.Err() // whatever else there was
+		}
+	}()
 	if r == nil {
 		r = net.DefaultResolver
 	}
@@ -277,10 +282,7 @@ func lookup(ctx context.Context, r *net.Resolver, network, host string) ([]net.I
 		return nil, &net.AddrError{Err: `"/" or "," separates a list of addresses`, Addr: host}
 	}
 	all, err := r.LookupIPAddr(ctx, host)
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return nil, ctx.Err() // whatever a quick resolver said
-	case err != nil:
+	if err != nil {
 		return nil, err
 	}
 	for _, ip := range all {

@@ -123,9 +123,6 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	}
 	addrs, err := d.resolve(ctx, name, address)
 	if err != nil {
-		if ctx.Err() != nil {
-			err = ctx.Err() // whatever else there was
-		}
 		return nil, dialError("dial", name, nil, nil, contextError(err))
 	}
 	c, err := d.race(ctx, addrs, func(ctx context.Context, addr *Addr) (*Conn, error) {

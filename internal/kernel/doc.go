@@ -12,7 +12,7 @@
 //	file             sockets that come from a file, or go to one
 //	socket, rawconn  a descriptor on the poller, and its syscall.RawConn
 //	conn             an association; conn_end is how it ends
-//	owner            an association of which package mux has sending and receiving
+//	owner            sends and receives for package mux, which has taken an association
 //	restart          the next life of an association, and how it is noticed
 //
 //	op, header       a Send or Recv, and what its system call is told and tells
