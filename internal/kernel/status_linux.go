@@ -27,12 +27,10 @@ func assocStatus(fd int) (sctp.Status, error) { return socketOf(fd).assocStatus(
 
 func (t target) assocStatus() (sctp.Status, error) {
 	var st sctp.Status
-	var buf [unsafe.Sizeof(st)]byte
-	t.name(buf[:])
-	if _, err := getsockopt(t.fd, sctp.SCTP_STATUS, buf[:]); err != nil {
-		return st, err
-	}
-	_, err := binary.Decode(buf[:], binary.NativeEndian, &st)
+	// It is laid out as the kernel's struct sctp_status, and has no padding.
+	b := (*[unsafe.Sizeof(st)]byte)(unsafe.Pointer(&st))[:]
+	t.name(b)
+	_, err := getsockopt(t.fd, sctp.SCTP_STATUS, b)
 	return st, err
 }
 
