@@ -130,8 +130,12 @@ func newConn(sk *socket, from origin) (*conn, error) {
 			v, err := optInterleaving.getValue(fd)
 			c.interleaved = err == nil && v != 0
 		}
-		if !from.reborn && !c.peeled && (o.Adaptation != 0 || !o.Events) {
+		switch {
+		case from.reborn || c.peeled:
+		case o.Adaptation != 0 || from.foreign && !o.Events:
 			c.readEarly(fd, o.Events, o.Adaptation != 0)
+		case !o.Events:
+			c.skipUp(fd)
 		}
 		primary, _, _ := parseSockaddr(st.PrimaryPeerAddr.Address[:])
 		if c.remote == nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"syscall"
+	"unsafe"
 
 	"github.com/ishidawataru/sctp"
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -75,11 +76,31 @@ func says(note []byte, change engine.AssocChange) bool {
 		binary.NativeEndian.Uint16(note[state:]) == uint16(change)
 }
 
+// skipUp reads the notification that the association is up, which a handshake leaves
+// in front of all messages. Another user of the descriptor need not meet it. It is for
+// a socket that has subscribed to nothing else of a handshake.
+func (c *conn) skipUp(fd int) {
+	note := make([]byte, 64) // more than it has
+	h := new(header)
+	h.init() // it points to itself, and so is in the heap
+	h.point(note)
+	h.control(unsafe.Pointer(&h.rctl), unsafe.Sizeof(h.rctl))
+	n, errno := c.move(unix.SYS_RECVMSG, uintptr(fd), unsafe.Pointer(&h.hdr), unix.MSG_DONTWAIT, 0)
+	switch note = note[:max(n, 0)]; {
+	case errno == unix.EINTR || errno == unix.EAGAIN:
+	case errno != 0:
+		c.fail(fd, errno) // which the kernel tells once
+	case h.hdr.Flags&sctp.MSG_NOTIFICATION == 0:
+		c.hold(note, h.rctl.message(&h.hdr))
+	case isRestart(note):
+		c.hold(nil, engine.Message{Event: c.parse(note)})
+	}
+}
+
 // readEarly reads the notifications that a handshake leaves in front of all
-// messages: that the association is up, which who has the descriptor too need not
-// meet, and if adapts is set all up to the peer's adaptation layer indication.
-// That is there when connect or accept returns, if the peer has sent one. If
-// somebody wants events, they are kept.
+// messages: that the association is up, and if adapts is set all up to the peer's
+// adaptation layer indication. That is there when connect or accept returns, if the
+// peer has sent one. If somebody wants events, they are kept.
 func (c *conn) readEarly(fd int, events, adapts bool) {
 	buf := make([]byte, 512) // more than any of these
 	// Package syscall does not ask for the socket's protocol at each message.

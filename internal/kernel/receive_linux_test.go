@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net"
@@ -9,7 +10,61 @@ import (
 
 	"github.com/sctpnet/sctpnet/internal/conformance"
 	"github.com/sctpnet/sctpnet/internal/engine"
+	"golang.org/x/sys/unix"
 )
+
+// TestDataFirst has the peer's data arrive without the notification that an association
+// is up, as if the system had none. It is read all the same.
+func TestDataFirst(t *testing.T) {
+	needSCTP(t)
+	conformance.Watchdog(t, func() {
+		lo := &engine.Addr{IPAddrs: []net.IPAddr{{IP: net.IP{127, 0, 0, 1}}}}
+		ln, err := kernelEngine{}.Listen(t.Context(), &engine.Socket{Network: "sctp", Local: lo})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		dialed := &engine.Socket{Network: "sctp"}
+		sk, err := newSocket(t.Context(), dialed, unix.SOCK_STREAM, unix.AF_INET, false, ln.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = sk.control(func(fd int) error { return setStruct(fd, optEvent, event{Type: eventAssocChange}) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		from := origin{remote: ln.Addr()}
+		if from.status, err = sk.connect(t.Context(), nil, ln.Addr(), 0); err != nil {
+			t.Fatal(err)
+		}
+		server, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer server.Close()
+		sent := bytes.Repeat([]byte("data"), 100)
+		if _, err := server.Send(sent, 0, engine.Message{}); err != nil {
+			t.Fatal(err)
+		}
+		err = sk.raw.Read(func(fd uintptr) bool {
+			_, _, err := unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+			return err == nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := newConn(sk, from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		got := make([]byte, 2*len(sent))
+		n, m, err := c.Recv(got, true)
+		if err != nil || m.More || !bytes.Equal(got[:n], sent) {
+			t.Errorf("received %d bytes, more: %v, %v; want the %d that were sent", n, m.More, err, len(sent))
+		}
+	})
+}
 
 // TestReadAroundClose has the poller wake a reader for nothing, again and again, while
 // the peer closes. The association may then end after the reader has found nothing to
