@@ -28,7 +28,7 @@ const (
 	cubicBeta  = 0.7
 	cubicC     = 0.4
 	renoAlpha  = 3 * (1 - cubicBeta) / (1 + cubicBeta)
-	leastCwnd  = 2 // segments, after a loss
+	leastCwnd  = 4 // segments, after a loss (RFC 9260 section 7.2.3)
 	minInitial = 4404
 )
 

@@ -28,7 +28,7 @@ func TestCubicReduction(t *testing.T) {
 		{"first", 100_000, 0, 70_000, 100_000, 70_000},
 		{"lower than the last one", 80_000, 100_000, 56_000, 68_000, 56_000},
 		{"higher than the last one", 120_000, 100_000, 84_000, 120_000, 84_000},
-		{"small", 2500, 0, 2000, 2500, 2000},
+		{"small", 2500, 0, 4000, 2500, 4000},
 	} {
 		c := newCubic(tt.cwnd)
 		c.origin = tt.origin
