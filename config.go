@@ -117,7 +117,7 @@ type Config struct {
 	// AssocParams are the parameters of the association as a whole.
 	AssocParams AssocParams
 	// PathParams are the parameters of all paths. If they say nothing of the
-	// MTU, that of a path over the loopback interface is 32836, or less if the
+	// MTU, that of a path over the loopback interface is 21916, or less if the
 	// buffers are small: with the system's 65536 one packet nearly fills a window,
 	// and transfers stall.
 	PathParams PathParams

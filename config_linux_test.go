@@ -104,9 +104,9 @@ func TestConfigKernelDefaults(t *testing.T) {
 	}
 }
 
-// loopbackMTU is the path MTU over the loopback interface: two chunks of half of
+// loopbackMTU is the path MTU over the loopback interface: three chunks of a third of
 // 64 KiB, over IPv6.
-const loopbackMTU = 32836
+const loopbackMTU = 21916
 
 // TestLoopbackPathMTU checks the one path whose MTU is set.
 func TestLoopbackPathMTU(t *testing.T) {

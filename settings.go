@@ -85,7 +85,7 @@ type PathParams struct {
 	PrimarySwitchoverThreshold int
 	// MTU fixes the path MTU, 512 to 65535 bytes, and turns its discovery
 	// off. By default it is discovered, except over the loopback interface,
-	// where this package sets 32836: see [Config].
+	// where this package sets 21916: see [Config].
 	MTU int
 	// DiscoverMTU turns discovery on. [Conn.Set] and [Conn.SetPathParams]
 	// then do not look at MTU. [Conn.Config] and [Conn.PathParams] return in MTU what

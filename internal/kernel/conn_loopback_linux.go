@@ -27,10 +27,13 @@ func (t target) shrinkLoopbackMTU(st *sctp.Status) bool {
 // IPv4 packet can have 65535, and SCTP takes the multiple of four below.
 const loopbackMTU = 65532
 
-// smallLoopbackMTU is so much less that two chunks of half a message of a Write,
-// which are 64 KiB, fit with the headers of IPv6: with one chunk that nearly
-// fills the window transfers stall. It is halved for small windows.
-const smallLoopbackMTU = 32<<10 + 40 + 12 + 16
+// smallLoopbackMTU is so much less that three chunks of a third of a message of a
+// Write, which are 64 KiB, fit with the headers of IPv6. With one chunk that nearly
+// fills the window transfers stall. The kernel takes a power of two of memory for a
+// packet: with halves that are 64 KiB each. The backlog of the receiver's socket counts
+// them so, and drops packets before the window is full. The MTU is halved for small
+// windows.
+const smallLoopbackMTU = (64<<10/3+3)&^3 + 40 + 12 + 16
 
 // windowMTU is mtu, or so much less that a window holds several packets: else
 // one could be more than the receiver ever has room for.

@@ -11,8 +11,10 @@ import (
 // fills, the kernel sends one chunk too many, and either that is dropped on the
 // other side, and everything stands still until the retransmission timer
 // expires, or the other side hands over messages in pieces. So there the writer
-// waits now and then for the acknowledgement of what it has sent, which is when
-// the reader has been woken too.
+// of small messages waits now and then for the acknowledgement of what it has sent,
+// which is when the reader has been woken too. It does so only while the peer's window
+// has room: then the acknowledgement comes, whether the peer reads or not. Of large
+// messages, acknowledgements follow the lost chunk, and it is sent again at once.
 //
 // Where the network takes its time it is not the processor that is short, and to
 // wait would only cost. But the clock costs too, where asking for the time is a
@@ -32,11 +34,18 @@ const (
 	passOver = 63                   // at first
 	mostOver = 4000                 // and later, if they stay slow
 	trusted  = 15                   // that are not timed after one that was not slow
+
+	largeMessage = 4 << 10
 )
 
-// turnCost is what a message of n bytes counts. The receiver's system spends that
-// much room on a small one.
-func turnCost(n int) int { return n + 2048 }
+// turnCost is what a message of n bytes counts: how much room the receiver's system
+// spends on a small one, and nothing for a large one.
+func turnCost(n int) int {
+	if n >= largeMessage {
+		return 0
+	}
+	return n + 2048
+}
 
 // setTurns has the writer wait each time that it has sent so many bytes, if
 // there is one processor.
