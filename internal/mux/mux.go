@@ -92,7 +92,8 @@ type Mux struct {
 	opened int           // how often Open has looked for a number
 	freed  chan struct{} // closed when a number becomes free; nil if none waits for that
 
-	turns   int       // how many there were
+	turns   int       // how much they sent, in messages of bulkSize
+	short   int       // turns at the last short message
 	sending *sender   // the one that has the turn
 	sendBy  time.Time // the write deadline that the engine has
 

@@ -10,14 +10,16 @@ import (
 )
 
 // Sending is fair. A sender that has sent little of late sends at once. The
-// others take turns, of turnSize in messages of bulkSize if there are several
-// streams, and leave room in the engine's buffer for the first. The engine's
-// scheduler decides which of the messages there goes out next.
+// others take turns, of turnSize if there are several streams, and leave room in
+// the engine's buffer for the first. The engine's scheduler decides which of the
+// messages there goes out next. So their messages are of bulkSize, as long as there
+// are short ones beside them.
 const (
 	bulkSize  = 16 << 10
 	turnSize  = 64 << 10
 	little    = 4 << 10 // bytes since the sender's last turn,
 	longSince = 16      // or since that many messages of others
+	besides   = 256     // messages of bulkSize after a short one
 )
 
 // A sender sends on one stream, or for the Conn, with a deadline of its own.
@@ -57,7 +59,7 @@ func (m *Mux) send(from *sender, p []byte, single bool, msg engine.Message, mine
 		k := 0
 		err = engine.ErrFull
 		if !mine {
-			k, err = m.sendLittle(from, p[n:], single, msg)
+			k, err = m.sendLittle(from, p[n:], n > 0, single, msg)
 			if err == engine.ErrFull {
 				err = m.awaitTurn(from)
 				mine = err == nil
@@ -84,8 +86,10 @@ func (m *Mux) size(single bool) (size, turn int, several bool) {
 	switch {
 	case single:
 		return 0, 0, several
-	case several:
+	case several && m.turns-m.short < besides:
 		return bulkSize, turnSize, several
+	case several:
+		return min(turnSize, m.config.MessageSize), turnSize, several
 	default:
 		return m.config.MessageSize, m.config.MessageSize, several
 	}
@@ -100,8 +104,8 @@ func first(p []byte, size int) []byte {
 }
 
 // sendLittle sends a message at once, if its sender has sent little and there is
-// room. Otherwise it returns ErrFull.
-func (m *Mux) sendLittle(from *sender, p []byte, single bool, msg engine.Message) (int, error) {
+// room. Otherwise it returns ErrFull. isRest says that p is the rest of more.
+func (m *Mux) sendLittle(from *sender, p []byte, isRest, single bool, msg engine.Message) (int, error) {
 	if len(p) > little {
 		return 0, engine.ErrFull
 	}
@@ -113,6 +117,9 @@ func (m *Mux) sendLittle(from *sender, p []byte, single bool, msg engine.Message
 		err = engine.ErrFull
 	default:
 		from.isSending = true
+		if !isRest {
+			m.short = m.turns
+		}
 	}
 	size, _, _ := m.size(single)
 	m.mu.Unlock()

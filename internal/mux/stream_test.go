@@ -496,6 +496,39 @@ func TestTurns(t *testing.T) {
 	})
 }
 
+// TestLargeMessagesUntilAShortOne has two streams send in bulk. Their messages are large
+// when no short one has come beside them for long, and small again after one.
+func TestLargeMessagesUntilAShortOne(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, _, f, af := pair(t)
+		af.do(func() { af.stuck = true })
+		f.do(func() { f.room = 64 << 20 })
+		bulk, other := claim(t, m, 3), claim(t, m, 5)
+		// A rest that is short is of the bulk.
+		size := m.config.MessageSize + little
+		send := func(s *Stream, n int) (most int) {
+			if _, err := s.Send(make([]byte, n), false, engine.Message{Stream: s.id}); err != nil {
+				t.Fatal(err)
+			}
+			for _, a := range af.take() {
+				most = max(most, len(a.data))
+			}
+			return most
+		}
+		for range 2 {
+			send(other, 1)
+			for i := range besides * bulkSize / turnSize {
+				if n := send(bulk, size); n != bulkSize {
+					t.Fatalf("%d turns after a short message: one of %d bytes, want %d", i, n, bulkSize)
+				}
+			}
+			if n := send(bulk, size); n != m.config.MessageSize {
+				t.Errorf("long after a short message: one of %d bytes, want %d", n, m.config.MessageSize)
+			}
+		}
+	})
+}
+
 // TestOneStreamSendsLargeMessages has one stream alone send as the Conn does.
 func TestOneStreamSendsLargeMessages(t *testing.T) {
 	bubble(t, func(t *testing.T) {
