@@ -52,7 +52,7 @@
 // section of Mux.mu: see look.
 //
 // A receiver that waits, for room or for OnEvent, does not learn of the
-// association's end by receiving. So it waits for that too: see Mux.watchEnd.
+// association's end by receiving. So it waits for that too: see watch.
 // Nothing polls, but for the repetition of requests for resets.
 //
 // A piece without data is the end of a stream.

@@ -104,6 +104,9 @@ type Mux struct {
 	isTelling bool           // OnEvent runs
 	untold    []engine.Event // that came while it ran
 
+	watch        watch
+	wakeReceiver func() // room.Broadcast
+
 	ended bool  // the association has ended, though not receiving
 	err   error // why nothing is received any more
 }
@@ -153,6 +156,7 @@ func newMux(c Conn, config Config) *Mux {
 		numbers:    make(map[uint16]number),
 	}
 	m.room.L = &m.mu
+	m.wakeReceiver = m.room.Broadcast
 	m.unclaimed.memory, m.backlog.memory = &m.memory, &m.memory
 	m.resets.asked.L = &m.mu
 	m.self.gone = make(chan struct{})

@@ -1,9 +1,7 @@
 package mux
 
 import (
-	"context"
 	"io"
-	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
@@ -187,12 +185,12 @@ func (m *Mux) tell(e engine.Event, r *receiver) bool {
 	}
 	m.isTelling = true
 	has := true
-	stop := m.watchEnd(func() {
+	m.watchEnd(func() {
 		has = false
 		go r.run()
 	})
 	m.call(e)
-	stop()
+	m.stopWatch()
 	for len(m.untold) > 0 && !m.closed.Load() {
 		e, m.untold = m.untold[0], m.untold[1:]
 		m.call(e)
@@ -211,57 +209,13 @@ func (m *Mux) call(e engine.Event) {
 // awaitRoom waits while there is no room in a queue, as isFull tells. It does not
 // when the association has ended: little is left to receive then.
 func (m *Mux) awaitRoom(isFull func() bool) {
-	if !isFull() {
+	if !isFull() || m.ended {
 		return
 	}
-	stop := m.watchEnd(m.room.Broadcast)
+	m.watchEnd(m.wakeReceiver)
 	for isFull() && !m.ended && !m.closed.Load() {
 		m.flushResets()
 		m.room.Wait()
 	}
-	stop()
-}
-
-// watchAfter is how long nothing is received before the end of the association is
-// waited for. Most waits for room are shorter, and shall cost nothing.
-const watchAfter = 200 * time.Millisecond
-
-// watchEnd waits, while nothing is received, for the end of the association, and then
-// calls onEnd. By receiving it would be learned behind all that has arrived before.
-// Mux.mu is held when stop is called, and onEnd. stop releases it if there is
-// something to stop.
-func (m *Mux) watchEnd(onEnd func()) (stop func()) {
-	isStopped := false
-	var cancel context.CancelFunc // of the wait, or nil while there is none
-	var over chan struct{}        // closed when the engine has returned from it
-	begin := time.AfterFunc(watchAfter, func() {
-		m.mu.Lock()
-		if isStopped || m.closed.Load() {
-			m.mu.Unlock()
-			return
-		}
-		var ctx context.Context
-		ctx, cancel = context.WithCancel(context.Background())
-		over = make(chan struct{})
-		m.mu.Unlock()
-		ended := m.e.AwaitEnd(ctx)
-		close(over)
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		if ended && !isStopped && !m.closed.Load() {
-			m.ended = true
-			onEnd()
-		}
-	})
-	return func() {
-		isStopped = true
-		begin.Stop()
-		if cancel == nil {
-			return
-		}
-		cancel()
-		m.mu.Unlock()
-		<-over // as the engine does not receive meanwhile
-		m.mu.Lock()
-	}
+	m.stopWatch()
 }
