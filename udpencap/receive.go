@@ -690,7 +690,9 @@ func (a *assoc) sendAck() {
 	if a.state < engine.StateEstablished {
 		return
 	}
-	a.sendPacket(a.rx.appendAck(newPacket(a.header()), a.mtu))
+	b := newBatch() // for its memory
+	defer b.free()
+	a.sendPacket(a.rx.appendAck(appendHeader(b.buf, a.header()), a.mtu))
 }
 
 // appendAck appends a SACK chunk to a packet that has room for one.
