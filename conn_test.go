@@ -606,3 +606,45 @@ func TestWriteBuffersError(t *testing.T) {
 			func() error { wantBytes(t, s, ballast()); return nil })
 	})
 }
+
+// TestBulkCosts writes and reads without a pause, where writers and readers wait for each
+// other. Most writes of 64 KiB cost no allocation, with their reads.
+func TestBulkCosts(t *testing.T) {
+	if conformance.Slowness > 1 {
+		t.Skip("the race detector allocates")
+	}
+	const size, count = 64 << 10, 1000
+	eachEngine(t, func(t *testing.T, network string) {
+		c, s := pipe(t, network, "127.0.0.1:0")
+		s1, s2 := streamPair(t, c, s)
+		plain1, plain2 := pipe(t, network, "127.0.0.1:0")
+		for _, pair := range []struct {
+			name string
+			w    io.Writer
+			r    io.Reader
+		}{{"Conn", plain1, plain2}, {"Stream", s1, s2}} {
+			transfer := func() {
+				sent := make(chan error, 1)
+				go func() {
+					var err error
+					for i := 0; i < count && err == nil; i++ {
+						_, err = pair.w.Write(ballast()[:size])
+					}
+					sent <- err
+				}()
+				if _, err := io.CopyN(io.Discard, pair.r, size*count); err != nil {
+					t.Error(err)
+				}
+				if err := <-sent; err != nil {
+					t.Error(err)
+				}
+			}
+			watchdog(t, func() {
+				transfer() // fills what is kept for use again
+				if n := testing.AllocsPerRun(1, transfer); n > count/2 {
+					t.Errorf("%s: %d writes and their reads allocate %v times", pair.name, count, n)
+				}
+			})
+		}
+	})
+}

@@ -57,6 +57,14 @@ func (b *buffer) release() {
 	}
 }
 
+// shrink moves a piece of a large buffer to a small one.
+func (p *piece) shrink() {
+	b := newSmallBuffer()
+	b.used = copy(b.bytes, p.data)
+	p.buf.release()
+	p.buf, p.data = b, b.bytes[:b.used]
+}
+
 // own gives a piece memory of its own.
 func (p *piece) own() {
 	data := slices.Clone(p.data)

@@ -133,8 +133,8 @@ func (m *Mux) receive(r *reader, p []byte, n int, msg engine.Message, how Mode, 
 	}
 	cur := &r.cur
 	defer func() {
-		if cur.buf != nil && len(cur.buf.bytes) == bufferSize && len(cur.data) < bufferSize/4 {
-			cur.own()
+		if cur.buf != nil && len(cur.buf.bytes) == bufferSize && len(cur.data) > 0 && len(cur.data) <= smallSize {
+			cur.shrink()
 		}
 		if begun := len(cur.data) > 0; begun != r.begun.Load() {
 			r.begun.Store(begun)
