@@ -88,14 +88,14 @@ type look struct {
 	piece     piece
 	ok        bool // there is a piece
 	more      bool // and there may be another one
-	elsewhere bool // the rest of the message goes to another source
+	elsewhere bool // the rest of that stream's message goes to another source
 	passed    <-chan struct{}
 	err       error
 }
 
-// look looks for more: for the next piece, unless one was begun. A message of
-// some stream was begun if n is not 0.
-func (m *Mux) look(r *reader, from source, n int, stream uint16) (l look) {
+// look looks for more: for the next piece, unless one was begun. stream is that of the
+// message that was begun, if one was.
+func (m *Mux) look(r *reader, from source, stream uint16) (l look) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if r.isStale {
@@ -110,7 +110,7 @@ func (m *Mux) look(r *reader, from source, n int, stream uint16) (l look) {
 	case len(r.cur.data) == 0:
 		l.piece, l.ok, l.more, l.err = from.next()
 		if !l.ok && l.err == nil {
-			l.elsewhere = n > 0 && from.isElsewhere(stream)
+			l.elsewhere = from.isElsewhere(stream)
 			l.passed = r.deadline.wait()
 		}
 	default:
@@ -142,7 +142,7 @@ func (m *Mux) receive(r *reader, p []byte, n int, msg engine.Message, how Mode, 
 		}
 	}()
 	for {
-		l := m.look(r, from, n, msg.Stream)
+		l := m.look(r, from, msg.Stream)
 		switch {
 		case l.err != nil:
 			if n > 0 {
