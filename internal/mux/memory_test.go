@@ -258,3 +258,21 @@ func TestReceiverGoesOnAtOnce(t *testing.T) {
 		})
 	}
 }
+
+// TestOwnMemory gives a piece memory of its own, and moves one to a small buffer. The
+// large buffer is free then.
+func TestOwnMemory(t *testing.T) {
+	for name, leave := range map[string]func(*piece){"own": (*piece).own, "shrink": (*piece).shrink} {
+		b := newBuffer()
+		copy(b.bytes, "data")
+		p := piece{buf: b, data: b.bytes[:4]}
+		leave(&p)
+		if refs := b.refs.Load(); refs != 0 {
+			t.Errorf("%s: the buffer is still in use, %d times", name, refs)
+		}
+		if string(p.data) != "data" {
+			t.Errorf("%s: %q", name, p.data)
+		}
+		p.buf.release()
+	}
+}

@@ -80,3 +80,23 @@ func TestManyMessagesForAReceive(t *testing.T) {
 		})
 	}
 }
+
+// TestWholeOfInterleavedMessages asks for whole messages where pieces of others can come
+// between: each piece is returned as it comes.
+func TestWholeOfInterleavedMessages(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, _ := idleMux()
+		m.interleaves = true
+		m.mu.Lock()
+		m.deliver(piece{data: []byte("begin"), msg: engine.Message{More: true}})
+		m.mu.Unlock()
+		p := make([]byte, 100)
+		n, msg, err := m.Recv(p, 0, engine.Message{}, Whole)
+		if string(p[:n]) != "begin" || !msg.More || err != nil {
+			t.Fatalf("received %q, more: %v, %v", p[:n], msg.More, err)
+		}
+		if k, msg, err := m.Recv(p, n, msg, Whole); k != n || !msg.More || err != nil {
+			t.Errorf("the rest: %d bytes, more: %v, %v; want the %d that there were", k, msg.More, err, n)
+		}
+	})
+}
