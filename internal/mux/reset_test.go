@@ -492,3 +492,28 @@ func TestReuse(t *testing.T) {
 		})
 	}
 }
+
+// TestResetsOfNobody handles the answer to a request for a stream that nobody has, and
+// events of requests for incoming streams, which are never made.
+func TestResetsOfNobody(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, _ := idleMux()
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		s := m.claim(3)
+		for _, r := range []engine.StreamResetEvent{
+			{Streams: []uint16{5}},
+			{Streams: []uint16{5}, Failed: true},
+			{Streams: []uint16{3}, Incoming: true, Failed: true},
+			{Streams: []uint16{3}, Incoming: true, Denied: true},
+		} {
+			m.onReset(r)
+			if s.in != inOpen || s.out != outOpen || m.noReset != nil || s.isGone() {
+				t.Errorf("%+v: the stream's states are %v and %v, and what resets cannot do %v", r, s.in, s.out, m.noReset)
+			}
+			if _, ok := m.numbers[5]; ok {
+				t.Errorf("%+v: something is kept of stream 5", r)
+			}
+		}
+	})
+}
