@@ -295,9 +295,6 @@ func (m *Mux) claim(id uint16) *Stream {
 	if m.isUsed(id) {
 		m.takeUse(s)
 	}
-	if s.queue.bytes > 0 || s.in == inEnded {
-		signal(s.reader.arrived)
-	}
 	signal(m.reader.arrived) // for a Recv that has begun a message of this stream
 	m.room.Signal()
 	return s
