@@ -276,3 +276,33 @@ func TestOwnMemory(t *testing.T) {
 		p.buf.release()
 	}
 }
+
+// TestBuffersComeBack receives messages. What they lie in is free when they are read and
+// the receiver waits.
+func TestBuffersComeBack(t *testing.T) {
+	for _, size := range []int{1, smallSize + 1} {
+		m, _ := idleMux()
+		m.mu.Lock()
+		s := m.claim(3)
+		m.mu.Unlock()
+		r := newReceiver(m)
+		lent := r.Lend()
+		lent[0].N, lent[0].Message = size, engine.Message{Stream: 3}
+		r.msgs = lent[:1]
+		r.compact()
+		r.sort()
+		large, in := r.b, r.in
+		r.Return()
+		if n := in.refs.Load(); n != 1 {
+			t.Errorf("%d bytes that wait to be read: their buffer counts %d uses, want 1", size, n)
+		}
+		if n, _, err := s.Recv(make([]byte, size), 0); n != size || err != nil {
+			t.Errorf("read %d bytes, %v; want %d", n, err, size)
+		}
+		for _, b := range []*buffer{large, in} {
+			if n := b.refs.Load(); n != 0 {
+				t.Errorf("%d bytes that were read: a buffer of %d is still in use, %d times", size, len(b.bytes), n)
+			}
+		}
+	}
+}
