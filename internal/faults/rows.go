@@ -72,14 +72,14 @@ const noFault = "limit 10000"
 // networkRows are faults of the network. Everything has to arrive in spite of them.
 func networkRows() []*row {
 	slowAfterLoss := map[engine]string{
-		overUDP: "if a packet is lost twice, or the last one is lost, the sender over UDP waits for a timeout of a second or more",
+		overUDP: "after losses cwnd is small, and where the processors are busy a round trip over UDP takes long",
 	}
 	slowReordered := map[engine]string{
-		overUDP: "the sender over UDP takes packets that are out of order for lost ones",
+		overUDP: "over UDP each packet is acknowledged while some are missing, which takes the processors' time",
 	}
 	slowDelayed := map[engine]string{
 		kernel:  "after a loss or an early timeout, Linux's congestion window grows by one packet a round trip",
-		overUDP: "after a loss or an early timeout, the congestion window over UDP grows by one packet a round trip",
+		overUDP: "after a loss or an early timeout, the congestion window over UDP takes many round trips to grow",
 	}
 	slowUp := map[engine]string{
 		kernel: "Linux's timeout doubles while the link is down, and stays so until a round trip is measured",
