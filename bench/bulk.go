@@ -62,59 +62,124 @@ func bulkOf(t test, size int, sides []side) []test {
 }
 
 // bulk has each of the writers write as fast as it can for a time, and the
-// readers read. It measures from the first read to that of the last byte.
+// readers read.
 func (t *test) bulk(writers []io.Writer, readers []io.Reader, size int) (*result.Sample, error) {
+	var senders []sender
+	for _, w := range writers {
+		senders = append(senders, writing(w, size))
+	}
+	var receivers []receiver
+	for _, r := range readers {
+		receivers = append(receivers, reading(r, cmp.Or(t.read, readBuffer)))
+	}
+	return t.transfer(senders, receivers)
+}
+
+// transfer is bulk of any kind, both ends in this process.
+func (t *test) transfer(senders []sender, receivers []receiver) (*result.Sample, error) {
+	before := mallocs()
+	sent := make(chan total, 1)
+	go func() { sent <- send(t.time(), senders) }()
+	p, err := receive(receivers, sent)
+	if err != nil {
+		return nil, err
+	}
+	sample := bulkSample(p)
+	sample.Values["allocs/op"] = (mallocs() - before) / (p.Reads + p.Writes)
+	return sample, nil
+}
+
+// A total is how much was sent and by how many writes, or why that is not known.
+type total struct {
+	bytes, writes int64
+	err           error
+}
+
+// A sender sends until stop is set.
+type sender func(stop *atomic.Bool) total
+
+func writing(w io.Writer, size int) sender {
+	return func(stop *atomic.Bool) (sent total) {
+		p := make([]byte, size)
+		for sent.err == nil && !stop.Load() {
+			_, sent.err = w.Write(p)
+			sent.bytes += int64(size)
+			sent.writes++
+		}
+		return sent
+	}
+}
+
+// A receiver receives until it fails, and calls arrived after each read.
+type receiver func(arrived func(n int)) error
+
+func reading(r io.Reader, size int) receiver {
+	return func(arrived func(n int)) error {
+		p := make([]byte, size)
+		for {
+			n, err := r.Read(p)
+			if err != nil {
+				return err
+			}
+			arrived(n)
+		}
+	}
+}
+
+// send has the senders send for a time.
+func send(d time.Duration, senders []sender) total {
+	var stop atomic.Bool
+	time.AfterFunc(d, func() { stop.Store(true) })
+	totals := make(chan total, len(senders))
+	for _, s := range senders {
+		go func() { totals <- s(&stop) }()
+	}
+	var sum total
+	for range senders {
+		t := <-totals
+		if t.err != nil {
+			return t
+		}
+		sum.bytes += t.bytes
+		sum.writes += t.writes
+	}
+	return sum
+}
+
+// receive has the receivers receive until all has arrived that was sent. It
+// measures from the first read to that of the last byte.
+func receive(receivers []receiver, sent <-chan total) (*pairResult, error) {
 	var (
-		stop, ended           atomic.Bool
-		writing               atomic.Int32
-		sent, received, reads atomic.Int64
-		last                  atomic.Int64 // when something arrived after stop
-		first                 time.Time
-		done                  = make(chan error, len(writers)+len(readers)+1)
+		received, reads atomic.Int64
+		expected        atomic.Int64 // -1 until the sender is done
+		last            atomic.Int64 // when something arrived after that
+		first           time.Time
+		writes          int64
+		ended           atomic.Bool
+		done            = make(chan error, len(receivers)+1)
+		start           = time.Now()
 	)
+	expected.Store(-1)
 	// end is called when the last byte has arrived, or is known to have been
 	// the last.
 	end := func() {
-		if writing.Load() == 0 && received.Load() == sent.Load() && !ended.Swap(true) {
+		if !ended.Swap(true) {
 			done <- nil
 		}
 	}
-	before := mallocs()
-	writing.Store(int32(len(writers)))
-	for _, w := range writers {
-		go func() {
-			p := make([]byte, size)
-			for !stop.Load() {
-				sent.Add(int64(size))
-				if _, err := w.Write(p); err != nil {
-					done <- err
-					return
-				}
-			}
-			writing.Add(-1)
+	arrived := func(n int) {
+		if reads.Add(1) == 1 {
+			first = time.Now()
+		}
+		if expected.Load() >= 0 {
+			last.Store(int64(time.Since(start)))
+		}
+		if received.Add(int64(n)) == expected.Load() {
 			end()
-		}()
+		}
 	}
-	start := time.Now()
-	for _, r := range readers {
-		go func() {
-			p := make([]byte, cmp.Or(t.read, readBuffer))
-			for {
-				n, err := r.Read(p)
-				if err != nil {
-					done <- err
-					return
-				}
-				if reads.Add(1) == 1 {
-					first = time.Now()
-				}
-				received.Add(int64(n))
-				if stop.Load() {
-					last.Store(int64(time.Since(start)))
-					end()
-				}
-			}
-		}()
+	for _, r := range receivers {
+		go func() { done <- r(arrived) }()
 	}
 
 	ticker := time.NewTicker(tick)
@@ -127,25 +192,30 @@ func (t *test) bulk(writers []io.Writer, readers []io.Reader, size int) (*result
 				return nil, err
 			}
 			end := start.Add(time.Duration(cmp.Or(last.Load(), int64(time.Since(start)))))
-			sample := bulkSample(&pairResult{
+			return &pairResult{
 				Count:   float64(received.Load()),
 				Reads:   float64(reads.Load()),
+				Writes:  float64(writes),
 				Seconds: end.Sub(first).Seconds(),
 				Stall:   stall.Seconds(),
-			})
-			sample.Values["allocs/op"] = (mallocs() - before) / float64(reads.Load()+sent.Load()/int64(size))
-			return sample, nil
+			}, nil
+		case t := <-sent:
+			if t.err != nil {
+				return nil, t.err
+			}
+			writes = t.writes
+			expected.Store(t.bytes)
+			if received.Load() == t.bytes {
+				end()
+			}
 		case <-ticker.C:
-		}
-		now := time.Now()
-		switch n := received.Load(); {
-		case n != seen:
-			seen, moved = n, now
-		case n > 0:
-			stall = max(stall, now.Sub(moved))
-		}
-		if now.Sub(start) > t.time() {
-			stop.Store(true)
+			now := time.Now()
+			switch n := received.Load(); {
+			case n != seen:
+				seen, moved = n, now
+			case n > 0:
+				stall = max(stall, now.Sub(moved))
+			}
 		}
 	}
 }

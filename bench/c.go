@@ -32,10 +32,10 @@ func compileC() (string, error) {
 	return pair, nil
 }
 
-// A pairResult is what the C program prints.
+// A pairResult is what the C program prints, without writes.
 type pairResult struct {
-	Count, Reads   float64
-	Seconds, Stall float64
+	Count, Reads, Writes float64
+	Seconds, Stall       float64
 }
 
 // runC runs the C program in the test's network.
