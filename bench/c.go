@@ -62,7 +62,10 @@ func cSides(r *result.Run, t test, mode string, size int, sample func(*pairResul
 		t := t
 		t.side = "c-" + protocol
 		t.run = func(n *network) (*result.Sample, error) {
-			settings := map[string]float64{"size": float64(size), "read": float64(cmp.Or(t.read, readBuffer)), "ms": float64(t.time().Milliseconds())}
+			settings := map[string]float64{
+				"size": float64(size), "read": float64(cmp.Or(t.read, readBuffer)), "ms": float64(t.time().Milliseconds()),
+				"connections": float64(max(1, t.conns)), "processes": float64(max(1, t.processes)),
+			}
 			if protocol == "sctp" {
 				for name, value := range r.Settings[t.settings()] {
 					settings[name] = value

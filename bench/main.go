@@ -56,7 +56,10 @@ type test struct {
 	read        int                                      // size of the reader's buffer, if not readBuffer
 	factor      time.Duration                            // how many times bulkTime a sample takes, if not once
 	limit       time.Duration                            // after which it is stopped, if not half a minute beyond that
+	conns       int                                      // of C's program at once, if not one
+	processes   int                                      // of C's program, if not one
 	run         func(n *network) (*result.Sample, error) // in a process of its own
+	serve       func(n *network) error                   // in another one, if run starts it
 }
 
 func main() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"net"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -35,18 +36,26 @@ func pingPongOf(t test, sides []side) []test {
 }
 
 // pingPong sends a few bytes there and back, one at a time.
-func pingPong(d time.Duration, client, server io.ReadWriter) (*result.Sample, error) {
-	go func() {
-		p := make([]byte, pingSize)
-		for {
-			if _, err := io.ReadFull(server, p); err != nil {
-				return
-			}
-			if _, err := server.Write(p); err != nil {
-				return
-			}
+func pingPong(d time.Duration, client, server net.Conn) (*result.Sample, error) {
+	go pong(server)
+	return ping(d, client, 4)
+}
+
+// pong answers until the client is gone.
+func pong(server net.Conn) error {
+	p := make([]byte, pingSize)
+	for {
+		if _, err := io.ReadFull(server, p); err != nil {
+			return err
 		}
-	}()
+		if _, err := server.Write(p); err != nil {
+			return err
+		}
+	}
+}
+
+// ping measures; calls is how many of an exchange are made in this process.
+func ping(d time.Duration, client net.Conn, calls int) (*result.Sample, error) {
 	var stop atomic.Bool
 	time.AfterFunc(d, func() { stop.Store(true) })
 	p := make([]byte, pingSize)
@@ -62,7 +71,7 @@ func pingPong(d time.Duration, client, server io.ReadWriter) (*result.Sample, er
 		count++
 	}
 	sample := pingPongSample(&pairResult{Count: float64(count), Seconds: time.Since(start).Seconds()})
-	sample.Values["allocs/op"] = (mallocs() - before) / float64(4*count) // two writes and two reads
+	sample.Values["allocs/op"] = (mallocs() - before) / float64(calls*count)
 	return sample, nil
 }
 

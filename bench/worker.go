@@ -69,17 +69,22 @@ func (t *test) runWorker(r *result.Run) (*result.Sample, error) {
 	return s, json.Unmarshal(stdout.Bytes(), s)
 }
 
-// work is what the worker does.
+// work is what the worker does, and the server that it may start.
 func work() error {
 	home = clientNS
 	var j job
-	if err := json.NewDecoder(os.Stdin).Decode(&j); err != nil {
-		return err
+	if !*serveFlag {
+		if err := json.NewDecoder(os.Stdin).Decode(&j); err != nil {
+			return err
+		}
 	}
 	r := &result.Run{Settings: j.Settings, Pair: j.Pair}
 	for _, t := range slices.Concat(settingsTests(), allTests(r), udpTests()) {
 		if t.String() != *workerFlag {
 			continue
+		}
+		if *serveFlag {
+			return t.serve(t.link.network())
 		}
 		s, err := t.run(t.link.network())
 		if err != nil {

@@ -1,15 +1,16 @@
 /*
- * pair is both ends of one connection in C, the limit that Go is compared
- * with: two threads of one process, with blocking sockets and plain send and
- * recv. It prints its figures as JSON.
+ * pair is both ends of a connection in C, the limit that Go is compared with:
+ * a thread each, with blocking sockets and plain send and recv. It prints its
+ * figures as JSON.
  *
  *	pair sctp bulk ADDRESS CLIENT-NETNS SERVER-NETNS key=value...
  *	pair tcp pingpong ...
  *	pair tcp dial ...
  *
- * The keys are the size of a write and of a read, milliseconds to run and, for
- * SCTP, the settings that sctpnet was found to have. TCP has its defaults, and
- * no Nagle, as in Go.
+ * The keys are the size of a write and of a read, milliseconds to run, how many
+ * connections there are at once, processes (2: the clients are one of their
+ * own) and, for SCTP, the settings that sctpnet was found to have. TCP has its
+ * defaults, and no Nagle, as in Go.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -20,11 +21,15 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,11 +39,15 @@ static int is_sctp, argc_;
 static char **argv_;
 static char *client_netns, *server_netns;
 static struct sockaddr_in addr = { .sin_family = AF_INET };
-static long size, message, read_buffer;
+static long size, message, read_buffer, connections;
+static pthread_barrier_t dialed;
 
-static atomic_int stop, sender_done, receiver_done;
-static atomic_long sent, received, reads;
-static double first, last;
+/* What both processes know, if there are two. */
+static struct {
+	atomic_int stop, senders_done, done;
+	atomic_long sent, received, reads;
+	double first, last;
+} *run;
 
 static long check(const char *what, long result)
 {
@@ -172,36 +181,30 @@ static void *bulk_send(void *unused)
 	int fd = dial_from_client();
 	char *p = calloc(1, size);
 
-	while (!stop) {
+	pthread_barrier_wait(&dialed);
+	while (!run->stop) {
 		send_all(fd, p, size);
-		sent += size;
+		run->sent += size;
 	}
-	sender_done = 1;
-	close(fd);
+	run->senders_done++;
 	return unused;
 }
 
-/* What is measured ends with the data, not with the connection. */
+/* What is measured ends with the data: the connection stays. */
 static void *bulk_recv(void *listener)
 {
 	int fd = connected(check("accept", accept(*(int *)listener, NULL, NULL)));
 	char *p = malloc(read_buffer);
+	long n;
 
-	while (!sender_done || received < sent) {
-		long n = check("recv", recv(fd, p, read_buffer, 0));
-
-		if (n == 0)
-			break;
-		if (received == 0)
-			first = now();
-		received += n;
-		reads++;
-		if (stop)
-			last = now();
+	while ((n = check("recv", recv(fd, p, read_buffer, 0))) > 0) {
+		if (run->received == 0)
+			run->first = now();
+		run->reads++;
+		if (run->stop)
+			run->last = now();
+		run->received += n;
 	}
-	if (last == 0)
-		last = now();
-	receiver_done = 1;
 	return NULL;
 }
 
@@ -210,14 +213,14 @@ static void *ping(void *unused)
 	int fd = dial_from_client();
 	char *p = calloc(1, size);
 
-	first = now();
-	while (!stop) {
+	run->first = now();
+	while (!run->stop) {
 		send_all(fd, p, size);
 		recv_all(fd, p, size);
-		received++;
+		run->received++;
 	}
-	last = now();
-	receiver_done = 1;
+	run->last = now();
+	run->done = 1;
 	close(fd);
 	return unused;
 }
@@ -237,27 +240,53 @@ static void *pong(void *listener)
 static void *dial_and_accept(void *listener)
 {
 	enter(client_netns);
-	first = now();
-	while (!stop) {
+	run->first = now();
+	while (!run->stop) {
 		int client = dial();
 		int server = connected(check("accept", accept(*(int *)listener, NULL, NULL)));
 
 		close(client);
 		close(server);
-		received++;
+		run->received++;
 	}
-	last = now();
-	receiver_done = 1;
+	run->last = now();
+	run->done = 1;
 	return NULL;
+}
+
+static int arrived(void)
+{
+	return run->senders_done == connections && run->received == run->sent;
+}
+
+static void start(void *(*f)(void *), int *listener)
+{
+	for (long i = 0; i < connections; i++) {
+		pthread_t thread;
+
+		errno = pthread_create(&thread, NULL, f, listener);
+		check("pthread_create", -errno);
+	}
+}
+
+/* The other process is stopped when this one ends. */
+static void start_process(void *(*f)(void *), int *listener)
+{
+	if (check("fork", fork()) > 0)
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	start(f, listener);
+	while (1)
+		pause();
 }
 
 int main(int argc, char **argv)
 {
 	int listener, bulk, dials;
 	socklen_t addrlen = sizeof(addr);
-	pthread_t client, server;
 	long seen = 0;
-	double start, moved, stall = 0;
+	double begun, moved, stall = 0;
+	void *(*client)(void *);
 
 	if (argc < 6) {
 		fprintf(stderr, "usage: pair tcp|sctp bulk|pingpong|dial ADDRESS CLIENT-NETNS SERVER-NETNS key=value...\n");
@@ -274,32 +303,46 @@ int main(int argc, char **argv)
 	size = get("size");
 	read_buffer = get("read");
 	message = get("message") > 0 ? get("message") : size;
+	connections = get("connections");
+	pthread_barrier_init(&dialed, NULL, connections);
+	run = mmap(NULL, sizeof(*run), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (run == MAP_FAILED)
+		check("mmap", -1);
 
 	enter(server_netns);
 	listener = make_socket();
 	check("bind", bind(listener, (struct sockaddr *)&addr, sizeof(addr)));
-	check("listen", listen(listener, 1));
+	check("listen", listen(listener, connections));
 	check("getsockname", getsockname(listener, (struct sockaddr *)&addr, &addrlen));
+	client = dials ? dial_and_accept : bulk ? bulk_send : ping;
 	if (!dials)
-		pthread_create(&server, NULL, bulk ? bulk_recv : pong, &listener);
-	pthread_create(&client, NULL, dials ? dial_and_accept : bulk ? bulk_send : ping, &listener);
+		start(bulk ? bulk_recv : pong, &listener);
+	if (get("processes") == 2)
+		start_process(client, &listener);
+	else
+		start(client, &listener);
 
 	/* Looking on from outside keeps the clock out of each read. */
-	start = moved = now();
-	while (!receiver_done) {
+	begun = moved = now();
+	while (bulk ? !arrived() : !run->done) {
 		double t;
 
 		usleep(tick_ms * 1000);
 		t = now();
-		if (received != seen || receiver_done) {
-			seen = received;
+		if (run->received != seen) {
+			seen = run->received;
 			moved = t;
 		} else if (seen > 0 && t - moved > stall) {
 			stall = t - moved;
 		}
-		if (t - start > get("ms") / 1e3)
-			stop = 1;
+		if (t - begun > get("ms") / 1e3)
+			run->stop = 1;
+		if (waitpid(-1, NULL, WNOHANG) > 0 && !run->done)
+			return 1; /* it has said why */
 	}
-	printf("{\"count\":%ld,\"seconds\":%.6f,\"reads\":%ld,\"stall\":%.6f}\n", (long)received, last - first, (long)reads, stall);
+	if (run->last == 0)
+		run->last = now();
+	printf("{\"count\":%ld,\"seconds\":%.6f,\"reads\":%ld,\"stall\":%.6f}\n", (long)run->received, run->last - run->first,
+	       (long)run->reads, stall);
 	return 0;
 }
