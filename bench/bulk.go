@@ -18,6 +18,10 @@ const readBuffer = 64 << 10
 // read would cost as much as the read, in some virtual machines.
 const tick = 5 * time.Millisecond
 
+// begun is after how many reads by each receiver allocations begin to count: what
+// is needed only once is there then.
+const begun = 5
+
 func bulkTests(r *result.Run) []test {
 	var tests []test
 	for _, size := range []int{1 << 10, 8 << 10, 32 << 10, 64 << 10, 256 << 10} {
@@ -31,7 +35,7 @@ func bulkTests(r *result.Run) []test {
 	// Where reads are larger than messages, TCP gains.
 	t := test{name: "bulk-lo", param: "64KB, reads of 256KB", link: loopback, read: 256 << 10}
 	tests = slices.Concat(tests, bulkOf(t, 64<<10, []side{tcp, zero}), cSides(r, t, "bulk", 64<<10, bulkSample))
-	for _, size := range []int{8 << 10, 64 << 10} {
+	for _, size := range []int{8 << 10, 64 << 10, 256 << 10} {
 		t := test{name: "bulk-veth", param: sizeName(size), link: veth}
 		tests = slices.Concat(tests, bulkOf(t, size, []side{tcp, zero}), cSides(r, t, "bulk", size, bulkSample))
 	}
@@ -77,7 +81,6 @@ func (t *test) bulk(writers []io.Writer, readers []io.Reader, size int) (*result
 
 // transfer is bulk of any kind, both ends in this process.
 func (t *test) transfer(senders []sender, receivers []receiver) (*result.Sample, error) {
-	before := mallocs()
 	sent := make(chan total, 1)
 	go func() { sent <- send(t.time(), senders) }()
 	p, err := receive(receivers, sent)
@@ -85,7 +88,7 @@ func (t *test) transfer(senders []sender, receivers []receiver) (*result.Sample,
 		return nil, err
 	}
 	sample := bulkSample(p)
-	sample.Values["allocs/op"] = (mallocs() - before) / (p.Reads + p.Writes)
+	sample.Values["allocs/op"] = p.Mallocs / (p.Reads + p.Writes)
 	return sample, nil
 }
 
@@ -95,18 +98,20 @@ type total struct {
 	err           error
 }
 
-// A sender sends until stop is set.
+// A sender sends until stop is set, but once at least.
 type sender func(stop *atomic.Bool) total
 
 func writing(w io.Writer, size int) sender {
 	return func(stop *atomic.Bool) (sent total) {
 		p := make([]byte, size)
-		for sent.err == nil && !stop.Load() {
+		for {
 			_, sent.err = w.Write(p)
 			sent.bytes += int64(size)
 			sent.writes++
+			if sent.err != nil || stop.Load() {
+				return sent
+			}
 		}
-		return sent
 	}
 }
 
@@ -158,8 +163,11 @@ func receive(receivers []receiver, sent <-chan total) (*pairResult, error) {
 		ended           atomic.Bool
 		done            = make(chan error, len(receivers)+1)
 		start           = time.Now()
+		before          float64 // mallocs
+		readsBefore     int64
 	)
 	expected.Store(-1)
+	before = mallocs()
 	// end is called when the last byte has arrived, or is known to have been
 	// the last.
 	end := func() {
@@ -191,11 +199,13 @@ func receive(receivers []receiver, sent <-chan total) (*pairResult, error) {
 			if err != nil {
 				return nil, err
 			}
+			share := cmp.Or(1-float64(readsBefore)/float64(reads.Load()), 1)
 			end := start.Add(time.Duration(cmp.Or(last.Load(), int64(time.Since(start)))))
 			return &pairResult{
 				Count:   float64(received.Load()),
 				Reads:   float64(reads.Load()),
 				Writes:  float64(writes),
+				Mallocs: (mallocs() - before) / share,
 				Seconds: end.Sub(first).Seconds(),
 				Stall:   stall.Seconds(),
 			}, nil
@@ -209,6 +219,9 @@ func receive(receivers []receiver, sent <-chan total) (*pairResult, error) {
 				end()
 			}
 		case <-ticker.C:
+			if n := reads.Load(); readsBefore == 0 && n >= int64(begun*len(receivers)) {
+				before, readsBefore = mallocs(), n
+			}
 			now := time.Now()
 			switch n := received.Load(); {
 			case n != seen:

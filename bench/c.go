@@ -32,10 +32,11 @@ func compileC() (string, error) {
 	return pair, nil
 }
 
-// A pairResult is what the C program prints, without writes.
+// A pairResult is what the C program prints, and what Go knows of its own.
 type pairResult struct {
-	Count, Reads, Writes float64
-	Seconds, Stall       float64
+	Count, Reads    float64
+	Seconds, Stall  float64
+	Writes, Mallocs float64
 }
 
 // runC runs the C program in the test's network.

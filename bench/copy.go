@@ -64,14 +64,14 @@ func copyingFrom(r io.Reader) receiver {
 	}
 }
 
-// A source fills any buffer until it is stopped.
+// A source fills any buffer until it is stopped, but one at least.
 type source struct {
 	stop         *atomic.Bool
 	bytes, reads int64
 }
 
 func (s *source) Read(p []byte) (int, error) {
-	if s.stop.Load() {
+	if s.reads > 0 && s.stop.Load() {
 		return 0, io.EOF
 	}
 	s.bytes += int64(len(p))

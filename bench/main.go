@@ -2,9 +2,10 @@
 // the networks that it needs, and so must be root on a kernel with SCTP, which
 // scripts/with-sctp provides anywhere. The one command, from this folder, is
 //
-//	./run -o results/uml.json
+//	SCTP_KERNEL=smp ./run -o results/smp.json
 //
-// which also sees to it that there is a C compiler. go run . -h lists the
+// for two processors, or without SCTP_KERNEL for one. It also sees to it that there
+// is a C compiler. go run . -h lists the
 // options. What is measured, and what was found, is in docs/performance.md;
 // go run ./report makes the tables and plots of that page from kept results.
 //

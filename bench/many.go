@@ -12,7 +12,7 @@ import (
 // together.
 func manyTests(r *result.Run) []test {
 	const size = 64 << 10
-	base := test{name: "many", param: fmt.Sprintf("%d at once", manyConns), link: loopback, conns: manyConns}
+	base := test{name: "many", param: fmt.Sprintf("%d at once", manyConns), link: loopback, factor: 3, conns: manyConns}
 	var tests []test
 	for _, s := range []side{tcp, zero} {
 		t := base

@@ -61,7 +61,7 @@ func ping(d time.Duration, client net.Conn, calls int) (*result.Sample, error) {
 	p := make([]byte, pingSize)
 	before := mallocs()
 	start, count := time.Now(), 0
-	for !stop.Load() {
+	for count == 0 || !stop.Load() {
 		if _, err := client.Write(p); err != nil {
 			return nil, err
 		}

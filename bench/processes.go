@@ -58,15 +58,15 @@ func serve(n *network, s *side, f func(c net.Conn) error) error {
 	return f(c)
 }
 
-// A server is the other process of a test, and a connection to it.
-type server struct {
+// A serverProcess is the other process of a test, and a connection to it.
+type serverProcess struct {
 	net.Conn
 	cmd *exec.Cmd
 	in  *json.Encoder
 	out *json.Decoder
 }
 
-func startServer(s *side) (*server, error) {
+func startServer(s *side) (*serverProcess, error) {
 	cmd := exec.Command("/proc/self/exe", append(slices.Clone(os.Args[1:]), "-serve")...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -80,7 +80,7 @@ func startServer(s *side) (*server, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	p := &server{cmd: cmd, in: json.NewEncoder(in), out: json.NewDecoder(out)}
+	p := &serverProcess{cmd: cmd, in: json.NewEncoder(in), out: json.NewDecoder(out)}
 	var address string
 	err = p.out.Decode(&address)
 	if err == nil {
@@ -93,15 +93,9 @@ func startServer(s *side) (*server, error) {
 	return p, nil
 }
 
-func (p *server) stop() {
+func (p *serverProcess) stop() {
 	p.cmd.Process.Kill()
 	p.cmd.Wait()
-}
-
-// A served is what a server measured, with its allocations.
-type served struct {
-	Result  *pairResult
-	Mallocs float64
 }
 
 // bulkToServer sends, and tells the server how much when all is sent.
@@ -120,18 +114,17 @@ func (t *test) bulkToServer(s *side, size int) (*result.Sample, error) {
 	if err := p.in.Encode(sent.bytes); err != nil {
 		return nil, err
 	}
-	var far served
-	if err := p.out.Decode(&far); err != nil {
+	far := new(pairResult)
+	if err := p.out.Decode(far); err != nil {
 		return nil, err
 	}
-	sample := bulkSample(far.Result)
-	sample.Values["allocs/op"] = (allocs + far.Mallocs) / (far.Result.Reads + float64(sent.writes))
+	sample := bulkSample(far)
+	sample.Values["allocs/op"] = (allocs + far.Mallocs) / (far.Reads + float64(sent.writes))
 	return sample, nil
 }
 
 // receiveBulk is the server's end of bulkToServer.
 func (t *test) receiveBulk(c net.Conn) error {
-	before := mallocs()
 	sent := make(chan total, 1)
 	go func() {
 		var all total
@@ -142,7 +135,7 @@ func (t *test) receiveBulk(c net.Conn) error {
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(os.Stdout).Encode(served{r, mallocs() - before})
+	return json.NewEncoder(os.Stdout).Encode(r)
 }
 
 // pingServer has round trips to the server; allocations are those of this end.

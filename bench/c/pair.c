@@ -182,10 +182,10 @@ static void *bulk_send(void *unused)
 	char *p = calloc(1, size);
 
 	pthread_barrier_wait(&dialed);
-	while (!run->stop) {
+	do {
 		send_all(fd, p, size);
 		run->sent += size;
-	}
+	} while (!run->stop);
 	run->senders_done++;
 	return unused;
 }
@@ -332,7 +332,9 @@ int main(int argc, char **argv)
 		if (run->received != seen) {
 			seen = run->received;
 			moved = t;
-		} else if (seen > 0 && t - moved > stall) {
+		} else if (seen == 0) {
+			begun = t; /* they are still connecting */
+		} else if (t - moved > stall) {
 			stall = t - moved;
 		}
 		if (t - begun > get("ms") / 1e3)

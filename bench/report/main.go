@@ -30,11 +30,11 @@ func main() {
 }
 
 func report(docs, kept string) error {
-	uml, err := result.Load(filepath.Join(kept, "uml.json"))
+	smp, err := result.Load(filepath.Join(kept, "smp.json"))
 	if err != nil {
 		return err
 	}
-	qemu, err := result.Load(filepath.Join(kept, "qemu.json"))
+	uml, err := result.Load(filepath.Join(kept, "uml.json"))
 	if err != nil {
 		return err
 	}
@@ -42,10 +42,10 @@ func report(docs, kept string) error {
 	if err != nil {
 		return err
 	}
-	if err := plots(uml, docs); err != nil {
+	if err := plots(smp, uml, docs); err != nil {
 		return err
 	}
-	all := tables(uml, qemu)
+	all := tables(smp, uml)
 	maps.Copy(all, udpTables(udp))
 	for _, name := range []string{"performance.md", "tuning.md", "../README.md"} {
 		page := filepath.Join(docs, name)

@@ -13,14 +13,16 @@ import (
 	"github.com/sctpnet/sctpnet/internal/svg"
 )
 
-// plots draws all the plots into the folder.
-func plots(r *result.Run, folder string) error {
+// plots draws all the plots into the folder: those of throughput of two
+// processors and of one, the others of one.
+func plots(smp, uml *result.Run, folder string) error {
 	for name, d := range map[string]*svg.Drawing{
-		"throughput": throughput(r),
-		"loss":       late(r, "loss", "Packets are lost: how many messages take longer than a time", "loss of "),
-		"beside":     late(r, "beside", "Small messages beside bulk: how many take longer than a time", ""),
-		"files":      bars(r, "files", "s", "Three files, round trip of 20 ms: seconds in all; less is better"),
-		"failover":   bars(r, "failover", "stall ms", "The primary path is cut: longest stall in ms; less is better"),
+		"throughput":     throughput(smp, "two processors"),
+		"throughput-one": throughput(uml, "one processor"),
+		"loss":           late(uml, "loss", "Packets are lost: how many messages take longer than a time", "loss of "),
+		"beside":         late(uml, "beside", "Small messages beside bulk: how many take longer than a time", ""),
+		"files":          bars(uml, "files", "s", "Three files, round trip of 20 ms: seconds in all; less is better"),
+		"failover":       bars(uml, "failover", "stall ms", "The primary path is cut: longest stall in ms; less is better"),
 	} {
 		if err := os.WriteFile(filepath.Join(folder, "performance-"+name+".svg"), d.Bytes(), 0o666); err != nil {
 			return err
@@ -67,17 +69,11 @@ func legend(d *svg.Drawing, x, y float64, sides []string) {
 }
 
 // throughput is by the size of a write, over the loopback interface.
-func throughput(r *result.Run) *svg.Drawing {
-	const left, right, top, bottom, most = 80, 580, 70, 340, 2500
-	const title = "MB/s by the size of a write, loopback interface; more is better"
+func throughput(r *result.Run, processors string) *svg.Drawing {
+	const left, right, top, bottom = 80, 580, 70, 340
+	title := "MB/s by the size of a write, " + processors + "; more is better"
 	d := svg.New(760, 400, title)
 	d.Text("title", 20, 34, title)
-	y := func(v float64) float64 { return bottom - v/most*(bottom-top) }
-	for v := 0.0; v <= most; v += 500 {
-		d.Line("grid", svg.Point{X: left, Y: y(v)}, svg.Point{X: right, Y: y(v)})
-		d.Text("small end", left-10, y(v)+5, strconv.FormatFloat(v, 'f', -1, 64))
-	}
-
 	var keys []result.Key
 	for _, k := range r.Keys() {
 		if _, err := strconv.Atoi(strings.TrimSuffix(k.Param, "KB")); k.Case == "bulk-lo" && err == nil {
@@ -85,6 +81,23 @@ func throughput(r *result.Run) *svg.Drawing {
 		}
 	}
 	slices.SortFunc(keys, func(a, b result.Key) int { return kilobytes(a) - kilobytes(b) })
+	most := 0.0
+	for _, k := range keys {
+		for _, side := range r.Sides(k) {
+			most = max(most, result.Median(r.Values(k, side, "MB/s")))
+		}
+	}
+	step := 500.0
+	if most <= 1000 {
+		step = 100
+	}
+	most = math.Ceil(most/step) * step
+	y := func(v float64) float64 { return bottom - v/most*(bottom-top) }
+	for v := 0.0; v <= most; v += step {
+		d.Line("grid", svg.Point{X: left, Y: y(v)}, svg.Point{X: right, Y: y(v)})
+		d.Text("small end", left-10, y(v)+5, strconv.FormatFloat(v, 'f', -1, 64))
+	}
+
 	lines := map[string][]svg.Point{}
 	values := map[string]float64{}
 	var sides []string

@@ -9,49 +9,66 @@ import (
 	"github.com/sctpnet/sctpnet/bench/internal/result"
 )
 
-// tables returns the page's tables by name, in Markdown.
-func tables(uml, qemu *result.Run) map[string]string {
-	bulk := spec{
-		metrics: []string{"MB/s", "B/read", "stall ms"},
-		ratio:   "MB/s",
-		to:      []string{"tcp", "c-tcp", "c-sctp"},
-		counters: []string{
-			"SctpT3RtxExpireds", "SctpFastRetransmits", "SctpInDataChunkDiscards", "SctpDelaySackExpireds",
-		},
-	}
-	ping := spec{metrics: []string{"µs"}, ratio: "µs", to: []string{"tcp", "c-tcp", "c-sctp", "ishidawataru"}}
-	stw := spec{
-		metrics: []string{"stop p50 µs", "stop p99 µs", "stop max µs", "MB/s"},
-		ratio:   "stop p99 µs", to: []string{"tcp"},
+// tables returns the pages' tables by name, in Markdown: those of two processors,
+// and of one, which have names that end in -one where both are there.
+func tables(smp, uml *result.Run) map[string]string {
+	all := perRun(smp)
+	for name, table := range perRun(uml) {
+		all[name+"-one"] = table
 	}
 	tcps := []string{"tcp, one connection", "tcp, ten connections"}
 	latency := spec{metrics: []string{"p50 ms", "p95 ms", "p99 ms", "max ms"}, ratio: "p99 ms", to: tcps}
 	beside := latency
 	beside.metrics = append(slices.Clone(latency.metrics), "bulk MB/s")
-	return map[string]string{
-		"about":         about(uml, qemu),
-		"summary":       summary(uml),
-		"targets":       targets(uml, qemu),
-		"bulk-lo":       bulk.table(uml, "bulk-lo"),
-		"bulk-veth":     bulk.table(uml, "bulk-veth"),
-		"bulk-delay":    bulk.table(uml, "bulk-delay"),
-		"bulk-qemu":     bulk.table(qemu, "bulk-lo"),
-		"streams-bulk":  spec{metrics: bulk.metrics, ratio: "MB/s", to: []string{"sctpnet"}}.table(uml, "streams-bulk"),
-		"batch":         spec{metrics: bulk.metrics, ratio: "MB/s", to: []string{"tcp", "c-sctp", "sctpnet, one at a time"}}.table(uml, "batch"),
-		"pingpong":      ping.table(uml, "pingpong"),
-		"pingpong-qemu": ping.table(qemu, "pingpong"),
-		"dial":          spec{metrics: []string{"/s"}, ratio: "/s", to: []string{"tcp", "c-tcp", "c-sctp"}}.table(uml, "dial"),
-		"defaults-bulk": spec{
-			metrics: []string{"MB/s", "stall ms"}, ratio: "MB/s", to: []string{"sctpnet"}, counters: bulk.counters,
-		}.table(uml, "defaults-bulk"),
+	maps.Copy(all, map[string]string{
+		"about":             about(smp, uml),
+		"summary":           summary(smp, uml),
+		"targets":           targets(smp),
+		"targets-one":       targetsOne(uml),
+		"bulk-delay":        bulk.table(uml, "bulk-delay"),
 		"defaults-exchange": spec{metrics: []string{"ms"}, ratio: "ms", to: []string{"sctpnet"}}.table(uml, "defaults-exchange"),
 		"idle":              spec{metrics: []string{"MB", "heap KB/end", "s"}, ratio: "MB", to: []string{"tcp"}}.table(uml, "idle"),
-		"stw":               stw.table(uml, "stw"),
-		"stw-qemu":          stw.table(qemu, "stw"),
 		"loss":              latency.table(uml, "loss"),
 		"beside":            beside.table(uml, "beside"),
 		"files":             spec{metrics: []string{"s", "MB/s"}, ratio: "MB/s", to: []string{"tcp, one connection", "ishidawataru, three streams"}}.table(uml, "files"),
 		"failover":          spec{metrics: []string{"stall ms", "lost", "doubled"}}.table(uml, "failover"),
+	})
+	return all
+}
+
+// bulk is what is told of bulk.
+var bulk = spec{
+	metrics: []string{"MB/s", "B/read", "allocs/op", "stall ms"},
+	ratio:   "MB/s",
+	to:      []string{"tcp", "c-tcp", "c-sctp"},
+	counters: []string{
+		"SctpT3RtxExpireds", "SctpFastRetransmits", "SctpInPktDiscards", "SctpInDataChunkDiscards", "SctpDelaySackExpireds",
+	},
+}
+
+// perRun returns the tables that there are of each kernel.
+func perRun(r *result.Run) map[string]string {
+	bulkTo := func(to ...string) spec {
+		s := bulk
+		s.to = to
+		return s
+	}
+	ping := spec{metrics: []string{"µs", "allocs/op"}, ratio: "µs", to: []string{"tcp", "c-tcp", "c-sctp", "ishidawataru"}}
+	return map[string]string{
+		"bulk-lo":            bulk.table(r, "bulk-lo"),
+		"bulk-veth":          bulk.table(r, "bulk-veth"),
+		"streams-bulk":       bulkTo("sctpnet").table(r, "streams-bulk"),
+		"copy":               bulkTo("tcp", "sctpnet").table(r, "copy"),
+		"batch":              bulkTo("tcp", "c-sctp", "sctpnet, one at a time").table(r, "batch"),
+		"many":               bulk.table(r, "many"),
+		"processes-bulk":     bulk.table(r, "processes-bulk"),
+		"processes-pingpong": ping.table(r, "processes-pingpong"),
+		"pingpong":           ping.table(r, "pingpong"),
+		"dial":               spec{metrics: []string{"/s"}, ratio: "/s", to: []string{"tcp", "c-tcp", "c-sctp"}}.table(r, "dial"),
+		"defaults-bulk":      spec{metrics: []string{"MB/s", "stall ms"}, ratio: "MB/s", to: []string{"sctpnet"}, counters: bulk.counters}.table(r, "defaults-bulk"),
+		"stw": spec{
+			metrics: []string{"stop p50 µs", "stop p99 µs", "stop max µs", "MB/s"}, ratio: "stop p99 µs", to: []string{"tcp"},
+		}.table(r, "stw"),
 	}
 }
 
@@ -155,6 +172,7 @@ func (s spec) table(r *result.Run, name string) string {
 var counterNames = map[string]string{
 	"SctpT3RtxExpireds":       "T3",
 	"SctpFastRetransmits":     "fast retransmits",
+	"SctpInPktDiscards":       "drops",
 	"SctpInDataChunkDiscards": "discards",
 	"SctpDelaySackExpireds":   "delayed SACKs",
 }
