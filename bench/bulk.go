@@ -20,7 +20,7 @@ const tick = 5 * time.Millisecond
 
 // begun is after how many reads by each receiver allocations begin to count: what
 // is needed only once is there then.
-const begun = 5
+const begun = 2
 
 func bulkTests(r *result.Run) []test {
 	var tests []test
