@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"os"
@@ -113,6 +114,8 @@ func throughput(r *result.Run, processors string) *svg.Drawing {
 		}
 	}
 	slices.Sort(sides)
+	var names []string
+	ends := map[string]float64{} // where the lines of names end
 	for _, side := range sorted(sides) {
 		if len(lines[side]) > 1 {
 			d.Line(line(side), lines[side]...)
@@ -125,8 +128,17 @@ func throughput(r *result.Run, processors string) *svg.Drawing {
 		if last.X < right {
 			d.Text("small middle", last.X, last.Y-12, name)
 		} else {
-			d.Text("", last.X+14, last.Y+6, name)
+			names = append(names, name)
+			ends[name] = last.Y
 		}
+	}
+	// Names keep clear of each other.
+	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(ends[a], ends[b]) })
+	next := 0.0
+	for _, name := range names {
+		y := max(next, ends[name])
+		d.Text("", right+14, y+6, name)
+		next = y + 20
 	}
 	return d
 }
