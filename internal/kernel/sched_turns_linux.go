@@ -39,9 +39,10 @@ const (
 )
 
 // turnCost is what a message of n bytes counts: how much room the receiver's system
-// spends on a small one, and nothing for a large one.
-func turnCost(n int) int {
-	if n >= largeMessage {
+// spends on a small one. A large one counts nothing, unless others wait for room too:
+// then a burst would be in their way.
+func turnCost(n int, spare bool) int {
+	if n >= largeMessage && !spare {
 		return 0
 	}
 	return n + 2048

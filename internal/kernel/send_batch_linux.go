@@ -43,7 +43,7 @@ func (b *batch) doSend(fd uintptr) bool {
 	for ; k < len(b.msgs); k++ {
 		m, o := &b.msgs[k], &b.ops[k]
 		o.msg = m.Message
-		if sent += turnCost(len(m.Data)); len(m.Data) == 0 || c.turns.isNear(sent) {
+		if sent += turnCost(len(m.Data), false); len(m.Data) == 0 || c.turns.isNear(sent) {
 			break
 		}
 		if o.putTo(int(fd)) != nil {
@@ -63,7 +63,7 @@ func (b *batch) doSend(fd uintptr) bool {
 	case 0:
 		b.n = r
 		for _, m := range b.msgs[:b.n] {
-			c.turns.sends(turnCost(len(m.Data)))
+			c.turns.sends(turnCost(len(m.Data), false))
 		}
 	case unix.EINTR, unix.EAGAIN:
 	default:

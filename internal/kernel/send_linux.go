@@ -74,7 +74,7 @@ func (o *op) doSend(fd uintptr) bool {
 		if o.spare && !c.room.isFor(int(fd), len(p)) {
 			return false // an acknowledgement makes room, and wakes
 		}
-		turn := c.turns.takeTurn(turnCost(len(p)))
+		turn := c.turns.takeTurn(turnCost(len(p), o.spare))
 		if turn && !hasWindow(int(fd)) {
 			turn = false
 			c.turns.sent.Store(0)
@@ -88,7 +88,7 @@ func (o *op) doSend(fd uintptr) bool {
 		switch errno {
 		case 0:
 			o.n += len(p) // all or nothing
-			c.turns.sends(turnCost(len(p)))
+			c.turns.sends(turnCost(len(p), o.spare))
 			if turn {
 				// Wait for the acknowledgement that was asked for.
 				c.turns.begin()
@@ -157,7 +157,7 @@ func (o *op) sendFailed(fd int, errno unix.Errno) (again bool) {
 
 // doTry is doSend for one message, without waiting.
 func (o *op) doTry(fd uintptr) {
-	if o.conn.turns.isNear(turnCost(len(o.p))) {
+	if o.conn.turns.isNear(turnCost(len(o.p), false)) {
 		o.err = engine.ErrFull // a Send takes the turn
 		return
 	}
@@ -174,7 +174,7 @@ func (o *op) doTry(fd uintptr) {
 		switch errno := o.sendmsg(fd); errno {
 		case 0:
 			o.n = len(o.p)
-			o.conn.turns.sends(turnCost(o.n))
+			o.conn.turns.sends(turnCost(o.n, false))
 			return
 		case unix.EINTR:
 		case unix.EAGAIN, unix.EMSGSIZE: // a Send knows what to do with too much
