@@ -292,12 +292,15 @@ func (a *assoc) input(s *socket, h header, chunks []byte, from netip.AddrPort, t
 
 func (a *assoc) handleChunks(s *socket, h header, chunks []byte, from netip.AddrPort, to netip.Addr, reflected bool) {
 	established := a.state >= engine.StateEstablished
-	for {
+	for first := true; ; first = false {
 		c, rest, ok := nextChunk(chunks)
 		if !ok {
 			break
 		}
 		chunks = rest
+		if mustBeAlone(c.typ) && (!first || len(rest) > 0) {
+			return
+		}
 		if reflected && c.typ != ctAbort && c.typ != ctShutdownComplete {
 			s.counters.wrongTag.Add(1)
 			return
@@ -317,14 +320,17 @@ func (a *assoc) handleChunks(s *socket, h header, chunks []byte, from netip.Addr
 			return
 		case !established && !inHandshake(c.typ):
 			return // nothing else can be meant before
-		case c.typ == ctInitAck && len(rest) > 0:
-			return // it must be alone
 		}
 		if !a.handle(s, h, c, from, to) || a.state == engine.StateClosed {
 			return
 		}
 		established = a.state >= engine.StateEstablished
 	}
+}
+
+// mustBeAlone reports whether a chunk has no other beside it (RFC 9260 section 6.10).
+func mustBeAlone(typ byte) bool {
+	return typ == ctInit || typ == ctInitAck || typ == ctShutdownComplete
 }
 
 func inHandshake(typ byte) bool {
@@ -377,7 +383,7 @@ func (a *assoc) handle(s *socket, h header, c chunk, from netip.AddrPort, to net
 			a.onForwardTSN(c.value)
 		}
 	case ctInit:
-		return false // it must be alone
+		return false // it came after COOKIE ECHO
 	case ctCookieEcho:
 		// It comes first, and port.input has seen to it.
 	default:

@@ -20,6 +20,10 @@ func (s *socket) input(b []byte, from netip.AddrPort, to netip.Addr, in *intake)
 		s.counters.malformed.Add(1)
 		return
 	}
+	if first.typ == ctInit && (h.tag != 0 || len(rest) > 0) { // wherever it goes
+		s.counters.malformed.Add(1)
+		return
+	}
 	p := s.port(h.dst)
 	if p == nil {
 		s.outOfTheBlue(h, chunks, from, to)
@@ -28,10 +32,6 @@ func (s *socket) input(b []byte, from netip.AddrPort, to netip.Addr, in *intake)
 	key := peer{from.Addr(), h.src}
 	switch {
 	case first.typ == ctInit:
-		if h.tag != 0 || len(rest) > 0 {
-			s.counters.malformed.Add(1)
-			return
-		}
 		p.onInit(s, h, first, from, to)
 		return
 	case first.typ == ctCookieEcho:
