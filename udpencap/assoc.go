@@ -455,11 +455,11 @@ func (a *assoc) violation(cause uint16, info []byte) {
 
 // unreachable ends the association because the peer is silent.
 func (a *assoc) unreachable() {
+	a.sendAbort(causeProtocolViolation, []byte("too many retransmissions"))
 	if a.state == engine.StateShutdownAckSent {
 		a.finish(io.EOF) // which Read may have returned already: all has arrived
 		return
 	}
-	a.sendAbort(causeProtocolViolation, []byte("too many retransmissions"))
 	if !a.retry.isInactive() {
 		a.tellPath(engine.PathUnreachable)
 	}

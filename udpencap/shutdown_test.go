@@ -90,6 +90,7 @@ func TestSilenceInShutdown(t *testing.T) {
 						t.Errorf("Read returned %d, %v; want %v", n, err, tt.want)
 					}
 				}
+				r.await(ctAbort) // it is told, if it is there after all
 			})
 		}
 	}
