@@ -200,9 +200,11 @@ func (a *assoc) onInitAck(s *socket, h header, c chunk, from netip.AddrPort, to 
 	}
 	if !ok {
 		s.counters.malformed.Add(1)
-		if i.tag != 0 {
-			path{socket: s, to: from, oob: s.source(to)}.sendPacket(newPacket(header{a.port.num, a.peer.port, i.tag}).addCause(ctAbort, 0, cause, i.detail))
+		reply, flags := header{a.port.num, a.peer.port, i.tag}, byte(0)
+		if i.tag == 0 { // it has no tag, or is cut short (section 3.3.3)
+			reply.tag, flags = h.tag, flagReflected
 		}
+		path{socket: s, to: from, oob: s.source(to)}.sendPacket(newPacket(reply).addCause(ctAbort, flags, cause, i.detail))
 		a.onRefused(h.tag)
 		return
 	}

@@ -6,10 +6,12 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
 // repeating is a configuration that sends again after these times.
@@ -147,6 +149,34 @@ func TestINITAckWithoutCookie(t *testing.T) {
 	cause, _, _ := nextParam(c.value)
 	if want := []byte{0, 0, 0, 1, 0, paramCookie}; cause.typ != causeMissingParameter || !bytes.Equal(cause.value, want) {
 		t.Errorf("the cause is %d: %x, want %d: %x", cause.typ, cause.value, causeMissingParameter, want)
+	}
+}
+
+// TestMalformedINITAck has an INIT ACK name no tag, or end before it says all. The dial is
+// refused. The peer is told by the tag of INIT, as there is no other.
+func TestMalformedINITAck(t *testing.T) {
+	p := newDialedPort(t, 0)
+	for name, tt := range map[string]struct {
+		value []byte
+		cause uint16
+	}{
+		"no tag":    {p.own.value(), causeInvalidParameter},
+		"cut short": {p.own.value()[:initSize-1], causeProtocolViolation},
+	} {
+		t.Run(name, func(t *testing.T) {
+			from, result := startDial(t, engine.Options{}, p.port)
+			q := p.init(from)
+			p.answer(dialedSCTP, q, ctInitAck, 0, tt.value)
+			h, c, _, ok := p.next(10 * time.Second)
+			if !ok || c.typ != ctAbort || c.flags != flagReflected || h.tag != q.tag {
+				t.Errorf("it is answered by a chunk of type %d, flags %d and the tag %x, want %d, %d and %x",
+					c.typ, c.flags, h.tag, ctAbort, flagReflected, q.tag)
+			}
+			if cause, _, _ := nextParam(c.value); cause.typ != tt.cause || len(cause.value) > 0 {
+				t.Errorf("the cause is %d: %x, want %d alone", cause.typ, cause.value, tt.cause)
+			}
+			wantDialed(t, result, syscall.ECONNREFUSED)
+		})
 	}
 }
 
