@@ -50,8 +50,9 @@ type assoc struct {
 	dial  dialing
 	retry retry
 
-	answers int // to the packet that is being handled
-	acks    int // SACKs of it
+	answers int    // to the packet that is being handled
+	reply   packet // of them, with what was not sent yet, or nil
+	acks    int    // SACKs of the packet
 
 	snd       sender.Sender
 	epoch     time.Time // since when its time counts
@@ -139,21 +140,6 @@ func (a *assoc) header() header {
 func (a *assoc) sendChunk(typ, flags byte, value []byte) {
 	a.stats.ControlSent++
 	a.sendPacket(newPacket(a.header()).add(typ, flags, value))
-}
-
-// mostAnswers is how many packets the peer gets for one of its own.
-const mostAnswers = 4
-
-// answer sends a packet that the peer has caused by a chunk. A packet of the peer may
-// have hundreds of such chunks.
-func (a *assoc) answer(p packet) { a.answerAt(a.path, p) }
-
-func (a *assoc) answerAt(to path, p packet) {
-	if a.answers++; a.answers <= mostAnswers {
-		a.stats.ControlSent++
-		a.stats.PacketsSent++
-		to.sendPacket(p)
-	}
 }
 
 func (a *assoc) sendPacket(p packet) {
@@ -389,7 +375,7 @@ func (a *assoc) handle(s *socket, h header, c chunk, from netip.AddrPort, to net
 	default:
 		stop, report := unknownChunk(c.typ)
 		if report {
-			a.answer(newPacket(a.header()).addCause(ctError, 0, causeUnrecognizedChunk, c.raw[:min(len(c.raw), maxReported)]))
+			a.answer(ctError, 0, appendCause(nil, causeUnrecognizedChunk, c.raw[:min(len(c.raw), maxReported)]))
 		}
 		return !stop
 	}

@@ -191,7 +191,7 @@ func (a *assoc) onData(c chunk) bool {
 		r.ackNow = true
 	}
 	if uint32(stream) >= a.in.Load() {
-		a.answer(newPacket(a.header()).addCause(ctError, 0, causeInvalidStream, append(binary.BigEndian.AppendUint16(nil, stream), 0, 0)))
+		a.answer(ctError, 0, appendCause(nil, causeInvalidStream, append(binary.BigEndian.AppendUint16(nil, stream), 0, 0)))
 		return true
 	}
 	if a.closed {
@@ -647,6 +647,7 @@ func (a *assoc) endIntake() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.acknowledge()
+	a.sendReply()
 	if a.wantsPump {
 		a.wantsPump = false
 		a.pump()
@@ -667,10 +668,7 @@ func (a *assoc) acknowledge() {
 	}
 	switch {
 	case a.state == engine.StateShutdownSent:
-		a.sendAck()
-		if a.state == engine.StateShutdownSent {
-			a.sendShutdown()
-		}
+		a.sendShutdownAndAck()
 	case r.ackNow:
 		a.sendAck()
 	case !a.ackTimer.isRunning():
@@ -685,9 +683,13 @@ func (a *assoc) ackDelay() time.Duration {
 	return 200 * time.Millisecond
 }
 
-// sendAck sends a SACK of its own.
+// sendAck sends a SACK, with no DATA.
 func (a *assoc) sendAck() {
 	if a.state < engine.StateEstablished {
+		return
+	}
+	if a.reply != nil {
+		a.sendPacket(a.rx.appendAck(a.takeReply(ackSize), a.mtu))
 		return
 	}
 	b := newBatch() // for its memory

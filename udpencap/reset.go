@@ -149,12 +149,12 @@ func (a *assoc) onRequest(p param) {
 	n := binary.BigEndian.Uint32(p.value)
 	switch {
 	case n == r.answered && r.answer != nil:
-		a.answer(newPacket(a.header()).add(ctReconfig, 0, r.answer)) // it was lost
+		a.answer(ctReconfig, 0, r.answer) // it was lost
 		return
 	case n == r.answered && r.wanted:
 		return // our request, which is the answer, will come again
 	case n != r.expects:
-		a.answer(newPacket(a.header()).add(ctReconfig, 0, response(n, resultBadNumber)))
+		a.answer(ctReconfig, 0, response(n, resultBadNumber))
 		return
 	}
 	if a.answers++; a.answers > mostAnswers {

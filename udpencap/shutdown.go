@@ -51,12 +51,25 @@ func (a *assoc) advanceShutdown() {
 func (a *assoc) sendShutdown() {
 	if a.state == engine.StateShutdownSent {
 		a.rx.ackSent()
-		a.sendChunk(ctShutdown, 0, binary.BigEndian.AppendUint32(nil, a.rx.cum))
+		a.sendChunk(ctShutdown, 0, a.shutdownValue())
 	} else {
 		a.sendChunk(ctShutdownAck, 0, nil)
 	}
 	a.ctrlTimer.start(a.retry.backoff(a.ctrlCount))
 }
+
+// sendShutdownAndAck answers DATA that comes in SHUTDOWN-SENT.
+func (a *assoc) sendShutdownAndAck() {
+	p := a.takeReply(shutdownSize+ackSize).add(ctShutdown, 0, a.shutdownValue())
+	a.stats.ControlSent++
+	a.sendPacket(a.rx.appendAck(p, a.mtu))
+	a.ctrlTimer.start(a.retry.backoff(a.ctrlCount))
+}
+
+// shutdownSize is the size of a SHUTDOWN chunk.
+const shutdownSize = 8
+
+func (a *assoc) shutdownValue() []byte { return binary.BigEndian.AppendUint32(nil, a.rx.cum) }
 
 func (a *assoc) onShutdownTimeout() {
 	a.ctrlCount++
@@ -127,7 +140,7 @@ func (a *assoc) onShutdown(v []byte) {
 		}
 		a.sendShutdown()
 	case engine.StateShutdownAckSent:
-		a.answer(newPacket(a.header()).add(ctShutdownAck, 0, nil))
+		a.answer(ctShutdownAck, 0, nil)
 	}
 }
 

@@ -1,0 +1,90 @@
+package udpencap
+
+import (
+	"encoding/binary"
+	"testing"
+
+	"github.com/sctpnet/sctpnet"
+)
+
+// wantBundle has the next packet consist of chunks of these types, and returns them.
+func (r *rawPeer) wantBundle(types ...byte) []chunk {
+	r.t.Helper()
+	_, chunks := r.receive()
+	var got []byte
+	for _, c := range chunks {
+		got = append(got, c.typ)
+	}
+	if string(got) != string(types) {
+		r.t.Fatalf("got a packet of chunks of the types %d, want %d", got, types)
+	}
+	return chunks
+}
+
+// TestAnswersTogether sends packets of which several chunks want an answer. The answers
+// come in one packet, and the acknowledgement with them.
+func TestAnswersTogether(t *testing.T) {
+	r, c, _ := rawPair(t, sctpnet.Config{SACK: sctpnet.SACK{Frequency: 1}, MaxInStreams: 1})
+	none := func(tsn uint32) []byte { return data(tsn, 5, 0, "x") }
+
+	r.send(newPacket(r.header()).add(0xfe, 0, []byte("what")).add(ctData, flagBegin|flagEnd, data(1000, 0, 0, "x")))
+	r.wantBundle(ctError, ctSACK)
+	wantRead(t, c, "x")
+
+	r.sendChunk(ctData, flagBegin|flagEnd, none(1001))
+	chunks := r.wantBundle(ctError, ctSACK)
+	if cause, _, _ := nextParam(chunks[0].value); cause.typ != causeInvalidStream || binary.BigEndian.Uint16(cause.value) != 5 {
+		t.Errorf("the cause is %d: %x", cause.typ, cause.value)
+	}
+	if tsn := binary.BigEndian.Uint32(chunks[1].value); tsn != 1001 {
+		t.Errorf("acknowledged up to %d, want 1001", tsn)
+	}
+
+	// Without DATA there is nothing to acknowledge.
+	r.send(newPacket(r.header()).add(0xfe, 0, []byte("first")).add(0xfd, 0, []byte("second")))
+	r.wantBundle(ctError, ctError)
+
+	// In SHUTDOWN-SENT each packet with DATA is answered by SHUTDOWN.
+	c.Shutdown()
+	r.await(ctShutdown)
+	r.sendChunk(ctData, flagBegin|flagEnd, none(1002))
+	chunks = r.wantBundle(ctError, ctShutdown, ctSACK)
+	for _, c := range chunks[1:] {
+		if tsn := binary.BigEndian.Uint32(c.value); tsn != 1002 {
+			t.Errorf("a chunk of type %d acknowledges up to %d, want 1002", c.typ, tsn)
+		}
+	}
+}
+
+// TestLongAnswers sends a packet whose answers do not fit into one, nor into as many as
+// there may be.
+func TestLongAnswers(t *testing.T) {
+	const mtu = ethernetMTU - ipv4Overhead
+	r, _, _ := rawPair(t, sctpnet.Config{PathParams: sctpnet.PathParams{MTU: ethernetMTU}})
+	p := newPacket(r.header())
+	for range 200 {
+		p = p.add(0xfe, 0, make([]byte, 200))
+	}
+	r.send(p)
+	r.sendChunk(ctHeartbeat, 0, appendParam(nil, paramHeartbeatInfo, []byte("last")))
+	packets, reports := 0, 0
+	for done := false; !done; {
+		_, chunks := r.receive()
+		size := headerSize
+		for _, c := range chunks {
+			size += padded(len(c.raw))
+			switch c.typ {
+			case ctError:
+				reports++
+			case ctHeartbeatAck:
+				done = true
+			}
+		}
+		if packets++; size > mtu {
+			t.Errorf("there is a packet of %d bytes, where the path takes %d", size, mtu)
+		}
+	}
+	if packets > mostAnswers+1 || reports < mostAnswers {
+		t.Errorf("%d packets have come with %d reports", packets-1, reports)
+	}
+}
