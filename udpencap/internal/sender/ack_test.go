@@ -200,6 +200,53 @@ func TestProbeTime(t *testing.T) {
 	}
 }
 
+// TestImmediate asks when what is sent again wants to be acknowledged at once.
+func TestImmediate(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		chunks    int // in flight
+		more      bool
+		window    int
+		ending    bool
+		probe     bool
+		immediate bool
+	}{
+		{name: "nothing else", chunks: 1, window: 10_000},
+		{name: "another one is on its way", chunks: 2, window: 10_000, immediate: true},
+		{name: "another one is not sent", chunks: 1, more: true, window: 10_000, immediate: true},
+		{name: "the last one", chunks: 1, window: 10_000, ending: true, immediate: true},
+		{name: "a probe", chunks: 1, window: 10_000, probe: true, immediate: true},
+		{name: "no room", chunks: 1, more: true, window: 1000},
+	} {
+		m := newSim(t, 10*time.Millisecond)
+		m.s.cubic.cwnd = float64(tt.chunks * simRoom)
+		for range tt.chunks {
+			m.s.Queue(make([]byte, 1400), Message{})
+			m.packet()
+		}
+		m.s.peerWindow = tt.window
+		if tt.more {
+			m.s.Queue(make([]byte, 1400), Message{})
+		}
+		if tt.ending {
+			m.s.SetEnding(m.now)
+		}
+		if tt.probe {
+			m.s.urgent = true
+		} else {
+			m.now += time.Second
+			m.s.Timeout(m.now)
+		}
+		b := m.packet()
+		if !hasTSN(b, simTSN) {
+			t.Fatalf("%s: it is not sent again", tt.name)
+		}
+		if got := b[1]&flagImmediate != 0; got != tt.immediate {
+			t.Errorf("%s: it wants to be acknowledged at once: %t", tt.name, got)
+		}
+	}
+}
+
 // TestNextSize asks how much room a packet needs for the beginning of a large message.
 func TestNextSize(t *testing.T) {
 	m := newSim(t, 10*time.Millisecond)

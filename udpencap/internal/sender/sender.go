@@ -334,7 +334,7 @@ func (s *Sender) Append(b []byte, room int, now time.Duration) []byte {
 			break
 		}
 		board.lost.remove(board, c)
-		b = s.again(b, c, now)
+		b = s.again(b, c, s.isAwaited(c), now)
 	}
 	if board.lost.n == 0 {
 		for ; ; s.giveUpOld(now) {
@@ -354,7 +354,7 @@ func (s *Sender) Append(b []byte, room int, now time.Duration) []byte {
 		// A tail loss probe.
 		c := board.at(board.flying.tail)
 		board.flown(c)
-		b = s.again(b, c, now)
+		b = s.again(b, c, true, now)
 		s.probe.again, s.probe.tsn = s.probe.out, c.tsn
 	}
 	if len(b) == start {
@@ -411,14 +411,22 @@ func (s *Sender) appendNew(b []byte, m *message, n int, now time.Duration) []byt
 }
 
 // again appends a chunk once more.
-func (s *Sender) again(b []byte, c *chunk, now time.Duration) []byte {
+func (s *Sender) again(b []byte, c *chunk, immediate bool, now time.Duration) []byte {
 	c.at, c.packet = now, s.packets
 	if c.times < math.MaxUint16 {
 		c.times++
 	}
 	s.board.fly(c)
 	s.Counts.Retransmitted++
-	return s.write(b, c, true)
+	return s.write(b, c, immediate)
+}
+
+// isAwaited reports whether something waits until a lost chunk is acknowledged: the end,
+// what is not sent, or a call for which there is no room. Then the peer is not to delay
+// that (RFC 9260 section 3.3.1, the I bit). One that has no room for the chunk says so at
+// once.
+func (s *Sender) isAwaited(c *chunk) bool {
+	return s.ending || (s.board.n > 1 || s.queue.head() != nil) && c.n <= s.peerWindow
 }
 
 // write appends a chunk to a packet.
