@@ -4,8 +4,8 @@ package udpencap
 const mostAnswers = 4
 
 // answer answers a chunk of the peer's. What answers a packet goes together, and with the
-// acknowledgement, when all of the packet has been handled. A packet of the peer may have
-// hundreds of such chunks.
+// acknowledgement, when all of the packet has been handled, and before anything else. A
+// packet of the peer may have hundreds of such chunks.
 func (a *assoc) answer(typ, flags byte, value []byte) {
 	if a.reply != nil && len(a.reply)+chunkHeaderSize+padded(len(value)) > a.mtu {
 		a.sendReply()

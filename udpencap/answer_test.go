@@ -56,6 +56,47 @@ func TestAnswersTogether(t *testing.T) {
 	}
 }
 
+// TestCOOKIEACKWithSACK sends DATA with COOKIE ECHO, and without. What is acknowledged at
+// once is so by one packet.
+func TestCOOKIEACKWithSACK(t *testing.T) {
+	ln := listen(t, "sctp+udp", "127.0.0.1:0")
+	r := newRawPeer(t, ln.Addr())
+	cookie := r.init()
+	r.send(newPacket(r.header()).add(ctCookieEcho, 0, cookie).add(ctData, flagBegin|flagEnd, data(1000, 0, 0, "x")))
+	r.wantBundle(ctCookieAck, ctSACK)
+	for range 2 * mostAnswers { // as if they were lost
+		r.sendChunk(ctCookieEcho, 0, cookie)
+		r.wantBundle(ctCookieAck)
+	}
+	wantRead(t, accept(t, ln), "x")
+}
+
+// TestAnswersFirst has the application act while an answer waits for others to go with it.
+// A peer that has not got COOKIE ACK drops what comes before.
+func TestAnswersFirst(t *testing.T) {
+	for name, tt := range map[string]struct {
+		act  func(c *sctpnet.Conn) error
+		then byte
+	}{
+		"Write":    {func(c *sctpnet.Conn) error { _, err := c.Write([]byte("x")); return err }, ctData},
+		"Shutdown": {(*sctpnet.Conn).Shutdown, ctShutdown},
+		"Abort":    {(*sctpnet.Conn).Abort, ctAbort},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, c, ln := rawPair(t, sctpnet.Config{})
+			a := assocOf(t, ln, r.tag)
+			a.mu.Lock()
+			a.answer(ctCookieAck, 0, nil)
+			a.mu.Unlock()
+			if err := tt.act(c); err != nil {
+				t.Fatal(err)
+			}
+			r.wantBundle(ctCookieAck)
+			r.wantBundle(tt.then)
+		})
+	}
+}
+
 // TestLongAnswers sends a packet whose answers do not fit into one, nor into as many as
 // there may be.
 func TestLongAnswers(t *testing.T) {

@@ -142,7 +142,9 @@ func (a *assoc) sendChunk(typ, flags byte, value []byte) {
 	a.sendPacket(newPacket(a.header()).add(typ, flags, value))
 }
 
+// sendPacket sends a packet, after the answers that wait.
 func (a *assoc) sendPacket(p packet) {
+	a.sendReply()
 	a.stats.PacketsSent++
 	a.path.sendPacket(p)
 }

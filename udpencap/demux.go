@@ -35,8 +35,12 @@ func (s *socket) input(b []byte, from netip.AddrPort, to netip.Addr, in *intake)
 		p.onInit(s, h, first, from, to)
 		return
 	case first.typ == ctCookieEcho:
-		if a := p.onCookieEcho(s, h, first, from, to); a != nil && len(rest) > 0 {
+		switch a := p.onCookieEcho(s, h, first, from, to); {
+		case a == nil:
+		case len(rest) > 0:
 			a.input(s, h, rest, from, to, false, in)
+		default:
+			in.add(a)
 		}
 		return
 	case h.tag == 0:

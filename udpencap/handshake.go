@@ -144,6 +144,7 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 	if a := p.findPeer(key); a != nil {
 		a.mu.Lock()
 		defer a.mu.Unlock()
+		a.answers = 0
 		local, remote := ck.localTag == a.localTag, ck.peerTag == a.peerTag
 		dialing := a.state == engine.StateCookieWait || a.state == engine.StateCookieEchoed
 		asked := slices.IndexFunc(a.dial.candidates, func(c candidate) bool { return c.tag == ck.localTag })
@@ -159,10 +160,10 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 			}
 			a.path, a.localIP = back, to
 			a.establish(&i)
-			a.sendChunk(ctCookieAck, 0, nil)
+			a.answer(ctCookieAck, 0, nil)
 			return a
 		case local && remote:
-			a.sendChunk(ctCookieAck, 0, nil) // the one before was lost
+			a.answer(ctCookieAck, 0, nil) // the one before was lost
 			return a
 		case !local && !remote && ck.tieTags == a.tieTags:
 			if from != a.path.to {

@@ -17,6 +17,7 @@ func (a *assoc) pump() {
 		return // the other one looks again
 	}
 	a.pumping = true
+	a.sendReply() // a COOKIE ACK goes before DATA
 	for a.state >= engine.StateEstablished {
 		b := a.fill()
 		if b == nil {
