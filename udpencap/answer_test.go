@@ -71,6 +71,24 @@ func TestCOOKIEACKWithSACK(t *testing.T) {
 	wantRead(t, accept(t, ln), "x")
 }
 
+// TestNoSACKForAccept accepts an association whose peer has sent little. It knows of room
+// enough, and of more with the next acknowledgement.
+func TestNoSACKForAccept(t *testing.T) {
+	ln := listen(t, "sctp+udp", "127.0.0.1:0")
+	r := newRawPeer(t, ln.Addr())
+	r.handshake()
+	r.write(0, "x")
+	r.wantBundle(ctSACK)
+	wantRead(t, accept(t, ln), "x")
+	r.sendChunk(ctHeartbeat, 0, appendParam(nil, paramHeartbeatInfo, nil))
+	r.wantBundle(ctHeartbeatAck)
+	r.write(1, "x")
+	r.write(2, "x")
+	if window := binary.BigEndian.Uint32(r.wantBundle(ctSACK)[0].value[4:]); window <= waitingWindow {
+		t.Errorf("the peer is told of a window of %d, want more than %d", window, waitingWindow)
+	}
+}
+
 // TestAnswersFirst has the application act while an answer waits for others to go with it.
 // A peer that has not got COOKIE ACK drops what comes before.
 func TestAnswersFirst(t *testing.T) {

@@ -20,6 +20,7 @@ type receiver struct {
 	dups   []uint32
 	held   *holding // of the window
 	window int      // bytes that may be
+	small  int      // what window was before, until the peer knows of this one, else 0
 	waits  bool     // nobody can read, as the association was not accepted
 	told   int      // that the peer was told there is room for
 	ackIn  int      // packets until the next acknowledgement is due
@@ -108,15 +109,16 @@ func (r *receiver) await(others int) {
 	r.told = r.window
 }
 
-// accepted ends the wait.
+// accepted ends the wait. The peer learns from its next acknowledgement that there is more
+// room. It gets one now if it knows of too little to have another soon.
 func (a *assoc) accepted() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	r := &a.rx
 	r.waits = false
-	r.window = a.readWindow()
-	if r.held.n > 0 && a.state != engine.StateClosed {
-		a.sendAck() // the peer knows of little room
+	r.small, r.window = r.window, a.readWindow()
+	if r.held.n > 0 && r.told < max(r.small/2, 2*a.mtu) && a.state != engine.StateClosed {
+		a.sendAck()
 	}
 }
 
@@ -503,7 +505,11 @@ func (r *receiver) freed(cost int) {
 	if a.state != engine.StateEstablished && a.state != engine.StateShutdownPending && a.state != engine.StateShutdownSent {
 		return
 	}
-	if room := r.room(); room-r.told >= max(r.window/4, a.mtu) || r.told < a.mtu && room-r.told >= min(r.window/4, 2*a.mtu) {
+	room := r.room()
+	if r.small > 0 {
+		room = min(room, max(0, r.small-r.held.n))
+	}
+	if room-r.told >= max(r.window/4, a.mtu) || r.told < a.mtu && room-r.told >= min(r.window/4, 2*a.mtu) {
 		a.sendAck()
 	}
 }
@@ -699,7 +705,7 @@ func (a *assoc) sendAck() {
 
 // appendAck appends a SACK chunk to a packet that has room for one.
 func (r *receiver) appendAck(p packet, mtu int) packet {
-	r.told = r.room()
+	r.told, r.small = r.room(), 0
 	gaps := min(len(r.later), max(0, mtu-len(p)-16)/4)
 	dups := min(len(r.dups), max(0, mtu-len(p)-16-4*gaps)/4)
 	p = append(p, ctSACK, 0)
