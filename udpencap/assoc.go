@@ -306,7 +306,7 @@ func (a *assoc) handleChunks(s *socket, h header, chunks []byte, from netip.Addr
 			// It is of an association before (RFC 9260 section 8.5.1).
 			a.answerAt(path{socket: s, to: from, oob: s.source(a.localIP)}, newPacket(header{h.dst, h.src, h.tag}).add(ctShutdownComplete, flagReflected, nil))
 			return
-		case !established && !inHandshake(c.typ):
+		case !established && !a.inHandshake(c.typ):
 			return // nothing else can be meant before
 		}
 		if !a.handle(s, h, c, from, to) || a.state == engine.StateClosed {
@@ -321,8 +321,15 @@ func mustBeAlone(typ byte) bool {
 	return typ == ctInit || typ == ctInitAck || typ == ctShutdownComplete
 }
 
-func inHandshake(typ byte) bool {
-	return typ == ctInitAck || typ == ctCookieAck || typ == ctError
+// inHandshake reports whether a chunk has a meaning before the association is established.
+func (a *assoc) inHandshake(typ byte) bool {
+	switch typ {
+	case ctInitAck, ctCookieAck, ctError:
+		return true
+	case ctHeartbeat: // to the peer it may be established (RFC 9260 section 8.3)
+		return a.state == engine.StateCookieEchoed
+	}
+	return false
 }
 
 // handle handles a chunk. It reports whether the rest of the packet is to be

@@ -280,7 +280,7 @@ func (a *assoc) onRefused(tag uint32) {
 			return
 		}
 	}
-	a.abandon(os.NewSyscallError("connect", syscall.ECONNREFUSED))
+	a.finish(os.NewSyscallError("connect", syscall.ECONNREFUSED)) // without an ABORT in answer to one
 }
 
 // onClosed is onRefused for what the system tells of a UDP port that is closed.

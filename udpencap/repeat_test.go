@@ -180,6 +180,42 @@ func TestMalformedINITAck(t *testing.T) {
 	}
 }
 
+// TestHeartbeatWhileDialing sends HEARTBEAT before COOKIE ACK. To the peer the association is
+// established, though its COOKIE ACK may be lost.
+func TestHeartbeatWhileDialing(t *testing.T) {
+	r := rawDial(t, sctpnet.Config{})
+	r.sendChunk(ctInitAck, 0, r.own.value())
+	r.await(ctCookieEcho)
+	info := appendParam(nil, paramHeartbeatInfo, []byte("early"))
+	r.sendChunk(ctHeartbeat, 0, info)
+	if h, c := r.await(ctHeartbeatAck); h.tag != r.own.tag || !bytes.Equal(c.value, info) {
+		t.Errorf("HEARTBEAT ACK has the tag %x and %x, want %x and %x", h.tag, c.value, r.own.tag, info)
+	}
+	r.sendChunk(ctCookieAck, 0, nil) // the dial goes on
+}
+
+// TestABORTWhileDialing refuses a dial by ABORT, at once and when the cookie has come. It
+// is not answered.
+func TestABORTWhileDialing(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		p := newDialedPort(t, 7)
+		from, result := startDial(t, engine.Options{}, p.port)
+		q := p.init(from)
+		if late {
+			p.answer(dialedSCTP, q, ctInitAck, 0, p.own.value())
+			if _, c, _, ok := p.next(10 * time.Second); !ok || c.typ != ctCookieEcho {
+				t.Fatalf("a chunk of type %d has come, want COOKIE ECHO", c.typ)
+			}
+		}
+		p.answer(dialedSCTP, q, ctAbort, 0, nil)
+		wantDialed(t, result, syscall.ECONNREFUSED)
+		// What had been sent by then is there.
+		if _, c, _, ok := p.next(time.Millisecond); ok {
+			t.Errorf("cookie: %t: it is answered by a chunk of type %d", late, c.typ)
+		}
+	}
+}
+
 // TestINITAckAlone has an INIT ACK come with DATA, which it must not.
 func TestINITAckAlone(t *testing.T) {
 	r := rawDial(t, sctpnet.Config{})
