@@ -370,25 +370,33 @@ func (a *assoc) handle(s *socket, h header, c chunk, from netip.AddrPort, to net
 	case ctShutdownComplete:
 		a.onShutdownComplete()
 	case ctReconfig:
-		if a.reconfig {
-			a.onReconfig(c.value)
+		if !a.reconfig {
+			return a.onUnknown(c)
 		}
+		a.onReconfig(c.value)
 	case ctForwardTSN:
-		if a.partial {
-			a.onForwardTSN(c.value)
+		if !a.partial {
+			return a.onUnknown(c)
 		}
+		a.onForwardTSN(c.value)
 	case ctInit:
 		return false // it came after COOKIE ECHO
 	case ctCookieEcho:
 		// It comes first, and port.input has seen to it.
 	default:
-		stop, report := unknownChunk(c.typ)
-		if report {
-			a.answer(ctError, 0, appendCause(nil, causeUnrecognizedChunk, c.raw[:min(len(c.raw), maxReported)]))
-		}
-		return !stop
+		return a.onUnknown(c)
 	}
 	return true
+}
+
+// onUnknown handles a chunk of a type that is not known, or that the two ends have not
+// agreed on.
+func (a *assoc) onUnknown(c chunk) bool {
+	stop, report := unknownChunk(c.typ)
+	if report {
+		a.answer(ctError, 0, appendCause(nil, causeUnrecognizedChunk, c.raw[:min(len(c.raw), maxReported)]))
+	}
+	return !stop
 }
 
 // onAbort ends the association by the peer's wish.

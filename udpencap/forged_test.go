@@ -250,6 +250,22 @@ func TestUnknownChunks(t *testing.T) {
 	wantRead(t, c, "x")
 }
 
+// TestNotAgreedOn sends chunks of extensions that only this side has offered.
+func TestNotAgreedOn(t *testing.T) {
+	ln := listen(t, "sctp+udp", "127.0.0.1:0")
+	r := newRawPeer(t, ln.Addr())
+	r.own.reconfig, r.own.partial = false, false
+	r.handshake()
+	r.send(newPacket(r.header()).add(ctReconfig, 0, appendParam(nil, paramResetOutgoing, make([]byte, 12))).
+		add(ctForwardTSN, 0, binary.BigEndian.AppendUint32(nil, r.own.tsn+5)))
+	c := r.next(ctError)
+	if cause, _, _ := nextParam(c.value); cause.typ != causeUnrecognizedChunk || cause.value[0] != ctForwardTSN {
+		t.Errorf("the cause is %d: %x, want the FORWARD TSN chunk to be unknown", cause.typ, cause.value)
+	}
+	r.write(0, "x") // it has passed over nothing
+	wantRead(t, accept(t, ln), "x")
+}
+
 // TestManyAnswers sends packets of many chunks that want an answer each.
 func TestManyAnswers(t *testing.T) {
 	r, c, ln := rawPair(t, sctpnet.Config{})
