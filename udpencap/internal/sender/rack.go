@@ -22,7 +22,8 @@ const (
 	windowParts  = 4 // of the shortest round trip are the reordering window
 	firstFactor  = 1
 	probeSlack   = 5 * time.Millisecond   // for timers and the peer's processors
-	longestDelay = 200 * time.Millisecond // of an acknowledgement
+	longestDelay = 200 * time.Millisecond // of an acknowledgement,
+	usualDelay   = 10 * time.Millisecond  // and of this package's
 )
 
 func (r *rack) init() { *r = rack{factor: firstFactor} }
