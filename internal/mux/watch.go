@@ -75,13 +75,14 @@ func (m *Mux) lookAtWatch() {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	over := make(chan struct{})
+	over, times := make(chan struct{}), w.times
 	w.cancel, w.over = cancel, over
 	m.mu.Unlock()
 	ended := m.e.AwaitEnd(ctx)
 	close(over)
 	m.mu.Lock()
-	if ended && w.onEnd != nil && w.over == over && !m.closed.Load() {
+	// Another time may have begun. It has a wait of its own.
+	if ended && w.onEnd != nil && w.times == times && !m.closed.Load() {
 		m.ended = true
 		w.onEnd()
 	}
