@@ -8,7 +8,7 @@ import (
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
-// A buffer is memory that the engine receives into, or a small one, which what is
+// A buffer is memory that the engine receives into, or a smaller one, which what is
 // little is moved to: it would keep a large one.
 type buffer struct {
 	refs  atomic.Int32 // by pieces, and by the receiver
@@ -23,6 +23,7 @@ type buffer struct {
 
 const (
 	bufferSize = 64 << 10
+	middleSize = bufferSize / 4
 	smallSize  = minReceive
 )
 
@@ -33,7 +34,8 @@ var (
 	buffers = sync.Pool{New: func() any {
 		return &buffer{bytes: make([]byte, bufferSize), batch: make([]engine.Msg, receiveBatch)}
 	}}
-	smallBuffers = sync.Pool{New: func() any { return &buffer{bytes: make([]byte, smallSize)} }}
+	middleBuffers = sync.Pool{New: func() any { return &buffer{bytes: make([]byte, middleSize)} }}
+	smallBuffers  = sync.Pool{New: func() any { return &buffer{bytes: make([]byte, smallSize)} }}
 )
 
 func newBuffer() *buffer      { return emptied(&buffers) }
@@ -50,16 +52,29 @@ func (b *buffer) release() {
 	if b == nil || b.refs.Add(-1) > 0 {
 		return
 	}
-	if len(b.bytes) == smallSize {
+	switch len(b.bytes) {
+	case smallSize:
 		smallBuffers.Put(b)
-	} else {
+	case middleSize:
+		middleBuffers.Put(b)
+	default:
 		buffers.Put(b)
 	}
 }
 
-// shrink moves a piece of a large buffer to a small one.
+// shrink moves a piece, which has a buffer, to a smaller one that has room for it, if
+// there is one.
 func (p *piece) shrink() {
-	b := newSmallBuffer()
+	var pool *sync.Pool
+	switch n, has := len(p.data), len(p.buf.bytes); {
+	case n <= smallSize && has > smallSize:
+		pool = &smallBuffers
+	case n <= middleSize && has > middleSize:
+		pool = &middleBuffers
+	default:
+		return
+	}
+	b := emptied(pool)
 	b.used = copy(b.bytes, p.data)
 	p.buf.release()
 	p.buf, p.data = b, b.bytes[:b.used]
@@ -150,13 +165,17 @@ func (m *Mux) compact() {
 // isFull reports whether the streams hold as much as they may.
 func (m *Mux) isFull() bool { return m.memory.size() >= m.config.StreamMemory }
 
-// count counts what a reader holds of a piece that a Recv has begun, which is in no
-// queue any more.
-func (m *Mux) count(r *reader) {
-	rest := len(r.cur.data)
-	if rest > 0 && r.cur.buf != nil {
-		rest = len(r.cur.buf.bytes)
+// rest is what the rest of a piece takes that is in no queue any more.
+func (p *piece) rest() int {
+	if len(p.data) > 0 && p.buf != nil {
+		return len(p.buf.bytes)
 	}
+	return len(p.data)
+}
+
+// count counts what a reader holds of a piece that a Recv has begun.
+func (m *Mux) count(r *reader) {
+	rest := r.rest
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if r.isStale {

@@ -306,3 +306,37 @@ func TestBuffersComeBack(t *testing.T) {
 		}
 	}
 }
+
+// TestRestsTakeLittle has many streams' messages be read in part. What is left counts no
+// more than a few times of its size, and so does not stop the receiver.
+func TestRestsTakeLittle(t *testing.T) {
+	const streams = 100
+	for _, tt := range []struct{ size, first, second int }{
+		{3000, 1, 0},
+		{8000, 1, 0},
+		{8000, 1, 5000},
+		{15_000, 1, 0},
+		{60_000, 1000, 57_000},
+	} {
+		t.Run(fmt.Sprintf("%+v", tt), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				m, f := idleMux()
+				f.out, f.in = streams, streams
+				m.config.StreamMemory = 1 << 30 // so that it fails, and does not hang
+				for id := range uint16(streams) {
+					s := claim(t, m, id)
+					m.arrive(make([]byte, tt.size), engine.Message{Stream: id})
+					s.Recv(make([]byte, tt.first), 0)
+					if tt.second > 0 {
+						s.Recv(make([]byte, tt.second), 0)
+					}
+				}
+				unread := streams * (tt.size - tt.first - tt.second)
+				if got := m.memory.size(); got < unread || got > 4*unread {
+					t.Errorf("%d bytes are unread, and %d are counted", unread, got)
+				}
+				m.Close(f.Close)
+			})
+		})
+	}
+}

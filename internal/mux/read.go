@@ -48,6 +48,7 @@ func (m *Mux) SetReadDeadline(t time.Time) {
 type reader struct {
 	mu      sync.Mutex    // held for the time of one Recv
 	cur     piece         // what a Recv has begun; under mu
+	rest    int           // how much memory that takes; under mu
 	begun   atomic.Bool   // cur holds data that was not read
 	arrived chan struct{} // has a value when the source may have a piece
 
@@ -133,11 +134,12 @@ func (m *Mux) receive(r *reader, p []byte, n int, msg engine.Message, how Mode, 
 	}
 	cur := &r.cur
 	defer func() {
-		if cur.buf != nil && len(cur.buf.bytes) == bufferSize && len(cur.data) > 0 && len(cur.data) <= smallSize {
+		if len(cur.data) > 0 && cur.buf != nil {
 			cur.shrink()
 		}
-		if begun := len(cur.data) > 0; begun != r.begun.Load() {
-			r.begun.Store(begun)
+		if rest := cur.rest(); rest != r.rest {
+			r.rest = rest
+			r.begun.Store(rest > 0)
 			m.count(r)
 		}
 	}()
