@@ -90,6 +90,7 @@ func (c *conn) skipUp(fd int) {
 	case errno == unix.EINTR || errno == unix.EAGAIN:
 	case errno != 0:
 		c.fail(fd, errno) // which the kernel tells once
+	case n == 0: // the end, which the kernel tells again
 	case h.hdr.Flags&sctp.MSG_NOTIFICATION == 0:
 		c.hold(note, h.rctl.message(&h.hdr))
 	case isRestart(note):
