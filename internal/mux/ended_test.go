@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
@@ -65,33 +64,4 @@ func TestNoResetFromCloseOn(t *testing.T) {
 	})
 	m.mu.Unlock()
 	<-closing
-}
-
-// TestWatchTellsOnce has the association end while a watch ends, and the next one begins
-// at once. It is told of the end no more than once.
-func TestWatchTellsOnce(t *testing.T) {
-	for range 20 {
-		bubble(t, func(t *testing.T) {
-			m, f := idleMux()
-			m.mu.Lock()
-			m.watchEnd(func() {})
-			m.mu.Unlock()
-			time.Sleep(watchAfter + 1)
-			m.mu.Lock()
-			f.do(func() { f.err = io.EOF })
-			<-m.watch.over // the engine has told
-			told := 0
-			m.stopWatch()
-			m.watchEnd(func() { told++ })
-			m.mu.Unlock()
-			time.Sleep(3 * watchAfter)
-			m.mu.Lock()
-			m.stopWatch()
-			m.mu.Unlock()
-			if told != 1 {
-				t.Errorf("told %d times", told)
-			}
-			m.Close(f.Close)
-		})
-	}
 }
