@@ -35,3 +35,22 @@ func TestTurnsPassedOver(t *testing.T) {
 	take(true, make([]int, trusted)...)
 	take(true, 0, 0, 63, 189)
 }
+
+// TestTurnsOfSmallMessages has messages be sent of several sizes. Only small ones make
+// the writer wait.
+func TestTurnsOfSmallMessages(t *testing.T) {
+	for _, tt := range []struct {
+		size int
+		want bool
+	}{{1, true}, {1000, true}, {largeMessage - 1, true}, {largeMessage, false}, {64 << 10, false}} {
+		tr := turns{every: 64 << 10}
+		got := false
+		for range 100 {
+			got = got || tr.takeTurn(turnCost(tt.size))
+			tr.sends(turnCost(tt.size))
+		}
+		if got != tt.want {
+			t.Errorf("%d bytes: waits: %v, want %v", tt.size, got, tt.want)
+		}
+	}
+}
