@@ -27,7 +27,7 @@ type Config struct {
 	// Accepted says that the peer dialed. It decides which numbers Open uses.
 	Accepted bool
 	// MessageSize is how long the messages are that Send makes of its data
-	// while no more than one stream is claimed.
+	// while no more than one stream is claimed, or no short ones come.
 	MessageSize int
 	Limits      // zero meaning those of DefaultLimits
 	// OnEvent is called with each event, in order with the messages, if it is
