@@ -51,11 +51,14 @@ func (a *assoc) send(p []byte, size int, m engine.Message, owner, spare bool) (n
 		return 0, err
 	}
 	most := a.maxMessageSize()
-	if size == 0 {
+	switch {
+	case size == 0:
 		size = len(p)
 		if size > most {
 			return 0, errno("write", syscall.EMSGSIZE)
 		}
+	case spare:
+		size = engine.SpareSize(size, bufferSize(a.options.WriteBuffer))
 	}
 	size = min(size, most)
 	for n < len(p) {
@@ -65,7 +68,7 @@ func (a *assoc) send(p []byte, size int, m engine.Message, owner, spare bool) (n
 				return n, err
 			}
 			a.makeRoom(&m, spare)
-			if a.hasRoom(spare) && !a.isResetting(m.Stream) {
+			if a.hasRoomFor(len(part), spare) && !a.isResetting(m.Stream) {
 				break
 			}
 			a.writable.Wait()
@@ -160,6 +163,17 @@ func (a *assoc) hasRoom(spare bool) bool {
 	}
 	messages, bytes := a.snd.Held()
 	return bytes+messages*messageOverhead < room
+}
+
+// hasRoomFor is hasRoom for a message of n bytes. A long one must not fill the part that
+// is left.
+func (a *assoc) hasRoomFor(n int, spare bool) bool {
+	if !a.hasRoom(spare) {
+		return false
+	}
+	messages, bytes := a.snd.Held()
+	room := bufferSize(a.options.WriteBuffer)
+	return !spare || messages == 0 || bytes+messages*messageOverhead+engine.Excess(n) < room-engine.SpareRoom(room)
 }
 
 // messageOverhead is what a message counts beside its bytes, in the send buffer:

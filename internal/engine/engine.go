@@ -83,7 +83,8 @@ var ErrFull = errors.New("no room to send")
 // An Owner has an association's sending and receiving to itself.
 type Owner interface {
 	// Send is as that of Conn. If spare is set it leaves SpareRoom for others to
-	// send: it waits until less is queued than there is room for.
+	// send: it waits until less is queued than there is room for, and makes
+	// messages of SpareSize at most.
 	Send(p []byte, size int, m Message, spare bool) (int, error)
 	// TrySend sends p as one message if there is room, also while a Send
 	// waits, and otherwise returns ErrFull.
@@ -103,6 +104,18 @@ type Owner interface {
 // SpareRoom is what a Send with spare set leaves of a send buffer of size bytes: room
 // for a few small messages of each of many streams.
 func SpareRoom(size int) int { return min(size/4, 64<<10) }
+
+// usual is how long a message can be that takes no more than SpareRoom, in all but very
+// small buffers.
+const usual = 16 << 10
+
+// SpareSize is how long a message can be at most that a Send with spare set makes of n
+// bytes, in a send buffer of size bytes.
+func SpareSize(n, size int) int { return min(n, max(usual, size/6)) }
+
+// Excess is for how many bytes of a message of n there must be room beside SpareRoom.
+// They would fill that.
+func Excess(n int) int { return max(0, n-usual) }
 
 // A Lender has memory for Recv, which has none while it waits.
 type Lender interface {

@@ -11,6 +11,7 @@ import (
 // used it. It asks the kernel only when that much may have been sent since it last
 // did.
 type room struct {
+	size   int // of the send buffer
 	limit  int // of what is queued, as the kernel counts it
 	queued int // at most, now
 }
@@ -25,13 +26,21 @@ func (r *room) isFor(fd, n int) bool {
 	if err != nil {
 		return true // let the send find out
 	}
-	r.limit = size - engine.SpareRoom(size)
+	r.size, r.limit = size, size-engine.SpareRoom(size)
 	r.queued = queued
-	if queued > r.limit {
+	if queued > max(0, r.limit-2*engine.Excess(n)) {
 		return false
 	}
 	r.queued += queueCost(n)
 	return true
+}
+
+// cut is how long a message of n bytes can be at most.
+func (r *room) cut(n int) int {
+	if r.size == 0 {
+		return n // it is not known yet
+	}
+	return engine.SpareSize(n, r.size)
 }
 
 // queueCost is at least what the kernel counts for n bytes: with packets of an

@@ -69,6 +69,9 @@ func (o *op) doSend(fd uintptr) bool {
 		p := o.p[o.n:]
 		if o.size > 0 {
 			p = p[:min(o.size, len(p))]
+			if o.spare {
+				p = p[:c.room.cut(len(p))]
+			}
 		}
 		o.point(p)
 		if o.spare && !c.room.isFor(int(fd), len(p)) {
