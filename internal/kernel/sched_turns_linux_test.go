@@ -37,20 +37,28 @@ func TestTurnsPassedOver(t *testing.T) {
 }
 
 // TestTurnsOfSmallMessages has messages be sent of several sizes. Only small ones make
-// the writer wait.
+// the writer wait, and large ones that leave others room.
 func TestTurnsOfSmallMessages(t *testing.T) {
 	for _, tt := range []struct {
-		size int
-		want bool
-	}{{1, true}, {1000, true}, {largeMessage - 1, true}, {largeMessage, false}, {64 << 10, false}} {
+		size        int
+		spare, want bool
+	}{
+		{1, false, true},
+		{1000, false, true},
+		{largeMessage - 1, false, true},
+		{largeMessage, false, false},
+		{64 << 10, false, false},
+		{largeMessage, true, true},
+		{64 << 10, true, true},
+	} {
 		tr := turns{every: 64 << 10}
 		got := false
 		for range 100 {
-			got = got || tr.takeTurn(turnCost(tt.size))
-			tr.sends(turnCost(tt.size))
+			got = got || tr.takeTurn(turnCost(tt.size, tt.spare))
+			tr.sends(turnCost(tt.size, tt.spare))
 		}
 		if got != tt.want {
-			t.Errorf("%d bytes: waits: %v, want %v", tt.size, got, tt.want)
+			t.Errorf("%d bytes, spare %v: waits: %v, want %v", tt.size, tt.spare, got, tt.want)
 		}
 	}
 }
