@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"sort"
+	"sync"
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -698,10 +699,14 @@ func (a *assoc) sendAck() {
 		a.sendPacket(a.rx.appendAck(a.takeReply(ackSize), a.mtu))
 		return
 	}
-	b := newBatch() // for its memory
-	defer b.free()
-	a.sendPacket(a.rx.appendAck(appendHeader(b.buf, a.header()), a.mtu))
+	p := acks.Get().(*packet)
+	defer acks.Put(p)
+	*p = a.rx.appendAck(appendHeader((*p)[:0], a.header()), a.mtu)
+	a.sendPacket(*p)
 }
+
+// acks are packets for acknowledgements.
+var acks = sync.Pool{New: func() any { return new(packet) }}
 
 // appendAck appends a SACK chunk to a packet that has room for one.
 func (r *receiver) appendAck(p packet, mtu int) packet {
