@@ -9,7 +9,10 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"os"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -489,5 +492,338 @@ func TestAddStreamsDenied(t *testing.T) {
 				})
 			})
 		}
+	})
+}
+
+// TestConfigKernelDefaults checks that what a Config sets counts even so, and
+// that the rest is the system's.
+func TestConfigKernelDefaults(t *testing.T) {
+	kernel := sctpnet.Config{KernelDefaults: true}
+	c, _ := configured(t, "sctp", "127.0.0.1:0", kernel, kernel)
+	st := status(t, c)
+	if st.Ostreams != 10 || st.Instreams != 10 {
+		t.Errorf("%d and %d streams, want Linux's 10", st.Ostreams, st.Instreams)
+	}
+	if st.PrimaryPeerAddr.MTU < 65532 {
+		t.Errorf("path MTU is %d, want that of the interface lo", st.PrimaryPeerAddr.MTU)
+	}
+	c, _ = configured(t, "sctp", "127.0.0.1:0", sctpnet.Config{KernelDefaults: true, OutStreams: 7}, kernel)
+	if st := status(t, c); st.Ostreams != 7 {
+		t.Errorf("%d streams, want 7", st.Ostreams)
+	}
+	config := sctpnet.Config{KernelDefaults: true, RTO: sctpnet.RTO{Max: 2 * time.Second}, ReadBuffer: 40000}
+	c, _ = configured(t, "sctp", "127.0.0.1:0", config, config)
+	if got, want := inForce(t, c).RTO, (sctpnet.RTO{Initial: 3 * time.Second, Min: time.Second, Max: 2 * time.Second}); got != want {
+		t.Errorf("RTO is %+v, want %+v", got, want)
+	}
+	if got := inForce(t, c).ReadBuffer; got != 40000 {
+		t.Errorf("read buffer is %d", got)
+	}
+}
+
+// loopbackMTU is the path MTU over the loopback interface: three chunks of a third of
+// 64 KiB, over IPv6.
+const loopbackMTU = 21916
+
+// TestLoopbackPathMTU checks the one path whose MTU is set.
+func TestLoopbackPathMTU(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:0", "[::1]:0", "127.0.0.1/127.0.0.2:0"} {
+		c, s := pipe(t, "sctp", address)
+		for end, conn := range map[string]*sctpnet.Conn{"client": c, "server": s} {
+			if got := status(t, conn).PrimaryPeerAddr.MTU; got != loopbackMTU {
+				t.Errorf("%s: the %s's path MTU is %d, want %d", address, end, got, loopbackMTU)
+			}
+		}
+	}
+}
+
+// TestRemotePathMTU checks that the MTU of any other path is left alone, also
+// of the largest there can be, by an association with another network
+// namespace.
+func TestRemotePathMTU(t *testing.T) {
+	for _, mtu := range []int{1500, 9000, 65535} {
+		t.Run(strconv.Itoa(mtu), func(t *testing.T) {
+			a, b := newLinks(t)
+			for _, ns := range []*netns{a, b} {
+				ns.ip(t, fmt.Sprint("link set link1 mtu ", mtu))
+			}
+			ln := b.listen(t, sctpnet.ListenConfig{}, "10.77.1.2:0")
+			watchdog(t, func() {
+				c := a.dial(t, sctpnet.Dialer{}, ln.Addr().String())
+				s := accept(t, ln)
+				if got := int(status(t, c).PrimaryPeerAddr.MTU); got > mtu || got < mtu-3 {
+					t.Errorf("path MTU is %d, want %d, or the multiple of four below", got, mtu)
+				}
+				exchange(t, c, s)
+			})
+		})
+	}
+}
+
+// TestOptionOfOnePath sets the parameters of one of two paths.
+func TestOptionOfOnePath(t *testing.T) {
+	c, _ := pipe(t, "sctp", "127.0.0.1/127.0.0.2:0")
+	addrs := c.PeerAddrs()
+	if len(addrs) != 2 {
+		t.Fatalf("the peer's addresses are %v", addrs)
+	}
+	set := sctpnet.PathParams{HeartbeatInterval: 3 * time.Second, MaxRetransmissions: 9, MTU: 1400,
+		PotentiallyFailedThreshold: 3, PrimarySwitchoverThreshold: 5, DSCP: 10, UDPPort: 4444}
+	if err := c.SetPathParams(addrs[1], set); err != nil {
+		t.Fatal(err)
+	}
+	if got := must[sctpnet.PathParams](t)(c.PathParams(addrs[1])); got != set {
+		t.Errorf("%+v, want %+v", got, set)
+	}
+	other := must[sctpnet.PathParams](t)(c.PathParams(addrs[0]))
+	if other.MaxRetransmissions == 9 || other.MTU == 1400 || other.DSCP == 10 || other.UDPPort == 4444 || other.PotentiallyFailedThreshold == 3 {
+		t.Errorf("the other path has it too: %+v", other)
+	}
+	// Back, and negative numbers for zero.
+	if err := c.SetPathParams(addrs[1], sctpnet.PathParams{PotentiallyFailedThreshold: -1, DSCP: -1, UDPPort: -1}); err != nil {
+		t.Fatal(err)
+	}
+	set.PotentiallyFailedThreshold, set.DSCP, set.UDPPort = 0, 0, 0
+	if got := must[sctpnet.PathParams](t)(c.PathParams(addrs[1])); got != set {
+		t.Errorf("%+v, want %+v", got, set)
+	}
+	// What a getter returned changes nothing.
+	if err := c.SetPathParams(addrs[1], set); err != nil {
+		t.Fatal(err)
+	}
+	if got := must[sctpnet.PathParams](t)(c.PathParams(addrs[1])); got != set {
+		t.Errorf("%+v, want %+v", got, set)
+	}
+	for _, a := range []netip.Addr{addrs[0], allPaths} {
+		if err := c.Heartbeat(a); err != nil {
+			t.Errorf("heartbeat to %v: %v", a, err)
+		}
+	}
+	// No such thing.
+	for _, addr := range []string{"127.0.0.3", "::1", "192.0.2.1", "fe80::1%lo", "fe80::1%nosuchif"} {
+		a := netip.MustParseAddr(addr)
+		_, gerr := c.PathParams(a)
+		for what, err := range map[string]error{"set": c.SetPathParams(a, set), "get": gerr, "heartbeat": c.Heartbeat(a)} {
+			if err == nil || !strings.Contains(err.Error(), "not an address of the peer") || !strings.Contains(err.Error(), addr[:3]) {
+				t.Errorf("%s of %s: %v", what, addr, err)
+			}
+		}
+	}
+	// The association goes on.
+	if err := c.Set(sctpnet.Config{RTO: sctpnet.RTO{Min: 400 * ms}}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOptionOfMixedPaths sets the parameters of an IPv4 and an IPv6 path of one
+// association.
+func TestOptionOfMixedPaths(t *testing.T) {
+	c, _ := pipe(t, "sctp", "127.0.0.1/[::1]:0")
+	addrs := c.PeerAddrs()
+	if len(addrs) != 2 {
+		t.Fatalf("the peer's addresses are %v", addrs)
+	}
+	for i, a := range addrs {
+		set := sctpnet.PathParams{MaxRetransmissions: 11 + i, UDPPort: 1000 + i}
+		want := set
+		if a.Is6() {
+			set.FlowLabel = 0x12345
+			want.FlowLabel = 0x12345
+		}
+		if err := c.SetPathParams(a, set); err != nil {
+			t.Fatal(err)
+		}
+		p := must[sctpnet.PathParams](t)(c.PathParams(a))
+		if got := (sctpnet.PathParams{MaxRetransmissions: p.MaxRetransmissions, UDPPort: p.UDPPort, FlowLabel: p.FlowLabel}); got != want {
+			t.Errorf("%v: %+v, want %+v", a, got, want)
+		}
+	}
+	if p := must[sctpnet.PathParams](t)(c.PathParams(netip.MustParseAddr("::ffff:127.0.0.1"))); p.MaxRetransmissions != 11 && p.MaxRetransmissions != 12 {
+		t.Errorf("mapped IPv4: %+v", p)
+	}
+}
+
+// TestPartialDeliveryPointOutOfRange checks a limit that the system has.
+func TestPartialDeliveryPointOutOfRange(t *testing.T) {
+	c, _ := pipe(t, "sctp", "127.0.0.1:0")
+	before := inForce(t, c)
+	err := c.Set(sctpnet.Config{MaxBurst: 9, PartialDeliveryPoint: 1<<31 - 1})
+	var op *net.OpError
+	if !errors.As(err, &op) {
+		t.Fatalf("%v, want a *net.OpError", err)
+	}
+	// What comes before it stays.
+	before.MaxBurst = 9
+	if now := inForce(t, c); !reflect.DeepEqual(now, before) {
+		t.Errorf("%+v, want %+v", now, before)
+	}
+	for _, name := range []string{"PartialDeliveryPoint: ", "partial delivery point", "2147483647", "0 to", "half the read buffer"} {
+		if !strings.Contains(err.Error(), name) {
+			t.Errorf("%q does not say %q", err, name)
+		}
+	}
+}
+
+func TestResetAssociation(t *testing.T) {
+	c, s := pipe(t, "sctp", "127.0.0.1:0")
+	works(t, c, s)
+	read := func() sctpnet.MsgInfo {
+		t.Helper()
+		p := make([]byte, 10)
+		_, info, err := s.ReadMsg(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info
+	}
+	watchdog(t, func() {
+		c.Write([]byte("x"))
+		if info := read(); info.SSN != 1 {
+			t.Fatalf("SSN is %d before", info.SSN)
+		}
+		soon(t, c.ResetAssoc) // once all is acknowledged
+		c.Write([]byte("y"))
+		if info := read(); info.SSN != 0 {
+			t.Errorf("SSN is %d afterwards, want 0", info.SSN)
+		}
+		works(t, s, c)
+	})
+}
+
+// TestDefaultReliability checks that the policy is that of all messages,
+// whatever else is said of them, on a path that loses all.
+func TestDefaultReliability(t *testing.T) {
+	c, s := configured(t, "sctp", "127.0.0.1:0", sctpnet.Config{WriteBuffer: 256 << 10}, sctpnet.Config{ReadBuffer: 128 << 10})
+	// More retransmissions than there are, but as milliseconds too few.
+	err := c.Set(sctpnet.Config{PartialReliability: sctpnet.PartialReliability{Policy: sctpnet.ReliabilityRetransmissions, Retransmissions: 40}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Fill the window, so that what follows waits for longer than that.
+	big := make([]byte, 16<<10)
+	c.SetWriteDeadline(time.Now().Add(300 * ms))
+	n := 0
+	for {
+		if _, err := c.WriteMsg(big, sctpnet.MsgInfo{Stream: 1, PPID: 7}); err != nil {
+			break
+		}
+		n++
+	}
+	watchdog(t, func() {
+		p := make([]byte, len(big))
+		for i := range n {
+			for {
+				_, info, err := s.ReadMsg(p)
+				if err != nil {
+					t.Errorf("message %d of %d: %v", i, n, err)
+					return
+				}
+				if !info.More {
+					break
+				}
+			}
+		}
+	})
+}
+
+// TestDefaultScheduler checks that streams in use take turns, unless another
+// scheduler was asked for.
+func TestDefaultScheduler(t *testing.T) {
+	needSCTP(t)
+	for _, tt := range []struct {
+		config        sctpnet.Config
+		set           bool // to first come, while running
+		before, after sctpnet.Scheduler
+	}{
+		{sctpnet.Config{}, false, sctpnet.SchedulerFirstCome, sctpnet.SchedulerRoundRobin},
+		{sctpnet.Config{}, true, sctpnet.SchedulerFirstCome, sctpnet.SchedulerFirstCome},
+		{sctpnet.Config{KernelDefaults: true}, false, sctpnet.SchedulerFirstCome, sctpnet.SchedulerFirstCome},
+		{sctpnet.Config{Scheduler: -1}, false, sctpnet.SchedulerFirstCome, sctpnet.SchedulerFirstCome},
+		{sctpnet.Config{Scheduler: sctpnet.SchedulerPriority}, false, sctpnet.SchedulerPriority, sctpnet.SchedulerPriority},
+	} {
+		ln := listenWith(t, "sctp4", "127.0.0.1:0", sctpnet.ListenConfig{Config: tt.config})
+		client := dial(t, &sctpnet.Dialer{Config: tt.config}, "sctp4", ln.Addr().String())
+		server := accept(t, ln)
+		for _, c := range []*sctpnet.Conn{client, server} {
+			if tt.set {
+				if err := c.Set(sctpnet.Config{Scheduler: -1}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if s := inForce(t, c).Scheduler; s != tt.before {
+				t.Errorf("%+v: scheduler is %v before streams are in use; want %v", tt.config.Scheduler, s, tt.before)
+			}
+			if _, err := c.OpenStream(); err != nil {
+				t.Fatal(err)
+			}
+			if s := inForce(t, c).Scheduler; s != tt.after {
+				t.Errorf("%+v: scheduler is %v with streams in use; want %v", tt.config.Scheduler, s, tt.after)
+			}
+		}
+	}
+}
+
+// TestInterleaving checks that messages which interleave arrive whole.
+func TestInterleaving(t *testing.T) {
+	needSCTP(t)
+	const sysctl = "/proc/sys/net/sctp/intl_enable"
+	old, err := os.ReadFile(sysctl)
+	if err != nil {
+		t.Skip("this kernel has no interleaving: ", err)
+	}
+	if err := os.WriteFile(sysctl, []byte("1"), 0); err != nil {
+		t.Skip("only root can turn it on: ", err)
+	}
+	defer os.WriteFile(sysctl, old, 0)
+	config := sctpnet.Config{Interleaving: true, Scheduler: sctpnet.SchedulerRoundRobin, ReadBuffer: 60000}
+	c, s := configured(t, "sctp", "127.0.0.1:0", config, config)
+	for _, conn := range []*sctpnet.Conn{c, s} {
+		if f := must[sctpnet.Features](t)(conn.Features()); !f.Interleaving {
+			t.Fatalf("%+v", f)
+		}
+		if level := inForce(t, conn).FragmentInterleave; level == 0 {
+			t.Errorf("fragment interleave is %d", level)
+		}
+	}
+	const size, each = 100 << 10, 10
+	message := func(stream uint16) []byte { return bytes.Repeat([]byte{byte(stream)}, size) }
+	before, err := c.Status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	watchdog(t, func() {
+		for stream := range uint16(3) {
+			go func() {
+				for range each {
+					if _, err := c.WriteStream(message(stream), stream); err != nil {
+						t.Error(err)
+					}
+				}
+			}()
+		}
+		eventually(t, "a window full of pieces", func() bool {
+			st, err := c.Status()
+			return err != nil || st.PeerWindow < before.PeerWindow/2
+		})
+		p := make([]byte, size)
+		var have [3]int
+		pieces := 0
+		for total := 0; total < 3*each*size; pieces++ {
+			n, info, err := s.ReadMsg(p)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			total += n
+			have[info.Stream] += n
+			if i := slices.IndexFunc(p[:n], func(b byte) bool { return b != byte(info.Stream) }); i >= 0 {
+				t.Errorf("byte %d of %d on stream %d is stream %d's", i, n, info.Stream, p[i])
+				return
+			}
+		}
+		if have != [3]int{each * size, each * size, each * size} {
+			t.Errorf("streams have %v bytes", have)
+		}
+		t.Logf("%d pieces", pieces)
 	})
 }

@@ -648,3 +648,309 @@ func TestBulkCosts(t *testing.T) {
 		}
 	})
 }
+
+// TestPlainConnCosts checks that reading and writing take no allocation, and
+// that an association has no goroutine.
+func TestPlainConnCosts(t *testing.T) {
+	before := runtime.NumGoroutine()
+	c, s := pipe(t, "sctp", "127.0.0.1:0")
+	b := make([]byte, 1024)
+	transfer := func() {
+		if _, err := c.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(s, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	transfer()
+	eventually(t, "the goroutines of earlier tests", func() bool { return runtime.NumGoroutine() <= before })
+	if conformance.Slowness > 1 {
+		t.Skip("the race detector allocates")
+	}
+	if n := testing.AllocsPerRun(1000, transfer); n != 0 {
+		t.Errorf("a Write and a Read allocate %v times", n)
+	}
+	if err := c.Set(sctpnet.Config{PPID: 46}); err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(1000, transfer); n != 0 {
+		t.Errorf("a Write with Config.PPID and a Read allocate %v times", n)
+	}
+}
+
+// TestStreamCosts checks that neither messages nor a stream's bytes cost an
+// allocation.
+func TestStreamCosts(t *testing.T) {
+	needSCTP(t)
+	if conformance.Slowness > 1 {
+		t.Skip("the race detector allocates")
+	}
+	for _, m := range messengers {
+		t.Run(m.name, func(t *testing.T) {
+			c1, c2 := pipe(t, "sctp4", "127.0.0.1:0")
+			m1, m2 := m.make(t, c1, c2)
+			for name, send := range map[string]func(){
+				"WriteMsg and ReadMsg": sendMsg(t, m1, m2),
+				"Write and Read":       sendBytes(t, m1, m2),
+			} {
+				if n := testing.AllocsPerRun(1000, send); n != 0 {
+					t.Errorf("%s allocate %v times", name, n)
+				}
+			}
+		})
+	}
+}
+
+// TestWriteWithoutMemory writes while all SCTP sockets together have no memory left.
+// The Write waits, has its deadline, and goes on when there is memory, although
+// nothing that the socket has sent is acknowledged then.
+func TestWriteWithoutMemory(t *testing.T) {
+	needSCTP(t)
+	const file = "/proc/sys/net/sctp/sctp_mem"
+	old, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("only root can set net.sctp.sctp_mem")
+	}
+	restore := func() {
+		if err := os.WriteFile(file, old, 0); err != nil {
+			t.Error(err)
+		}
+	}
+	c, s := pipe(t, "sctp", "127.0.0.1:0")
+	defer restore()
+	if err := os.WriteFile(file, []byte("0 0 0"), 0); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 16<<10)
+	sent := 0
+	for err == nil {
+		c.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
+		var n int
+		n, err = c.Write(b)
+		if sent += n; sent > 64<<20 {
+			t.Fatal("no Write waits")
+		}
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("Write without memory: %v; want that it waits until its deadline", err)
+	}
+	c.SetWriteDeadline(time.Time{})
+	writing := conformance.Start(t, func() (int, error) { return c.Write(b) })
+	writing.Waits()
+	restore()
+	watchdog(t, func() {
+		if _, err := io.ReadFull(s, make([]byte, sent+len(b))); err != nil {
+			t.Errorf("Read with memory again: %v", err)
+		}
+		if _, err := writing.Result(); err != nil {
+			t.Errorf("Write with memory again: %v", err)
+		}
+	})
+}
+
+// TestReadAfterCopyShutdown shuts an association down by a copy of its Conn.
+func TestReadAfterCopyShutdown(t *testing.T) {
+	c, s := pipe(t, "sctp4", "127.0.0.1:0")
+	copied := copyOf(t, c)
+	if err := copied.Shutdown(); err != nil {
+		t.Fatal(err)
+	}
+	watchdog(t, func() {
+		if _, err := s.Read(make([]byte, 10)); err != io.EOF {
+			t.Fatalf("the peer's Read: %v, want EOF", err)
+		}
+		eventually(t, "the association to end", func() bool { return !alive(t, port(c.LocalAddr())) })
+		for what, c := range map[string]*sctpnet.Conn{"original": c, "copy": copied} {
+			if _, err := c.Read(make([]byte, 10)); err != io.EOF {
+				t.Errorf("%s: %v, want EOF", what, err)
+			}
+		}
+	})
+}
+
+// TestCloseBehindUnordered closes a Conn that has read an unordered message in pieces,
+// and nothing else: what was written arrives, and then the end.
+func TestCloseBehindUnordered(t *testing.T) {
+	needSCTP(t)
+	ln := listenWith(t, "sctp4", "127.0.0.1:0", sctpnet.ListenConfig{Config: sctpnet.Config{PartialDeliveryPoint: 1000}})
+	watchdog(t, func() {
+		for _, linger := range []int{-1, 5} {
+			client := dial(t, nil, "sctp4", ln.Addr().String())
+			s := accept(t, ln)
+			s.SetLinger(linger)
+			message := ballast()[:100<<10]
+			if _, err := client.WriteMsg(message, sctpnet.MsgInfo{Unordered: true}); err != nil {
+				t.Fatal(err)
+			}
+			if b, _, err := s.ReadMessage(len(message)); !bytes.Equal(b, message) || err != nil {
+				t.Errorf("read %d bytes, %v", len(b), err)
+			}
+			answer := ballast()[:50<<10]
+			write(t, s, string(answer))
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			if b, err := io.ReadAll(client); !bytes.Equal(b, answer) || err != nil {
+				t.Errorf("the answer: %d bytes, %v", len(b), err)
+			}
+		}
+	})
+}
+
+// TestReadNothingAfterDeadline reads into an empty slice after the deadline, on
+// TCP and SCTP.
+func TestReadNothingAfterDeadline(t *testing.T) {
+	ends := connPairs(t)
+	for network, c := range ends {
+		c.SetDeadline(time.Now().Add(-time.Second))
+		for _, p := range [][]byte{nil, {}, make([]byte, 0, 10)} {
+			if n, err := c.Read(p); n != 0 || err != nil {
+				t.Errorf("%s: Read gives %d, %v", network, n, err)
+			}
+		}
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: Read of a byte gives %v", network, err)
+		}
+		c.Close()
+		if n, err := c.Read(nil); n != 0 || !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%s: after Close, Read gives %d, %v", network, n, err)
+		}
+	}
+}
+
+// connPairs returns the dialed end of a connection of TCP and one of SCTP.
+func connPairs(t *testing.T) map[string]net.Conn {
+	t.Helper()
+	sc, _ := pipe(t, "sctp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	tc, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tc.Close() })
+	return map[string]net.Conn{"tcp": tc, "sctp": sc}
+}
+
+// A shape is what can be seen of an error without its addresses.
+type shape struct {
+	op             string // of a net.OpError, "" if the error is none
+	source, addr   bool   // that are set
+	closed, passed bool   // net.ErrClosed, os.ErrDeadlineExceeded
+	errno          syscall.Errno
+}
+
+func shapeOf(err error) (s shape) {
+	if e, ok := err.(*net.OpError); ok {
+		s.op, s.source, s.addr = e.Op, e.Source != nil, e.Addr != nil
+	}
+	s.closed = errors.Is(err, net.ErrClosed)
+	s.passed = errors.Is(err, os.ErrDeadlineExceeded)
+	errors.As(err, &s.errno)
+	return s
+}
+
+// TestSyscallConnAsNet looks at the errors of what SyscallConn returns.
+func TestSyscallConnAsNet(t *testing.T) {
+	needSCTP(t)
+	type sysconn interface {
+		syscall.Conn
+		SetDeadline(time.Time) error
+		Close() error
+	}
+	tln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pairs := connPairs(t)
+	for what, pair := range map[string][2]sysconn{
+		"Conn":     {pairs["tcp"].(sysconn), pairs["sctp"].(sysconn)},
+		"Listener": {tln.(sysconn), listen(t, "sctp", "127.0.0.1:0")},
+	} {
+		var shapes [2]map[string]shape
+		for i, c := range pair {
+			shapes[i] = make(map[string]shape)
+			raw, err := c.SyscallConn()
+			if err != nil {
+				t.Fatal(err)
+			}
+			try := func(when string) {
+				called := 0
+				f := func(uintptr) bool { called++; return true }
+				shapes[i][when+" Control"] = shapeOf(raw.Control(func(fd uintptr) { f(fd) }))
+				before := called
+				shapes[i][when+" Read"] = shapeOf(raw.Read(f))
+				shapes[i][when+" Write"] = shapeOf(raw.Write(f))
+				if what == "Listener" && called != before {
+					t.Errorf("%s, %s: Read or Write of %T calls the function", what, when, c)
+				}
+			}
+			try("at first")
+			c.SetDeadline(time.Now().Add(-time.Second))
+			try("after the deadline")
+			c.Close()
+			try("after Close")
+		}
+		for when, want := range shapes[0] {
+			if got := shapes[1][when]; got != want {
+				t.Errorf("%s, %s: SCTP gives %+v, TCP %+v", what, when, got, want)
+			}
+		}
+	}
+}
+
+// TestFileErrorsAsNet makes Conns and Listeners of files that have none.
+func TestFileErrorsAsNet(t *testing.T) {
+	needSCTP(t)
+	closed, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	for _, tt := range []struct {
+		name string
+		file *os.File
+	}{{"closed", closed}, {"no socket", null}} {
+		_, cerr := sctpnet.FileConn(tt.file)
+		_, lerr := sctpnet.FileListener(tt.file)
+		_, terr := net.FileConn(tt.file)
+		for _, err := range []error{cerr, lerr} {
+			if got, want := shapeOf(err), shapeOf(terr); got != want {
+				t.Errorf("%s: SCTP gives %+v (%v), TCP %+v (%v)", tt.name, got, err, want, terr)
+			}
+			for e := err; e != nil; e = errors.Unwrap(e) {
+				if _, ok := e.(interface{ Unwrap() []error }); ok {
+					t.Errorf("%s: %v holds a %T", tt.name, err, e)
+				}
+			}
+		}
+	}
+}
+
+// copyOf returns another Conn of an association.
+func copyOf(t testing.TB, c *sctpnet.Conn) *sctpnet.Conn {
+	t.Helper()
+	f, err := c.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	copied, err := sctpnet.FileConn(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { copied.Close() })
+	return copied.(*sctpnet.Conn)
+}

@@ -118,22 +118,6 @@ func startChild(t testing.TB, name string, f *os.File) (ready string, wait func(
 	}
 }
 
-// copyOf returns another Conn of an association.
-func copyOf(t testing.TB, c *sctpnet.Conn) *sctpnet.Conn {
-	t.Helper()
-	f, err := c.File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	copied, err := sctpnet.FileConn(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { copied.Close() })
-	return copied.(*sctpnet.Conn)
-}
-
 func TestListenerFile(t *testing.T) {
 	for _, address := range []string{"127.0.0.1/127.0.0.2:0", "[::]:0", "127.0.0.1/[::1]:0"} {
 		ln := listen(t, "sctp", address)

@@ -1,6 +1,7 @@
 package sctpnet_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -17,6 +20,7 @@ import (
 
 	"github.com/sctpnet/sctpnet"
 	"github.com/sctpnet/sctpnet/internal/conformance"
+	"github.com/sctpnet/sctpnet/internal/testnet"
 )
 
 // The first stream that is claimed changes how a Conn reads and writes. What
@@ -802,4 +806,254 @@ func TestUnevenStreams(t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestLoss runs tests of streams where two of a hundred packets are lost: in a
+// process that has a loopback interface of its own.
+func TestLoss(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		if !inOwnNetwork(t) {
+			return
+		}
+		netem(t, network, "loss 2%")
+		for _, tt := range orderTests {
+			t.Run(tt.name, func(t *testing.T) {
+				const n, count = 50, max(6, 60/conformance.Slowness)
+				from, to := pipeOf(t, network, n)
+				watchdog(t, func() {
+					together(t, []*sctpnet.Conn{from, to},
+						func() error { return tt.send(from, n, count) },
+						func() error { return tt.receive(to, n, count) },
+					)
+				})
+			})
+		}
+		t.Run("half-close", func(t *testing.T) {
+			client, server := pipe(t, network, "127.0.0.1:0")
+			watchdog(t, func() {
+				var fs []func() error
+				for i := range 25 {
+					c, s := streamPair(t, client, server)
+					want := ballast()[i:][:100_000/conformance.Slowness]
+					fs = append(fs, func() error { return errors.Join(sendAll(c, want), receiveAll(c, want)) })
+					fs = append(fs, func() error { return errors.Join(receiveAll(s, want), sendAll(s, want)) })
+				}
+				together(t, []*sctpnet.Conn{client, server}, fs...)
+			})
+		})
+		t.Run("churn", func(t *testing.T) {
+			client, server := pipe(t, network, "127.0.0.1:0")
+			watchdog(t, func() {
+				churn(t, client, server, 400/min(conformance.Slowness, 4), openInTheEnd, churnClient, churnServer)
+			})
+		})
+	})
+}
+
+// TestStreamCloseOnSlowNetwork has both ends close streams at the same time where packets take long:
+// both ask, both are refused, and must not ask at the same time for ever.
+func TestStreamCloseOnSlowNetwork(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		if !inOwnNetwork(t) {
+			return
+		}
+		netem(t, network, "delay 50ms")
+		client, server := pipe(t, network, "127.0.0.1:0")
+		watchdog(t, func() {
+			for range 5 {
+				c, s := streamPair(t, client, server)
+				exchange(t, c, s)
+				var fs []func() error
+				for _, s := range []*sctpnet.Stream{c, s} {
+					fs = append(fs, func() error { return errors.Join(s.CloseWrite(), receiveAll(s, nil), s.Close()) })
+				}
+				together(t, []*sctpnet.Conn{client, server}, fs...)
+			}
+		})
+	})
+}
+
+// openInTheEnd opens a stream however long it takes: where several packets of the
+// resets are lost one after the other, no number is free for longer than OpenStream
+// waits.
+func openInTheEnd(c *sctpnet.Conn) (*sctpnet.Stream, error) {
+	for {
+		if s, err := c.OpenStream(); !errors.Is(err, sctpnet.ErrNoFreeStream) {
+			return s, err
+		}
+	}
+}
+
+// netem makes a process's own loopback interface lose or delay packets. The tests
+// of the kernel run where it can; SCTP over UDP is tested there, too.
+func netem(t *testing.T, network, options string) {
+	t.Helper()
+	err := testnet.Own().Netem("lo", options)
+	if err != nil && overUDP(network) && sctpnet.Available("sctp") != nil {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// sendAll writes b and half-closes.
+func sendAll(s *sctpnet.Stream, b []byte) error {
+	if _, err := s.Write(b); err != nil {
+		return err
+	}
+	return s.CloseWrite()
+}
+
+// receiveAll checks that b comes, and then the end.
+func receiveAll(s *sctpnet.Stream, b []byte) error {
+	got, err := io.ReadAll(s)
+	if err != nil || string(got) != string(b) {
+		return fmt.Errorf("stream %d: read %d bytes, %v; want %d", s.ID(), len(got), err, len(b))
+	}
+	return nil
+}
+
+// TestStreamsWithPeerInC has a program in C for a peer, which dials or is dialed: message
+// boundaries, streams and PPIDs are what it says they are, both ways.
+func TestStreamsWithPeerInC(t *testing.T) {
+	needSCTP(t)
+	peer := buildC(t, "testdata/peer.c")
+	for _, tt := range []struct {
+		name    string
+		connect func(t *testing.T) (c *sctpnet.Conn, out *bufio.Scanner)
+	}{
+		{"listens", func(t *testing.T) (*sctpnet.Conn, *bufio.Scanner) {
+			out := startC(t, peer, "listen")
+			var port int
+			if _, err := fmt.Sscanf(line(out), "port %d", &port); err != nil {
+				t.Fatal(err)
+			}
+			return dial(t, nil, "sctp", joinPort("127.0.0.1", port)), out
+		}},
+		{"dials", func(t *testing.T) (*sctpnet.Conn, *bufio.Scanner) {
+			ln := listen(t, "sctp4", "127.0.0.1:0")
+			out := startC(t, peer, "dial", fmt.Sprint(port(ln.Addr())))
+			return accept(t, ln), out
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			watchdog(t, func() {
+				c, out := tt.connect(t)
+				if o, i := c.NumStreams(); o != 20 || i != 20 {
+					t.Errorf("there are %d and %d streams, want 20", o, i)
+				}
+				buf := make([]byte, 300<<10)
+				read := func(r messenger, data string, stream uint16, ppid uint32) {
+					t.Helper()
+					n, info, err := r.ReadMsg(buf)
+					if err != nil || string(buf[:n]) != data || info.Stream != stream || info.PPID != ppid || info.Unordered || info.More {
+						t.Errorf("read %.20q, %+v, %v; want %.20q on stream %d with PPID %d", buf[:n], info, err, data, stream, ppid)
+					}
+				}
+				send := func(w messenger, data string, info sctpnet.MsgInfo, want string) {
+					t.Helper()
+					if _, err := w.WriteMsg([]byte(data), info); err != nil {
+						t.Fatal(err)
+					}
+					if got := line(out); got != want {
+						t.Errorf("the peer says %q, want %q", got, want)
+					}
+				}
+				// The order of different streams is that of sending, on lo.
+				got := make(map[uint16]bool)
+				for range 3 {
+					n, info, err := c.ReadMsg(buf)
+					if err != nil {
+						t.Fatal(err)
+					}
+					want := map[uint16]struct {
+						data      string
+						ppid      uint32
+						unordered bool
+					}{0: {"unordered", 0, true}, 1: {"one", 0x01020304, false}, 19: {"nineteen", 46, false}}[info.Stream]
+					if string(buf[:n]) != want.data || info.PPID != want.ppid || info.Unordered != want.unordered || got[info.Stream] {
+						t.Errorf("read %q, %+v; want %+v", buf[:n], info, want)
+					}
+					got[info.Stream] = true
+				}
+
+				send(c, "abc", sctpnet.MsgInfo{Stream: 3, PPID: 0xa1b2c3d4}, "received 3 bytes, stream 3, ppid 2712847316")
+				read(c, "abc", 4, 0xa1b2c3d5)
+				send(c, "d", sctpnet.MsgInfo{Unordered: true}, "received 1 bytes, stream 0, ppid 0, unordered")
+				read(c, "d", 1, 1)
+				large := strings.Repeat("large", 10_000)
+				send(c, large, sctpnet.MsgInfo{Stream: 18, PPID: 1}, "received 50000 bytes, stream 18, ppid 1")
+				read(c, large, 19, 2)
+
+				// And of Streams. The C program has no stream reconfiguration.
+				s7, s8 := claim(t, c, 7), claim(t, c, 8)
+				send(s7, "stream", sctpnet.MsgInfo{PPID: 61}, "received 6 bytes, stream 7, ppid 61")
+				read(s8, "stream", 8, 62)
+				if err := s7.Close(); err != nil {
+					t.Errorf("Close: %v", err)
+				}
+				if err := c.Close(); err != nil {
+					t.Errorf("Close: %v", err)
+				}
+				if got := line(out); got != "end" {
+					t.Errorf("the peer says %q, want its end", got)
+				}
+			})
+		})
+	}
+}
+
+// buildC compiles a program in C.
+func buildC(t *testing.T, source string) string {
+	t.Helper()
+	if _, err := exec.LookPath("gcc"); err != nil {
+		t.Skip("no gcc (apt-get install gcc libsctp-dev): ", err)
+	}
+	if out, err := preprocess("#include <netinet/sctp.h>"); err != nil {
+		t.Skipf("no netinet/sctp.h (apt-get install libsctp-dev libc6-dev): %s", out)
+	}
+	program := filepath.Join(t.TempDir(), "peer")
+	if out, err := exec.Command("gcc", "-Wall", "-Wextra", "-Werror", "-o", program, source, "-lsctp").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return program
+}
+
+func preprocess(source string) ([]byte, error) {
+	cmd := exec.Command("gcc", "-E", "-o", "/dev/null", "-")
+	cmd.Stdin = strings.NewReader(source)
+	return cmd.CombinedOutput()
+}
+
+// startC starts a program, which must end by itself and well, and returns what
+// it prints.
+func startC(t *testing.T, program string, args ...string) *bufio.Scanner {
+	t.Helper()
+	cmd := exec.Command(program, args...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			cmd.Process.Kill()
+		}
+		io.Copy(io.Discard, stdout)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%s: %v: %s", program, err, &stderr)
+		}
+	})
+	return bufio.NewScanner(stdout)
+}
+
+// line returns the next line of a program's output.
+func line(out *bufio.Scanner) string {
+	out.Scan()
+	return out.Text()
 }

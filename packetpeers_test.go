@@ -19,8 +19,148 @@ import (
 	"time"
 
 	"github.com/sctpnet/sctpnet"
-	"github.com/sctpnet/sctpnet/internal/conformance"
 )
+
+// TestPacketConnConnectWaits has Connect wait for a peer that does not answer, while
+// others read, set deadlines and connect.
+func TestPacketConnConnectWaits(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		host, silentPort := silentPeer(t, network)
+		silent := oneAddr(host, silentPort)
+		c, other := listenPacket(t, nil, network, ":0"), listenPacket(t, nil, network, "127.0.0.1:0")
+		waits := func(ctx context.Context) <-chan error {
+			t.Helper()
+			done := make(chan error, 1)
+			go func() { done <- first(c.Connect(ctx, silent.String())) }()
+			eventually(t, "the handshake has begun", func() bool { _, err := c.Status(silent); return err == nil })
+			return done
+		}
+		watchdog(t, func() {
+			ctx, cancel := context.WithCancel(t.Context())
+			canceled := waits(ctx)
+			for _, by := range []time.Time{time.Now().Add(-time.Second), time.Now().Add(20 * ms)} {
+				c.SetReadDeadline(by)
+				if _, _, err := c.ReadFrom(make([]byte, 10)); !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Errorf("%v, want the deadline's", err)
+				}
+			}
+			peer, err := c.Connect(t.Context(), other.LocalAddr().String())
+			if err != nil {
+				t.Fatalf("after the deadline: %v", err)
+			}
+			if _, _, err := c.ReadFrom(make([]byte, 10)); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("the deadline is forgotten: %v", err)
+			}
+			c.SetReadDeadline(time.Time{})
+			for range 3 {
+				got := make(chan string)
+				go func() { got <- packetNext(t, c) }()
+				if _, err := c.WriteTo([]byte("to"), peer); err != nil {
+					t.Error(err)
+				}
+				p := make([]byte, 10)
+				n, from, err := other.ReadFrom(p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := other.WriteTo(p[:n], from); err != nil {
+					t.Error(err)
+				}
+				if s := <-got; s != "to" {
+					t.Errorf("read %q", s)
+				}
+			}
+			select {
+			case err := <-canceled:
+				t.Fatalf("Connect has not waited: %v", err)
+			default:
+			}
+			cancel()
+			if err := <-canceled; !errors.Is(err, context.Canceled) {
+				t.Errorf("%v, want that the context is over", err)
+			}
+			aborted := waits(t.Context())
+			if err := c.Abort(silent); err != nil {
+				t.Error(err)
+			}
+			if err := <-aborted; err == nil {
+				t.Error("Connect made an association that was aborted")
+			}
+			closed := waits(t.Context())
+			c.Close()
+			if err := <-closed; !errors.Is(err, net.ErrClosed) {
+				t.Errorf("%v, want that it is closed", err)
+			}
+		})
+	})
+}
+
+// TestPacketConnConnectFails connects to peers that refuse and that are silent.
+func TestPacketConnConnectFails(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		var events peerEvents
+		lc := sctpnet.ListenConfig{OnEvent: events.add, Config: sctpnet.Config{InitAttempts: 2, RTO: sctpnet.RTO{Initial: 100 * ms, Min: 100 * ms, Max: 100 * ms}}}
+		c := listenPacket(t, &lc, network, "127.0.0.1:0")
+		closed := listen(t, network, "127.0.0.1:0")
+		closed.Close()
+		watchdog(t, func() {
+			_, err := c.Connect(t.Context(), closed.Addr().String())
+			var op *net.OpError
+			if !errors.Is(err, syscall.ECONNREFUSED) || !errors.As(err, &op) || op.Op != "dial" || op.Addr.String() != closed.Addr().String() {
+				t.Errorf("%v, want ECONNREFUSED", err)
+			}
+			peer, e := events.has(sctpnet.AssocNotMade)
+			if peer == nil || peer.String() != closed.Addr().String() || !errors.Is(e.Err, syscall.ECONNREFUSED) {
+				t.Errorf("event %v of %v", e, peer)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if _, err := c.Connect(ctx, closed.Addr().String()); !errors.Is(err, context.Canceled) {
+				t.Errorf("%v, want that the context is over", err)
+			}
+		})
+	})
+}
+
+// TestPacketConnBothConnect has two sockets make an association with each other at
+// the same time: it is one. So it is if several goroutines want it.
+func TestPacketConnBothConnect(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		watchdog(t, func() {
+			for range 30 {
+				a, b := listenPacket(t, nil, network, "127.0.0.1:0"), listenPacket(t, nil, network, "127.0.0.1:0")
+				var wg sync.WaitGroup
+				for range 3 {
+					for _, p := range [][2]*sctpnet.PacketConn{{a, b}, {b, a}} {
+						wg.Go(func() {
+							peer, err := p[0].Connect(t.Context(), p[1].LocalAddr().String())
+							if err != nil {
+								t.Error(err)
+								return
+							}
+							if _, err := p[0].WriteTo([]byte("hello"), peer); err != nil {
+								t.Error(err)
+							}
+						})
+					}
+				}
+				wg.Wait()
+				for _, c := range []*sctpnet.PacketConn{a, b} {
+					for range 3 {
+						if got := packetNext(t, c); got != "hello" {
+							t.Errorf("%q", got)
+						}
+					}
+					if l := c.Associations(); len(l) != 1 {
+						t.Errorf("associations %v", l)
+					}
+				}
+				a.Close()
+				b.Close()
+			}
+		})
+	})
+}
 
 // TestPacketConnUnreadPeer has peers that do not read: writing to them waits, until
 // the deadline, and others go on.
@@ -252,25 +392,6 @@ func testPeersThatEnd(t *testing.T, network string) {
 	})
 }
 
-// TestPacketConnMessageBound has a peer that sends a message larger than what is
-// kept: it is aborted, and others go on.
-func TestPacketConnMessageBound(t *testing.T) {
-	c := listenPacket(t, &sctpnet.ListenConfig{Config: sctpnet.Config{StreamMemory: 100 << 10, PartialDeliveryPoint: 1000}}, "sctp", "127.0.0.1:0")
-	large, small := dial(t, nil, "sctp", c.LocalAddr().String()), dial(t, nil, "sctp", c.LocalAddr().String())
-	watchdog(t, func() {
-		if _, err := large.WriteMsg(make([]byte, 200<<10), sctpnet.MsgInfo{}); err != nil {
-			t.Fatal(err)
-		}
-		small.Write([]byte("small"))
-		if got := packetNext(t, c); got != "small" {
-			t.Errorf("%d bytes, want 5", len(got))
-		}
-		if _, err := large.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
-			t.Errorf("%v, want ECONNRESET", err)
-		}
-	})
-}
-
 // TestPacketConnPiecesOfPeers has large messages of several peers come in pieces,
 // side by side.
 func TestPacketConnPiecesOfPeers(t *testing.T) {
@@ -380,65 +501,6 @@ func TestPacketConnOnePeer(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 	})
-}
-
-// TestPacketConnHasNoGoroutine checks that an association costs none.
-func TestPacketConnHasNoGoroutine(t *testing.T) {
-	before := runtime.NumGoroutine()
-	a, b := listenPacket(t, nil, "sctp", "127.0.0.1:0"), listenPacket(t, nil, "sctp", "127.0.0.1:0")
-	packetConnect(t, a, b.LocalAddr())
-	conformance.WaitFor(t, "the goroutines of earlier tests", func() bool { return runtime.NumGoroutine() <= before })
-}
-
-func init() { children["packet out of descriptors"] = packetOutOfDescriptors }
-
-// TestPeelOffOutOfDescriptors needs a process of its own to run out of them.
-func TestPeelOffOutOfDescriptors(t *testing.T) {
-	needSCTP(t)
-	child(t, "packet out of descriptors")
-}
-
-func packetOutOfDescriptors() error {
-	limit := syscall.Rlimit{Cur: 64, Max: 64}
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return err
-	}
-	pc, err := sctpnet.ListenPacket("sctp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	c := pc.(*sctpnet.PacketConn)
-	conn, err := sctpnet.Dial("sctp", c.LocalAddr().String())
-	if err != nil {
-		return err
-	}
-	if _, err := conn.Write([]byte("x")); err != nil {
-		return err
-	}
-	var files []*os.File
-	for {
-		f, err := os.Open("/dev/null")
-		if err != nil {
-			break
-		}
-		files = append(files, f)
-	}
-	for _, f := range files[1:] {
-		defer f.Close()
-	}
-	peer := c.Associations()[0]
-	if _, err := c.PeelOff(peer); !errors.Is(err, syscall.EMFILE) {
-		return fmt.Errorf("PeelOff without descriptors: %v, want EMFILE", err)
-	}
-	files[0].Close()
-	s, err := c.PeelOff(peer)
-	if err != nil {
-		return fmt.Errorf("PeelOff with a descriptor: %w", err)
-	}
-	if n, err := s.Read(make([]byte, 9)); n != 1 || err != nil {
-		return fmt.Errorf("read %d, %w", n, err)
-	}
-	return nil
 }
 
 // TestPacketConnForeignPeer has lksctp's one-to-many socket for a peer, which makes
@@ -657,25 +719,6 @@ func TestPacketConnForgetsRemovedAddress(t *testing.T) {
 	}
 }
 
-// TestPacketConnPortOutOfRange uses a port that is that of a peer but for bits that
-// a port does not have.
-func TestPacketConnPortOutOfRange(t *testing.T) {
-	eachPacketEngine(t, func(t *testing.T, network string) {
-		c, other := listenPacket(t, nil, network, "127.0.0.1:0"), listenPacket(t, nil, network, "127.0.0.1:0")
-		packetConnect(t, c, other.LocalAddr())
-		wrong := oneAddr("127.0.0.1", port(other.LocalAddr())+1<<16)
-		if n, err := c.WriteTo([]byte("x"), wrong); err == nil || !strings.Contains(err.Error(), "65535") {
-			t.Errorf("WriteTo: %d, %v; want an error that says which ports there are", n, err)
-		}
-		if err := c.Abort(wrong); err == nil {
-			t.Error("Abort found a peer")
-		}
-		if len(c.Associations()) != 1 {
-			t.Error("the association has ended")
-		}
-	})
-}
-
 // TestPacketConnShutdownOfHandshake shuts down an association that is being made.
 // It is an error, and Connect learns what comes of it.
 func TestPacketConnShutdownOfHandshake(t *testing.T) {
@@ -858,76 +901,6 @@ func TestPacketConnCloseInMessage(t *testing.T) {
 	})
 }
 
-// TestPacketConnSlowHandler has a handler that waits. Another ReadFrom obeys its
-// deadline and Close.
-func TestPacketConnSlowHandler(t *testing.T) {
-	eachPacketEngine(t, func(t *testing.T, network string) {
-		told, goOn := make(chan struct{}), make(chan struct{})
-		var once sync.Once
-		lc := sctpnet.ListenConfig{OnEvent: func(*sctpnet.PacketConn, *sctpnet.Addr, sctpnet.Event) {
-			once.Do(func() {
-				close(told)
-				<-goOn
-			})
-		}}
-		c := listenPacket(t, &lc, network, "127.0.0.1:0")
-		dial(t, nil, network, c.LocalAddr().String())
-		watchdog(t, func() {
-			errs := make(chan error)
-			read := func() { errs <- first(first2(c.ReadFrom(make([]byte, 10)))) }
-			go read()
-			<-told
-			go read()
-			c.SetReadDeadline(time.Now().Add(10 * ms))
-			select {
-			case err := <-errs:
-				if !errors.Is(err, os.ErrDeadlineExceeded) {
-					t.Error(err)
-				}
-			case <-time.After(10 * time.Second):
-				t.Error("ReadFrom waits for the handler of another one, past the deadline")
-				close(goOn)
-				<-errs
-				<-errs
-				return
-			}
-			c.SetReadDeadline(time.Time{})
-			go read()
-			c.Close()
-			if err := <-errs; !errors.Is(err, net.ErrClosed) {
-				t.Error(err)
-			}
-			close(goOn)
-			<-errs
-		})
-	})
-}
-
-func first2(n int, _ net.Addr, err error) (int, error) { return n, err }
-
-// TestPacketConnHandlerPanics has a handler that panics: reading goes on.
-func TestPacketConnHandlerPanics(t *testing.T) {
-	eachPacketEngine(t, func(t *testing.T, network string) {
-		lc := sctpnet.ListenConfig{OnEvent: func(*sctpnet.PacketConn, *sctpnet.Addr, sctpnet.Event) { panic("handler") }}
-		c := listenPacket(t, &lc, network, "127.0.0.1:0")
-		client := dial(t, nil, network, c.LocalAddr().String())
-		client.Write([]byte("message"))
-		watchdog(t, func() {
-			func() {
-				defer func() {
-					if r := recover(); r != "handler" {
-						t.Errorf("%v", r)
-					}
-				}()
-				c.ReadFrom(make([]byte, 10))
-			}()
-			if got := packetNext(t, c); got != "message" {
-				t.Error(got)
-			}
-		})
-	})
-}
-
 // TestPacketConnConnectToItself connects a PacketConn to its own address.
 func TestPacketConnConnectToItself(t *testing.T) {
 	eachPacketEngine(t, func(t *testing.T, network string) {
@@ -943,55 +916,6 @@ func TestPacketConnConnectToItself(t *testing.T) {
 			}
 			packetConnect(t, c, other.LocalAddr())
 		})
-	})
-}
-
-// TestPacketConnAddrForms writes to a peer by all forms of its address.
-func TestPacketConnAddrForms(t *testing.T) {
-	eachPacketEngine(t, func(t *testing.T, network string) {
-		network = ofEngine(network, "sctp")
-		c := listenPacket(t, nil, network, ":0")
-		four, six := listenPacket(t, nil, network, "127.0.0.1:0"), listenPacket(t, nil, network, "[::1]:0")
-		watchdog(t, func() {
-			for _, a := range []*sctpnet.Addr{
-				oneAddr("127.0.0.1", port(four.LocalAddr())),
-				{IPAddrs: []net.IPAddr{{IP: net.IPv4(127, 0, 0, 1).To4()}}, Port: port(four.LocalAddr())},
-				oneAddr("::ffff:127.0.0.1", port(four.LocalAddr())),
-			} {
-				packetSend(t, c, a, four)
-			}
-			packetSend(t, c, oneAddr("::1", port(six.LocalAddr())), six)
-			if n := len(c.Associations()); n != 2 {
-				t.Errorf("%d associations, want 2", n)
-			}
-		})
-	})
-}
-
-func packetSend(t *testing.T, c *sctpnet.PacketConn, a *sctpnet.Addr, to *sctpnet.PacketConn) {
-	t.Helper()
-	text := fmt.Sprint(a)
-	if _, err := c.WriteTo([]byte(text), a); err != nil {
-		t.Errorf("%v: %v", a, err)
-	} else if got := packetNext(t, to); got != text {
-		t.Errorf("%q, want %q", got, text)
-	}
-}
-
-// TestPacketConnAddrOfAnother connects to a peer by a list with an address that is
-// not the peer's. What is written to that address goes to the peer that has it. Over
-// UDP there are no lists.
-func TestPacketConnAddrOfAnother(t *testing.T) {
-	const network = "sctp4"
-	c := listenPacket(t, nil, network, "127.0.0.9:0")
-	one := listenPacket(t, nil, network, "127.0.0.1:0")
-	two := listenPacket(t, nil, network, fmt.Sprintf("127.0.0.2:%d", port(one.LocalAddr())))
-	watchdog(t, func() {
-		both := oneAddr("127.0.0.1", port(one.LocalAddr()))
-		both.IPAddrs = append(both.IPAddrs, oneAddr("127.0.0.2", 0).IPAddrs...)
-		packetConnect(t, c, both)
-		packetSend(t, c, oneAddr("127.0.0.2", port(one.LocalAddr())), two)
-		packetSend(t, c, oneAddr("127.0.0.1", port(one.LocalAddr())), one)
 	})
 }
 
