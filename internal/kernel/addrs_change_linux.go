@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -13,14 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	optAsconfSupported = 128 // SCTP_ASCONF_SUPPORTED
-
-	// anAssoc is an association's identifier where 0 would mean the
-	// endpoint's; a one-to-one socket has one association, whatever its
-	// number.
-	anAssoc = 1
-)
+// anAssoc is an association's identifier where 0 would mean the endpoint's; a
+// one-to-one socket has one association, whatever its number.
+const anAssoc = 1
 
 // Address does something with an address.
 func (c *conn) Address(op engine.AddrOp, ip netip.Addr) error {
@@ -102,13 +96,9 @@ func bindx(fd, opt int, addr *engine.Addr) error {
 
 func (c *conn) setPrimary(peer netip.Addr) error {
 	return c.control(func(fd int) error {
-		list, err := peerAddrs(fd)
+		addr, err := socketOf(fd).peersAddr(peer)
 		if err != nil {
 			return err
-		}
-		addr, ok := find(list, peer)
-		if !ok {
-			return notThePeers(peer)
 		}
 		return setAddr(fd, sctp.SCTP_PRIMARY_ADDR, addr)
 	})
@@ -197,15 +187,14 @@ func checkFamily(fd int, ip netip.Addr) error {
 // addresses. The kernel makes the change all the same, to the socket, where it
 // is of no use.
 func canReconfigure(fd int) error {
-	var buf [8]byte // struct sctp_assoc_value
-	binary.NativeEndian.PutUint32(buf[:], anAssoc)
-	_, err := getsockopt(fd, optAsconfSupported, buf[:])
+	v := assocValue{AssocID: anAssoc}
+	err := optASCONF.get(fd, &v)
 	switch {
-	case err == nil && binary.NativeEndian.Uint32(buf[4:]) != 0:
+	case err == nil && v.Value != 0:
 		// A socket that was accepted has not inherited it from the listener,
 		// other than by sysctl, and would not tell the peer.
-		return setStruct(fd, optAsconfSupported, assocValue{AssocID: anAssoc, Value: 1})
-	case err == unix.ENOPROTOOPT: // before Linux 5.4
+		return optASCONF.set(fd, assocValue{AssocID: anAssoc, Value: 1})
+	case errors.Is(err, unix.ENOPROTOOPT): // before Linux 5.4
 		b, err := os.ReadFile("/proc/sys/net/sctp/addip_enable")
 		if err == nil && bytes.HasPrefix(b, []byte("1")) {
 			return nil

@@ -60,6 +60,19 @@ func peerAddrsOf(t target) (*engine.Addr, error) {
 	return nil, engine.ErrEnded
 }
 
+// peersAddr returns the sockaddr of an address that must be the peer's.
+func (t target) peersAddr(ip netip.Addr) (*engine.Addr, error) {
+	list, err := peerAddrsOf(t)
+	if err != nil {
+		return nil, err
+	}
+	addr, ok := find(list, ip)
+	if !ok {
+		return nil, notThePeers(ip)
+	}
+	return addr, nil
+}
+
 // peerAddr is the peer's list of addresses, the primary first, or nil when the
 // association is gone and the list with it.
 func peerAddr(fd int, primary net.IPAddr) *engine.Addr { return socketOf(fd).peerAddr(primary) }

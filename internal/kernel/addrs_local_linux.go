@@ -83,11 +83,7 @@ func localZone(ip net.IP, peer *engine.Addr) string {
 		return ""
 	}
 	for _, ifi := range list {
-		addrs, err := ifi.Addrs()
-		if err == nil && slices.ContainsFunc(addrs, func(a net.Addr) bool {
-			n, ok := a.(*net.IPNet)
-			return ok && n.IP.Equal(ip)
-		}) {
+		if addrs, err := ifi.Addrs(); err == nil && hasIP(addrs, ip) {
 			return ifi.Name
 		}
 	}

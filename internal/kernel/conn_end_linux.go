@@ -33,17 +33,18 @@ func (c *conn) fail(fd int, errno unix.Errno) {
 // ended. The kernel says so only when receiving is shut down too.
 func wasShutDown(fd int) bool {
 	unix.Shutdown(fd, unix.SHUT_RD)
-	p := []unix.PollFd{{Fd: int32(fd)}}
-	_, err := unix.Poll(p, 0)
-	return err == nil && p[0].Revents&unix.POLLHUP != 0
+	return polls(fd, unix.POLLHUP)
 }
 
 // isShut reports whether there is nothing more to receive because the peer has
 // said so, or we have.
-func isShut(fd int) bool {
-	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+func isShut(fd int) bool { return polls(fd, unix.POLLRDHUP) }
+
+// polls reports whether a socket has an event of poll(2) now.
+func polls(fd int, event int16) bool {
+	p := []unix.PollFd{{Fd: int32(fd), Events: event}}
 	_, err := unix.Poll(p, 0)
-	return err == nil && p[0].Revents&unix.POLLRDHUP != 0
+	return err == nil && p[0].Revents&event != 0
 }
 
 // settle decides why an association is gone where no error and no event has told.

@@ -51,7 +51,12 @@ func isLocal(ip net.IP) bool {
 		return true
 	}
 	addrs, err := net.InterfaceAddrs()
-	return err == nil && slices.ContainsFunc(addrs, func(a net.Addr) bool {
+	return err == nil && hasIP(addrs, ip)
+}
+
+// hasIP reports whether an address is one of an interface's.
+func hasIP(addrs []net.Addr, ip net.IP) bool {
+	return slices.ContainsFunc(addrs, func(a net.Addr) bool {
 		n, ok := a.(*net.IPNet)
 		return ok && n.IP.Equal(ip)
 	})

@@ -39,16 +39,20 @@ func (kernelEngine) dial(ctx context.Context, s *engine.Socket, remote *engine.A
 	if err == nil {
 		from.status, err = sk.connect(ctx, s.Local, remote, patience)
 	}
-	var c *conn
+	return sk.handOver(from, err)
+}
+
+// handOver makes the conn of an association, unless err says why there is none. What
+// was just made, or is being made, is aborted where there is no conn.
+func (sk *socket) handOver(from origin, err error) (engine.Conn, error) {
 	if err == nil {
-		c, err = newConn(sk, from)
+		var c *conn
+		if c, err = newConn(sk, from); err == nil {
+			return c, nil
+		}
 	}
-	if err != nil {
-		// An association that was just made, or is being made, goes too.
-		sk.abort()
-		return nil, err
-	}
-	return c, nil
+	sk.abort()
+	return nil, err
 }
 
 // dialFamily chooses the socket's address family. An IPv6 socket without IPv4
@@ -64,6 +68,23 @@ func dialFamily(network string, local, remote *engine.Addr) (family int, v6only 
 }
 
 var aLongTimeAgo = time.Unix(1, 0)
+
+// interrupt sets a deadline in the past when ctx ends, which ends a wait. The function
+// that it returns is called after the wait, and reports whether the deadline was set.
+func interrupt(ctx context.Context, setDeadline func(time.Time) error) (interrupted func() bool) {
+	done := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		setDeadline(aLongTimeAgo)
+		close(done)
+	})
+	return func() bool {
+		if stop() {
+			return false
+		}
+		<-done
+		return true
+	}
+}
 
 // connect waits for the handshake with remote from a socket bound to local, or
 // for the end of ctx. It returns the status of the association, nil if that has ended again. If the
@@ -95,12 +116,7 @@ func (sk *socket) connect(ctx context.Context, local, remote *engine.Addr, patie
 		return nil, os.NewSyscallError("connect", err)
 	}
 
-	// The end of ctx is a write deadline in the past, which ends the wait.
-	interrupted := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		sk.file.SetWriteDeadline(aLongTimeAgo)
-		close(interrupted)
-	})
+	interrupted := interrupt(ctx, sk.file.SetWriteDeadline)
 	hasRoute := false
 	wait := func() error {
 		return sk.raw.Write(func(fd uintptr) bool {
@@ -119,8 +135,7 @@ func (sk *socket) connect(ctx context.Context, local, remote *engine.Addr, patie
 	} else {
 		werr = sk.waitPatiently(ctx, wait, patience)
 	}
-	if !stop() {
-		<-interrupted
+	if interrupted() {
 		return nil, ctx.Err()
 	}
 	if werr != nil {

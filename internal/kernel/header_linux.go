@@ -119,7 +119,7 @@ func (h *header) describe(m *engine.Message, flags uint16, assoc engine.AssocID,
 		n = unsafe.Sizeof(h.sctl)
 	} else if reliability != 0 {
 		// With any information the kernel takes the policy from there too.
-		h.sctl.pr.prInfo = prInfo{Policy: uint16(reliability >> 32), Value: uint32(reliability)}
+		h.sctl.pr.prInfo = unpack(reliability)
 		n = unsafe.Sizeof(h.sctl)
 	}
 	h.control(unsafe.Pointer(&h.sctl), n)

@@ -142,14 +142,9 @@ func (l *loan) end() {
 // what arrives meanwhile, up to the receive window.
 func (o owner) AwaitEnd(ctx context.Context) bool {
 	c := o.c
-	interrupted := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		c.SetReadDeadline(aLongTimeAgo)
-		close(interrupted)
-	})
+	interrupted := interrupt(ctx, c.SetReadDeadline)
 	err := c.raw.Read(isGone)
-	if !stop() {
-		<-interrupted
+	if interrupted() {
 		c.SetReadDeadline(time.Time{})
 	}
 	return !errors.Is(err, os.ErrDeadlineExceeded) // else it has ended, or there is no descriptor

@@ -44,21 +44,12 @@ func (p *packet) PeelOff(id engine.AssocID, held func() []engine.Msg) (engine.Co
 	err = sk.control(func(fd int) error {
 		return optFragmentInterleave.setInt(fd, max(0, from.options.FragmentInterleave))
 	})
-	var c *conn
-	if err == nil {
-		c, err = newConn(sk, from)
-	}
-	if err != nil {
-		sk.abort()
-		return nil, err
-	}
-	return c, nil
+	return sk.handOver(from, err)
 }
 
 // prDefault is the default of the association's messages.
 func (a *assoc) prDefault() engine.PartialReliability {
-	r := a.reliability.Load()
-	return prInfo{Policy: uint16(r >> 32), Value: uint32(r)}.reliability()
+	return unpack(a.reliability.Load()).reliability()
 }
 
 // peelOff gives an association a socket of its own, and returns that. If there is no

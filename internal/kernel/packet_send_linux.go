@@ -115,13 +115,10 @@ func (s *sending) doSend(fd uintptr) bool {
 // checkTo makes sure that a message's destination is the peer's: else the kernel
 // would begin another association. It also finds the port.
 func (s *sending) checkTo(t target, port *int) error {
-	list, err := peerAddrsOf(t)
+	addr, err := t.peersAddr(s.msg.To)
 	if err != nil {
 		return err
 	}
-	if _, ok := find(list, s.msg.To); !ok {
-		return notThePeers(s.msg.To)
-	}
-	*port = list.Port
+	*port = addr.Port
 	return nil
 }

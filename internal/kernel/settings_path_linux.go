@@ -130,13 +130,9 @@ func (c *conn) path(ip netip.Addr, f func(fd int, addr [128]byte) error) error {
 	return c.control(func(fd int) error {
 		var addr [128]byte
 		if ip.IsValid() {
-			peer, err := peerAddrs(fd)
+			one, err := socketOf(fd).peersAddr(ip)
 			if err != nil {
 				return err
-			}
-			one, ok := find(peer, ip)
-			if !ok {
-				return notThePeers(ip)
 			}
 			sa, err := appendSockaddrs(nil, one)
 			if err != nil {

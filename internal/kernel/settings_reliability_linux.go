@@ -39,6 +39,8 @@ func (p prInfo) reliability() engine.PartialReliability {
 // information: see putInfo.
 func (p prInfo) pack() uint64 { return uint64(p.Policy)<<32 | uint64(p.Value) }
 
+func unpack(v uint64) prInfo { return prInfo{Policy: uint16(v >> 32), Value: uint32(v)} }
+
 func setReliability(t target, p engine.PartialReliability) error {
 	info := prInfoOf(p)
 	return t.set(optDefaultPRInfo, defaultPRInfo{Policy: info.Policy, Value: info.Value})

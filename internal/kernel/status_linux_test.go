@@ -122,7 +122,7 @@ func TestStatusLayouts(t *testing.T) {
 	for name, numbers := range map[string][]any{
 		"options": {sctp.SCTP_STATUS, sctp.SCTP_GET_PEER_ADDR_INFO, optGetAssocStats, sctp.SCTP_PRIMARY_ADDR,
 			sctp.SCTP_SET_PEER_PRIMARY_ADDR, sctp.SCTP_SOCKOPT_BINDX_ADD, sctp.SCTP_SOCKOPT_BINDX_REM,
-			optAsconfSupported, sctp.SCTP_ADDR_OVER},
+			optASCONF.num, sctp.SCTP_ADDR_OVER},
 		"states": {engine.StateClosed, engine.StateCookieWait, engine.StateCookieEchoed, engine.StateEstablished,
 			engine.StateShutdownPending, engine.StateShutdownSent, engine.StateShutdownReceived, engine.StateShutdownAckSent},
 		"paths": {0, 1, 2, 3}, // as newPath has them
