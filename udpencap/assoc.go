@@ -126,6 +126,13 @@ func newAssoc(p *port, key peer, o engine.Options) *assoc {
 	return a
 }
 
+// setAddrs sets the addresses of both ends. Packets come from local.
+func (a *assoc) setAddrs(local netip.Addr) {
+	a.localIP = local
+	a.local = &engine.Addr{IPAddrs: []net.IPAddr{ipAddr(local)}, Port: int(a.port.num)}
+	a.remote = &engine.Addr{IPAddrs: []net.IPAddr{ipAddr(a.peer.ip)}, Port: int(a.peer.port)}
+}
+
 func randUint32() uint32 {
 	var b [4]byte
 	rand.Read(b[:])
@@ -304,7 +311,7 @@ func (a *assoc) handleChunks(s *socket, h header, chunks []byte, from netip.Addr
 			}
 		case !established && c.typ == ctShutdownAck:
 			// It is of an association before (RFC 9260 section 8.5.1).
-			a.answerAt(path{socket: s, to: from, oob: s.source(a.localIP)}, newPacket(header{h.dst, h.src, h.tag}).add(ctShutdownComplete, flagReflected, nil))
+			a.answerAt(s.pathTo(from, a.localIP), newPacket(header{h.dst, h.src, h.tag}).add(ctShutdownComplete, flagReflected, nil))
 			return
 		case !established && !a.inHandshake(c.typ):
 			return // nothing else can be meant before
@@ -355,7 +362,7 @@ func (a *assoc) handle(s *socket, h header, c chunk, from netip.AddrPort, to net
 	case ctHeartbeat:
 		// It goes to where the question has come from (RFC 9260 section 8.3), which
 		// may be a port that is not yet known to be the peer's.
-		a.answerAt(path{socket: s, to: from, oob: s.source(a.localIP)}, newPacket(a.header()).add(ctHeartbeatAck, 0, c.value))
+		a.answerAt(s.pathTo(from, a.localIP), newPacket(a.header()).add(ctHeartbeatAck, 0, c.value))
 	case ctHeartbeatAck:
 		a.onHeartbeatAck(s, c.value, from)
 	case ctAbort:
@@ -559,7 +566,7 @@ func (a *assoc) abandonPeer() {
 	if err != nil {
 		return
 	}
-	to := path{socket: s, to: a.path.to, oob: s.source(a.localIP)}
+	to := s.pathTo(a.path.to, a.localIP)
 	var again func(i int)
 	again = func(i int) {
 		time.AfterFunc(partings[i], func() {

@@ -73,7 +73,7 @@ func (s *socket) input(b []byte, from netip.AddrPort, to netip.Addr, in *intake)
 func (s *socket) outOfTheBlue(h header, chunks []byte, from netip.AddrPort, to netip.Addr) {
 	s.counters.strange.Add(1)
 	reply := header{h.dst, h.src, h.tag}
-	back := path{socket: s, to: from, oob: s.source(to)}
+	back := s.pathTo(from, to)
 	first, _, _ := nextChunk(chunks)
 	for rest := chunks; ; {
 		c, r, ok := nextChunk(rest)

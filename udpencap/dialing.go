@@ -150,7 +150,7 @@ func (a *assoc) sendInit(c *candidate) {
 	c.sent = time.Now()
 	a.stats.PacketsSent++
 	a.stats.ControlSent++
-	to := path{socket: a.dial.socket, to: c.to, oob: a.dial.socket.source(a.localIP)}
+	to := a.dial.socket.pathTo(c.to, a.localIP)
 	to.sendPacket(newPacket(header{a.port.num, a.peer.port, 0}).add(ctInit, 0, i.value()))
 }
 
@@ -204,13 +204,13 @@ func (a *assoc) onInitAck(s *socket, h header, c chunk, from netip.AddrPort, to 
 		if i.tag == 0 { // it has no tag, or is cut short (section 3.3.3)
 			reply.tag, flags = h.tag, flagReflected
 		}
-		path{socket: s, to: from, oob: s.source(to)}.sendPacket(newPacket(reply).addCause(ctAbort, flags, cause, i.detail))
+		s.pathTo(from, to).sendPacket(newPacket(reply).addCause(ctAbort, flags, cause, i.detail))
 		a.onRefused(h.tag)
 		return
 	}
 	sent := a.dial.candidates[asked].sent
 	a.choose(asked)
-	a.path = path{socket: s, to: from, oob: s.source(a.localIP)}
+	a.path = s.pathTo(from, a.localIP)
 	a.peerTag = i.tag
 	a.peerInit = i
 	a.dial.cookie = slices.Clone(i.cookie)

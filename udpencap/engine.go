@@ -68,15 +68,13 @@ func dialAt(ctx context.Context, s *engine.Socket, remote *engine.Addr, ports []
 	}
 	key := peer{ip, uint16(remote.Port)}
 	a := newAssoc(p, key, s.Options)
-	a.remote = &engine.Addr{IPAddrs: []net.IPAddr{ipAddr(ip)}, Port: remote.Port}
-	a.localIP = from
 	if from.IsUnspecified() || s.Control == nil { // which may see to the route
-		if a.localIP, err = localTo(from, netip.AddrPortFrom(ip, key.port)); err != nil {
+		if from, err = localTo(from, netip.AddrPortFrom(ip, key.port)); err != nil {
 			p.release()
 			return nil, err
 		}
 	}
-	a.local = &engine.Addr{IPAddrs: []net.IPAddr{ipAddr(a.localIP)}, Port: int(p.num)}
+	a.setAddrs(from)
 	if !p.add(a) {
 		p.release()
 		return nil, os.NewSyscallError("connect", syscall.EADDRINUSE)
@@ -285,9 +283,8 @@ func (l *listener) establish(back path, to netip.Addr, key peer, ck *cookie, i *
 	}
 	a := newAssoc(l.port, key, l.currentOptions())
 	a.localTag, a.localTSN = ck.localTag, ck.localTSN
-	a.path, a.localIP = back, to
-	a.remote = &engine.Addr{IPAddrs: []net.IPAddr{ipAddr(key.ip)}, Port: int(key.port)}
-	a.local = &engine.Addr{IPAddrs: []net.IPAddr{ipAddr(to)}, Port: int(l.port.num)}
+	a.path = back
+	a.setAddrs(to)
 	if l.bound {
 		a.local.IPAddrs = l.addr.IPAddrs
 	}

@@ -17,7 +17,7 @@ func (a *assoc) isEstablished() bool {
 
 // onInit answers an INIT with an INIT ACK. Nothing of it is kept here.
 func (p *port) onInit(s *socket, h header, c chunk, from netip.AddrPort, to netip.Addr) {
-	back := path{socket: s, to: from, oob: s.source(to)}
+	back := s.pathTo(from, to)
 	var i initiation
 	if cause, ok := i.parse(c.value); !ok {
 		s.counters.malformed.Add(1)
@@ -125,7 +125,7 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 		to, _ = localTo(anyOf(from.Addr()), from) // the likeliest, as the system does not tell
 	}
 	reply := header{p.num, h.src, ck.peerTag}
-	back := path{socket: s, to: from, oob: s.source(to)}
+	back := s.pathTo(from, to)
 	key := peer{from.Addr(), h.src}
 	i := ck.initiation()
 	stale := func() bool {

@@ -31,7 +31,7 @@ func (a *assoc) noteSource(s *socket, from netip.AddrPort) {
 	if !m.sent.IsZero() && now.Sub(m.sent) < movePause {
 		return
 	}
-	*m = move{path{socket: s, to: from, oob: s.source(a.localIP)}, rand.Uint64(), now}
+	*m = move{s.pathTo(from, a.localIP), rand.Uint64(), now}
 	a.stats.ControlSent++
 	a.stats.PacketsSent++
 	m.path.sendPacket(newPacket(a.header()).add(ctHeartbeat, 0, heartbeatInfo(m.nonce)))

@@ -332,9 +332,7 @@ func (c *packetConn) Connect(remote *engine.Addr, begun func(id engine.AssocID, 
 		return err
 	}
 	a := newAssoc(c.l.port, key, c.options)
-	a.localIP = localIP
-	a.remote = &engine.Addr{IPAddrs: []net.IPAddr{ipAddr(key.ip)}, Port: remote.Port}
-	a.local = &engine.Addr{IPAddrs: []net.IPAddr{ipAddr(localIP)}, Port: int(c.l.port.num)}
+	a.setAddrs(localIP)
 	var again time.Duration
 	a.mu.Lock()
 	isNew := c.enter(a)

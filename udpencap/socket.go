@@ -229,6 +229,11 @@ type path struct {
 	divide bool           // or must
 }
 
+// pathTo is the path of packets that come from an address of this host.
+func (s *socket) pathTo(to netip.AddrPort, from netip.Addr) path {
+	return path{socket: s, to: to, oob: s.source(from)}
+}
+
 // transport, if a test has set it, sends instead of the sockets.
 var transport atomic.Pointer[func(p path, b []byte, send func(b []byte))]
 
