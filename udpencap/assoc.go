@@ -222,11 +222,9 @@ func (a *assoc) establish(i *initiation) {
 	a.ctrlTimer.stop()
 	a.ctrlCount = 0
 	a.scheduleHeartbeat()
-	if a.options.Events {
-		a.rx.pushEvent(engine.AssocEvent{Change: engine.AssocUp, Out: uint16(a.out.Load()), In: uint16(a.in.Load())})
-		if i.adapts {
-			a.rx.pushEvent(engine.AdaptationEvent{Indication: i.adaptation})
-		}
+	a.tell(engine.AssocEvent{Change: engine.AssocUp, Out: uint16(a.out.Load()), In: uint16(a.in.Load())})
+	if i.adapts {
+		a.tell(engine.AdaptationEvent{Indication: i.adaptation})
 	}
 	close(a.done)
 	a.writable.Broadcast()
@@ -422,26 +420,26 @@ func (a *assoc) onAbort(tag uint32, causes []byte) {
 	if c, _, ok := nextParam(causes); ok {
 		cause = c.typ
 	}
-	if a.options.Events {
-		a.rx.pushEvent(engine.AssocEvent{Change: engine.AssocLost, Cause: cause, Causes: append([]byte(nil), causes...)})
-	}
+	a.tell(engine.AssocEvent{Change: engine.AssocLost, Cause: cause, Causes: append([]byte(nil), causes...)})
 	a.finishFor(errReset, cause)
 }
 
 // onError handles the peer's report of an error.
 func (a *assoc) onError(causes []byte) {
-	for {
-		c, rest, ok := nextParam(causes)
-		if !ok {
-			return
-		}
-		causes = rest
+	for c := range params(causes) {
 		switch {
 		case c.typ == causeStaleCookie && a.state == engine.StateCookieEchoed:
 			a.onStaleCookie()
 		case a.state >= engine.StateEstablished && a.options.Events && !a.rx.hasEvents():
 			a.rx.pushEvent(engine.RemoteErrorEvent{Cause: c.typ, Data: append([]byte(nil), c.value...)})
 		}
+	}
+}
+
+// tell tells of an event, if somebody wants to know.
+func (a *assoc) tell(e engine.Event) {
+	if a.options.Events {
+		a.rx.pushEvent(e)
 	}
 }
 
@@ -473,9 +471,7 @@ func (a *assoc) unreachable() {
 	if !a.retry.isInactive() {
 		a.tellPath(engine.PathUnreachable)
 	}
-	if a.options.Events {
-		a.rx.pushEvent(engine.AssocEvent{Change: engine.AssocLost})
-	}
+	a.tell(engine.AssocEvent{Change: engine.AssocLost})
 	a.finish(errTimeout)
 }
 
@@ -515,8 +511,7 @@ func (a *assoc) finishFor(err error, cause uint16) {
 		close(a.done)
 	}
 	a.port.remove(a)
-	a.readable.Broadcast()
-	a.writable.Broadcast()
+	a.wakeCalls()
 	a.tellMany()
 }
 
@@ -539,9 +534,7 @@ func (a *assoc) onFlushLimit() {
 		return
 	}
 	a.sendAbort(causeUserAbort, []byte("the shutdown takes too long"))
-	if a.options.Events {
-		a.rx.pushEvent(engine.AssocEvent{Change: engine.AssocLost})
-	}
+	a.tell(engine.AssocEvent{Change: engine.AssocLost})
 	a.finish(errTimeout)
 }
 

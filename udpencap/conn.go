@@ -369,8 +369,7 @@ func (a *assoc) Take() (engine.Owner, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.taken = true
-	a.readable.Broadcast()
-	a.writable.Broadcast()
+	a.wakeCalls()
 	for a.sending {
 		a.writable.Wait()
 	}
@@ -383,6 +382,12 @@ func (a *assoc) Take() (engine.Owner, bool) {
 		a.snd.SetTurns()
 	}
 	return owner{a}, a.partialSend
+}
+
+// wakeCalls has all calls that wait look again.
+func (a *assoc) wakeCalls() {
+	a.readable.Broadcast()
+	a.writable.Broadcast()
 }
 
 // isEnded reports whether the association has ended.
@@ -459,8 +464,7 @@ func (a *assoc) Abort() error {
 	a.awaitPump()
 	a.abort()
 	a.dropUnread()
-	a.readable.Broadcast()
-	a.writable.Broadcast()
+	a.wakeCalls()
 	return nil
 }
 
@@ -481,8 +485,7 @@ func (a *assoc) Close() error {
 		a.awaitEnd()
 	}
 	a.dropUnread()
-	a.readable.Broadcast()
-	a.writable.Broadcast()
+	a.wakeCalls()
 	if a.linger > 0 {
 		by := waiting{}
 		by.init(&a.mu, &a.writable)

@@ -164,12 +164,8 @@ func (a *assoc) sendHandshake() {
 		return
 	}
 	p := newPacket(a.header()).add(ctCookieEcho, 0, a.dial.cookie)
-	for rest := a.dial.report; len(rest) > 0; {
-		u, r, ok := nextParam(rest)
-		if !ok {
-			break
-		}
-		p, rest = p.addCause(ctError, 0, causeUnrecognizedParam, u.raw), r
+	for u := range params(a.dial.report) {
+		p = p.addCause(ctError, 0, causeUnrecognizedParam, u.raw)
 	}
 	a.stats.ControlSent++
 	a.sendPacket(p)

@@ -181,9 +181,7 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 			// The peer has restarted. To it the old association is gone, and
 			// so is everything that was on its way.
 			a.many.restarted = true
-			if a.options.Events {
-				a.rx.pushEvent(engine.AssocEvent{Change: engine.AssocRestarted})
-			}
+			a.tell(engine.AssocEvent{Change: engine.AssocRestarted})
 			if p.listening() == nil {
 				// While there is a socket: the association may be its last.
 				s.outOfTheBlue(h, c.raw, from, to)

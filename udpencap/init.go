@@ -136,13 +136,8 @@ func (i *initiation) value() []byte {
 	if i.cookie != nil {
 		b = appendParam(b, paramCookie, i.cookie)
 	}
-	for rest := i.unrecognized; len(rest) > 0; {
-		p, r, ok := nextParam(rest)
-		if !ok {
-			break
-		}
+	for p := range params(i.unrecognized) {
 		b = appendParam(b, paramUnrecognized, p.raw)
-		rest = r
 	}
 	return b
 }

@@ -3,6 +3,7 @@ package udpencap
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"iter"
 )
 
 // Chunk types (RFC 9260 section 3.2, RFC 3758, RFC 6525).
@@ -128,6 +129,19 @@ func nextParam(b []byte) (p param, rest []byte, ok bool) {
 	}
 	p = param{binary.BigEndian.Uint16(b), b[paramHeaderSize:n:n], b[:n:n]}
 	return p, b[min(padded(n), len(b)):], true
+}
+
+// params are the parameters in b, up to what is none.
+func params(b []byte) iter.Seq[param] {
+	return func(yield func(param) bool) {
+		for {
+			p, rest, ok := nextParam(b)
+			if !ok || !yield(p) {
+				return
+			}
+			b = rest
+		}
+	}
 }
 
 // What to do with a chunk or parameter of unknown type is in its two highest

@@ -3,6 +3,7 @@ package udpencap
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -390,10 +391,7 @@ func (c *packetConn) all() (all []*assoc, err error) {
 	if c.closed {
 		return nil, net.ErrClosed
 	}
-	for _, a := range c.assocs {
-		all = append(all, a)
-	}
-	return all, nil
+	return slices.Collect(maps.Values(c.assocs)), nil
 }
 
 // of asks for something of an association.
@@ -464,10 +462,7 @@ func (c *packetConn) Close() error {
 	c.mu.Lock()
 	closed := c.closed
 	c.closed = true
-	var all []*assoc
-	for _, a := range c.assocs {
-		all = append(all, a)
-	}
+	all := slices.Collect(maps.Values(c.assocs))
 	c.readBy.timer.end()
 	c.some.Broadcast()
 	c.mu.Unlock()

@@ -162,9 +162,7 @@ func (a *assoc) onData(c chunk) bool {
 		}
 		return true
 	}
-	switch a.state {
-	case engine.StateEstablished, engine.StateShutdownPending, engine.StateShutdownSent:
-	default:
+	if !a.takesData() {
 		return true
 	}
 	tsn := binary.BigEndian.Uint32(c.value)
@@ -223,6 +221,15 @@ func (a *assoc) onData(c chunk) bool {
 	r.assemble(part, f)
 	a.performResets()
 	return true
+}
+
+// takesData reports whether the peer may send more. It has not begun to shut down.
+func (a *assoc) takesData() bool {
+	switch a.state {
+	case engine.StateEstablished, engine.StateShutdownPending, engine.StateShutdownSent:
+		return true
+	}
+	return false
 }
 
 func (r *receiver) has(tsn uint32) bool {
@@ -503,7 +510,7 @@ func (r *receiver) freed(cost int) {
 	r.held.add(-cost)
 	a := r.a
 	a.guardShutdown()
-	if a.state != engine.StateEstablished && a.state != engine.StateShutdownPending && a.state != engine.StateShutdownSent {
+	if !a.takesData() {
 		return
 	}
 	room := r.room()
@@ -576,7 +583,7 @@ func (r *receiver) unread() bool { return r.held != nil && r.held.n > 0 }
 // onForwardTSN passes over messages that the peer has given up (RFC 3758).
 func (a *assoc) onForwardTSN(v []byte) {
 	r := &a.rx
-	if len(v) < 4 || a.state != engine.StateEstablished && a.state != engine.StateShutdownPending && a.state != engine.StateShutdownSent {
+	if len(v) < 4 || !a.takesData() {
 		return
 	}
 	tsn := binary.BigEndian.Uint32(v)

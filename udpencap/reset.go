@@ -57,14 +57,10 @@ func (r *resets) init(local, remote uint32) {
 // are none.
 func (a *assoc) resetStreams(streams []uint16, answer uint32) error {
 	r := &a.rst
-	switch {
-	case !a.reconfig:
-		return fmt.Errorf("the peer has no stream reconfiguration: %w", errors.ErrUnsupported)
-	case a.state != engine.StateEstablished:
-		return engine.ErrEnded
-	case r.request != nil:
-		return engine.ErrBusy
-	case len(streams) == 0 && a.snd.AnyUnsent():
+	if err := a.canRequest(); err != nil {
+		return err
+	}
+	if len(streams) == 0 && a.snd.AnyUnsent() {
 		return engine.ErrUnsent
 	}
 	for _, id := range streams {
@@ -80,6 +76,19 @@ func (a *assoc) resetStreams(streams []uint16, answer uint32) error {
 	}
 	r.streams = slices.Clone(streams)
 	a.request(paramResetOutgoing, v)
+	return nil
+}
+
+// canRequest returns why the peer cannot be asked for something now, if it cannot.
+func (a *assoc) canRequest() error {
+	switch {
+	case !a.reconfig:
+		return fmt.Errorf("the peer has no stream reconfiguration: %w", errors.ErrUnsupported)
+	case a.state != engine.StateEstablished:
+		return engine.ErrEnded
+	case a.rst.request != nil:
+		return engine.ErrBusy
+	}
 	return nil
 }
 
@@ -110,13 +119,8 @@ func (a *assoc) onResetTimeout() {
 // addStreams asks the peer for more outgoing or incoming streams.
 func (a *assoc) addStreams(kind, n uint16) error {
 	r := &a.rst
-	switch {
-	case !a.reconfig:
-		return fmt.Errorf("the peer has no stream reconfiguration: %w", errors.ErrUnsupported)
-	case a.state != engine.StateEstablished:
-		return engine.ErrEnded
-	case r.request != nil:
-		return engine.ErrBusy
+	if err := a.canRequest(); err != nil {
+		return err
 	}
 	r.added = n
 	v := binary.BigEndian.AppendUint32(nil, r.next)
@@ -127,12 +131,10 @@ func (a *assoc) addStreams(kind, n uint16) error {
 
 // onReconfig handles the peer's requests and answers.
 func (a *assoc) onReconfig(b []byte) {
-	for {
-		p, rest, ok := nextParam(b)
-		if !ok || a.state < engine.StateEstablished {
+	for p := range params(b) {
+		if a.state < engine.StateEstablished {
 			return
 		}
-		b = rest
 		switch {
 		case p.typ == paramResetResponse && len(p.value) >= 8:
 			a.onResponse(binary.BigEndian.Uint32(p.value), binary.BigEndian.Uint32(p.value[4:]))
@@ -188,9 +190,7 @@ func (a *assoc) onRequest(p param) {
 			r.request = nil
 			r.timer.stop()
 		}
-		if a.options.Events {
-			a.rx.pushEvent(engine.StreamsAddedEvent{In: uint16(more)})
-		}
+		a.tell(engine.StreamsAddedEvent{In: uint16(more)})
 	case p.typ == paramAddIncoming && len(p.value) >= 6:
 		more := binary.BigEndian.Uint16(p.value[4:])
 		// Two that ask each other for the same would wait for ever.
@@ -318,12 +318,10 @@ func (a *assoc) onResponse(n, result uint32) {
 		if done {
 			a.out.Add(uint32(r.added))
 		}
-		if a.options.Events {
-			a.rx.pushEvent(engine.StreamsAddedEvent{Out: r.added, Denied: denied, Failed: failed})
-		}
+		a.tell(engine.StreamsAddedEvent{Out: r.added, Denied: denied, Failed: failed})
 	case paramAddIncoming:
-		if a.options.Events && !done {
-			a.rx.pushEvent(engine.StreamsAddedEvent{In: r.added, Denied: denied, Failed: failed})
+		if !done {
+			a.tell(engine.StreamsAddedEvent{In: r.added, Denied: denied, Failed: failed})
 		}
 	}
 }

@@ -90,11 +90,9 @@ func (a *assoc) unanswered() bool {
 	return r.errors > r.most
 }
 
-// tellPath tells of a change of the path, if somebody wants to know.
+// tellPath tells of a change of the path.
 func (a *assoc) tellPath(change engine.PathChange) {
-	if a.options.Events {
-		a.rx.pushEvent(engine.PathEvent{Addr: netip.AddrPortFrom(a.peer.ip, a.peer.port), Change: change})
-	}
+	a.tell(engine.PathEvent{Addr: netip.AddrPortFrom(a.peer.ip, a.peer.port), Change: change})
 }
 
 // backoff is the timeout after so many attempts, whatever else was not answered.

@@ -121,11 +121,8 @@ func (a *assoc) onShutdown(v []byte) {
 	switch a.state {
 	case engine.StateEstablished, engine.StateShutdownPending:
 		a.state = engine.StateShutdownReceived
-		if a.options.Events {
-			a.rx.pushEvent(engine.ShutdownEvent{})
-		}
-		a.readable.Broadcast()
-		a.writable.Broadcast()
+		a.tell(engine.ShutdownEvent{})
+		a.wakeCalls()
 		a.onCumulativeAck(cum)
 		a.endSending()
 		a.advanceShutdown()
