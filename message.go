@@ -142,9 +142,13 @@ func (c *Conn) message(p []byte, info *MsgInfo) (engine.Message, error) {
 // tooLarge says what is allowed if an error is that a message is too large.
 func (c *Conn) tooLarge(err error, size int) error {
 	if errors.Is(err, syscall.EMSGSIZE) {
-		err = fmt.Errorf("message of %d bytes; the send buffer allows %d: %w", size, c.MaxMessageSize(), err)
+		err = tooLargeError(size, c.MaxMessageSize(), err)
 	}
 	return err
+}
+
+func tooLargeError(size, most int, err error) error {
+	return fmt.Errorf("message of %d bytes; the send buffer allows %d: %w", size, most, err)
 }
 
 // ReadStream reads as Read does and also returns the number of the stream that

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"reflect"
-	"strconv"
 	"syscall"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -43,19 +42,9 @@ func addrPorts(a *engine.Addr) []netip.AddrPort {
 func addrPort(ip net.IPAddr, port int) netip.AddrPort {
 	a, _ := netip.AddrFromSlice(ip.IP)
 	if a = a.Unmap(); ip.Zone != "" {
-		a = a.WithZone(zoneName(ip.Zone))
+		a = a.WithZone(engine.ZoneName(ip.Zone))
 	}
 	return netip.AddrPortFrom(a, uint16(port))
-}
-
-// zoneName returns the name of a zone that may be given by its number.
-func zoneName(zone string) string {
-	if n, err := strconv.Atoi(zone); err == nil {
-		if i, err := net.InterfaceByIndex(n); err == nil {
-			return i.Name
-		}
-	}
-	return zone
 }
 
 // checkInterface returns an error if the zone of an address is no interface.

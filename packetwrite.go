@@ -2,7 +2,6 @@ package sctpnet
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"syscall"
 
@@ -87,7 +86,7 @@ func (c *PacketConn) write(b []byte, info *MsgInfo, to *Addr) error {
 func (c *PacketConn) sendError(err error, p *assoc, size int, stream uint16) error {
 	switch {
 	case errors.Is(err, syscall.EMSGSIZE):
-		return fmt.Errorf("message of %d bytes; the send buffer allows %d: %w", size, c.MaxMessageSize(), err)
+		return tooLargeError(size, c.MaxMessageSize(), err)
 	case errors.Is(err, syscall.EINVAL):
 		if s, serr := c.e.Status(p.id); serr == nil && stream >= s.OutStreams {
 			return errNoStream(stream, s.OutStreams)

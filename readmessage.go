@@ -38,10 +38,7 @@ func (s *Stream) ReadMessage(max int) ([]byte, MsgInfo, error) {
 		return nil, MsgInfo{}, syscall.EINVAL
 	}
 	b, msg, err := s.messages.read(max, s.c.interleaves, func(p []byte) (int, engine.Message, error) {
-		call := s.watch.beginRead()
-		n, msg, err := s.s.Recv(p, mux.Whole)
-		s.watch.endRead(call, err)
-		return n, msg, err
+		return s.recv(p, mux.Whole)
 	})
 	return b, msgInfo(msg), s.c.opError("read", err)
 }

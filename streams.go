@@ -205,9 +205,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 	if !s.ok() {
 		return 0, syscall.EINVAL
 	}
-	call := s.watch.beginRead()
-	n, _, err := s.s.Recv(p, mux.Filled)
-	s.watch.endRead(call, err)
+	n, _, err := s.recv(p, mux.Filled)
 	return n, s.c.opError("read", err)
 }
 
@@ -216,10 +214,15 @@ func (s *Stream) ReadMsg(p []byte) (int, MsgInfo, error) {
 	if !s.ok() {
 		return 0, MsgInfo{}, syscall.EINVAL
 	}
-	call := s.watch.beginRead()
-	n, msg, err := s.s.Recv(p, mux.Whole)
-	s.watch.endRead(call, err)
+	n, msg, err := s.recv(p, mux.Whole)
 	return n, msgInfo(msg), s.c.opError("read", err)
+}
+
+func (s *Stream) recv(p []byte, how mux.Mode) (int, engine.Message, error) {
+	call := s.watch.beginRead()
+	n, msg, err := s.s.Recv(p, how)
+	s.watch.endRead(call, err)
+	return n, msg, err
 }
 
 // Write writes p on the stream, as [Conn.Write] does. Other streams have their

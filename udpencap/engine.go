@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -113,7 +112,7 @@ func toIP(a net.IPAddr) netip.Addr {
 	ip, _ := netip.AddrFromSlice(a.IP)
 	ip = ip.Unmap()
 	if hasZone(ip) {
-		ip = ip.WithZone(zoneName(a.Zone))
+		ip = ip.WithZone(engine.ZoneName(a.Zone))
 	}
 	return ip
 }
@@ -122,17 +121,6 @@ func toIP(a net.IPAddr) netip.Addr {
 // other has none, whatever its user has written, and none comes with a packet.
 func hasZone(ip netip.Addr) bool {
 	return ip.Is6() && (ip.IsLinkLocalUnicast() || ip.IsLinkLocalMulticast())
-}
-
-// zoneName is a zone as package net has it in what it receives: the name of an
-// interface, not its number.
-func zoneName(zone string) string {
-	if n, err := strconv.Atoi(zone); err == nil {
-		if i, err := net.InterfaceByIndex(n); err == nil {
-			return i.Name
-		}
-	}
-	return zone
 }
 
 func ipAddr(ip netip.Addr) net.IPAddr {

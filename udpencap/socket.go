@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sctpnet/sctpnet/internal/engine"
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
 )
@@ -203,7 +204,7 @@ func (d *destination) parse(oob []byte, is4 bool) netip.Addr {
 	d.oob = append(d.oob[:0], oob...)
 	d.ip, _ = netip.AddrFromSlice(ip)
 	if d.ip = d.ip.Unmap(); hasZone(d.ip) {
-		d.ip = d.ip.WithZone(zoneName(strconv.Itoa(zone)))
+		d.ip = d.ip.WithZone(engine.ZoneName(strconv.Itoa(zone)))
 	}
 	return d.ip
 }

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"unsafe"
 
+	"github.com/sctpnet/sctpnet/internal/engine"
 	"golang.org/x/sys/unix"
 )
 
@@ -361,7 +362,7 @@ func addrPort(sa unix.Sockaddr) netip.AddrPort {
 	case *unix.SockaddrInet6:
 		ip := netip.AddrFrom16(sa.Addr).Unmap()
 		if sa.ZoneId != 0 && ip.Is6() {
-			ip = ip.WithZone(zoneName(strconv.Itoa(int(sa.ZoneId))))
+			ip = ip.WithZone(engine.ZoneName(strconv.Itoa(int(sa.ZoneId))))
 		}
 		return netip.AddrPortFrom(ip, uint16(sa.Port))
 	}

@@ -18,6 +18,17 @@ func IsWildcard(list []net.IPAddr) bool {
 	return len(list) == 0 || len(list) == 1 && (len(list[0].IP) == 0 || list[0].IP.IsUnspecified())
 }
 
+// ZoneName returns a zone as package net has it in what it receives: the name of an
+// interface, where the zone may be its number.
+func ZoneName(zone string) string {
+	if n, err := strconv.Atoi(zone); err == nil {
+		if i, err := net.InterfaceByIndex(n); err == nil {
+			return i.Name
+		}
+	}
+	return zone
+}
+
 // String returns the address as Dial and Listen take it.
 func (a *Addr) String() string {
 	var b strings.Builder
