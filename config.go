@@ -221,8 +221,8 @@ type Config struct {
 }
 
 // AdaptationStreams is the adaptation layer indication (RFC 5061 section 4.2.6)
-// by which a [StreamDialer] and a [NewStreamListener] tell each other that they
-// speak of streams: each stream is a connection. In ASCII it is "STRM".
+// by which a [StreamDialer] and a [NewStreamListener] tell each other that each
+// stream is a connection. In ASCII it is "STRM".
 const AdaptationStreams = 0x5354524d
 
 // The defaults. The reasons are measured ones: see BenchmarkThroughput.

@@ -213,10 +213,11 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 	return n, c.opError("write", err)
 }
 
-// Close closes the association without waiting. What was written is still
-// delivered in the background and the peer then reads io.EOF, unless there was
-// something left to Read: closing on unread data aborts the association, as
-// TCP resets. Waiting calls return [net.ErrClosed], as does a second Close.
+// Close closes the association, without waiting unless [Conn.SetLinger] says
+// otherwise. What was written is still delivered in the background and the peer
+// then reads io.EOF, unless there was something left to Read: closing on unread
+// data aborts the association, as TCP resets. Waiting calls return
+// [net.ErrClosed], as does a second Close.
 func (c *Conn) Close() error {
 	if !c.ok() {
 		return syscall.EINVAL
@@ -334,8 +335,8 @@ func (c *Conn) setDeadlines(read, write *time.Time) error {
 // SetLinger sets what Close does with data that was not yet delivered: sec < 0
 // (the default) delivers it in the background, sec == 0 drops it and aborts
 // the association, sec > 0 has Close wait up to that many seconds for its
-// delivery. As with TCP, a signal that the Go runtime sends itself may end that
-// wait.
+// delivery (SO_LINGER, RFC 6458 section 8.1.4). As with TCP, a signal that the Go
+// runtime sends itself may end that wait.
 func (c *Conn) SetLinger(sec int) error {
 	if !c.ok() {
 		return syscall.EINVAL
@@ -378,7 +379,7 @@ var errNegativeBuffer = errors.New("negative buffer size")
 // SyscallConn returns the socket below, for options that this package does not
 // have. Its Read and Write wait as the Conn's own do. Once streams or events are
 // in use nothing is left for Read, which then waits until Close. The socket is
-// subscribed to SCTP_ASSOC_CHANGE, so a function that receives must know its
+// subscribed to SCTP_ASSOC_CHANGE, so a function that receives must know
 // notifications. After the peer has restarted the association the methods fail
 // with ECONNRESET.
 func (c *Conn) SyscallConn() (syscall.RawConn, error) {

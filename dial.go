@@ -81,8 +81,9 @@ type Dialer struct {
 
 	// Control, if not nil, is called with the socket before it is bound and
 	// connected. The network is "sctp4" or "sctp6", by the socket's address
-	// family, the address one that is dialed. It is ignored if
-	// ControlContext is set.
+	// family. The address is the endpoint that is dialed, in the form of
+	// [Addr.String]; over UDP it is what the UDP socket is to be bound to.
+	// Control is ignored if ControlContext is set.
 	Control func(network, address string, c syscall.RawConn) error
 
 	// ControlContext is Control with the context of the dial.

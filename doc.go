@@ -55,7 +55,7 @@
 //
 // All errors of connections and listeners are a [*net.OpError], with two
 // exceptions: Read returns [io.EOF] itself, and methods of a nil *Conn,
-// *Listener or *PacketConn return EINVAL. Use [errors.Is]: calls fail with
+// *Stream, *Listener or *PacketConn return EINVAL. Use [errors.Is]: calls fail with
 // [net.ErrClosed] after Close, and with [os.ErrDeadlineExceeded] after a deadline.
 // System errors such as [syscall.ECONNREFUSED], [syscall.ECONNRESET] and
 // [syscall.EADDRINUSE] can be found in the same way. [docs/errors.md] lists
@@ -70,9 +70,9 @@
 //
 // # Cost and settings
 //
-// Over the kernel's SCTP a Read or Write of a Conn takes no lock and starts no
-// goroutine of this package's, and allocates nothing. It waits on the poller of
-// the Go runtime, as package net does, and not in a thread.
+// Over the kernel's SCTP a Read or Write of a Conn without streams and OnEvent
+// takes no lock and starts no goroutine of this package's, and allocates nothing. It
+// waits on the poller of the Go runtime, as package net does, and not in a thread.
 //
 // The settings of Linux make SCTP slow. The zero [Config] has faster ones, which
 // [docs/tuning.md] lists with reasons; Config.KernelDefaults leaves all to the

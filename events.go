@@ -22,7 +22,7 @@ import (
 //   - [ShutdownEvent]: the peer wants to end the association;
 //   - [PartialDeliveryEvent]: the rest of a message will not come;
 //   - [AdaptationEvent]: the peer's adaptation layer indication;
-//   - [AuthEvent]: keys, or none;
+//   - [AuthEvent]: a key is new or free, or the peer has no authentication;
 //   - [SenderDryEvent]: everything sent has been acknowledged (only with
 //     [Config.SenderDry]);
 //   - [StreamResetEvent]: streams were reset;
@@ -43,9 +43,8 @@ type AssocEvent struct {
 	// Change says how the state has changed.
 	Change AssocChange
 
-	// Cause is why the association was lost, if a cause was given: of a peer
-	// that aborted it, the first one. A peer that cannot be reached any more
-	// gives none.
+	// Cause is why the association was lost: the first error cause in the peer's
+	// ABORT, if there is one. A peer that cannot be reached any more gives none.
 	Cause Cause
 
 	// Causes are all the error causes in the peer's ABORT, as they traveled
@@ -353,14 +352,14 @@ func (e SenderDryEvent) LogValue() slog.Value { return slog.GroupValue(group("se
 // SCTP_STREAM_RESET_EVENT): the numbering of their messages begins anew. The
 // package asks for it when a [Stream] is closed.
 type StreamResetEvent struct {
-	// Incoming says that they are the peer's outgoing streams, otherwise
-	// ours, by our own request or the peer's.
+	// Incoming says that the peer's outgoing streams were reset. Otherwise ours
+	// were, by our own request or the peer's.
 	Incoming bool
 	// Streams are their numbers; none means all. A number listed twice asks us
 	// to stop writing: the peer has closed its [Stream].
 	Streams []uint16
-	// Denied and Failed say that our request was not granted, or may be
-	// repeated, and that nothing has changed.
+	// Denied says that the peer has denied our request, and Failed that the
+	// request has failed and may be repeated. In both cases nothing has changed.
 	Denied, Failed bool
 }
 
@@ -400,8 +399,8 @@ func (e StreamResetEvent) LogValue() slog.Value {
 type StreamsAddedEvent struct {
 	// Out and In are how many were added.
 	Out, In uint16
-	// Denied and Failed say that our request was not granted, or may be
-	// repeated, and that nothing has changed.
+	// Denied says that the peer has denied our request, and Failed that the
+	// request has failed and may be repeated. In both cases nothing has changed.
 	Denied, Failed bool
 }
 
@@ -422,8 +421,8 @@ type AssocResetEvent struct {
 	// LocalTSN and RemoteTSN are the next transmission sequence numbers of
 	// each side.
 	LocalTSN, RemoteTSN uint32
-	// Denied and Failed say that our request was not granted, or may be
-	// repeated, and that nothing has changed.
+	// Denied says that the peer has denied our request, and Failed that the
+	// request has failed and may be repeated. In both cases nothing has changed.
 	Denied, Failed bool
 }
 

@@ -72,8 +72,8 @@ var errFileInUse = errors.New("streams or events are in use: a part of what the 
 // f, and closing f does not affect c.
 //
 // f must be a one-to-one SCTP socket with an association. Its options stay as
-// they are, but it is put into non-blocking mode. Its LocalAddr holds all the
-// addresses that the association has at this end. OpenStream regards the Conn
+// they are, but it is put into non-blocking mode. LocalAddr of the Conn holds all
+// the addresses that the association has at this end. OpenStream regards the Conn
 // as one that has dialed; where it was accepted, choose odd numbers for
 // [Conn.Stream] instead.
 func FileConn(f *os.File) (c net.Conn, err error) {

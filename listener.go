@@ -31,8 +31,9 @@ func Listen(network, address string) (net.Listener, error) {
 // ListenConfig holds options for listening. Its zero value is what [Listen]
 // uses.
 type ListenConfig struct {
-	// Control, if not nil, is called with the socket before it is bound.
-	// The network is "sctp4" or "sctp6", by the socket's address family.
+	// Control, if not nil, is called with the socket before it is bound; over
+	// UDP there may be several sockets. The network is "sctp4" or "sctp6", by the
+	// socket's address family. The address is what it is to be bound to.
 	Control func(network, address string, c syscall.RawConn) error
 
 	// Config applies to the associations that are accepted, and of a [PacketConn]
@@ -49,9 +50,9 @@ type ListenConfig struct {
 	OnEvent func(c *PacketConn, peer *Addr, e Event)
 
 	// AutoClose, if not zero, has a [PacketConn] shut down an association on which no
-	// message has traveled for that time, 1 s or more, rounded up to seconds. It
-	// applies to associations, not to what is peeled off. A Listener does not use
-	// it.
+	// message has traveled for that time, 1 s to 24 h, rounded up to seconds
+	// (SCTP_AUTOCLOSE, RFC 6458 section 8.1.8). It does not apply to an association
+	// that was peeled off. A Listener does not use it.
 	AutoClose time.Duration
 }
 
@@ -152,7 +153,8 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 }
 
 // Close stops listening: a waiting Accept returns [net.ErrClosed], as does a
-// second Close. Associations that were accepted live on.
+// second Close. Associations that were accepted live on; those that wait for
+// Accept end.
 func (l *Listener) Close() error {
 	if !l.ok() {
 		return syscall.EINVAL
@@ -161,9 +163,9 @@ func (l *Listener) Close() error {
 }
 
 // Addr returns the listener's address, an [*Addr] with the port that was
-// bound. Listening on any address it is "[::]:port" or "0.0.0.0:port", which
-// can be dialed on this host, not the list of the host's addresses. It stays
-// the same after Close. The Addr is shared by all callers: do not modify it.
+// bound. A Listener on any address has "[::]:port" or "0.0.0.0:port", which can
+// be dialed on this host, and not the list of the host's addresses. The address
+// stays the same after Close. The Addr is shared by all callers: do not modify it.
 func (l *Listener) Addr() net.Addr {
 	if !l.ok() {
 		return nil

@@ -9,9 +9,9 @@ import (
 )
 
 // LocalAddrs returns the addresses of this end that the association has now:
-// those that were bound, with what AddLocalAddr and RemoveLocalAddr have changed since,
-// and the change of the last of these perhaps not before the peer has confirmed
-// it. Where nothing was bound they are those that the host had when the
+// those that were bound, with what AddLocalAddr and RemoveLocalAddr have changed
+// since. Their last change may show only after the peer has confirmed it. Where
+// nothing was bound the addresses are those that the host had when the
 // association was made, if they were fit for the way to the peer: no loopback
 // address for a peer elsewhere, nor a private one for a peer with a public
 // address. The peer was told all of them that are of a family that it can use.
@@ -93,7 +93,7 @@ func (c *Conn) SetPrimary(peer netip.Addr) error {
 
 // SetPeerPrimary asks the peer to send to one of this end's addresses
 // (SCTP_SET_PEER_PRIMARY_ADDR, RFC 6458 section 8.3.1; RFC 5061 section 4.2.4).
-// It does not wait for its consent. The address must be one of LocalAddrs;
+// It does not wait for the peer's consent. The address must be one of LocalAddrs;
 // otherwise the error is EADDRNOTAVAIL. SetPeerPrimary needs what AddLocalAddr
 // needs.
 func (c *Conn) SetPeerPrimary(local netip.Addr) error {

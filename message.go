@@ -24,10 +24,11 @@ type MsgInfo struct {
 	// order of their stream.
 	Unordered bool
 
-	// TTL is how long a message may wait to be sent (RFC 3758), in whole
-	// milliseconds, to which it is rounded up, up to 2^32-1. It is dropped
-	// if it was not sent by then. Zero means that it never is. Only WriteMsg
-	// uses it.
+	// TTL is the message's lifetime (RFC 3758), rounded up to milliseconds, up
+	// to 2^32-1 of them. Once it has passed the message is given up: it is not
+	// sent any more, neither for the first time nor again. Zero means that it is
+	// never given up, unless Config.PartialReliability says otherwise. Only
+	// WriteMsg uses TTL.
 	TTL time.Duration
 	// Context is a number that comes back with the report of a failure to
 	// send. Only WriteMsg uses it.

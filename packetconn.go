@@ -74,10 +74,10 @@ func (lc *ListenConfig) listenPacket(ctx context.Context, e engine.Engine, netwo
 // association costs a goroutine, nor a descriptor. [PacketConn.PeelOff] turns one
 // into a [Conn].
 //
-// Each association has one Addr, which ReadFrom returns with every message of it.
-// It stands for that association: once that has ended, WriteTo and the other methods
-// fail with this Addr. Any other Addr stands for the association with the peer that
-// has one of its addresses and its port.
+// Each association has one Addr, which ReadFrom returns with every message of it: do
+// not modify it. It stands for that association: once that has ended, WriteTo and the
+// other methods fail with this Addr. Any other Addr stands for the association with
+// the peer that has one of its addresses and its port.
 //
 // A peer that restarts its association (RFC 9260 section 5.2) keeps its Addr, and
 // reading goes on with the messages of its new life. [ListenConfig.OnEvent] tells,
@@ -138,9 +138,9 @@ func (c *PacketConn) opError(op string, addr net.Addr, err error) error {
 }
 
 // Close ends all associations, each as [Conn.Close] does, without waiting: what was
-// written is still delivered. If nobody has read a message of any peer, all
-// associations are aborted. Conns that were peeled off live on. Waiting calls return
-// [net.ErrClosed], as does a second Close.
+// written is still delivered. If there is a message that was received and not read,
+// all associations are aborted. Conns that were peeled off live on. Waiting calls
+// return [net.ErrClosed], as does a second Close.
 func (c *PacketConn) Close() error {
 	if !c.ok() {
 		return syscall.EINVAL
@@ -229,7 +229,7 @@ func (c *PacketConn) MaxMessageSize() int {
 }
 
 // SyscallConn returns the socket below, for options that this package does not have.
-// What its Read receives, notifications among it, is missing to the PacketConn.
+// The PacketConn does not get what its Read receives, notifications included.
 func (c *PacketConn) SyscallConn() (syscall.RawConn, error) {
 	if !c.ok() {
 		return nil, syscall.EINVAL

@@ -198,12 +198,13 @@ func (p *assoc) isSettled() bool {
 // of a host name it takes one address, as [ResolveAddr] does. If there is an
 // association with the peer already, Connect returns its Addr.
 //
-// A peer that refuses fails with ECONNREFUSED at once, and one that is silent with
-// ETIMEDOUT, as in Dial. When ctx ends before, the attempt is given up, unless
-// somebody else has begun it.
+// Connect fails with ECONNREFUSED at once if the peer refuses, and with ETIMEDOUT if
+// it is silent, as Dial does. When ctx ends before, the error wraps ctx's, and the
+// attempt is given up unless another call has begun it.
 //
-// What tells Connect comes in order with the messages of all peers. If nobody reads
-// them, Connect keeps up to 1 MiB of them for ReadFrom, and then waits for one.
+// What tells Connect comes in order with the messages of all peers. If no goroutine
+// reads these, Connect keeps up to 1 MiB of them for ReadFrom, and then waits until
+// one does.
 func (c *PacketConn) Connect(ctx context.Context, address string) (*Addr, error) {
 	if !c.ok() {
 		return nil, syscall.EINVAL
@@ -341,7 +342,7 @@ func addrOf(addr net.Addr) (*Addr, error) {
 	case addr == nil, ok && a == nil:
 		return nil, errMissingAddress
 	case !ok:
-		return nil, &net.AddrError{Err: fmt.Sprintf("mismatched address type %T, want *Addr", addr), Addr: addr.String()}
+		return nil, &net.AddrError{Err: fmt.Sprintf("mismatched address type %T: want *sctpnet.Addr", addr), Addr: addr.String()}
 	default:
 		return a, nil
 	}

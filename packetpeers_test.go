@@ -1079,8 +1079,8 @@ func TestPacketConnForgetsPeers(t *testing.T) {
 	})
 }
 
-// TestPacketConnChaos does everything at once, and closes in the midst of it.
-func TestPacketConnChaos(t *testing.T) {
+// TestPacketConnCloseDuringCalls makes all calls at once, and closes meanwhile.
+func TestPacketConnCloseDuringCalls(t *testing.T) {
 	eachPacketEngine(t, func(t *testing.T, network string) {
 		for range 2 {
 			var events peerEvents

@@ -55,8 +55,9 @@ type event struct {
 const mostWaiting = 1 << 20
 
 // ReadFrom reads the next message, whole, into p, and returns the [*Addr] of its
-// peer. What p does not hold is lost, as with UDP. It waits for one until the read
-// deadline. The end of an association is no error: [ListenConfig.OnEvent] tells.
+// peer. What p does not hold is lost, as with UDP. ReadFrom waits for a message until
+// the read deadline or Close. The end of an association is no error:
+// [ListenConfig.OnEvent] tells.
 func (c *PacketConn) ReadFrom(p []byte) (int, net.Addr, error) {
 	n, _, a, err := c.read(p, false)
 	if a == nil {

@@ -10,15 +10,16 @@ import (
 
 // WriteTo sends p as one message to a peer, with Config.PPID. If there is no
 // association with it, WriteTo makes one, from the port of this end, and the message
-// goes with it. That the peer refuses, or is silent, is told by
-// [ListenConfig.OnEvent] then, with AssocNotMade; use Connect to wait for it.
+// goes with it. If the peer then refuses, or is silent, [ListenConfig.OnEvent] tells,
+// by AssocNotMade. Use Connect to wait for the association.
 //
-// With an Addr whose association has ended WriteTo fails with EPIPE. So it does while
-// the peer shuts it down.
+// With an Addr whose association has ended WriteTo fails with EPIPE, and so it does
+// while the peer shuts the association down.
 //
 // WriteTo waits for room in the send buffer, which over the kernel's SCTP all peers
 // share. A peer that does not read does not hold up the others: no more is queued for
-// each than is left for the others. Over UDP WriteTo also waits for the handshake. Messages cannot be empty, nor larger than [PacketConn.MaxMessageSize].
+// each than is left for the others. Over UDP WriteTo also waits for the handshake.
+// Messages cannot be empty, nor larger than [PacketConn.MaxMessageSize].
 func (c *PacketConn) WriteTo(p []byte, peer net.Addr) (int, error) {
 	if !c.ok() {
 		return 0, syscall.EINVAL

@@ -11,9 +11,9 @@ import (
 // not read is for the Conn to read, and nothing is lost nor comes twice. The peer does
 // not notice.
 //
-// Its Addr no longer stands for the association: WriteTo fails with it. Events go to
-// Config.OnEvent, with the Conn. [MsgInfo.To] is not possible: Linux ignores it. The
-// association must be up. If it is being made, the error wraps EINPROGRESS.
+// The association's Addr no longer stands for it: WriteTo fails with this Addr. Events
+// go to Config.OnEvent, with the Conn. [MsgInfo.To] is not possible: Linux ignores it.
+// The association must be up. If it is being made, the error wraps EINPROGRESS.
 func (c *PacketConn) PeelOff(peer net.Addr) (*Conn, error) {
 	var conn *Conn
 	err := c.of("peeloff", peer, func(p *assoc) error {

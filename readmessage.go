@@ -85,7 +85,7 @@ var pieces = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
 func (a *assembler) read(max int, interleaves func() bool, recv func([]byte) (int, engine.Message, error)) ([]byte, engine.Message, error) {
 	if max < 1 {
-		return nil, engine.Message{}, fmt.Errorf("a message of up to %d bytes: allowed are 1 and more: %w", max, syscall.EINVAL)
+		return nil, engine.Message{}, fmt.Errorf("a message of up to %d bytes; allowed are 1 and more: %w", max, syscall.EINVAL)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

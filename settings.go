@@ -109,9 +109,9 @@ type SACK struct {
 	// Delay is how long it waits at most, 1 ms to 500 ms. The default is
 	// 10 ms; the kernel's is 200 ms (net.sctp.sack_timeout).
 	Delay time.Duration
-	// Frequency is the number of packets that are not left waiting, 1 to
-	// 65535. The default is 2. 1 acknowledges each at once. Delay then means
-	// nothing, in [Conn.Config] too.
+	// Frequency is after how many packets an acknowledgement is sent without
+	// waiting for Delay, 1 to 65535. The default is 2. 1 acknowledges each
+	// packet at once. Delay then means nothing, in [Conn.Config] too.
 	Frequency int
 }
 
@@ -121,13 +121,13 @@ type ReliabilityPolicy int
 const (
 	// ReliabilityFull messages, the default, are never given up.
 	ReliabilityFull ReliabilityPolicy = iota
-	// ReliabilityTimed gives a message up when it was not sent by the end
-	// of its lifetime (RFC 3758 section 4).
+	// ReliabilityTimed gives a message up at the end of its lifetime: it is not
+	// sent any more, neither for the first time nor again (RFC 3758 section 4).
 	ReliabilityTimed
-	// ReliabilityRetransmissions gives a message up when it was retransmitted
-	// often enough (RFC 7496 section 3.1).
+	// ReliabilityRetransmissions gives a message up when it has been
+	// retransmitted as often as allowed (RFC 7496 section 3.1).
 	ReliabilityRetransmissions
-	// ReliabilityPriority gives messages up in favor of those of more
+	// ReliabilityPriority gives messages up in favor of those of higher
 	// priority when the send buffer is full (RFC 7496 section 3.2).
 	ReliabilityPriority
 )
@@ -138,7 +138,7 @@ func (p ReliabilityPolicy) String() string {
 }
 
 // PartialReliability is the default policy for abandoning messages
-// (SCTP_DEFAULT_PRINFO, RFC 7496 section 4.4), those of Write included, whose
+// (SCTP_DEFAULT_PRINFO, RFC 6458 section 8.1.32), those of Write included, whose
 // bytes then have gaps. MsgInfo.TTL overrides it. It has an effect only if the
 // peer has partial reliability (see [Features]).
 type PartialReliability struct {
@@ -152,7 +152,7 @@ type PartialReliability struct {
 	// Retransmissions is for ReliabilityRetransmissions: from 0, which means
 	// that a message is sent once only, to 2^32-1.
 	Retransmissions uint32
-	// Priority is for ReliabilityPriority. Lower numbers are more.
+	// Priority is for ReliabilityPriority. A lower number is a higher priority.
 	Priority uint32
 }
 

@@ -19,10 +19,10 @@ const (
 	StateCookieWait             // INIT was sent
 	StateCookieEchoed           // INIT was answered
 	StateEstablished            // data flows
-	StateShutdownPending        // this end has begun the end; it has data that was not acknowledged
-	StateShutdownSent           // and now has none
-	StateShutdownReceived       // the peer has begun the end; this end has such data
-	StateShutdownAckSent        // and now has none
+	StateShutdownPending        // this end has begun the end, and has data that was not acknowledged
+	StateShutdownSent           // all is acknowledged, and SHUTDOWN was sent
+	StateShutdownReceived       // the peer has sent SHUTDOWN; this end has data that was not acknowledged
+	StateShutdownAckSent        // all is acknowledged, and SHUTDOWN ACK was sent
 )
 
 var stateNames = [...]string{
@@ -84,17 +84,18 @@ type PathState uint8
 
 // The states of a path.
 const (
-	// PathStateUnknown is none that this package knows.
+	// PathStateUnknown is a state that this package does not know.
 	PathStateUnknown PathState = iota
-	// PathStateActive: the address can be reached, as far as is known.
+	// PathStateActive says that the address can be reached, as far as is known.
 	PathStateActive
-	// PathStateInactive: it does not answer; nothing is sent to it but
-	// heartbeats.
+	// PathStateInactive says that the address does not answer. Nothing is sent
+	// to it but heartbeats.
 	PathStateInactive
-	// PathStatePotentiallyFailed: it has not answered of late, and is avoided if
-	// there is another (RFC 7829).
+	// PathStatePotentiallyFailed says that the address has not answered of late.
+	// It is avoided if there is another (RFC 7829).
 	PathStatePotentiallyFailed
-	// PathStateUnconfirmed: it has never answered yet, and gets no data before.
+	// PathStateUnconfirmed says that the address has never answered. It gets no
+	// data before it has.
 	PathStateUnconfirmed
 )
 
@@ -142,15 +143,17 @@ type Path struct {
 // Stats counts what an association has sent and received since it was made
 // (Linux's SCTP_GET_ASSOC_STATS).
 type Stats struct {
-	// Packets of SCTP. Each has one chunk or several.
+	// PacketsSent and PacketsReceived count SCTP packets. Each has one chunk or
+	// several.
 	PacketsSent, PacketsReceived uint64
 
-	// SACKs are the acknowledgements.
+	// SACKsSent and SACKsReceived count the acknowledgements.
 	SACKsSent, SACKsReceived uint64
-	// Control chunks are all chunks but DATA: SACKs, heartbeats and others.
+	// ControlSent and ControlReceived count all chunks but DATA: SACKs,
+	// heartbeats and others.
 	ControlSent, ControlReceived uint64
-	// DATA chunks, of ordered and of unordered messages. One that is sent
-	// again counts once.
+	// These four count DATA chunks, of ordered and of unordered messages. One
+	// that is sent again counts once.
 	OrderedSent, OrderedReceived     uint64
 	UnorderedSent, UnorderedReceived uint64
 

@@ -37,7 +37,7 @@ type StreamConn interface {
 	// AcceptStream waits for a stream, other than 0, that the peer begins to
 	// use.
 	AcceptStream(ctx context.Context) (*Stream, error)
-	// NumStreams returns the numbers of streams that were negotiated.
+	// NumStreams returns how many streams there are in each direction.
 	NumStreams() (out, in uint16)
 }
 
@@ -91,9 +91,12 @@ var _ net.Conn = (*Stream)(nil)
 
 // Stream claims the stream with a number below NumStreams of either direction:
 // from now on its messages go to the [Stream] and not to the Conn. Of those
-// that have arrived it gets what the Conn has not read. A stream can be claimed
-// once, and again after its Close, when both directions are reset. If they cannot
-// be, the error wraps [ErrNoFreeStream] and says why.
+// that have arrived it gets what the Conn has not read. A number without a stream
+// gives an error that wraps EINVAL.
+//
+// A stream can be claimed once, and again after its Close, when both directions
+// are reset; Stream waits up to 5 s for that. If they cannot be reset, the error
+// wraps [ErrNoFreeStream] and says why.
 //
 // The peer is not told of it.
 func (c *Conn) Stream(id uint16) (*Stream, error) {
@@ -156,8 +159,9 @@ func (c *Conn) openStream(ctx context.Context) (*mux.Stream, error) {
 }
 
 // AcceptStream waits for a stream that the peer begins to use, or has used
-// before, and claims it. It returns ctx's error when that ends, and an error
-// that wraps [io.EOF], or the reason, when the association does.
+// before, and claims it. When ctx ends first, the error wraps ctx's. When the
+// association ends, it wraps [io.EOF] or the reason, and after Close
+// [net.ErrClosed]. Deadlines do not end the wait.
 //
 // Stream 0 belongs to the Conn, and AcceptStream never returns it. From the
 // first AcceptStream on, all other streams are claimed or accepted, and the Conn

@@ -3,7 +3,6 @@ package udpencap
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -148,7 +147,7 @@ func (a *assoc) canCarry(m *engine.Message) error {
 	case uint32(m.Stream) >= a.out.Load():
 		return errno("write", syscall.EINVAL)
 	case m.To.IsValid() && m.To != a.peer.ip.WithZone(""):
-		return fmt.Errorf("%v is none of the peer's addresses: %w", m.To, syscall.EADDRNOTAVAIL)
+		return notThePeers(m.To)
 	}
 	return nil
 }

@@ -26,16 +26,17 @@
 //     default timers 1.3 seconds later. Another user of the host may have 9899, and
 //     must not get what is meant for 3868. Dial is refused when both are.
 //
-// Dialing takes no port in particular; all associations that a process dials
-// share one UDP socket for each address family. A local address with a port,
-// in Dialer.LocalAddr, means the UDP port of that number.
+// Dialing takes no port in particular. The associations that a process dials to one
+// address share a UDP socket, and there are up to 16 such sockets for each address
+// family. A local address with a port, in Dialer.LocalAddr, means the UDP port of
+// that number.
 //
 // To have it otherwise, Config.LocalUDPPort is the local UDP port, the only one then,
 // and Config.PathParams.UDPPort the only one that is dialed: 9899 saves the time
 // where a firewall drops packets to all others. If a port is taken the
 // error says so: 9899 may be the kernel's own, by sysctl net.sctp.udp_port.
 //
-// An association has one IP address of the peer. What comes from another is not
+// An association has one IP address of the peer. A packet from another address is not
 // its own, whatever tag it has. The peer's UDP port is where it has sent from: an
 // address translator (NAT) between the two may choose any port, and another one
 // later. From then on packets from the new port count, but nothing is sent there
@@ -46,9 +47,9 @@
 //
 // # Peers that vanish
 //
-// A process that is killed cannot say goodbye, as a kernel does for it. Its
-// host does tell that the UDP port is closed, and on Linux that ends an association
-// with ECONNRESET once the peer has not answered twice: a second after a Write, or
+// No kernel sends an ABORT for a process that is killed. But the process's host
+// tells that the UDP port is closed, and on Linux that ends an association with
+// ECONNRESET once the peer has not answered twice: a second after a Write, or
 // two after a heartbeat, with the default timers. Elsewhere, and where the host is
 // silent too or does not quote the verification tag, it takes as many timeouts as
 // the settings say.
@@ -83,7 +84,7 @@
 // Settings that the handshake settles:
 //
 //   - PathParams.MTU: the first packets settle it;
-//   - PathParams.UDPPort: it is learnt from the peer.
+//   - PathParams.UDPPort: it is learned from the peer.
 //
 // Calls:
 //
@@ -141,9 +142,9 @@
 // gone out is lost. [Wait] waits for all associations that were closed, SetLinger makes
 // Close wait for its own, and Shutdown and a Read up to io.EOF tell when it is done. After
 // Close an association ends when nothing was acknowledged for 30 seconds, and after two
-// minutes whatever is. If
-// after Shutdown nothing of what the peer had written is read for five times
-// RTO.Max, or for 30 seconds if that is longer, the association ends by ETIMEDOUT.
+// minutes whatever is. If after Shutdown nothing of what the peer had written is read
+// for five times RTO.Max, or for 30 seconds if that is longer, the association ends by
+// ETIMEDOUT.
 //
 // In the write buffer each message counts 256 bytes beside its own. In the read buffer
 // each chunk counts what it takes in memory, which is 224 bytes at least. Half of the

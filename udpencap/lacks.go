@@ -16,7 +16,7 @@ const (
 	byWindow         = "the congestion window alone limits a burst"
 	noMarks          = "the system marks packets as those of UDP"
 	settled          = "the first packets settle it"
-	learnt           = "it is learnt from the peer"
+	learned          = "it is learned from the peer"
 	oneRequest       = "the peer takes one request at a time"
 	noReset          = "the numbering of chunks never begins anew"
 	shared           = "all associations share a socket"
@@ -41,7 +41,7 @@ var lacks = engine.Lacks{
 	{Kind: engine.LacksSetting, Name: "AddressReconfig", Why: oneAddress},
 
 	{Kind: engine.LacksLater, Name: "PathParams.MTU", Why: settled},
-	{Kind: engine.LacksLater, Name: "PathParams.UDPPort", Why: learnt},
+	{Kind: engine.LacksLater, Name: "PathParams.UDPPort", Why: learned},
 
 	{Kind: engine.LacksCall, Name: severalAddresses, Why: oneAddress},
 	{Kind: engine.LacksCall, Name: "Conn.AddLocalAddr", Why: oneAddress},

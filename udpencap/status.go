@@ -1,8 +1,9 @@
 package udpencap
 
 import (
-	"net"
+	"fmt"
 	"net/netip"
+	"syscall"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
@@ -84,7 +85,11 @@ func (a *assoc) Stats() (s engine.Stats, err error) {
 // checkPeer returns an error for an address that is not the peer's.
 func (a *assoc) checkPeer(ip netip.Addr) error {
 	if ip.IsValid() && ip.Unmap().WithZone("") != a.peer.ip.WithZone("") {
-		return &net.AddrError{Err: "not an address of the peer", Addr: ip.String()}
+		return notThePeers(ip)
 	}
 	return nil
+}
+
+func notThePeers(ip netip.Addr) error {
+	return fmt.Errorf("%s is not an address of the peer: %w", ip, syscall.EADDRNOTAVAIL)
 }

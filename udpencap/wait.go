@@ -14,9 +14,10 @@ var closing struct {
 	none chan struct{} // closed when there is none, nil if nobody waits
 }
 
-// Wait returns when each association that was closed before has delivered what was
-// written, or has given up, or when ctx is done. A program calls it before its end,
-// because Close does not wait. It returns the context's error.
+// Wait returns when each association of the process that was closed before has
+// delivered what was written, or has given up, which takes two minutes at most. A
+// program calls it before its end, because Close does not wait. If ctx ends first, Wait
+// returns ctx's error. Multiple goroutines may call it.
 func Wait(ctx context.Context) error {
 	closing.mu.Lock()
 	if closing.n == 0 {
