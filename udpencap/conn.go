@@ -453,29 +453,19 @@ func (a *assoc) Shutdown() error {
 }
 
 // Abort ends the association at once.
-func (a *assoc) Abort() error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.closed {
-		return net.ErrClosed
-	}
-	a.closed = true
-	a.awaitPump()
-	a.abort()
-	a.dropUnread()
-	a.wakeCalls()
-	return nil
-}
+func (a *assoc) Abort() error { return a.close(true) }
 
 // Close ends the use of the association.
-func (a *assoc) Close() error {
+func (a *assoc) Close() error { return a.close(false) }
+
+func (a *assoc) close(abort bool) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.closed {
 		return net.ErrClosed
 	}
 	a.closed, a.closedAt = true, time.Now()
-	if a.rx.unread() || a.linger == 0 {
+	if abort || a.rx.unread() || a.linger == 0 {
 		a.awaitPump()
 		a.abort()
 	} else {

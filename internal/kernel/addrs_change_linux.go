@@ -63,13 +63,9 @@ func (c *conn) addLocal(ip netip.Addr) error {
 
 func (c *conn) removeLocal(ip netip.Addr) error {
 	return c.control(func(fd int) error {
-		local, err := localAddrs(fd)
+		addr, local, err := boundAddr(fd, ip)
 		if err != nil {
 			return err
-		}
-		addr, ok := find(local, ip)
-		if !ok {
-			return notBound(ip)
 		}
 		if len(local.IPAddrs) == 1 {
 			return fmt.Errorf("%s is the only address of the association: %w", ip, unix.EBUSY)
@@ -106,13 +102,9 @@ func (c *conn) setPrimary(peer netip.Addr) error {
 
 func (c *conn) setPeerPrimary(local netip.Addr) error {
 	return c.control(func(fd int) error {
-		list, err := localAddrs(fd)
+		addr, _, err := boundAddr(fd, local)
 		if err != nil {
 			return err
-		}
-		addr, ok := find(list, local)
-		if !ok {
-			return notBound(local)
 		}
 		if err := canReconfigure(fd); err != nil {
 			return err
@@ -154,8 +146,17 @@ func assocAddr(addr *engine.Addr) ([]byte, error) {
 	return b[:cap(b)], nil
 }
 
-func notBound(ip netip.Addr) error {
-	return fmt.Errorf("%s is not a local address of the association: %w", ip, unix.EADDRNOTAVAIL)
+// boundAddr returns the sockaddr of an address that must be one of the association's
+// local ones, and all of these.
+func boundAddr(fd int, ip netip.Addr) (addr, all *engine.Addr, err error) {
+	if all, err = localAddrs(fd); err != nil {
+		return nil, nil, err
+	}
+	addr, ok := find(all, ip)
+	if !ok {
+		return nil, nil, fmt.Errorf("%s is not a local address of the association: %w", ip, unix.EADDRNOTAVAIL)
+	}
+	return addr, all, nil
 }
 
 func notThePeers(ip netip.Addr) error {
