@@ -199,7 +199,7 @@ func listenPort(ctx context.Context, ips []netip.Addr, num, udp uint16, ctrl con
 			more, _, err2 := bind(ctx, ips, UDPPort, ctrl)
 			sockets = append(sockets, more...)
 			if err != nil && err2 != nil {
-				return fail(fmt.Errorf("neither UDP port %d nor UDP port %d can be had: %w", num, UDPPort, taken(err, num)))
+				return fail(fmt.Errorf("neither UDP port %d nor UDP port %d is free: %w", num, UDPPort, taken(err, num)))
 			}
 		} else if err != nil {
 			return fail(taken(err, num))

@@ -157,8 +157,7 @@ func (a *assoc) Streams(bool) (out, in uint16) { return uint16(a.out.Load()), ui
 // direction, and one request at a time.
 func (a *assoc) AddStreams(out, in uint16) error {
 	return a.alive(func() error {
-		switch {
-		case uint32(out)+a.out.Load() > 1<<16-1 || uint32(in)+a.in.Load() > 1<<16-1:
+		if uint32(out)+a.out.Load() > 1<<16-1 || uint32(in)+a.in.Load() > 1<<16-1 {
 			return errno("addstreams", syscall.EINVAL)
 		}
 		kind, n := uint16(paramAddOutgoing), out
@@ -167,7 +166,7 @@ func (a *assoc) AddStreams(out, in uint16) error {
 		}
 		err := a.addStreams(kind, n)
 		if err == engine.ErrBusy {
-			err = fmt.Errorf("%w: %w", err, errno("addstreams", syscall.EINPROGRESS))
+			err = fmt.Errorf("an earlier request is under way: %w", errno("addstreams", syscall.EINPROGRESS))
 		}
 		return err
 	})

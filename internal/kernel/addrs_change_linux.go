@@ -55,7 +55,7 @@ func (c *conn) addLocal(ip netip.Addr) error {
 			return fmt.Errorf("another socket has %s at port %d, or listens there: %w", ip, local.Port, err)
 		case errors.Is(err, unix.EINVAL):
 			// The socket is bound to it, and the association is not.
-			return fmt.Errorf("%s cannot be added: the association is bound to no address, which means to all that the host had at its beginning: %w", ip, err)
+			return fmt.Errorf("%s cannot be added: the association is bound to no address in particular, and so to all that the host had then: %w", ip, err)
 		}
 		return err
 	})
@@ -76,7 +76,7 @@ func (c *conn) removeLocal(ip netip.Addr) error {
 		err = bindx(fd, sctp.SCTP_SOCKOPT_BINDX_REM, addr)
 		if errors.Is(err, unix.EBUSY) {
 			// The one address of the socket is that which means any.
-			return fmt.Errorf("%s cannot be removed: the association is bound to no address, which means to all: %w", ip, unix.EINVAL)
+			return fmt.Errorf("%s cannot be removed: the association is bound to no address in particular, and so to all: %w", ip, unix.EINVAL)
 		}
 		return err
 	})

@@ -84,7 +84,7 @@ func setKeyID(fd int, o option, id uint16) error {
 // authError explains what the kernel says where there is no authentication.
 func authError(err error) error {
 	if errors.Is(err, unix.EACCES) {
-		return fmt.Errorf("%w: authentication (RFC 4895) is not in use, for which both sides must offer it before the handshake: %w", errors.ErrUnsupported, err)
+		return fmt.Errorf("%w: authentication (RFC 4895) is not in use, as both ends must offer it in the handshake: %w", errors.ErrUnsupported, err)
 	}
 	return err
 }
