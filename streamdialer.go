@@ -82,9 +82,10 @@ type sharedConn struct {
 	state  sharedState
 	users  int                // open streams, and dials that wait for one
 	opened bool               // a stream of it was opened
-	ready  chan struct{}      // closed when the handshake is over: conn or err is set then
+	ready  chan struct{}      // closed when the handshake is over: conn and m are set then, or err
 	cancel context.CancelFunc // of the handshake
 	conn   *Conn
+	m      *mux.Mux // of conn
 	err    error
 	idle   *time.Timer   // of the state idle only
 	over   chan struct{} // closed when it is ending no more
@@ -243,12 +244,12 @@ func (d *StreamDialer) tryOpen(sc *sharedConn) (*Stream, error) {
 	if sc.state != used && sc.state != idle {
 		return nil, errReplace
 	}
-	ms, err := sc.conn.startMux().TryOpen()
+	s, err := sc.m.TryOpen()
 	switch {
 	case err == nil:
-		return d.newStream(sc, ms), nil
+		return d.newStream(sc, s), nil
 	case errors.Is(err, ErrNoFreeStream):
-		if !sc.conn.startMux().CanReset() {
+		if !sc.m.CanReset() {
 			d.drain(sc) // its numbers are used up
 		}
 		return nil, err
@@ -269,7 +270,7 @@ func (d *StreamDialer) use(sc *sharedConn) {
 func (d *StreamDialer) newStream(sc *sharedConn, s *mux.Stream) *Stream {
 	d.use(sc)
 	sc.opened = true
-	watch := &streamWatch{m: sc.conn.startMux(), stuck: func() { d.stuck(sc) }}
+	watch := &streamWatch{m: sc.m, stuck: func() { d.stuck(sc) }}
 	return &Stream{c: sc.conn, s: s, onClose: func() { d.leave(sc) }, watch: watch}
 }
 
@@ -279,7 +280,7 @@ func (d *StreamDialer) newStream(sc *sharedConn, s *mux.Stream) *Stream {
 func (d *StreamDialer) openClosing(ctx context.Context, sc *sharedConn) (*Stream, error) {
 	limited, cancel := context.WithTimeout(ctx, closingPatience)
 	defer cancel()
-	s, err := sc.conn.startMux().Open(limited)
+	s, err := sc.m.Open(limited)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
@@ -325,11 +326,10 @@ func (d *StreamDialer) open(ctx context.Context, sc *sharedConn) (*Stream, error
 // it until it ends.
 func (d *StreamDialer) dial(ctx context.Context, sc *sharedConn) {
 	d.awaitPort(ctx)
-	c, err := d.handshake(ctx, sc.key)
-	if !d.dialed(sc, c, err) {
+	c, m, err := d.handshake(ctx, sc.key)
+	if !d.dialed(sc, c, m, err) {
 		return
 	}
-	m := c.startMux()
 	m.ServeStreams()
 	m.RefuseStreams(context.Background())
 	d.mu.Lock()
@@ -339,7 +339,7 @@ func (d *StreamDialer) dial(ctx context.Context, sc *sharedConn) {
 
 // dialed takes note of a handshake that is over. It reports whether there is an
 // association.
-func (d *StreamDialer) dialed(sc *sharedConn, c *Conn, err error) bool {
+func (d *StreamDialer) dialed(sc *sharedConn, c *Conn, m *mux.Mux, err error) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
@@ -353,14 +353,14 @@ func (d *StreamDialer) dialed(sc *sharedConn, c *Conn, err error) bool {
 		d.move(sc, failed)
 		return false
 	}
-	sc.conn = c
+	sc.conn, sc.m = c, m
 	d.move(sc, used)
 	return true
 }
 
 // handshake makes an association that serves streams. A peer that does not say
 // so may be just about to: see NewStreamListener. It is asked once more.
-func (d *StreamDialer) handshake(ctx context.Context, key streamKey) (*Conn, error) {
+func (d *StreamDialer) handshake(ctx context.Context, key streamKey) (*Conn, *mux.Mux, error) {
 	dialer := d.Dialer
 	dialer.Network = cmp.Or(d.Network, dialer.Network)
 	config := &dialer.Config
@@ -379,29 +379,28 @@ func (d *StreamDialer) handshake(ctx context.Context, key streamKey) (*Conn, err
 		case errors.Is(err, syscall.ECONNRESET) && !again:
 			continue // the peer has agreed, and aborted: see docs/telecom.md
 		case err != nil:
-			return nil, err
+			return nil, nil, err
 		}
 		c := nc.(*Conn)
 		c.learnIndication()
-		_, err = c.streamMux()
+		m, err := c.streamMux()
 		if err == nil {
-			err = d.suits(c, config.Adaptation)
+			err = d.suits(c, m, config.Adaptation)
 		}
 		if err == nil {
-			err = c.startMux().CanOpen()
-			if err == nil || c.startMux().HasEnded() {
-				return c, nil
+			if err = m.CanOpen(); err == nil || m.HasEnded() {
+				return c, m, nil
 			}
 			again = true // it would be the same
 		}
 		c.Close()
 		if again {
-			return nil, dialError("dial", c.network, nil, c.remote, err)
+			return nil, nil, dialError("dial", c.network, nil, c.remote, err)
 		}
 		select {
 		case <-time.After(lateListener):
 		case <-ctx.Done():
-			return nil, dialError("dial", c.network, nil, c.remote, contextError(ctx.Err()))
+			return nil, nil, dialError("dial", c.network, nil, c.remote, contextError(ctx.Err()))
 		}
 	}
 }
@@ -411,7 +410,7 @@ const lateListener = 100 * time.Millisecond
 
 // suits returns an error for a peer that does not serve streams, or cannot reset
 // them.
-func (d *StreamDialer) suits(c *Conn, adaptation uint32) error {
+func (d *StreamDialer) suits(c *Conn, m *mux.Mux, adaptation uint32) error {
 	switch _, got := c.e.Adaptation(); {
 	case d.AnyPeer:
 	case !c.knows.Load():
@@ -421,7 +420,7 @@ func (d *StreamDialer) suits(c *Conn, adaptation uint32) error {
 		}
 		return fmt.Errorf("the peer does not serve streams: it sends %s and not %#x, which a NewStreamListener does, or Config.Adaptation of its Listen (StreamDialer.AnyPeer waives this): %w",
 			sent, adaptation, errors.ErrUnsupported)
-	case !c.startMux().CanReset():
+	case !m.CanReset():
 		return fmt.Errorf("the peer cannot reset streams: stream reconfiguration (RFC 6525) must be enabled at both ends (StreamDialer.AnyPeer waives this): %w",
 			errors.ErrUnsupported)
 	}
