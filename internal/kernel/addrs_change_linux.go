@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 
-	"github.com/ishidawataru/sctp"
 	"github.com/sctpnet/sctpnet/internal/engine"
 	"golang.org/x/sys/unix"
 )
@@ -47,7 +46,7 @@ func (c *conn) addLocal(ip netip.Addr) error {
 		if err := canReconfigure(fd); err != nil {
 			return err
 		}
-		err = bindx(fd, sctp.SCTP_SOCKOPT_BINDX_ADD, &engine.Addr{IPAddrs: one(fromNetip(ip)), Port: local.Port})
+		err = bindx(fd, optBindAdd, &engine.Addr{IPAddrs: one(fromNetip(ip)), Port: local.Port})
 		switch {
 		case errors.Is(err, unix.EADDRNOTAVAIL):
 			return fmt.Errorf("%s is not an address of this host: %w", ip, err)
@@ -73,7 +72,7 @@ func (c *conn) removeLocal(ip netip.Addr) error {
 		if err := canReconfigure(fd); err != nil {
 			return err
 		}
-		err = bindx(fd, sctp.SCTP_SOCKOPT_BINDX_REM, addr)
+		err = bindx(fd, optBindRemove, addr)
 		if errors.Is(err, unix.EBUSY) {
 			// The one address of the socket is that which means any.
 			return fmt.Errorf("%s cannot be removed: the association is bound to no address in particular, and so to all: %w", ip, unix.EINVAL)
@@ -82,12 +81,12 @@ func (c *conn) removeLocal(ip netip.Addr) error {
 	})
 }
 
-func bindx(fd, opt int, addr *engine.Addr) error {
+func bindx(fd int, o option, addr *engine.Addr) error {
 	list, err := appendSockaddrs(nil, addr)
 	if err != nil {
 		return err
 	}
-	return setBytes(fd, opt, list)
+	return o.setBytes(fd, list)
 }
 
 func (c *conn) setPrimary(peer netip.Addr) error {
@@ -96,7 +95,7 @@ func (c *conn) setPrimary(peer netip.Addr) error {
 		if err != nil {
 			return err
 		}
-		return setAddr(fd, sctp.SCTP_PRIMARY_ADDR, addr)
+		return setAddr(fd, optPrimary, addr)
 	})
 }
 
@@ -109,7 +108,7 @@ func (c *conn) setPeerPrimary(local netip.Addr) error {
 		if err := canReconfigure(fd); err != nil {
 			return err
 		}
-		err = setAddr(fd, sctp.SCTP_SET_PEER_PRIMARY_ADDR, addr)
+		err = setAddr(fd, optPeerPrimary, addr)
 		if errors.Is(err, unix.EPERM) {
 			return fmt.Errorf("the peer does not let its primary path be chosen: %w", err)
 		}
@@ -128,12 +127,12 @@ func (c *conn) heartbeat(ip netip.Addr) error {
 }
 
 // setAddr sets an option whose value is an association's address.
-func setAddr(fd, opt int, addr *engine.Addr) error {
+func setAddr(fd int, o option, addr *engine.Addr) error {
 	b, err := assocAddr(addr)
 	if err != nil {
 		return err
 	}
-	return setBytes(fd, opt, b)
+	return o.setBytes(fd, b)
 }
 
 // assocAddr returns a struct sctp_prim or sctp_setpeerprim, which are the same:

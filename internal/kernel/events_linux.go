@@ -11,10 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	optExposePF = 131 // SCTP_EXPOSE_POTENTIALLY_FAILED_STATE
-	exposePF    = 2   // SCTP_PF_EXPOSE_ENABLE, which the header lacks
-)
+const exposePF = 2 // SCTP_PF_EXPOSE_ENABLE, which the header lacks
 
 // subscribe asks for all events but two, which an accepted socket inherits.
 // SCTP_SENDER_DRY_EVENT comes with every acknowledgement of all there is, and
@@ -36,7 +33,7 @@ func subscribe(fd int) error {
 	if err != nil {
 		return err
 	}
-	err = setStruct(fd, optExposePF, assocValue{Value: exposePF})
+	err = optExposePF.setValue(fd, exposePF)
 	if errors.Is(err, unix.ENOPROTOOPT) { // before 5.5
 		return nil
 	}

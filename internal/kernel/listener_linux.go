@@ -9,7 +9,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/ishidawataru/sctp"
 	"github.com/sctpnet/sctpnet/internal/engine"
 	"golang.org/x/sys/unix"
 )
@@ -105,7 +104,7 @@ func newListener(sk *socket, from origin) (*listener, error) {
 	l.adaptation.Store(from.options.Adaptation)
 	err := l.control(func(fd int) (err error) {
 		// What is received behind a restart must be known with its info.
-		l.informs = setInt(fd, sctp.SOL_SCTP, optRecvRcvInfo, 1) == nil
+		l.informs = optRecvRcvInfo.setInt(fd, 1) == nil
 		l.addr, err = localAddr(fd, from.bound, nil)
 		return err
 	})

@@ -23,10 +23,13 @@ func sctpOption(num int, name string) option { return option{sctp.SOL_SCTP, num,
 
 // The numbers that github.com/ishidawataru/sctp lacks are from linux/sctp.h.
 var (
+	optInit               = sctpOption(sctp.SCTP_INITMSG, "SCTP_INITMSG")
 	optRTO                = sctpOption(sctp.SCTP_RTOINFO, "SCTP_RTOINFO")
 	optAssocInfo          = sctpOption(sctp.SCTP_ASSOCINFO, "SCTP_ASSOCINFO")
 	optNoDelay            = sctpOption(sctp.SCTP_NODELAY, "SCTP_NODELAY")
 	optAdaptation         = sctpOption(sctp.SCTP_ADAPTATION_LAYER, "SCTP_ADAPTATION_LAYER")
+	optPrimary            = sctpOption(sctp.SCTP_PRIMARY_ADDR, "SCTP_PRIMARY_ADDR")
+	optPeerPrimary        = sctpOption(sctp.SCTP_SET_PEER_PRIMARY_ADDR, "SCTP_SET_PEER_PRIMARY_ADDR")
 	optPathParams         = sctpOption(sctp.SCTP_PEER_ADDR_PARAMS, "SCTP_PEER_ADDR_PARAMS")
 	optMaxSegment         = sctpOption(13, "SCTP_MAXSEG")
 	optSACK               = sctpOption(sctp.SCTP_DELAYED_SACK, "SCTP_DELAYED_SACK")
@@ -41,19 +44,26 @@ var (
 	optPeerAuthChunks     = sctpOption(26, "SCTP_PEER_AUTH_CHUNKS")
 	optLocalAuthChunks    = sctpOption(27, "SCTP_LOCAL_AUTH_CHUNKS")
 	optThresholds         = sctpOption(31, "SCTP_PEER_ADDR_THLDS")
+	optRecvRcvInfo        = sctpOption(32, "SCTP_RECVRCVINFO")
 	optAuthDeactivate     = sctpOption(35, "SCTP_AUTH_DEACTIVATE_KEY")
 	optThresholdsV2       = sctpOption(37, "SCTP_PEER_ADDR_THLDS_V2")
+	optBindAdd            = sctpOption(sctp.SCTP_SOCKOPT_BINDX_ADD, "SCTP_SOCKOPT_BINDX_ADD")
+	optBindRemove         = sctpOption(sctp.SCTP_SOCKOPT_BINDX_REM, "SCTP_SOCKOPT_BINDX_REM")
 	optPRSupported        = sctpOption(113, "SCTP_PR_SUPPORTED")
 	optDefaultPRInfo      = sctpOption(114, "SCTP_DEFAULT_PRINFO")
-	optReconfig           = sctpOption(optReconfigSupported, "SCTP_RECONFIG_SUPPORTED")
+	optReconfig           = sctpOption(117, "SCTP_RECONFIG_SUPPORTED")
+	optEnableReset        = sctpOption(118, "SCTP_ENABLE_STREAM_RESET")
+	optResetStreams       = sctpOption(119, "SCTP_RESET_STREAMS")
 	optResetAssoc         = sctpOption(120, "SCTP_RESET_ASSOC")
 	optAddStreams         = sctpOption(121, "SCTP_ADD_STREAMS")
 	optScheduler          = sctpOption(123, "SCTP_STREAM_SCHEDULER")
 	optSchedulerValue     = sctpOption(124, "SCTP_STREAM_SCHEDULER_VALUE")
 	optInterleaving       = sctpOption(125, "SCTP_INTERLEAVING_SUPPORTED")
+	optEvent              = sctpOption(127, "SCTP_EVENT")
 	optASCONF             = sctpOption(128, "SCTP_ASCONF_SUPPORTED")
 	optAuth               = sctpOption(129, "SCTP_AUTH_SUPPORTED")
 	optECN                = sctpOption(130, "SCTP_ECN_SUPPORTED")
+	optExposePF           = sctpOption(131, "SCTP_EXPOSE_POTENTIALLY_FAILED_STATE")
 	optUDPPort            = sctpOption(132, "SCTP_REMOTE_UDP_ENCAPS_PORT")
 
 	optReadBuffer  = option{unix.SOL_SOCKET, unix.SO_RCVBUF, "SO_RCVBUF"}
@@ -180,21 +190,9 @@ func milliseconds(d time.Duration) uint32 {
 
 func fromMilliseconds(ms uint32) time.Duration { return time.Duration(ms) * time.Millisecond }
 
-func setStruct(fd, opt int, v any) error {
-	b, err := binary.Append(nil, binary.NativeEndian, v)
-	if err != nil {
-		return err
-	}
-	return setBytes(fd, opt, b)
-}
-
-func setBytes(fd, opt int, b []byte) error {
-	return os.NewSyscallError("setsockopt", unix.SetsockoptString(fd, sctp.SOL_SCTP, opt, string(b)))
-}
-
 // setEvent subscribes to one type of event.
 func setEvent(fd int, typ uint16) error {
-	return setStruct(fd, optEvent, event{Type: typ, On: 1})
+	return optEvent.set(fd, event{Type: typ, On: 1})
 }
 
 func setInt(fd, level, opt, v int) error {

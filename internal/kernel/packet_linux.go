@@ -80,7 +80,7 @@ func (kernelEngine) ListenPacket(ctx context.Context, s *engine.Socket, autoClos
 	p.in.init()
 	p.in.recv = p.doRecv
 	err = p.control(func(fd int) error {
-		if err := setInt(fd, sctp.SOL_SCTP, optRecvRcvInfo, 1); err != nil {
+		if err := optRecvRcvInfo.setInt(fd, 1); err != nil {
 			return err
 		}
 		// It must be known which addresses a peer has no more.

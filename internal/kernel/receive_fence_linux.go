@@ -1,7 +1,5 @@
 package kernel
 
-import "golang.org/x/sys/unix"
-
 // An unordered message has no number. So where its sender has given it up after a part
 // was handed over, the next one of the stream looks like the rest. What tells is a
 // notification: Linux hands over none in the middle of a message, but behind it, or
@@ -16,20 +14,18 @@ type fence struct {
 	isUp bool
 }
 
-var optEventOf = option{unix.IPPROTO_SCTP, optEvent, "SCTP_EVENT"}
-
 // raise asks for the notification. If the kernel cannot, all others are a fence, too.
 func (f *fence) raise(t target) {
 	if !f.isUp {
 		f.isUp = true
-		t.set(optEventOf, event{Type: eventSenderDry, On: 1})
+		t.set(optEvent, event{Type: eventSenderDry, On: 1})
 	}
 }
 
 // lower has no more of them come, unless they are wanted.
 func (f *fence) lower(t target, isWanted bool) {
 	if f.isUp && !isWanted {
-		t.set(optEventOf, event{Type: eventSenderDry})
+		t.set(optEvent, event{Type: eventSenderDry})
 	}
 	f.isUp = false
 }

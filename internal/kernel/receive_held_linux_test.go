@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
-	"golang.org/x/sys/unix"
 )
 
 // TestNoPartialDeliveryEvent looks at what sockets are subscribed to: not to the
@@ -37,7 +36,7 @@ func TestNoPartialDeliveryEvent(t *testing.T) {
 		for what, sk := range map[string]*socket{"listener": ln.(*listener).socket, "dialed": c.(*conn).socket, "accepted": s.(*conn).socket} {
 			err := sk.control(func(fd int) error {
 				e := event{Type: eventPartialDelivery}
-				err := option{unix.IPPROTO_SCTP, optEvent, "SCTP_EVENT"}.get(fd, &e)
+				err := optEvent.get(fd, &e)
 				if err == nil && e.On != 0 {
 					t.Errorf("%s socket with %+v is subscribed", what, o)
 				}

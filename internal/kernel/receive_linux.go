@@ -27,7 +27,7 @@ func (c *conn) inform() error {
 	if c.informs.Load() || c.restarted.Load() {
 		return nil
 	}
-	err := c.control(func(fd int) error { return setInt(fd, sctp.SOL_SCTP, optRecvRcvInfo, 1) })
+	err := c.control(func(fd int) error { return optRecvRcvInfo.setInt(fd, 1) })
 	if err == nil {
 		c.informs.Store(true)
 	}

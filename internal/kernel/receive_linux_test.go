@@ -40,7 +40,7 @@ func testFirst(t *testing.T, sent []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = sk.control(func(fd int) error { return setStruct(fd, optEvent, event{Type: eventAssocChange}) })
+	err = sk.control(func(fd int) error { return optEvent.set(fd, event{Type: eventAssocChange}) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -226,7 +226,7 @@ var fixedRows = []fixedRow{
 			return o.OutStreams != 0 || o.MaxInStreams != 0 || o.InitAttempts != 0 || o.InitTimeout != 0
 		},
 		set: func(fd int, o *engine.Options) error {
-			return setStruct(fd, sctp.SCTP_INITMSG, sctp.InitMsg{
+			return optInit.set(fd, sctp.InitMsg{
 				NumOstreams:    o.OutStreams,
 				MaxInstreams:   o.MaxInStreams,
 				MaxAttempts:    o.InitAttempts,

@@ -83,14 +83,14 @@ func setAlways(fd int, peerAdds bool) error {
 		return err
 	}
 	// Kernels before 5.0 lack one or the other of these, and do without.
-	if err := setStruct(fd, optReconfigSupported, assocValue{Value: 1}); err != nil {
+	if err := optReconfig.setValue(fd, 1); err != nil {
 		return ifKnown(err)
 	}
 	enabled := uint32(enableResets)
 	if peerAdds {
 		enabled |= enableAddStreams
 	}
-	if err := setStruct(fd, optEnableStreamReset, assocValue{Value: enabled}); err != nil {
+	if err := optEnableReset.setValue(fd, enabled); err != nil {
 		return ifKnown(err)
 	}
 	return ifKnown(setEvent(fd, eventStreamReset))

@@ -28,7 +28,7 @@ func (c *conn) setStreams(out, in uint16) { c.streams.Store(uint32(out)<<16 | ui
 func (c *conn) AddStreams(out, in uint16) error {
 	err := c.control(func(fd int) error {
 		// Incoming ones are requests of the peer's again, which must be allowed.
-		err := setStruct(fd, optEnableStreamReset, assocValue{Value: enableResets | enableAddStreams})
+		err := optEnableReset.setValue(fd, enableResets|enableAddStreams)
 		if err = ifKnown(err); err == nil {
 			err = optAddStreams.set(fd, addStreams{In: in, Out: out})
 		}
@@ -46,7 +46,7 @@ func (o owner) ResetStreams(streams []uint16) error {
 	for _, id := range streams {
 		b = binary.NativeEndian.AppendUint16(b, id)
 	}
-	err := o.c.control(func(fd int) error { return setBytes(fd, optResetStreams, b) })
+	err := o.c.control(func(fd int) error { return optResetStreams.setBytes(fd, b) })
 	switch {
 	case errors.Is(err, unix.EINPROGRESS):
 		return engine.ErrBusy

@@ -7,12 +7,6 @@ import (
 
 // What github.com/ishidawataru/sctp lacks, from linux/sctp.h.
 const (
-	optRecvRcvInfo       = 32  // SCTP_RECVRCVINFO
-	optReconfigSupported = 117 // SCTP_RECONFIG_SUPPORTED
-	optEnableStreamReset = 118 // SCTP_ENABLE_STREAM_RESET
-	optResetStreams      = 119 // SCTP_RESET_STREAMS
-	optEvent             = 127 // SCTP_EVENT
-
 	cmsgPRInfo = 5 // SCTP_PRINFO
 
 	// SCTP_ENABLE_RESET_STREAM_REQ, _RESET_ASSOC_REQ and _CHANGE_ASSOC_REQ, which
