@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -824,24 +823,6 @@ func (ns *netns) awaitState(t testing.TB, port int, want string) {
 		})
 		return nil
 	})
-}
-
-// child runs one of the children. It fails the test if that fails.
-func child(t *testing.T, name string) {
-	t.Helper()
-	cmd := childCommand(name)
-	watchdog(t, func() {
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%v: %s", err, out)
-		}
-	})
-}
-
-// childCommand starts this program again, as one of the children.
-func childCommand(name string) *exec.Cmd {
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), childEnv+"="+name)
-	return cmd
 }
 
 // A socketer is a Conn or a Listener.

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"reflect"
 	"slices"
 	"strings"
@@ -626,4 +627,22 @@ func packetOutOfDescriptors() error {
 		return fmt.Errorf("read %d, %w", n, err)
 	}
 	return nil
+}
+
+// child runs one of the children. It fails the test if that fails.
+func child(t *testing.T, name string) {
+	t.Helper()
+	cmd := childCommand(name)
+	watchdog(t, func() {
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+	})
+}
+
+// childCommand starts this program again, as one of the children.
+func childCommand(name string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), childEnv+"="+name)
+	return cmd
 }
