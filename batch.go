@@ -80,8 +80,8 @@ func (c *Conn) sendBatch(msgs []engine.Msg) (n int, err error) {
 
 // ReadMsgs reads messages, each as [Conn.ReadMsg] does, with fewer system
 // calls, and returns how many. It waits for the first message, and then takes
-// what there is, as far as msgs holds it and up to 64. Of a message that has begun
-// to arrive it waits for the rest. It sets N and Info of each.
+// what there is, as far as msgs holds it and up to 64. It may wait for the rest of
+// a message that has begun to arrive. It sets N and Info of each.
 //
 // A message that its Data does not hold has Info.More set and goes on in the
 // next one of msgs, or with the next call. No Data may be empty.

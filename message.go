@@ -84,8 +84,9 @@ func msgInfo(m engine.Message) MsgInfo {
 
 var errEmptyMessage = errors.New("SCTP cannot carry an empty message")
 
-// MaxMessageSize returns how many bytes a message can have at most: the size of
-// the send buffer, which SetWriteBuffer changes.
+// MaxMessageSize returns how many bytes a message can have at most: the size that
+// the send buffer has, which SetWriteBuffer changes. Over UDP it is 208 KiB to
+// 1 MiB, by the peer's window, if the buffer allows that.
 func (c *Conn) MaxMessageSize() int {
 	if !c.ok() {
 		return 0

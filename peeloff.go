@@ -12,8 +12,9 @@ import (
 // not notice.
 //
 // The association's Addr no longer stands for it: WriteTo fails with this Addr. Events
-// go to Config.OnEvent, with the Conn. [MsgInfo.To] is not possible: Linux ignores it.
-// The association must be up. If it is being made, the error wraps EINPROGRESS.
+// go to Config.OnEvent, with the Conn. Over the kernel's SCTP [MsgInfo.To] is not
+// possible: Linux ignores it. The association must be up. If it is being made, the
+// error wraps EINPROGRESS.
 func (c *PacketConn) PeelOff(peer net.Addr) (*Conn, error) {
 	var conn *Conn
 	err := c.of("peeloff", peer, func(p *assoc) error {
