@@ -134,10 +134,11 @@ type Config struct {
 
 	// ReadBuffer and WriteBuffer are the sizes in bytes of the system's
 	// buffers (SO_RCVBUF, SO_SNDBUF), which Linux doubles for its own needs
-	// and caps at net.core.rmem_max and wmem_max. Half of the read buffer is
-	// the window that the peer is told in the handshake, which Conn.Set does not
-	// change. Zero means 2 MiB. No message can be larger than the write buffer;
-	// Write splits its data small enough.
+	// and caps at net.core.rmem_max and wmem_max. ReadBuffer is also the window
+	// that the peer is told in the handshake, which Conn.Set does not change;
+	// over UDP the window is half of it, and Conn.Set can make that larger. Zero
+	// means 2 MiB. No message can be larger than the write buffer; Write splits
+	// its data small enough.
 	ReadBuffer, WriteBuffer int
 
 	// MaxSegment is how many bytes of data a packet has at most, 464 to 65516,

@@ -354,7 +354,7 @@ func (c *Conn) SetNoDelay(noDelay bool) error {
 // SetReadBuffer sets the size in bytes of the system's receive buffer
 // (SO_RCVBUF), which Linux doubles for its own needs and caps at
 // net.core.rmem_max. The window that the peer was told in the handshake does
-// not change with it.
+// not change with it, except that it can grow over UDP.
 func (c *Conn) SetReadBuffer(bytes int) error {
 	return c.set("ReadBuffer", bytes, checkBuffer(bytes), engine.Settings{ReadBuffer: max(bytes, 1)})
 }
