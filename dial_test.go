@@ -1,6 +1,7 @@
 package sctpnet_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -395,7 +396,8 @@ func TestDialTriesAddresses(t *testing.T) {
 			start := time.Now()
 			var c *sctpnet.Conn
 			watchdog(t, func() { c = dial(t, &d, "sctp", joinPort(name, port(ln.Addr()))) })
-			if took := time.Since(start); took < tt.min || took > tt.min+atOnce {
+			took := time.Since(start)
+			if took < tt.min || took > tt.min+atOnce {
 				t.Errorf("took %v, want %v", took, tt.min)
 			}
 			close(tries)
@@ -403,6 +405,12 @@ func TestDialTriesAddresses(t *testing.T) {
 			for a := range tries {
 				host, _, _ := net.SplitHostPort(a)
 				tried = append(tried, host)
+			}
+			// On a busy machine the one that answers may take longer than its head start.
+			// Then the next one is tried, too.
+			headStart := cmp.Or(tt.delay, 300*time.Millisecond)
+			if more := len(tried) - len(tt.tries); more > 0 && headStart > 0 && took >= tt.min+time.Duration(more)*headStart {
+				tried = tried[:len(tt.tries)]
 			}
 			if fmt.Sprint(tried) != fmt.Sprint(tt.tries) {
 				t.Errorf("tried %v, want %v", tried, tt.tries)
