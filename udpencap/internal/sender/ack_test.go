@@ -299,3 +299,69 @@ func TestTimeoutOfLost(t *testing.T) {
 		t.Errorf("cwnd is %d", m.s.CWND())
 	}
 }
+
+// TestProbeAfterProgress has the first of three packets be acknowledged, and nothing more.
+// The tail loss probe comes two round trips after that. There is one, and then T3-rtx.
+func TestProbeAfterProgress(t *testing.T) {
+	const ms = time.Millisecond
+	m := newSim(t, 10*ms)
+	for range 100 {
+		m.rtt.Measured(20 * ms)
+	}
+	m.s.cubic.cwnd = 1 << 20
+	for range 3 {
+		m.s.Queue(make([]byte, 1400), Message{})
+		m.packet()
+	}
+	m.now += 20 * ms
+	m.sack(1)
+	due := m.s.probe.due
+	if want := m.now + 2*m.rtt.SRTT + probeSlack; due != want {
+		t.Fatalf("the probe is due at %v, want %v", due, want)
+	}
+	m.now = due
+	if m.s.Expire(m.now) {
+		t.Fatal("T3-rtx has expired")
+	}
+	if m.packet() == nil {
+		t.Fatal("there was no probe")
+	}
+	if got, want := m.s.Deadline(), due+m.rtt.RTO; got != want {
+		t.Errorf("after the probe something is due at %v, want T3-rtx at %v", got, want)
+	}
+	if m.s.Expire(m.now); m.packet() != nil {
+		t.Error("there was a second probe")
+	}
+}
+
+// TestTimeoutOfTooMuch has T3-rtx expire for a chunk that the peer has no room for. That is
+// no sign of congestion, and does not count.
+func TestTimeoutOfTooMuch(t *testing.T) {
+	for _, window := range []int{0, 1 << 20} {
+		m := flight(t, 2)
+		m.s.cubic.cwnd = 100_000
+		m.s.peerWindow = window
+		m.s.Timeout(m.now)
+		if isFull := window == 0; (m.s.timeouts == 0) != isFull || (m.s.CWND() == 100_000) != isFull {
+			t.Errorf("with a window of %d: %d timeouts, cwnd %d", window, m.s.timeouts, m.s.CWND())
+		}
+	}
+}
+
+// TestLargeOnesArrive loses large chunks again and again, but one of them arrives.
+func TestLargeOnesArrive(t *testing.T) {
+	m := flight(t, 4)
+	lose := func(tsn uint32) {
+		c := m.s.board.at(tsn)
+		c.times = againAndAgain
+		m.s.lose(c)
+	}
+	for i := range uint32(mostLargeLost - 1) {
+		lose(simTSN + 1 + i)
+	}
+	m.sack(1)
+	lose(simTSN + mostLargeLost)
+	if m.s.LosesLarge() {
+		t.Error("all large ones count as lost")
+	}
+}
