@@ -1,8 +1,8 @@
 package sctpnet
 
 import (
-	"errors"
 	"io"
+	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -368,13 +368,11 @@ func (c *Conn) SetWriteBuffer(bytes int) error {
 }
 
 func checkBuffer(bytes int) error {
-	if bytes < 0 {
-		return errNegativeBuffer
+	if bytes < 0 || bytes > math.MaxInt32 {
+		return rangeError("the size of the buffer", bytes, "0 to 2147483647")
 	}
 	return nil
 }
-
-var errNegativeBuffer = errors.New("negative buffer size")
 
 // SyscallConn returns the socket below, for options that this package does not
 // have. Its Read and Write wait as the Conn's own do. Once streams or events are
