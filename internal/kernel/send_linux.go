@@ -75,7 +75,8 @@ func (o *op) doSend(fd uintptr) bool {
 		}
 		o.point(p)
 		if o.spare && !c.room.isFor(int(fd), len(p)) {
-			return false // an acknowledgement makes room, and wakes
+			c.turns.sent.Store(0) // short messages do not wait for a turn as well
+			return false          // an acknowledgement makes room, and wakes
 		}
 		turn := c.turns.takeTurn(turnCost(len(p), o.spare))
 		if turn && !hasWindow(int(fd)) {
