@@ -175,7 +175,7 @@ func TestProbeTime(t *testing.T) {
 	}{
 		{"two packets", 20 * ms, 2, false, 45 * ms},
 		{"one packet", 20 * ms, 1, false, 245 * ms},
-		{"one packet, the last one", 20 * ms, 1, true, 55 * ms},
+		{"one packet, the last one", 20 * ms, 1, true, 45 * ms},
 		{"a long path", 400 * ms, 2, false, 0},
 	} {
 		m := newSim(t, 10*ms)

@@ -22,8 +22,7 @@ const (
 	windowParts  = 4 // of the shortest round trip are the reordering window
 	firstFactor  = 1
 	probeSlack   = 5 * time.Millisecond   // for timers and the peer's processors
-	longestDelay = 200 * time.Millisecond // of an acknowledgement,
-	usualDelay   = 10 * time.Millisecond  // and of this package's
+	longestDelay = 200 * time.Millisecond // of an acknowledgement
 )
 
 func (r *rack) init() { *r = rack{factor: firstFactor} }

@@ -714,13 +714,8 @@ func (s *Sender) armProbe(now time.Duration) {
 		return
 	}
 	d := 2*s.rtt.SRTT + probeSlack
-	if board.at(board.flying.head).packet == board.at(board.flying.tail).packet {
-		// The acknowledgement of a single packet is delayed.
-		if s.ending { // which waits for that
-			d += usualDelay
-		} else {
-			d += longestDelay
-		}
+	if !s.ending && board.at(board.flying.head).packet == board.at(board.flying.tail).packet {
+		d += longestDelay // of the acknowledgement of a single packet
 	}
 	if tail := board.at(board.flying.tail); tail.m.Policy == Limited && uint32(tail.times) > tail.m.Number {
 		return // it must not be sent again
