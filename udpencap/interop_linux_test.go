@@ -124,6 +124,12 @@ func newNetworks(t testing.TB) (a, b *netns) {
 	b.ip(t, "link set dev wire gso_max_segs 1 gso_max_size 1500")
 	b.sysctl(t, "udp_port", UDPPort)
 	b.sysctl(t, "encap_port", UDPPort)
+	t.Cleanup(func() {
+		// What was closed ends while there is a network.
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		Wait(ctx)
+	})
 	return a, b
 }
 
