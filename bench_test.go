@@ -371,7 +371,7 @@ func BenchmarkBulk(b *testing.B) {
 	}
 }
 
-// BenchmarkPacketConn sends messages of 1 KB, one after the other, each of which is
+// BenchmarkPacketConn sends messages of 1 KB, one after the other. Each is
 // answered: by a PacketConn, by a Conn, and by UDP.
 func BenchmarkPacketConn(b *testing.B) {
 	const size = 1 << 10

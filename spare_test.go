@@ -39,7 +39,7 @@ func TestShortMessageBesideStalledBulk(t *testing.T) {
 				last = sent.Load()
 				return last == before && last > read
 			})
-			short.SetWriteDeadline(time.Now().Add(5 * time.Second))
+			short.SetWriteDeadline(time.Now().Add(30 * time.Second))
 			for i := range 4 {
 				if n, err := short.Write(ballast()[:1000]); err != nil {
 					t.Errorf("of a send buffer of %d bytes, short message %d: %d, %v", size, i, n, err)

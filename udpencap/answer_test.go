@@ -21,7 +21,7 @@ func (r *rawPeer) wantBundle(types ...byte) []chunk {
 	return chunks
 }
 
-// TestAnswersTogether sends packets of which several chunks want an answer. The answers
+// TestAnswersTogether sends packets with several chunks that want an answer. The answers
 // come in one packet, and the acknowledgement with them.
 func TestAnswersTogether(t *testing.T) {
 	r, c, _ := rawPair(t, sctpnet.Config{SACK: sctpnet.SACK{Frequency: 1}, MaxInStreams: 1})

@@ -67,7 +67,7 @@ func (a *assoc) send(p []byte, size int, m engine.Message, owner, spare bool) (n
 				return n, err
 			}
 			a.makeRoom(&m, spare)
-			if a.hasRoomFor(len(part), spare) && !a.isResetting(m.Stream) {
+			if a.hasRoom(len(part), spare) && !a.isResetting(m.Stream) {
 				break
 			}
 			a.writable.Wait()
@@ -96,7 +96,7 @@ func (a *assoc) trySend(p []byte, m engine.Message) (int, error) {
 		return 0, err
 	}
 	a.makeRoom(&m, false)
-	if len(p) > a.maxMessageSize() || !a.hasRoom(false) || a.isResetting(m.Stream) {
+	if len(p) > a.maxMessageSize() || !a.hasRoom(len(p), false) || a.isResetting(m.Stream) {
 		return 0, engine.ErrFull
 	}
 	a.write(p, m)
@@ -152,27 +152,19 @@ func (a *assoc) canCarry(m *engine.Message) error {
 	return nil
 }
 
-// hasRoom reports whether a message may be sent now. What waits to be
+// hasRoom reports whether a message of n bytes may be sent now. What waits to be
 // acknowledged is bounded, but for the message that exceeds the bound. With spare
-// set a part of the room is left.
-func (a *assoc) hasRoom(spare bool) bool {
+// set a part of the room is left, which a long message must not fill.
+func (a *assoc) hasRoom(n int, spare bool) bool {
 	room := bufferSize(a.options.WriteBuffer)
+	messages, bytes := a.snd.Held()
 	if spare {
 		room -= engine.SpareRoom(room)
+		if messages > 0 {
+			room -= engine.Excess(n)
+		}
 	}
-	messages, bytes := a.snd.Held()
 	return bytes+messages*messageOverhead < room
-}
-
-// hasRoomFor is hasRoom for a message of n bytes. A long one must not fill the part that
-// is left.
-func (a *assoc) hasRoomFor(n int, spare bool) bool {
-	if !a.hasRoom(spare) {
-		return false
-	}
-	messages, bytes := a.snd.Held()
-	room := bufferSize(a.options.WriteBuffer)
-	return !spare || messages == 0 || bytes+messages*messageOverhead+engine.Excess(n) < room-engine.SpareRoom(room)
 }
 
 // messageOverhead is what a message counts beside its bytes, in the send buffer:

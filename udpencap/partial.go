@@ -46,10 +46,10 @@ func (a *assoc) setReliability(p engine.PartialReliability) {
 // makeRoom has messages of less priority than m be given up, for which there is no room
 // beside it.
 func (a *assoc) makeRoom(m *engine.Message, spare bool) {
-	if !a.partial || a.hasRoom(spare) {
+	if !a.partial || a.hasRoom(0, spare) {
 		return
 	}
-	a.snd.MakeRoom(a.outgoing(m).Number, func() bool { return a.hasRoom(spare) })
+	a.snd.MakeRoom(a.outgoing(m).Number, func() bool { return a.hasRoom(0, spare) })
 }
 
 // failed is called with what the sender has given up, or nobody has acknowledged.
