@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/sctpnet/sctpnet"
-	_ "github.com/sctpnet/sctpnet/udpencap"
+	"github.com/sctpnet/sctpnet/udpencap"
 )
 
 // An end is a process at one end of the network, which runs a row's script. It
@@ -279,6 +279,10 @@ func (e *end) transfer(port0 int) error {
 			ofMessages.Messages, err = e.measure(d, &ofMessages, func() error { return exchangeMessages(claimed, out, in) })
 			return name(err, "messages")
 		})
+	if err == nil {
+		// The peer's end may depend on what is sent after Close, once more if it is lost.
+		err = name(udpencap.Wait(context.Background()), "after Close")
+	}
 	if err != nil {
 		return err
 	}
