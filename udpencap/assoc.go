@@ -221,7 +221,7 @@ func (a *assoc) establish(i *initiation) {
 	a.endDialing()
 	a.ctrlTimer.stop()
 	a.ctrlCount = 0
-	a.scheduleHeartbeat()
+	a.scheduleHeartbeat(0)
 	a.tell(engine.AssocEvent{Change: engine.AssocUp, Out: uint16(a.out.Load()), In: uint16(a.in.Load())})
 	if i.adapts {
 		a.tell(engine.AdaptationEvent{Indication: i.adaptation})

@@ -15,6 +15,7 @@ type heartbeat struct {
 	timer timer
 	sent  time.Time // of the one that is not answered, else zero
 	nonce uint64    // in it
+	doubt bool      // the peer's host says that its UDP port is closed
 }
 
 const paramHeartbeatInfo = 1
@@ -27,13 +28,15 @@ func (a *assoc) heartbeatPeriod() time.Duration {
 	return heartbeatPeriod
 }
 
-func (a *assoc) scheduleHeartbeat() {
+// scheduleHeartbeat has the next one be sent when there is nothing else for a period.
+// Of that some time has passed already.
+func (a *assoc) scheduleHeartbeat(passed time.Duration) {
 	if a.options.PathParams.NoHeartbeat {
 		a.hb.timer.stop()
 		return
 	}
-	d := a.heartbeatPeriod() + a.retry.RTO
-	a.hb.timer.start(d + time.Duration(float64(a.retry.RTO)*(rand.Float64()-0.5)))
+	d := a.heartbeatPeriod() + a.retry.RTO - passed
+	a.hb.timer.start(max(0, d+time.Duration(float64(a.retry.RTO)*(rand.Float64()-0.5))))
 }
 
 func (a *assoc) onHeartbeatTimer() {
@@ -46,18 +49,24 @@ func (a *assoc) onHeartbeatTimer() {
 	}
 	if !a.hb.sent.IsZero() {
 		a.hb.sent = time.Time{}
-		if a.unanswered() {
+		timeout := a.retry.RTO
+		switch {
+		case a.unanswered():
 			a.unreachable()
-			return
+		case a.hb.doubt:
+			a.sendHeartbeat()
+		default:
+			// Not at once: answers of many associations may be late because there is
+			// too much to do.
+			a.scheduleHeartbeat(timeout)
 		}
-		a.sendHeartbeat()
 		return
 	}
 	if a.snd.IsIdle() {
 		a.sendHeartbeat()
 		return
 	}
-	a.scheduleHeartbeat()
+	a.scheduleHeartbeat(0)
 }
 
 func (a *assoc) sendHeartbeat() {
@@ -88,5 +97,5 @@ func (a *assoc) onHeartbeatAck(s *socket, v []byte, from netip.AddrPort) {
 	a.answered()
 	a.retry.Measured(time.Since(a.hb.sent))
 	a.hb.sent = time.Time{}
-	a.scheduleHeartbeat()
+	a.scheduleHeartbeat(0)
 }

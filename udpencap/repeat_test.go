@@ -75,6 +75,23 @@ func TestRepeatedShutdownAck(t *testing.T) {
 	r.wantDoubling(ctShutdownAck, ctHeartbeat)
 }
 
+// TestUnansweredHeartbeats has a peer that answers no HEARTBEAT. The next one does not
+// come sooner for that.
+func TestUnansweredHeartbeats(t *testing.T) {
+	const interval = 100 * time.Millisecond
+	config := repeating
+	config.RTO = sctpnet.RTO{Initial: time.Millisecond, Min: time.Millisecond, Max: time.Millisecond}
+	config.PathParams.HeartbeatInterval = interval
+	start := time.Now()
+	r, _, _ := rawPair(t, config)
+	for n := range 5 {
+		r.await(ctHeartbeat)
+		if took := time.Since(start); took < time.Duration(n+1)*interval {
+			t.Fatalf("HEARTBEAT %d comes after %v", n+1, took)
+		}
+	}
+}
+
 // rawDial dials a raw peer, and returns that with the INIT that has come.
 func rawDial(t *testing.T, config sctpnet.Config) *rawPeer {
 	t.Helper()

@@ -67,6 +67,7 @@ func (r *retry) isInactive() bool { return r.errors > r.pathMost }
 
 // answered takes note that the peer is there.
 func (a *assoc) answered() {
+	a.hb.doubt = false
 	r := &a.retry
 	if r.errors == 0 {
 		return

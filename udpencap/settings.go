@@ -72,7 +72,7 @@ func (a *assoc) setPathParams(v engine.PathParams) {
 	}
 	if v.HeartbeatInterval != 0 || v.NoHeartbeat {
 		a.hb.sent = time.Time{}
-		a.scheduleHeartbeat()
+		a.scheduleHeartbeat(0)
 	}
 	if v.DiscoverMTU && !a.search.on {
 		p.MTU, a.options.SmallLoopbackMTU = 0, false

@@ -33,6 +33,8 @@ func (s *socket) onPortUnreachable(b []byte, to netip.AddrPort) {
 		a.onRefused(a.localTag)
 	case max(a.retry.errors, a.ctrlCount) >= enoughSilence:
 		a.onAbort(tag, nil)
+	default:
+		a.hb.doubt = true
 	}
 }
 

@@ -27,7 +27,8 @@ func TestKilledPeer(t *testing.T) {
 			_, err := c.Read(make([]byte, 1))
 			return err
 		}},
-		"idle": {config: sctpnet.Config{PathParams: sctpnet.PathParams{HeartbeatInterval: 50 * ms}}, do: func(c *sctpnet.Conn) error {
+		// A second HEARTBEAT comes soon where the port is closed.
+		"idle": {config: sctpnet.Config{PathParams: sctpnet.PathParams{HeartbeatInterval: flushLimit / 6}}, do: func(c *sctpnet.Conn) error {
 			_, err := c.Read(make([]byte, 1))
 			return err
 		}},
