@@ -280,7 +280,7 @@ func (a *assoc) recv(p []byte, how mode) (n int, msg engine.Message, err error) 
 			a.readable.Wait()
 			continue
 		}
-		q := &r.queue[r.head]
+		q := &r.queue.All()[0]
 		if q.event != nil {
 			if n > 0 && owner {
 				return n, msg, nil

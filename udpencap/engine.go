@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
+	"github.com/sctpnet/sctpnet/internal/fifo"
 )
 
 func init() { engine.Register("+udp", udpEngine{}) }
@@ -224,7 +225,7 @@ type listener struct {
 	backlog int // how many associations wait for Accept at most; one more is refused
 	some    sync.Cond
 	by      waiting
-	queue   []*assoc
+	queue   fifo.Queue[*assoc]
 	spent   spentCookies
 	closed  bool
 }
@@ -260,7 +261,7 @@ func (l *listener) isSpent(ck *cookie) bool {
 // if there are too many, and refuses this one.
 func (l *listener) establish(back path, to netip.Addr, key peer, ck *cookie, i *initiation) *assoc {
 	l.mu.Lock()
-	closed, others, full := l.closed, len(l.queue), len(l.queue) >= l.backlog
+	closed, others, full := l.closed, l.queue.Len(), l.queue.Len() >= l.backlog
 	l.mu.Unlock()
 	if closed {
 		return nil
@@ -302,7 +303,7 @@ func (l *listener) establish(back path, to netip.Addr, key peer, ck *cookie, i *
 	}
 	l.spent.add(ck, time.Now())
 	if l.many == nil {
-		l.queue = append(l.queue, a)
+		l.queue.Push(a)
 		l.some.Signal()
 	}
 	l.mu.Unlock()
@@ -329,11 +330,8 @@ func (l *listener) next() (*assoc, error) {
 			return nil, net.ErrClosed
 		case l.by.isPast():
 			return nil, os.ErrDeadlineExceeded
-		case len(l.queue) > 0:
-			a := l.queue[0]
-			l.queue[0] = nil
-			l.queue = l.queue[1:]
-			return a, nil
+		case l.queue.Len() > 0:
+			return l.queue.Pop(), nil
 		}
 		l.some.Wait()
 	}
@@ -347,8 +345,8 @@ func (l *listener) Close() error {
 		return net.ErrClosed
 	}
 	l.closed = true
-	rest := l.queue
-	l.queue = nil
+	rest := l.queue.All()
+	l.queue = fifo.Queue[*assoc]{}
 	l.by.timer.end()
 	l.some.Broadcast()
 	l.mu.Unlock()

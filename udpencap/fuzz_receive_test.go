@@ -33,7 +33,7 @@ func checkBytes(t testing.TB, a *assoc) {
 		return // it has ended
 	}
 	chunks, bytes := -r.events, 0
-	for _, p := range r.queue[r.head:] {
+	for _, p := range r.queue.All() {
 		chunks++
 		if p.of != nil {
 			bytes += cap(p.of.data)

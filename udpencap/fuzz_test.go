@@ -15,6 +15,7 @@ import (
 
 	"github.com/sctpnet/sctpnet"
 	"github.com/sctpnet/sctpnet/internal/engine"
+	"github.com/sctpnet/sctpnet/internal/fifo"
 )
 
 // A target is a socket whose packets come from a test and not from a network,
@@ -80,8 +81,8 @@ func (tg *target) establish() {
 // drain aborts what has been accepted.
 func (tg *target) drain() {
 	tg.ln.mu.Lock()
-	rest := tg.ln.queue
-	tg.ln.queue = nil
+	rest := tg.ln.queue.All()
+	tg.ln.queue = fifo.Queue[*assoc]{}
 	tg.ln.mu.Unlock()
 	for _, a := range rest {
 		a.mu.Lock()
@@ -112,7 +113,7 @@ func (tg *target) input(b []byte) {
 		tg.establish() // it has been ended
 	}
 	tg.ln.mu.Lock()
-	many := len(tg.ln.queue) > 100
+	many := tg.ln.queue.Len() > 100
 	tg.ln.mu.Unlock()
 	if many {
 		tg.drain()

@@ -3,13 +3,15 @@ package udpencap
 import (
 	"slices"
 	"sync"
+
+	"github.com/sctpnet/sctpnet/internal/fifo"
 )
 
 // A later is what a socket has to send when the system has room for it again. Its
 // goroutine runs only then. Each association comes in its turn.
 type later struct {
 	mu      sync.Mutex
-	assocs  []*assoc // each has a batch that was not sent entirely
+	assocs  fifo.Queue[*assoc] // each has a batch that was not sent entirely
 	packets []waitingPacket
 	runs    bool
 }
@@ -37,7 +39,7 @@ func (l *later) addPacket(p path, b packet) {
 func (l *later) add(a *assoc) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.assocs = append(l.assocs, a)
+	l.assocs.Push(a)
 	l.run()
 }
 
@@ -55,12 +57,8 @@ func (l *later) send() {
 		packets := l.packets
 		l.packets = nil
 		var a *assoc
-		if len(l.assocs) > 0 {
-			a = l.assocs[0]
-			l.assocs[0] = nil
-			if l.assocs = l.assocs[1:]; len(l.assocs) == 0 {
-				l.assocs = nil
-			}
+		if l.assocs.Len() > 0 {
+			a = l.assocs.Pop()
 		}
 		if len(packets) == 0 && a == nil {
 			l.runs = false

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
+	"github.com/sctpnet/sctpnet/internal/fifo"
 )
 
 var (
@@ -38,7 +39,7 @@ type packetConn struct {
 	woken   bool       // the patient Recv that is under way, or else the next one
 	readBy  waiting
 	writeBy time.Time
-	ready   []*assoc // that have something
+	ready   fifo.Queue[*assoc] // that have something
 	assocs  map[engine.AssocID]*assoc
 	byPeer  map[peer]*assoc // the last one with each
 	last    engine.AssocID
@@ -146,7 +147,7 @@ func (c *packetConn) mark(a *assoc) {
 	defer c.mu.Unlock()
 	if !a.many.isReady && !a.many.left {
 		a.many.isReady = true
-		c.ready = append(c.ready, a)
+		c.ready.Push(a)
 		c.some.Signal()
 	}
 }
@@ -165,9 +166,8 @@ func (c *packetConn) next(patient bool) (*assoc, error) {
 			return nil, nil
 		case !patient && c.readBy.isPast():
 			return nil, os.ErrDeadlineExceeded
-		case len(c.ready) > 0:
-			a := c.ready[0]
-			c.ready = slices.Delete(c.ready, 0, 1)
+		case c.ready.Len() > 0:
+			a := c.ready.Pop()
 			a.many.isReady = false
 			if a.many.left {
 				continue
@@ -528,15 +528,18 @@ func (r *receiver) giveBack(msgs []engine.Msg) {
 	if len(msgs) == 0 {
 		return
 	}
-	queue := make([]piece, 0, len(msgs)+len(r.queue)-r.head)
+	later := r.queue
+	r.queue = fifo.Queue[piece]{}
 	for _, m := range msgs {
 		for rest := m.Data; len(rest) > 0; {
 			f := newFragment(rest[:min(len(rest), rooms[len(rooms)-1])])
 			rest = rest[len(f.data):]
 			r.held.add(f.cost())
-			queue = append(queue, piece{data: f.data, of: f, stream: m.Stream, ssn: m.SSN,
+			r.queue.Push(piece{data: f.data, of: f, stream: m.Stream, ssn: m.SSN,
 				ppid: m.PPID, tsn: m.TSN, unordered: m.Unordered, more: m.More || len(rest) > 0})
 		}
 	}
-	r.queue, r.head = append(queue, r.queue[r.head:]...), 0
+	for _, p := range later.All() {
+		r.queue.Push(p)
+	}
 }

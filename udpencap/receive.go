@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
+	"github.com/sctpnet/sctpnet/internal/fifo"
 )
 
 // A receiver is what has come from the peer: which chunks, what of them makes
@@ -30,10 +31,9 @@ type receiver struct {
 
 	byFirst, byLast map[uint32]*run // messages that lack a part
 	streams         map[uint16]*inStream
-	queue           []piece // to be read,
-	head            int     // from here on
-	events          int     // that are in it,
-	eventBytes      int     // and what they hold
+	queue           fifo.Queue[piece] // to be read
+	events          int               // that are in it,
+	eventBytes      int               // and what they hold
 }
 
 // A span is a range of chunks.
@@ -440,25 +440,9 @@ func (r *receiver) pushFragment(m *run, f *fragment, more bool) {
 }
 
 func (r *receiver) push(p piece) {
-	if len(r.queue) == cap(r.queue) {
-		r.resize()
-	}
-	r.queue = append(r.queue, p)
+	r.queue.Push(p)
 	r.a.readable.Signal()
 	r.a.tellMany()
-}
-
-// resize makes the queue's array as large as it should be.
-func (r *receiver) resize() {
-	rest := r.queue[r.head:]
-	if r.head < max(1, len(r.queue)/4) || len(rest) <= cap(r.queue)/4 {
-		r.queue = append(make([]piece, 0, len(rest)+len(rest)/4+4), rest...)
-	} else {
-		n := copy(r.queue, rest)
-		clear(r.queue[n:])
-		r.queue = r.queue[:n]
-	}
-	r.head = 0
 }
 
 func (r *receiver) pushEvent(e engine.Event) {
@@ -482,25 +466,15 @@ func sizeOf(e engine.Event) int {
 	return 0
 }
 
-func (r *receiver) isEmpty() bool { return r.head == len(r.queue) }
+func (r *receiver) isEmpty() bool { return r.queue.Len() == 0 }
 
 // pop takes the first piece off the queue.
 func (r *receiver) pop() {
-	p := &r.queue[r.head]
-	if p.event != nil {
+	if p := r.queue.Pop(); p.event != nil {
 		r.events--
 		r.eventBytes -= sizeOf(p.event)
 	} else {
 		p.of.free()
-	}
-	*p = piece{}
-	const few = 32
-	r.head++
-	switch n := len(r.queue) - r.head; {
-	case cap(r.queue) > few && n <= cap(r.queue)/4:
-		r.resize()
-	case n == 0:
-		r.queue, r.head = r.queue[:0], 0
 	}
 }
 
@@ -570,7 +544,7 @@ func (r *receiver) dropIncomplete() {
 
 // dropAll drops what nobody can read any more.
 func (r *receiver) dropAll() {
-	r.queue, r.head, r.events, r.eventBytes = nil, 0, 0, 0
+	r.queue, r.events, r.eventBytes = fifo.Queue[piece]{}, 0, 0
 	r.byFirst, r.byLast, r.streams = nil, nil, nil
 	if r.held != nil {
 		r.held.giveBack()

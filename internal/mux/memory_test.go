@@ -31,7 +31,7 @@ func (tr *traffic) arrive(sizes map[uint16]int) {
 
 // held is the memory that the pieces in a queue take, and their number.
 func held(q *queue, bufs map[*buffer]bool) (size, n int) {
-	size = cap(q.pieces) * 120
+	size = q.pieces.Cap() * 120
 	for _, p := range q.rest() {
 		if n++; p.buf != nil {
 			bufs[p.buf] = true

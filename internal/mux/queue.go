@@ -1,6 +1,9 @@
 package mux
 
-import "github.com/sctpnet/sctpnet/internal/engine"
+import (
+	"github.com/sctpnet/sctpnet/internal/engine"
+	"github.com/sctpnet/sctpnet/internal/fifo"
+)
 
 // queueSize is how many bytes a queue takes before it is full. Each piece counts
 // with its data and pieceSize, which is what its place in the queue's array takes
@@ -27,11 +30,9 @@ func (p *piece) cost() int {
 	return len(p.data) + pieceSize
 }
 
-// A queue holds pieces in order of arrival, from head on. It uses its array
-// again, unless that is much larger than what is in it.
+// A queue holds pieces in order of arrival.
 type queue struct {
-	pieces []piece
-	head   int
+	pieces fifo.Queue[piece]
 	bytes  int
 	memory *memory // of all queues of the association
 }
@@ -39,72 +40,37 @@ type queue struct {
 func (q *queue) isFull() bool { return q.bytes >= queueSize }
 
 // rest returns the pieces that are in the queue.
-func (q *queue) rest() []piece { return q.pieces[q.head:] }
+func (q *queue) rest() []piece { return q.pieces.All() }
 
 func (q *queue) push(p piece) {
-	if len(q.pieces) == cap(q.pieces) {
-		if q.head >= max(1, len(q.pieces)/4) { // seldom enough
-			n := copy(q.pieces, q.rest())
-			clear(q.pieces[n:])
-			q.pieces, q.head = q.pieces[:n], 0
-		} else {
-			q.resize()
-		}
-	}
-	q.pieces = append(q.pieces, p)
+	q.pieces.Push(p)
 	q.bytes += p.cost()
 	q.memory.add(&p)
 }
 
-// resize makes another array, with a little room for more.
-func (q *queue) resize() {
-	rest := q.rest()
-	q.pieces = append(make([]piece, 0, len(rest)+len(rest)/4+4), rest...)
-	q.head = 0
-}
-
-// fewPieces is how large an array is that an almost empty queue may keep.
-const fewPieces = 32
-
-// shrink gives up memory that the pieces left do not need.
-func (q *queue) shrink() {
-	switch n := len(q.rest()); {
-	case cap(q.pieces) > fewPieces && n <= cap(q.pieces)/4:
-		q.resize()
-	case n == 0:
-		q.pieces, q.head = q.pieces[:0], 0
-	}
-}
-
 // remove removes piece i of rest and returns it.
 func (q *queue) remove(i int) piece {
-	i += q.head
-	p := q.pieces[i]
-	q.bytes -= p.cost()
-	q.memory.subtract(&p)
-	copy(q.pieces[q.head+1:i+1], q.pieces[q.head:i])
-	q.pieces[q.head] = piece{}
-	q.head++
-	q.shrink()
+	p := q.pieces.Remove(i)
+	q.subtract(&p)
 	return p
 }
 
-// removeStream removes the pieces of a stream and returns them. Those of others
-// are moved once, however many there are.
+// subtract no longer counts a piece.
+func (q *queue) subtract(p *piece) {
+	q.bytes -= p.cost()
+	q.memory.subtract(p)
+}
+
+// removeStream removes the pieces of a stream and returns them.
 func (q *queue) removeStream(id uint16) (pieces []piece) {
-	others := q.pieces[:q.head]
-	for _, p := range q.rest() {
-		if p.msg.Stream == id {
-			q.bytes -= p.cost()
-			q.memory.subtract(&p)
-			pieces = append(pieces, p)
-		} else {
-			others = append(others, p)
+	q.pieces.DeleteFunc(func(p *piece) bool {
+		if p.msg.Stream != id {
+			return false
 		}
-	}
-	clear(q.pieces[len(others):])
-	q.pieces = others
-	q.shrink()
+		q.subtract(p)
+		pieces = append(pieces, *p)
+		return true
+	})
 	return pieces
 }
 

@@ -317,7 +317,7 @@ func TestRemoveStream(t *testing.T) {
 			t.Errorf("after %d: removed %v, left %v, %d bytes; want %v, %v", taken, odd, even, q.bytes, []byte(wantOdd), []byte(wantEven))
 		}
 		q.removeStream(0)
-		if len(q.rest()) != 0 || q.bytes != 0 || q.head != 0 {
+		if len(q.rest()) != 0 || q.bytes != 0 {
 			t.Errorf("after %d: %+v is not empty", taken, q)
 		}
 	}
