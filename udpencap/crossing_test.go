@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/binary"
 	"net"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/conformance"
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
@@ -40,6 +42,40 @@ func TestDialsCrossAtSecondPort(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestPortKnowsNoneBeforeItsDial begins to dial while the association cannot be changed.
+// Until it can, its port does not know of it: an INIT of the peer's would find an
+// association that is not being dialed.
+func TestPortKnowsNoneBeforeItsDial(t *testing.T) {
+	tg := newTarget(t)
+	tg.port.use()
+	a := newAssoc(tg.port, peer{fuzzPeer.Addr(), 7778}, engine.Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	result := make(chan error)
+	a.mu.Lock()
+	go func() { result <- a.connect(ctx, []uint16{9}) }()
+	isKnown := func() bool { return tg.port.findPeer(a.peer) != nil }
+	for begin := time.Now(); time.Since(begin) < 50*time.Millisecond && !t.Failed(); {
+		if isKnown() {
+			t.Error("the port knows of the association before it is being dialed")
+		}
+	}
+	a.mu.Unlock()
+	conformance.Watchdog(t, func() {
+		for !isKnown() {
+			runtime.Gosched()
+		}
+		a.mu.Lock()
+		if a.state != engine.StateCookieWait {
+			t.Errorf("the association that the port knows of is in state %v", a.state)
+		}
+		a.mu.Unlock()
+		cancel()
+		if err := <-result; err != context.Canceled {
+			t.Errorf("connect: %v, want the context's error", err)
+		}
+	})
 }
 
 // TestHeartbeatIsAnsweredWhereItComesFrom has the peer send a HEARTBEAT from a UDP

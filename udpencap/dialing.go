@@ -46,7 +46,12 @@ const askPause = 300 * time.Millisecond
 // is asked only when the one before has refused, or has not answered twice: it may be
 // somebody else's.
 func (a *assoc) connect(ctx context.Context, ports []uint16) error {
-	a.mu.Lock()
+	a.mu.Lock() // the port's packets find an association that is being dialed, or none
+	if !a.port.add(a) {
+		a.mu.Unlock()
+		a.port.release()
+		return os.NewSyscallError("connect", syscall.EADDRINUSE)
+	}
 	again := a.beginDialing(ports)
 	a.mu.Unlock()
 	return a.awaitHandshake(ctx, again)

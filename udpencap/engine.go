@@ -75,10 +75,6 @@ func dialAt(ctx context.Context, s *engine.Socket, remote *engine.Addr, ports []
 		}
 	}
 	a.setAddrs(from)
-	if !p.add(a) {
-		p.release()
-		return nil, os.NewSyscallError("connect", syscall.EADDRINUSE)
-	}
 	if err := a.connect(ctx, ports); err != nil {
 		return nil, err
 	}
