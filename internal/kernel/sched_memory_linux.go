@@ -26,11 +26,17 @@ func (c *conn) awaitMemory(fd int) {
 }
 
 // wakeWriter sets the size of the send buffer to what it is, after which the kernel
-// wakes the writer. Setting doubles the size.
+// wakes the writer. Setting doubles the size. A size above net.core.wmem_max, which a
+// socket may have by default or from another process, stays only where we have the
+// right to set it. Elsewhere it becomes what wmem_max allows: the writer must be woken.
 func wakeWriter(fd int) error {
 	size, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF)
 	if err != nil {
 		return err
 	}
-	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, size/2)
+	err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, size/2)
+	if err == unix.EPERM {
+		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, size/2)
+	}
+	return err
 }
