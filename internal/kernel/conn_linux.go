@@ -52,6 +52,7 @@ type conn struct {
 	adaptation     uint32         // the indication that the peer was sent
 	peerAdaptation atomic.Uint32  // the peer's, 0 while it is not known
 	early          []engine.Event // what came before all else, for the owner's Recv
+	up             upNote
 
 	informs atomic.Bool        // messages come with their info
 	taken   atomic.Bool        // there is an owner, to whom Send and Recv are left
@@ -135,7 +136,7 @@ func newConn(sk *socket, from origin) (*conn, error) {
 		case o.Adaptation != 0 || from.foreign && !o.Events:
 			c.readEarly(fd, o.Events, o.Adaptation != 0)
 		case !o.Events:
-			c.skipUp(fd)
+			c.up.isQueued.Store(true)
 		}
 		primary, _, _ := parseSockaddr(st.PrimaryPeerAddr.Address[:])
 		if c.remote == nil {

@@ -3,6 +3,8 @@ package kernel
 import (
 	"encoding/binary"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -73,10 +75,27 @@ func says(note []byte, change engine.AssocChange) bool {
 		binary.NativeEndian.Uint16(note[state:]) == uint16(change)
 }
 
-// skipUp reads the notification that the association is up, which a handshake leaves
-// in front of all messages. Another user of the descriptor need not meet it. It is for
-// a socket that has subscribed to nothing else of a handshake.
+// An upNote is the notification that the association is up, which a handshake leaves in
+// front of all messages.
+type upNote struct {
+	isQueued atomic.Bool // it may not have been read
+	skipping sync.Mutex
+}
+
+// skipUp reads the notification that the association is up, if that is what comes first.
+// It is for a socket that has subscribed to nothing else of a handshake. The first that
+// receives calls it: to dial or to accept costs no system call more. If something else
+// comes first, that is held.
 func (c *conn) skipUp(fd int) {
+	if !c.up.isQueued.Load() {
+		return
+	}
+	c.up.skipping.Lock()
+	defer c.up.skipping.Unlock()
+	if !c.up.isQueued.Load() {
+		return
+	}
+	defer c.up.isQueued.Store(false)
 	note := make([]byte, 64) // more than it has
 	h := new(header)
 	h.init() // it points to itself, and so is in the heap
@@ -94,6 +113,10 @@ func (c *conn) skipUp(fd int) {
 		c.hold(nil, engine.Message{Event: c.parse(note)})
 	}
 }
+
+// shareReading sees to it that another reader of the descriptor need not meet the
+// notification.
+func (c *conn) shareReading() { c.raw.Control(func(fd uintptr) { c.skipUp(int(fd)) }) }
 
 // readEarly reads the notifications that a handshake leaves in front of all
 // messages: that the association is up, and if adapts is set all up to the peer's

@@ -32,6 +32,7 @@ func (sk *socket) File() (*os.File, error) {
 // the association down.
 func (c *conn) File() (*os.File, error) {
 	c.shared.Store(true)
+	c.shareReading()
 	f, err := c.socket.File()
 	return f, c.overError(err)
 }

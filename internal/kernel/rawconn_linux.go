@@ -34,6 +34,7 @@ func (r rawConn) Write(f func(fd uintptr) bool) error {
 
 // SyscallConn returns the socket. What Take interrupts goes on.
 func (c *conn) SyscallConn() (syscall.RawConn, error) {
+	c.shareReading()
 	return rawAssoc{rawConn{c.raw}, c}, nil
 }
 

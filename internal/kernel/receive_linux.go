@@ -91,6 +91,7 @@ func (o *op) doRecv(fd uintptr) bool {
 		return true
 	}
 	o.conn.looks.Add(1)
+	o.conn.skipUp(int(fd))
 	gone := false
 	for {
 		if o.taken() {

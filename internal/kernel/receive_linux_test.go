@@ -5,9 +5,11 @@ import (
 	"context"
 	"io"
 	"net"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/ishidawataru/sctp"
 	"github.com/sctpnet/sctpnet/internal/conformance"
 	"github.com/sctpnet/sctpnet/internal/engine"
 	"golang.org/x/sys/unix"
@@ -79,6 +81,77 @@ func testFirst(t *testing.T, sent []byte) {
 	if n, m, err := c.Recv(got, false); n != 0 || err != io.EOF {
 		t.Errorf("received %d bytes, %+v, %v; want EOF", n, m, err)
 	}
+}
+
+// TestOtherReaders has another user of the socket receive first. It gets the peer's
+// message, and not the notification that the association is up.
+func TestOtherReaders(t *testing.T) {
+	for name, other := range map[string]func(c engine.Conn) (syscall.RawConn, error){
+		"SyscallConn": engine.Conn.SyscallConn,
+		"File": func(c engine.Conn) (syscall.RawConn, error) {
+			f, err := c.File()
+			if err != nil {
+				return nil, err
+			}
+			t.Cleanup(func() { f.Close() })
+			return f.SyscallConn()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conformance.Watchdog(t, func() {
+				dialed, accepted := conns(t, engine.Options{})
+				for _, ends := range [][2]engine.Conn{{dialed, accepted}, {accepted, dialed}} {
+					raw, err := other(ends[0])
+					if err != nil {
+						t.Fatal(err)
+					}
+					if _, err := ends[1].Send([]byte("hello"), 0, engine.Message{}); err != nil {
+						t.Fatal(err)
+					}
+					b := make([]byte, 100)
+					var n, flags int
+					var rerr error
+					err = raw.Read(func(fd uintptr) bool {
+						n, _, flags, _, rerr = unix.Recvmsg(int(fd), b, nil, unix.MSG_DONTWAIT)
+						return rerr != unix.EAGAIN
+					})
+					if err != nil || rerr != nil || string(b[:n]) != "hello" || flags&sctp.MSG_NOTIFICATION != 0 {
+						t.Errorf("received %q with flags %#x, %v, %v; want the message", b[:n], flags, err, rerr)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestFirstReaderBesideAnother has a reader wait for the first message while another
+// user gets the socket. Neither hinders the other, and the reader gets the message.
+func TestFirstReaderBesideAnother(t *testing.T) {
+	needSCTP(t)
+	conformance.Watchdog(t, func() {
+		for range 30 {
+			c, s := conns(t, engine.Options{})
+			read := make(chan error)
+			b := make([]byte, 100)
+			n := 0
+			go func() {
+				var err error
+				n, _, err = c.Recv(b, true)
+				read <- err
+			}()
+			if _, err := c.SyscallConn(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Send([]byte("hello"), 0, engine.Message{}); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-read; err != nil || string(b[:n]) != "hello" {
+				t.Fatalf("received %q, %v; want the message", b[:n], err)
+			}
+			c.Close()
+			s.Close()
+		}
+	})
 }
 
 // TestReadAroundClose has the poller wake a reader for nothing, again and again, while
