@@ -286,15 +286,12 @@ func firstError(errs ...error) error {
 }
 
 func (r *RTO) check() error {
-	err := firstError(
+	return firstError(
 		checkTime("Config.RTO.Initial", r.Initial, mostTime),
 		checkTime("Config.RTO.Min", r.Min, mostTime),
 		checkTime("Config.RTO.Max", r.Max, mostTime),
+		engine.RTO(*r).Check(),
 	)
-	if err == nil && r.Max != 0 && r.Min > r.Max {
-		err = rangeError("Config.RTO.Min", r.Min, fmt.Sprintf("up to RTO.Max, %v", r.Max))
-	}
-	return err
 }
 
 func (p *AssocParams) check() error {

@@ -1,7 +1,6 @@
 package udpencap
 
 import (
-	"fmt"
 	"net/netip"
 	"time"
 
@@ -42,12 +41,7 @@ func (r *retry) init(o engine.Options) {
 }
 
 // check returns an error for limits that exclude each other.
-func (r *retry) check() error {
-	if r.Min > r.Max {
-		return fmt.Errorf("RTO.Min of %v would be more than RTO.Max, %v", r.Min, r.Max)
-	}
-	return nil
-}
+func (r *retry) check() error { return engine.RTO{Min: r.Min, Max: r.Max}.Check() }
 
 // set changes those values that are not zero.
 func (r *retry) set(v engine.RTO) {

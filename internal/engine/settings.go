@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 )
@@ -25,6 +26,14 @@ type Settings struct {
 	Scheduler            Scheduler
 	FragmentInterleave   int
 	PartialDeliveryPoint int
+}
+
+// Check returns an error if the timeouts exclude each other. Zero is none.
+func (r RTO) Check() error {
+	if r.Max != 0 && r.Min > r.Max {
+		return fmt.Errorf("RTO.Min is %v; allowed are up to RTO.Max, %v", r.Min, r.Max)
+	}
+	return nil
 }
 
 // Options are the settings of an endpoint: those that can change later, and

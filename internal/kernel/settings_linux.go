@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -343,21 +344,11 @@ func setRTO(t target, r engine.RTO) error {
 		Max:     milliseconds(r.Max),
 		Min:     milliseconds(r.Min),
 	})
-	if errors.Is(err, unix.EINVAL) && (r.Min == 0) != (r.Max == 0) {
-		// The kernel would only say EINVAL of the two together.
-		var v rtoInfo
-		if err := t.get(optRTO, &v); err != nil {
-			return err
-		}
-		least, most := r.Min, r.Max
-		if least == 0 {
-			least = fromMilliseconds(v.Min)
-		} else {
-			most = fromMilliseconds(v.Max)
-		}
-		if least > most {
-			return fmt.Errorf("%s: RTO.Min of %v would be more than RTO.Max, %v", optRTO.name, least, most)
-		}
+	var v rtoInfo
+	if errors.Is(err, unix.EINVAL) && t.get(optRTO, &v) == nil {
+		// The kernel checks what is set together with what is in force.
+		r.Min, r.Max = cmp.Or(r.Min, fromMilliseconds(v.Min)), cmp.Or(r.Max, fromMilliseconds(v.Max))
+		return cmp.Or(r.Check(), err)
 	}
 	return err
 }
