@@ -86,13 +86,19 @@ func (p *port) onInit(s *socket, h header, c chunk, from netip.AddrPort, to neti
 	if ck.localTag == 0 {
 		ck.localTag, ck.localTSN = p.newTag(), randUint32()
 	}
+	mine := p.initAck(&ck, &i, &o)
+	back.sendPacket(newPacket(header{p.num, h.src, i.tag}).add(ctInitAck, 0, mine.value()))
+}
+
+// initAck is the answer to an INIT, with the cookie sealed.
+func (p *port) initAck(ck *cookie, i *initiation, o *engine.Options) initiation {
 	life := o.AssocParams.CookieLife
 	if life == 0 {
 		life = cookieLife
 	}
 	ck.expires = time.Now().Add(life).UnixMilli()
-	mine := localInitiation(&o)
-	mine.tag, mine.tsn, mine.window = ck.localTag, ck.localTSN, uint32(p.readWindow(&o))
+	mine := localInitiation(o)
+	mine.tag, mine.tsn, mine.window = ck.localTag, ck.localTSN, uint32(p.readWindow(o))
 	// What the peer does not have it need not know of, and it must not get more than
 	// three times what it has sent: nobody knows yet whether it is at that address.
 	mine.reconfig = mine.reconfig && i.reconfig
@@ -101,7 +107,7 @@ func (p *port) onInit(s *socket, h header, c chunk, from netip.AddrPort, to neti
 	mine.out = min(mine.out, i.in)
 	mine.cookie = ck.seal()
 	mine.unrecognized = i.unrecognized
-	back.sendPacket(newPacket(header{p.num, h.src, i.tag}).add(ctInitAck, 0, mine.value()))
+	return mine
 }
 
 // cookieLife is what RFC 9260 section 16 suggests.
@@ -128,19 +134,6 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 	back := s.pathTo(from, to)
 	key := peer{from.Addr(), h.src}
 	i := ck.initiation()
-	stale := func() bool {
-		late := ck.staleness(time.Now())
-		if late <= 0 && from.Port() == ck.peerUDP {
-			return false
-		}
-		// A cookie proves the UDP port that its INIT came from, and no other. A
-		// peer whose address translator has chosen another one meanwhile begins
-		// again from there.
-		us := binary.BigEndian.AppendUint32(nil, uint32(min(max(0, late.Microseconds()), 1<<32-1)))
-		back.sendPacket(newPacket(reply).addCause(ctError, 0, causeStaleCookie, us))
-		return true
-	}
-
 	if a := p.findPeer(key); a != nil {
 		a.mu.Lock()
 		defer a.mu.Unlock()
@@ -152,7 +145,7 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 		case a.state == engine.StateClosed:
 			// It has just gone.
 		case (local || asked >= 0) && dialing:
-			if stale() {
+			if ck.refuseStale(back, reply) {
 				return nil
 			}
 			if !local {
@@ -170,7 +163,7 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 				a.refuseRestart(back, reply)
 				return nil
 			}
-			if stale() {
+			if ck.refuseStale(back, reply) {
 				return nil
 			}
 			if a.state == engine.StateShutdownAckSent {
@@ -199,10 +192,23 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 		s.outOfTheBlue(h, c.raw, from, to)
 		return nil
 	}
-	if stale() {
+	if ck.refuseStale(back, reply) {
 		return nil
 	}
 	return l.establish(back, to, key, &ck, &i)
+}
+
+// refuseStale answers a cookie that is too old. It reports whether it was. A cookie proves
+// the UDP port that its INIT came from, and no other. A peer whose address translator has
+// chosen another one meanwhile begins again from there.
+func (ck *cookie) refuseStale(back path, reply header) bool {
+	late := ck.staleness(time.Now())
+	if late <= 0 && back.to.Port() == ck.peerUDP {
+		return false
+	}
+	us := binary.BigEndian.AppendUint32(nil, uint32(min(max(0, late.Microseconds()), 1<<32-1)))
+	back.sendPacket(newPacket(reply).addCause(ctError, 0, causeStaleCookie, us))
+	return true
 }
 
 // refuseRestart answers an end that would begin the association anew from another
