@@ -76,22 +76,7 @@ func (p *parser) parse(note []byte) engine.Event {
 		p.assoc = n.assoc()
 	case eventSendFailed, eventSendFailedOld:
 		f := engine.SendFailedEvent{Sent: flags&flagSent != 0, Cause: n.cause()}
-		f.Message.Stream = n.u16()
-		if typ == eventSendFailedOld {
-			n.skip(2) // the stream's sequence number
-		}
-		chunk = n.u16()
-		if typ == eventSendFailedOld {
-			n.skip(2)
-		}
-		f.Message.Unordered = chunk&chunkUnordered != 0
-		f.Message.PPID = swapPPID(n.u32())
-		f.Message.Context = n.u32()
-		if typ == eventSendFailedOld {
-			n.skip(4 + 4 + 4) // the lifetime and two TSNs
-		}
-		n.skip(4)
-		p.assoc = n.assoc() // for the second time
+		f.Message, chunk, p.assoc = n.failedChunk(typ == eventSendFailedOld)
 		f.Data = n.rest()
 		e = f
 	case eventRemoteError:
@@ -188,6 +173,26 @@ func (f *fields) be16() uint16          { return binary.BigEndian.Uint16(f.next(
 // cause takes a cause in network order that was put into 32 bits.
 func (f *fields) cause() uint16 {
 	return binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, uint16(f.u32())))
+}
+
+// failedChunk takes what a notification says of a chunk but its data, in the form that
+// kernels before 5.5 have, or in the later one.
+func (f *fields) failedChunk(isOld bool) (m engine.Message, flags uint16, id engine.AssocID) {
+	skipOld := func(n int) {
+		if isOld {
+			f.skip(n)
+		}
+	}
+	m.Stream = f.u16()
+	skipOld(2) // the stream's sequence number
+	flags = f.u16()
+	skipOld(2)
+	m.Unordered = flags&chunkUnordered != 0
+	m.PPID = swapPPID(f.u32())
+	m.Context = f.u32()
+	skipOld(4 + 4 + 4) // the lifetime and two TSNs
+	f.skip(4)          // the association, for the first time
+	return m, flags, f.assoc()
 }
 
 // rest takes a copy of what is left, nil if that is nothing.

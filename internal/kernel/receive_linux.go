@@ -98,20 +98,8 @@ func (o *op) doRecv(fd uintptr) bool {
 			o.end(engine.ErrTaken)
 			return true
 		}
-		if held := o.conn.held; len(held) > 0 {
-			if o.n > 0 && (held[0].msg.Event != nil || !continues(o.msg, held[0].msg)) {
-				return true // the message was given up
-			}
-			o.takeHeld()
-			if isRestartEvent(o.msg.Event) && o.conn.restart(int(fd)) {
-				o.last = true
-				o.conn.inheritHeld()
-			}
-			if o.msg.Event != nil && !o.owner {
-				o.msg = engine.Message{}
-				continue
-			}
-			if o.msg.Event != nil || !o.whole || !o.msg.More || o.n == len(o.p) {
+		if len(o.conn.held) > 0 {
+			if o.recvHeld(fd) {
 				return true
 			}
 			continue
@@ -134,12 +122,7 @@ func (o *op) doRecv(fd uintptr) bool {
 			o.end(o.conn.end())
 			return true
 		case errno == unix.EAGAIN:
-			if !o.wait && !o.conn.ended.Load() && !o.conn.shared.Load() {
-				o.wait = true
-				o.conn.awaitRest(int(fd))
-				return false
-			}
-			if _, err := assocStatus(int(fd)); err == nil {
+			if !o.wait && !o.conn.ended.Load() && !o.conn.shared.Load() || !isGone(fd) {
 				o.wait = true
 				o.conn.awaitRest(int(fd))
 				return false
@@ -179,6 +162,24 @@ func (o *op) doRecv(fd uintptr) bool {
 			}
 		}
 	}
+}
+
+// recvHeld receives the first of what is held. It reports whether that ends the Recv.
+func (o *op) recvHeld(fd uintptr) bool {
+	first := &o.conn.held[0].msg
+	if o.n > 0 && (first.Event != nil || !continues(o.msg, *first)) {
+		return true // the message was given up
+	}
+	o.takeHeld()
+	if isRestartEvent(o.msg.Event) && o.conn.restart(int(fd)) {
+		o.last = true
+		o.conn.inheritHeld()
+	}
+	if o.msg.Event != nil && !o.owner {
+		o.msg = engine.Message{}
+		return false
+	}
+	return o.msg.Event != nil || !o.whole || !o.msg.More || o.n == len(o.p)
 }
 
 // recvmsg receives a message, or a part of one.
