@@ -387,7 +387,7 @@ func (a *assoc) handle(s *socket, h header, c chunk, from netip.AddrPort, to net
 	case ctInit:
 		return false // it came after COOKIE ECHO
 	case ctCookieEcho:
-		// It comes first, and port.input has seen to it.
+		// It comes first, and socket.input has seen to it.
 	default:
 		return a.onUnknown(c)
 	}

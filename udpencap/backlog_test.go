@@ -76,7 +76,7 @@ func TestWaitingAssociationsHoldLittle(t *testing.T) {
 				})
 				a := assocOf(t, ln, r.tag)
 				a.mu.Lock()
-				if a.rx.held.n > waitingWindow+1024+overhead || a.rx.held.n < waitingWindow/2 {
+				if a.rx.held.n > waitingWindow+1024+chunkCost || a.rx.held.n < waitingWindow/2 {
 					t.Errorf("association %d holds %d bytes while it waits, want about %d", i, a.rx.held.n, waitingWindow)
 				}
 				a.mu.Unlock()
@@ -144,7 +144,7 @@ func TestChunksCountWhatTheyTake(t *testing.T) {
 			a.mu.Lock()
 			counted := a.rx.held.n
 			a.mu.Unlock()
-			if counted != n*(rooms[0]+overhead) || took > counted*5/4 {
+			if counted != n*(rooms[0]+chunkCost) || took > counted*5/4 {
 				t.Errorf("%d messages of a byte count as %d bytes and take %d", n, counted, took)
 			}
 			t.Logf("a message of a byte takes %d bytes, and counts as %d", took/n, counted/n)

@@ -56,7 +56,7 @@ func checkBytes(t testing.TB, a *assoc) {
 			count(m)
 		}
 	}
-	if want := bytes + chunks*overhead; r.held.n != want {
+	if want := bytes + chunks*chunkCost; r.held.n != want {
 		t.Errorf("%d bytes count, want %d: %d of %d chunks", r.held.n, want, bytes, chunks)
 	}
 	if most := 3*r.window + mostOver; r.held.n > most || len(r.later) > mostSpans+1 {

@@ -20,7 +20,7 @@ type heartbeat struct {
 
 const paramHeartbeatInfo = 1
 
-// period is the time between two heartbeats, beside the timeout.
+// heartbeatPeriod is the time between two heartbeats, beside the timeout.
 func (a *assoc) heartbeatPeriod() time.Duration {
 	if d := a.options.PathParams.HeartbeatInterval; d != 0 {
 		return d

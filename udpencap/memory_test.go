@@ -100,7 +100,7 @@ func TestMemoryGivenBack(t *testing.T) {
 				r.sendChunk(ctData, flagBegin, data(r.own.tsn+2, 0, 2, "a part"))
 				r.sendChunk(ctData, flagBegin|flagEnd, data(r.own.tsn+10, 0, 9, "a late one"))
 				r.awaitAck(r.own.tsn + 2)
-				if got := budgetOfProcess.used.Load() - before; got < 4*overhead {
+				if got := budgetOfProcess.used.Load() - before; got < 4*chunkCost {
 					t.Fatalf("%d bytes are held", got)
 				}
 				tt.end(r, c)

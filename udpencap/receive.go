@@ -73,9 +73,10 @@ func (p *piece) message() engine.Message {
 
 // cost is what a chunk counts: what it takes in memory, which is more than the bytes
 // that it has.
-func (f *fragment) cost() int { return cap(f.data) + overhead }
+func (f *fragment) cost() int { return cap(f.data) + chunkCost }
 
-const overhead = 160
+// chunkCost is what a chunk takes beside its data.
+const chunkCost = 160
 
 // mostAhead is how far ahead of what is missing a chunk may be: an
 // acknowledgement says it with 16 bits.
@@ -421,7 +422,7 @@ func (r *receiver) deliver(m *run) {
 		f = next
 	}
 	if m.isGap {
-		r.held.add(-overhead)
+		r.held.add(-chunkCost)
 	}
 	m.free()
 }
@@ -504,7 +505,7 @@ func (r *receiver) drop(m *run) {
 		f = next
 	}
 	if m.isGap {
-		r.held.add(-overhead)
+		r.held.add(-chunkCost)
 	}
 	m.free()
 }
@@ -524,7 +525,7 @@ func (r *receiver) giveUp(m *run) {
 	if ordered && !before16(gap.ssn, r.stream(gap.stream).next) {
 		m := newRun()
 		*m = gap
-		r.held.add(overhead) // it may wait, too
+		r.held.add(chunkCost) // it may wait, too
 		r.complete(m)
 	}
 }
