@@ -50,7 +50,7 @@ const mostDialing = 16
 
 type control = func(network, address string, c syscall.RawConn) error
 
-// get returns the socket that is bound to an address, and binds one if there is
+// getSocket returns the socket that is bound to an address, and binds one if there is
 // none. The caller holds registry.mu. A socket that a caller controls is
 // shared with no other.
 func getSocket(ctx context.Context, local netip.AddrPort, ctrl control) (*socket, error) {
