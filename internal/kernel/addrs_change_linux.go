@@ -43,7 +43,7 @@ func (c *conn) addLocal(ip netip.Addr) error {
 		if err := checkFamily(fd, ip); err != nil {
 			return err
 		}
-		if err := canReconfigure(fd); err != nil {
+		if err := enableASCONF(fd); err != nil {
 			return err
 		}
 		err = bindx(fd, optBindAdd, &engine.Addr{IPAddrs: one(fromNetip(ip)), Port: local.Port})
@@ -69,7 +69,7 @@ func (c *conn) removeLocal(ip netip.Addr) error {
 		if len(local.IPAddrs) == 1 {
 			return fmt.Errorf("%s is the only address of the association: %w", ip, unix.EBUSY)
 		}
-		if err := canReconfigure(fd); err != nil {
+		if err := enableASCONF(fd); err != nil {
 			return err
 		}
 		err = bindx(fd, optBindRemove, addr)
@@ -105,7 +105,7 @@ func (c *conn) setPeerPrimary(local netip.Addr) error {
 		if err != nil {
 			return err
 		}
-		if err := canReconfigure(fd); err != nil {
+		if err := enableASCONF(fd); err != nil {
 			return err
 		}
 		err = setAddr(fd, optPeerPrimary, addr)
@@ -183,10 +183,10 @@ func checkFamily(fd int, ip netip.Addr) error {
 	return nil
 }
 
-// canReconfigure returns an error if the peer would not be told of a change of
-// addresses. The kernel makes the change all the same, to the socket, where it
+// enableASCONF has the peer be told of changes of addresses. It returns an error if that
+// is not possible. The kernel would make the change all the same, to the socket, where it
 // is of no use.
-func canReconfigure(fd int) error {
+func enableASCONF(fd int) error {
 	v := assocValue{AssocID: anAssoc}
 	err := optASCONF.get(fd, &v)
 	switch {

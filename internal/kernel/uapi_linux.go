@@ -100,11 +100,10 @@ const (
 	sppHBDisable     = 1 << 1
 	sppHBDemand      = 1 << 2
 	sppPMTUDEnable   = 1 << 3
+	sppPMTUDDisable  = 1 << 4
 	sppIPv6FlowLabel = 1 << 8
 	sppDSCP          = 1 << 9
 )
-
-const sppPMTUDDisable = 1 << 4 // SPP_PMTUD_DISABLE
 
 // storageAlign is the alignment of a struct sockaddr_storage. Some structures have
 // padding for it.
