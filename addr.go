@@ -189,22 +189,29 @@ func resolve(ctx context.Context, r *net.Resolver, network, address string) (_ [
 			return nil, err
 		}
 	}
-	if len(hosts) == 1 {
-		if hosts[0] == "" {
-			return []*Addr{{Port: portnum, Net: anyFamily(network)}}, nil
-		}
-		ips, err := lookup(ctx, r, network, hosts[0])
+	if len(hosts) > 1 {
+		list, err := resolveList(ctx, r, network, hosts)
 		if err != nil {
 			return nil, err
 		}
-		var addrs []*Addr
-		for _, ip := range ips {
-			addrs = append(addrs, &Addr{IPAddrs: []net.IPAddr{ip}, Port: portnum, Net: anyFamily(network)})
-		}
-		return addrs, nil
+		return []*Addr{{IPAddrs: list, Port: portnum, Net: anyFamily(network)}}, nil
 	}
+	if hosts[0] == "" {
+		return []*Addr{{Port: portnum, Net: anyFamily(network)}}, nil
+	}
+	ips, err := lookup(ctx, r, network, hosts[0])
+	if err != nil {
+		return nil, err
+	}
+	var addrs []*Addr
+	for _, ip := range ips {
+		addrs = append(addrs, &Addr{IPAddrs: []net.IPAddr{ip}, Port: portnum, Net: anyFamily(network)})
+	}
+	return addrs, nil
+}
 
-	list := &Addr{Port: portnum, Net: anyFamily(network)}
+// resolveList returns the addresses of a list of hosts, one of each.
+func resolveList(ctx context.Context, r *net.Resolver, network string, hosts []string) (list []net.IPAddr, err error) {
 	for _, host := range hosts {
 		ips, err := lookup(ctx, r, network, host)
 		if err != nil {
@@ -219,14 +226,14 @@ func resolve(ctx context.Context, r *net.Resolver, network, address string) (_ [
 		if ip.IP.IsUnspecified() {
 			return nil, &net.AddrError{Err: "unspecified address in a list of addresses", Addr: host}
 		}
-		if slices.ContainsFunc(list.IPAddrs, func(other net.IPAddr) bool {
+		if slices.ContainsFunc(list, func(other net.IPAddr) bool {
 			return other.IP.Equal(ip.IP) && other.Zone == ip.Zone
 		}) {
 			return nil, &net.AddrError{Err: "address twice in a list of addresses", Addr: host}
 		}
-		list.IPAddrs = append(list.IPAddrs, ip)
+		list = append(list, ip)
 	}
-	return []*Addr{list}, nil
+	return list, nil
 }
 
 // inList says of an error that it is of a host in a list of addresses.
