@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
+	"github.com/sctpnet/sctpnet/internal/fifo"
 	"golang.org/x/sys/unix"
 )
 
@@ -94,8 +95,8 @@ type listener struct {
 	informs    bool          // messages come with their info
 
 	mu       sync.Mutex
-	by       time.Time // the deadline for reading
-	newborn  []*conn   // new lives of accepted associations, for Accept
+	by       time.Time         // the deadline for reading
+	newborn  fifo.Queue[*conn] // new lives of accepted associations, for Accept
 	isClosed bool
 }
 

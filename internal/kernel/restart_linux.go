@@ -12,6 +12,7 @@ import (
 
 	"github.com/ishidawataru/sctp"
 	"github.com/sctpnet/sctpnet/internal/engine"
+	"github.com/sctpnet/sctpnet/internal/fifo"
 	"golang.org/x/sys/unix"
 )
 
@@ -229,7 +230,7 @@ func (l *listener) welcome(n *newLife) {
 		c.Abort()
 		return
 	}
-	l.newborn = append(l.newborn, c)
+	l.newborn.Push(c)
 	l.file.SetReadDeadline(aLongTimeAgo) // a waiting Accept looks here then
 }
 
@@ -277,11 +278,11 @@ func (l *listener) bear(sk *socket, n *newLife) (*conn, error) {
 func (l *listener) nextBorn() *conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.newborn) == 0 || l.isPast() {
+	if l.newborn.Len() == 0 || l.isPast() {
 		return nil
 	}
-	c := l.newborn[0]
-	if l.newborn = slices.Delete(l.newborn, 0, 1); len(l.newborn) == 0 {
+	c := l.newborn.Pop()
+	if l.newborn.Len() == 0 {
 		l.file.SetReadDeadline(l.by)
 	}
 	return c
@@ -310,7 +311,7 @@ func (l *listener) SetDeadline(t time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.by = t
-	if len(l.newborn) > 0 {
+	if l.newborn.Len() > 0 {
 		t = aLongTimeAgo
 	}
 	return l.socket.SetDeadline(t)
@@ -318,8 +319,8 @@ func (l *listener) SetDeadline(t time.Time) error {
 
 func (l *listener) Close() error {
 	l.mu.Lock()
-	newborn := l.newborn
-	l.newborn, l.isClosed = nil, true
+	newborn := l.newborn.All()
+	l.newborn, l.isClosed = fifo.Queue[*conn]{}, true
 	l.mu.Unlock()
 	for _, c := range newborn {
 		c.Abort()
