@@ -95,7 +95,7 @@ func (sk *socket) connect(ctx context.Context, local, remote *engine.Addr, patie
 		return nil, err
 	}
 	err = sk.control(func(fd int) error {
-		err := unix.SetsockoptString(fd, sctp.SOL_SCTP, sctp.SCTP_SOCKOPT_CONNECTX, string(list))
+		err := setsockopt(fd, sctp.SOL_SCTP, sctp.SCTP_SOCKOPT_CONNECTX, list)
 		if err == nil || err == unix.EINPROGRESS {
 			// Within a host the handshake may be over by now: no wait, no timers.
 			if s, serr := assocStatus(fd); serr == nil && s.State >= stateEstablished {

@@ -83,7 +83,7 @@ func (o option) wrap(call string, err error) error {
 }
 
 func (o option) setBytes(fd int, b []byte) error {
-	return o.wrap("setsockopt", unix.SetsockoptString(fd, o.level, o.num, string(b)))
+	return o.wrap("setsockopt", setsockopt(fd, o.level, o.num, b))
 }
 
 func (o option) set(fd int, v any) error { return socketOf(fd).set(o, v) }
@@ -202,6 +202,16 @@ func setInt(fd, level, opt, v int) error {
 func setLinger(fd, sec int) error {
 	l := unix.Linger{Onoff: int32(boolInt(sec >= 0)), Linger: int32(max(0, sec))}
 	return os.NewSyscallError("setsockopt", unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &l))
+}
+
+// setsockopt sets an option to b. Package unix would copy that, twice.
+func setsockopt(fd, level, opt int, b []byte) error {
+	_, _, errno := unix.Syscall6(unix.SYS_SETSOCKOPT, uintptr(fd), uintptr(level), uintptr(opt),
+		uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 // getsockopt fills buf, which may hold arguments, with an SCTP option's value

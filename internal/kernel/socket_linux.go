@@ -149,7 +149,7 @@ func (sk *socket) bind(local *engine.Addr, family int) error {
 		return err
 	}
 	return sk.control(func(fd int) error {
-		return os.NewSyscallError("bind", unix.SetsockoptString(fd, sctp.SOL_SCTP, sctp.SCTP_SOCKOPT_BINDX_ADD, string(list)))
+		return os.NewSyscallError("bind", setsockopt(fd, sctp.SOL_SCTP, sctp.SCTP_SOCKOPT_BINDX_ADD, list))
 	})
 }
 
