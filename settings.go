@@ -303,6 +303,9 @@ func (p *AssocParams) check() error {
 
 // check checks for a setter, or with the prefix "Config." for a Config.
 func (p *PathParams) check(prefix string) error {
+	if *p == (PathParams{}) {
+		return nil // as in most dials, without the names of all fields
+	}
 	prefix += "PathParams."
 	err := firstError(
 		checkTime(prefix+"HeartbeatInterval", p.HeartbeatInterval, mostTime),

@@ -138,8 +138,8 @@ func newConn(sk *socket, from origin) (*conn, error) {
 		case !o.Events:
 			c.up.isQueued.Store(true)
 		}
-		primary, _, _ := parseSockaddr(st.PrimaryPeerAddr.Address[:])
 		if c.remote == nil {
+			primary, _, _ := parseSockaddr(st.PrimaryPeerAddr.Address[:])
 			c.remote = peerAddr(fd, primary)
 		}
 		if c.local, err = localAddr(fd, from.bound, c.remote); err != nil {
