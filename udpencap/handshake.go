@@ -201,9 +201,9 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 // refuseStale answers a cookie that is too old. It reports whether it was. A cookie proves
 // the UDP port that its INIT came from, and no other. A peer whose address translator has
 // chosen another one meanwhile begins again from there.
-func (ck *cookie) refuseStale(back path, reply header) bool {
-	late := ck.staleness(time.Now())
-	if late <= 0 && back.to.Port() == ck.peerUDP {
+func (c *cookie) refuseStale(back path, reply header) bool {
+	late := c.staleness(time.Now())
+	if late <= 0 && back.to.Port() == c.peerUDP {
 		return false
 	}
 	us := binary.BigEndian.AppendUint32(nil, uint32(min(max(0, late.Microseconds()), 1<<32-1)))
