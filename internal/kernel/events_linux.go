@@ -83,9 +83,9 @@ type upNote struct {
 }
 
 // skipUp reads the notification that the association is up, if that is what comes first.
-// It is for a socket that has subscribed to nothing else of a handshake. The first that
-// receives calls it: to dial or to accept costs no system call more. If something else
-// comes first, that is held.
+// It is for a socket that has subscribed to nothing else of a handshake. The first Recv
+// calls it, so that Dial and Accept have no system call for it. If something else comes
+// first, that is held.
 func (c *conn) skipUp(fd int) {
 	if !c.up.isQueued.Load() {
 		return
@@ -114,9 +114,23 @@ func (c *conn) skipUp(fd int) {
 	}
 }
 
-// shareReading sees to it that another reader of the descriptor need not meet the
-// notification.
-func (c *conn) shareReading() { c.raw.Control(func(fd uintptr) { c.skipUp(int(fd)) }) }
+// shareReading skips the notification for another reader of the descriptor, which need not
+// meet it. What the peer has sent stays for that.
+func (c *conn) shareReading() {
+	if !c.up.isQueued.Load() {
+		return
+	}
+	c.raw.Control(func(fd uintptr) {
+		_, _, flags, _, err := syscall.Recvmsg(int(fd), make([]byte, 1), nil, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		switch errno, _ := err.(unix.Errno); {
+		case errno == unix.EINTR || errno == unix.EAGAIN:
+		case errno != 0:
+			c.fail(int(fd), errno) // which the kernel tells once
+		case flags&sctp.MSG_NOTIFICATION != 0:
+			c.skipUp(int(fd))
+		}
+	})
+}
 
 // readEarly reads the notifications that a handshake leaves in front of all
 // messages: that the association is up, and if adapts is set all up to the peer's

@@ -71,6 +71,12 @@ func testFirst(t *testing.T, sent []byte) {
 		t.Fatal(err)
 	}
 	defer c.Close()
+	if _, err := c.SyscallConn(); err != nil { // which takes nothing that its user may want
+		t.Fatal(err)
+	}
+	if len(c.held) > 0 {
+		t.Errorf("%d pieces were received for SyscallConn", len(c.held))
+	}
 	got := make([]byte, 1000)
 	if len(sent) > 0 {
 		n, m, err := c.Recv(got, true)
