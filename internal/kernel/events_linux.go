@@ -114,23 +114,25 @@ func (c *conn) skipUp(fd int) {
 	}
 }
 
-// shareReading skips the notification for another reader of the descriptor, which need not
-// meet it. What the peer has sent stays for that.
-func (c *conn) shareReading() {
+// passUp is skipUp for others than the conn's readers. What the peer has sent stays where
+// it is.
+func (c *conn) passUp(fd int) {
 	if !c.up.isQueued.Load() {
 		return
 	}
-	c.raw.Control(func(fd uintptr) {
-		_, _, flags, _, err := syscall.Recvmsg(int(fd), make([]byte, 1), nil, unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		switch errno, _ := err.(unix.Errno); {
-		case errno == unix.EINTR || errno == unix.EAGAIN:
-		case errno != 0:
-			c.fail(int(fd), errno) // which the kernel tells once
-		case flags&sctp.MSG_NOTIFICATION != 0:
-			c.skipUp(int(fd))
-		}
-	})
+	_, _, flags, _, err := syscall.Recvmsg(fd, make([]byte, 1), nil, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	switch errno, _ := err.(unix.Errno); {
+	case errno == unix.EINTR || errno == unix.EAGAIN:
+	case errno != 0:
+		c.fail(fd, errno) // which the kernel tells once
+	case flags&sctp.MSG_NOTIFICATION != 0:
+		c.skipUp(fd)
+	}
 }
+
+// shareReading is passUp for another user of the descriptor, which need not meet the
+// notification.
+func (c *conn) shareReading() { c.raw.Control(func(fd uintptr) { c.passUp(int(fd)) }) }
 
 // readEarly reads the notifications that a handshake leaves in front of all
 // messages: that the association is up, and if adapts is set all up to the peer's
