@@ -25,6 +25,7 @@ type receiver struct {
 	small  int      // what window was before, until the peer knows of this one, else 0
 	waits  bool     // nobody can read, as the association was not accepted
 	told   int      // that the peer was told there is room for
+	owed   int      // of all that it was ever told, what it may still send
 	ackIn  int      // packets until the next acknowledgement is due
 	ackNow bool
 	fresh  bool // something has come since the last acknowledgement
@@ -182,13 +183,18 @@ func (a *assoc) onData(c chunk) bool {
 		most += r.most()
 	}
 	fills := before(tsn, r.highest()) && r.held.n < most
-	if !fills && r.room() == 0 || tsn-r.cum > mostAhead || r.isOneTooMany(tsn) {
+	// So may what the peer was told there is room for: it does not know what a chunk
+	// takes here.
+	n := len(c.raw) - dataHeaderSize
+	owed := n <= r.owed && r.held.n < min(2*r.window, r.held.of.share())
+	if !fills && !owed && r.room() == 0 || tsn-r.cum > mostAhead || r.isOneTooMany(tsn) {
 		r.ackNow = true // which says how much room there is
 		return true
 	}
 	stream := binary.BigEndian.Uint16(c.value[4:])
 	ssn := binary.BigEndian.Uint16(c.value[6:])
 	r.note(tsn)
+	r.owed -= n
 	if c.flags&flagImmediate != 0 || r.told < a.mtu { // which the peer may be waiting for
 		r.ackNow = true
 	}
@@ -693,6 +699,7 @@ var acks = sync.Pool{New: func() any { return new(packet) }}
 // appendAck appends a SACK chunk to a packet that has room for one.
 func (r *receiver) appendAck(p packet, mtu int) packet {
 	r.told, r.small = r.room(), 0
+	r.owed = max(r.owed, r.told)
 	gaps := min(len(r.later), max(0, mtu-len(p)-16)/4)
 	dups := min(len(r.dups), max(0, mtu-len(p)-16-4*gaps)/4)
 	p = append(p, ctSACK, 0)

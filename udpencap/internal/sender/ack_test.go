@@ -34,6 +34,7 @@ func TestAckOfResent(t *testing.T) {
 	} {
 		m := newSim(t, 10*time.Millisecond)
 		m.rtt.Measured(10 * time.Millisecond)
+		m.s.rack.least.measured(10*time.Millisecond, 1, 6)
 		before := m.rtt.SRTT
 		m.s.measure(&chunk{at: m.now, packet: 7, times: tt.times}, m.now+tt.after)
 		if m.s.rack.packet != tt.packet || (m.rtt.SRTT != before) != tt.measure {
@@ -130,22 +131,51 @@ func TestRenegedIsNotMeasured(t *testing.T) {
 }
 
 // TestOpenedWindow has a peer have room again. What it may have dropped is sent again at
-// once, but not what was sent just now.
+// once, but not what was sent just now, nor what was sent since it had none.
 func TestOpenedWindow(t *testing.T) {
 	m := flight(t, 2)
 	m.rtt.Measured(10 * time.Millisecond)
 	m.now += 20 * time.Millisecond
 	m.s.Queue(make([]byte, 100), Message{})
 	m.packet()
-	m.s.peerWindow = 0
+	says := func(window int) { m.s.SACK(sackOf(simTSN-1, window, nil, nil), m.now) }
+	check := func(lost, flying int) {
+		t.Helper()
+		if m.s.board.lost.n != lost || m.s.board.flying.n != flying || m.s.recovering {
+			t.Errorf("%d are lost, %d in flight; recovering: %t", m.s.board.lost.n, m.s.board.flying.n, m.s.recovering)
+		}
+	}
+	says(0)
 	m.s.Queue(make([]byte, 100), Message{})
-	if m.packet() != nil || !m.s.starved {
+	if m.packet() != nil {
 		t.Fatal("there is a window")
 	}
-	v := sackOf(simTSN-1, 1<<20, nil, nil)
-	m.s.SACK(v, m.now)
-	if m.s.board.lost.n != 2 || m.s.board.flying.n != 1 || m.s.recovering {
-		t.Errorf("%d are lost, %d in flight; recovering: %t", m.s.board.lost.n, m.s.board.flying.n, m.s.recovering)
+	says(1 << 20)
+	check(2, 1)
+	for range 3 {
+		m.packet()
+	}
+	m.now += time.Minute
+	says(1 << 19)
+	says(1 << 20)
+	check(0, 4)
+}
+
+// TestNarrowWindow has a peer that reads slowly, but has always had room for what was sent to
+// it, be late with its acknowledgement. Nothing is sent again when its window opens.
+func TestNarrowWindow(t *testing.T) {
+	m := flight(t, 10)
+	m.rtt.Measured(10 * time.Millisecond)
+	m.s.peerWindow = m.s.board.cost
+	m.s.Queue(make([]byte, 100), Message{})
+	if m.packet() != nil {
+		t.Fatal("there is a window")
+	}
+	m.now += 50 * time.Millisecond
+	m.s.SACK(sackOf(simTSN+1, 8*m.s.most(), nil, nil), m.now)
+	m.s.SACK(sackOf(simTSN+1, 1<<20, nil, nil), m.now)
+	if n := m.s.board.lost.n; n > 0 {
+		t.Errorf("%d chunks count as lost", n)
 	}
 }
 

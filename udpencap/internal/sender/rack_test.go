@@ -8,7 +8,7 @@ import (
 // TestRackWindow asks how long a packet may be late.
 func TestRackWindow(t *testing.T) {
 	const ms = time.Millisecond
-	rtt := &RTT{Least: 40 * ms, SRTT: 50 * ms}
+	rtt := &RTT{SRTT: 50 * ms}
 	for _, tt := range []struct {
 		name       string
 		reordered  bool
@@ -27,6 +27,7 @@ func TestRackWindow(t *testing.T) {
 		{"there were many", true, 3, false, 100, 50 * ms},
 	} {
 		r := rack{packet: 100, reordered: tt.reordered, factor: tt.factor}
+		r.least.measured(40*ms, 1, 1)
 		if got := r.window(100-tt.after, tt.recovering, rtt); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
@@ -63,4 +64,33 @@ func TestRackFactor(t *testing.T) {
 		r.recovered()
 	}
 	want(2)
+}
+
+// TestLeast measures a path that becomes longer, and shorter.
+func TestLeast(t *testing.T) {
+	const ms = time.Millisecond
+	var l least
+	packet := uint64(0)
+	round := func(rtt time.Duration) {
+		l.measured(rtt, packet+1, packet+10)
+		l.measured(rtt+ms, packet+2, packet+10)
+		packet += 10
+	}
+	want := func(rtt time.Duration) {
+		t.Helper()
+		if got := l.rtt(); got != rtt {
+			t.Errorf("%v, want %v", got, rtt)
+		}
+	}
+	want(0)
+	round(10 * ms)
+	want(10 * ms)
+	for range 2*leastRounds - 1 {
+		round(50 * ms)
+		want(10 * ms)
+	}
+	round(50 * ms)
+	want(50 * ms)
+	round(20 * ms)
+	want(20 * ms)
 }

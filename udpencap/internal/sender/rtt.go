@@ -9,7 +9,6 @@ type RTT struct {
 
 	SRTT, Var time.Duration // zero as long as nothing was measured
 	RTO       time.Duration
-	Least     time.Duration // the shortest round trip
 	PeakRTO   time.Duration // the longest RTO since somebody has set this to zero
 }
 
@@ -32,11 +31,10 @@ func (r *RTT) Update() {
 func (r *RTT) Measured(rtt time.Duration) {
 	rtt = max(rtt, 1)
 	if r.SRTT == 0 {
-		r.SRTT, r.Var, r.Least = rtt, rtt/2, rtt
+		r.SRTT, r.Var = rtt, rtt/2
 	} else {
 		r.Var += ((r.SRTT - rtt).Abs() - r.Var) / 4
 		r.SRTT += (rtt - r.SRTT) / 8
-		r.Least = min(r.Least, rtt)
 	}
 	r.Update()
 }

@@ -13,13 +13,13 @@ func TestRTT(t *testing.T) {
 	if r.RTO != time.Second {
 		t.Errorf("RTO is %v at first", r.RTO)
 	}
-	for i, tt := range []struct{ rtt, srtt, rttvar, rto, least time.Duration }{
-		{80 * ms, 80 * ms, 40 * ms, 240 * ms, 80 * ms},
-		{160 * ms, 90 * ms, 50 * ms, 290 * ms, 80 * ms},
-		{10 * ms, 80 * ms, 57500 * time.Microsecond, 310 * ms, 10 * ms},
+	for i, tt := range []struct{ rtt, srtt, rttvar, rto time.Duration }{
+		{80 * ms, 80 * ms, 40 * ms, 240 * ms},
+		{160 * ms, 90 * ms, 50 * ms, 290 * ms},
+		{10 * ms, 80 * ms, 57500 * time.Microsecond, 310 * ms},
 	} {
 		r.Measured(tt.rtt)
-		if r.SRTT != tt.srtt || r.Var != tt.rttvar || r.RTO != tt.rto || r.Least != tt.least {
+		if r.SRTT != tt.srtt || r.Var != tt.rttvar || r.RTO != tt.rto {
 			t.Errorf("after %d: %+v, want %+v", i+1, r, tt)
 		}
 	}

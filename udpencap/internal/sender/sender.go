@@ -50,8 +50,8 @@ type Sender struct {
 	ending  bool // there will be no more
 
 	peerWindow int
-	starved    bool // it has kept a chunk back since it was last larger
-	limited    bool // cwnd has kept a chunk back since it was last to grow
+	shut       time.Duration // when the peer has last dropped chunks as it had no room, 0 for never since it has had some
+	limited    bool          // cwnd has kept a chunk back since it was last to grow
 
 	board   scoreboard
 	packets uint64        // the number of the last packet,
@@ -307,11 +307,7 @@ func (s *Sender) isAllowed(n int) bool {
 	if s.board.n >= mostAhead {
 		return false
 	}
-	if s.board.cost+costOf(n) > s.peerWindow && s.board.flying.n > 0 {
-		s.starved = true
-		return false
-	}
-	return true
+	return s.board.cost+costOf(n) <= s.peerWindow || s.board.flying.n == 0
 }
 
 // Append appends the chunks of the next packet, where there is one (see Next) and room
@@ -521,7 +517,7 @@ func (s *Sender) acknowledge(k *sack, now time.Duration) (progress bool) {
 	s.Counts.GapAcks += uint64(len(k.blocks) / 4)
 	s.measure(&newest, now)
 	s.duplicates(k)
-	s.opened(k, now)
+	s.opened(k, progress || board.cum != cum, now)
 	if board.cum != cum {
 		progress = true
 		s.timeouts = 0
@@ -556,11 +552,12 @@ func (s *Sender) measure(newest *chunk, now time.Duration) {
 	}
 	rtt := now - newest.at
 	if newest.times > 1 {
-		if rtt < s.rtt.Least {
+		if rtt < s.rack.least.rtt() {
 			return // it was the chunk as it was sent before
 		}
 	} else {
 		s.rtt.Measured(rtt)
+		s.rack.least.measured(max(rtt, 1), newest.packet, s.packets)
 		if s.cubic.inSlowStart() && s.cubic.start.measured(rtt, newest.packet, s.packets) {
 			s.cubic.ssthresh = s.cubic.cwnd
 		}
@@ -590,22 +587,27 @@ func (s *Sender) duplicates(k *sack) {
 	}
 }
 
-// opened takes the peer's window. What it did not take as it had no room for it is sent
-// again when it has room, without waiting for T3-rtx. That is no sign of congestion.
-func (s *Sender) opened(k *sack, now time.Duration) {
+// opened takes the peer's window. What the peer did not take as it had no room for it is sent
+// again when it has room, without waiting for T3-rtx. That is no sign of congestion. A peer
+// that drops a chunk says at once that it has no room, and acknowledges nothing by that. If
+// none has said so, an acknowledgement is only late.
+func (s *Sender) opened(k *sack, progress bool, now time.Duration) {
 	more := int(k.window) > s.peerWindow
 	s.peerWindow = int(k.window)
-	if !s.starved || !more {
+	if !progress && s.board.flying.n > 0 && s.board.at(s.board.flying.head).n > s.peerWindow {
+		s.shut = now
+	}
+	if s.shut == 0 || !more {
 		return
 	}
-	s.starved = false
 	for s.board.flying.n > 0 {
 		c := s.board.at(s.board.flying.head)
-		if c.at+s.rtt.SRTT+s.rtt.SRTT/4 > now {
+		if c.at > s.shut || c.at+s.rtt.SRTT+s.rtt.SRTT/4 > now {
 			break
 		}
 		s.board.lose(c)
 	}
+	s.shut = 0
 }
 
 // answerProbe looks whether a tail loss probe was answered. If it was a chunk sent again,

@@ -26,6 +26,7 @@ type sim struct {
 	drop    func(packet int, b []byte) bool
 	late    func(packet int) time.Duration // by which a packet comes later or earlier
 	packets int
+	turn    time.Duration // if not 0, each end does something only once in this time
 
 	r        receiver
 	timeouts int
@@ -66,6 +67,7 @@ type receiver struct {
 	packets  int // that were not acknowledged
 	due      bool
 	deaf     bool // it reads nothing
+	unread   int  // bytes, which are held
 	held     int
 }
 
@@ -117,8 +119,18 @@ func (m *sim) pump() {
 		if m.late != nil {
 			d += m.late(m.packets)
 		}
-		m.after(max(d, 0), func() { m.receive(b) })
+		m.after(m.untilTurn(max(d, 0), 0), func() { m.receive(b) })
 	}
+}
+
+// untilTurn is a time from now until an end has its turn, which begins a phase after a
+// multiple of turn.
+func (m *sim) untilTurn(d, phase time.Duration) time.Duration {
+	if m.turn == 0 {
+		return d
+	}
+	at := m.now + d - phase
+	return (at+m.turn-1)/m.turn*m.turn + phase - m.now
 }
 
 // run lets time pass until there is nothing to do, or until cond is true.
@@ -130,8 +142,9 @@ func (m *sim) run(limit time.Duration, cond func() bool) bool {
 		}
 		m.pump()
 		next := m.s.Deadline()
-		if next != 0 && next < m.now {
-			next = m.now
+		if next != 0 {
+			next = max(next, m.now)
+			next = m.now + m.untilTurn(next-m.now, m.turn/2)
 		}
 		if len(m.events) > 0 && (next == 0 || m.events[0].at <= next) {
 			e := heap.Pop(&m.events).(event)
@@ -176,11 +189,11 @@ func (m *sim) receive(b []byte) {
 		case !before(r.cum, tsn) || r.later[tsn] != nil:
 			r.dups = append(r.dups, tsn)
 			now = true
-		case r.held+n > r.window && tsn != r.cum+1 || r.deaf && r.held+n > r.window:
+		case r.held+n-dataHeader > r.window && (tsn != r.cum+1 || r.deaf):
 			now = true
 		default:
 			r.later[tsn] = c
-			r.held += n
+			r.held += n - dataHeader
 			now = now || tsn != r.cum+1 || c[1]&flagImmediate != 0 || len(r.later) > 1
 			r.take()
 		}
@@ -202,7 +215,7 @@ func (r *receiver) pass(tsn uint32) {
 	for before(r.cum, tsn) {
 		r.cum++
 		if c := r.later[r.cum]; c != nil {
-			r.held -= len(c)
+			r.held -= len(c) - dataHeader
 			delete(r.later, r.cum)
 		}
 	}
@@ -215,8 +228,10 @@ func (r *receiver) take() {
 		r.cum++
 		delete(r.later, r.cum)
 		stream := binary.BigEndian.Uint16(c[8:])
-		if !r.deaf {
-			r.held -= len(c)
+		if r.deaf {
+			r.unread += len(c) - dataHeader
+		} else {
+			r.held -= len(c) - dataHeader
 		}
 		r.got[stream] = append(r.got[stream], c[dataHeader:]...)
 		if c[1]&flagEnd != 0 {
@@ -228,7 +243,15 @@ func (r *receiver) take() {
 func (m *sim) ack() {
 	v := m.r.sack()
 	m.r.packets, m.r.due = 0, false
-	m.after(m.delay, func() { m.acknowledge(v) })
+	m.after(m.untilTurn(m.delay, m.turn/2), func() { m.acknowledge(v) })
+}
+
+// read reads so many bytes, and tells the sender.
+func (m *sim) read(n int) {
+	n = min(n, m.r.unread)
+	m.r.unread -= n
+	m.r.held -= n
+	m.ack()
 }
 
 func (m *sim) acknowledge(v []byte) {
