@@ -60,6 +60,7 @@ type assoc struct {
 	pumped    sync.Cond // it has sent all that it may
 	held      *batch    // that the socket's goroutine sends
 	wantsPump bool      // there may be something to send
+	readWait  readWait  // of its timer
 
 	knownGivenUp uint64 // messages
 
@@ -274,9 +275,13 @@ func (a *assoc) input(s *socket, h header, chunks []byte, from netip.AddrPort, t
 		return
 	}
 	a.stats.PacketsReceived++
+	if in.has(a) {
+		a.sendReply() // to the packet before, which was read with this one
+	}
 	established := a.state >= engine.StateEstablished
 	a.answers, a.acks = 0, 0
 	a.handleChunks(s, h, chunks, from, to, reflected)
+	a.rx.endPacket()
 	in.add(a)
 	if established && !reflected && a.state != engine.StateClosed {
 		a.noteSource(s, from)

@@ -28,7 +28,8 @@ type receiver struct {
 	owed   int      // of all that it was ever told, what it may still send
 	ackIn  int      // packets until the next acknowledgement is due
 	ackNow bool
-	fresh  bool // something has come since the last acknowledgement
+	fresh  bool // something has come since the last acknowledgement,
+	counts bool // and in this packet
 
 	byFirst, byLast map[uint32]*run // messages that lack a part
 	streams         map[uint16]*inStream
@@ -273,7 +274,7 @@ func (r *receiver) gapFor(tsn uint32) (i int, left, right bool) {
 
 // note takes note of a chunk that has come for the first time.
 func (r *receiver) note(tsn uint32) {
-	r.fresh = true
+	r.fresh, r.counts = true, true
 	if tsn == r.cum+1 && len(r.later) == 0 {
 		r.cum = tsn
 		return
@@ -637,6 +638,14 @@ func (s *inStream) waitingUpTo(ssn uint16) (found []*run) {
 	return found
 }
 
+// endPacket does what is to be done for each packet.
+func (r *receiver) endPacket() {
+	if r.counts {
+		r.counts = false
+		r.ackIn--
+	}
+}
+
 // endIntake does what is to be done once for all packets that came at once.
 func (a *assoc) endIntake() {
 	a.mu.Lock()
@@ -655,16 +664,10 @@ func (a *assoc) acknowledge() {
 	if a.state < engine.StateEstablished || !r.fresh && !r.ackNow {
 		return
 	}
-	if r.fresh {
-		r.fresh = false
-		if r.ackIn--; r.ackIn <= 0 {
-			r.ackNow = true
-		}
-	}
 	switch {
 	case a.state == engine.StateShutdownSent:
 		a.sendShutdownAndAck()
-	case r.ackNow:
+	case r.ackNow || r.ackIn <= 0:
 		a.sendAck()
 	case !a.ackTimer.isRunning():
 		a.ackTimer.start(a.ackDelay())

@@ -231,6 +231,10 @@ func (a *assoc) onSendTimer() {
 	if a.held != nil {
 		return // the system has no room, which is no fault of the peer's
 	}
+	if a.waitsForSocket() {
+		a.sendTimer.start(unreadPause)
+		return
+	}
 	if a.snd.Expire(a.now()) {
 		if a.unanswered() {
 			a.unreachable()
@@ -240,6 +244,40 @@ func (a *assoc) onSendTimer() {
 		a.noteSilence()
 	}
 	a.pump()
+}
+
+// Where the processors are busy the time of a timer comes before what has come from the peer is
+// read, which may be the acknowledgement that the timer waits for. It then waits for the
+// socket, looks again each unreadPause, and goes on after mostUnread at the latest.
+const (
+	unreadPause = time.Millisecond
+	mostUnread  = 100 * time.Millisecond
+)
+
+// A readWait is the wait of a timer until what lies in a socket has been read.
+type readWait struct {
+	of    time.Duration // the time of the timer
+	since time.Duration
+	turn  uint64 // of the socket's goroutine, at the end of which it is over
+}
+
+// waitsForSocket reports whether something would be sent again before what could spare it
+// has been read.
+func (a *assoc) waitsForSocket() bool {
+	w, s, now, at := &a.readWait, a.path.socket, a.now(), a.snd.ResendAt()
+	turn := s.turns.Load()
+	reads := turn%2 == 1
+	if at == 0 || now < at || !reads && !s.isUnread() {
+		return false
+	}
+	if w.of != at {
+		// What has come by now is read in the next turn at the latest.
+		*w = readWait{at, now, turn + 2}
+		if reads {
+			w.turn++
+		}
+	}
+	return turn < w.turn && now-w.since < mostUnread
 }
 
 // stopSending forgets what was not sent or acknowledged.

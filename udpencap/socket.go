@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,7 @@ type socket struct {
 	any   bool // it is bound to no address in particular
 	sys   sysSocket
 	later later
+	turns atomic.Uint64 // of its goroutine: one more when it has got something, and when it is done with that
 
 	asked, granted atomic.Int64 // of the system, to receive into
 
@@ -121,51 +123,72 @@ func (s *socket) is4() bool { return s.local.Addr().Is4() }
 
 // read is the socket's goroutine. It ends when the socket is closed.
 func (s *socket) read() {
-	buf := make([]byte, 1<<16)
-	oob := make([]byte, 128)
 	var info destination
 	var in intake
-	failures := 0
-	for {
-		n, oobn, _, from, err := s.conn.ReadMsgUDPAddrPort(buf, oob)
-		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			// Some systems tell of earlier packets that did not arrive. What
-			// else it may be does not go away by asking again at once.
-			s.hadErrors()
-			if failures++; failures > 10 {
-				time.Sleep(time.Millisecond)
-			}
-			continue
+	take := func(b, oob []byte, from netip.AddrPort) {
+		if s.turns.Load()%2 == 0 {
+			s.turns.Add(1)
 		}
-		failures = 0
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 		to := s.local.Addr()
 		if s.any {
-			to = info.parse(oob[:oobn], s.is4())
+			to = info.parse(oob, s.is4())
 		}
-		size := segmentSize(oob[:oobn], n)
-		for b := buf[:n]; len(b) > 0; {
+		size := segmentSize(oob, len(b))
+		for len(b) > 0 {
 			k := min(size, len(b))
 			s.input(b[:k], from, to, &in)
 			b = b[k:]
 		}
+	}
+	receive := s.receiver(take)
+	failures := 0
+	for {
+		err := receive()
 		in.done()
+		if s.turns.Load()%2 == 1 {
+			s.turns.Add(1)
+		}
+		switch {
+		case err == nil:
+			failures = 0
+			continue
+		case errors.Is(err, net.ErrClosed):
+			return
+		}
+		// Some systems tell of earlier packets that did not arrive. What
+		// else it may be does not go away by asking again at once.
+		s.hadErrors()
+		if failures++; failures > 10 {
+			time.Sleep(time.Millisecond)
+		}
 	}
 }
 
-// An intake is the associations that had packets in what was read at once.
+// receiveEach returns a function that waits for something to have come, and takes it as
+// the system hands it over: a packet, or several of a size.
+func (s *socket) receiveEach(take func(b, oob []byte, from netip.AddrPort)) (receive func() error) {
+	buf := make([]byte, 1<<16)
+	oob := make([]byte, 128)
+	return func() error {
+		n, oobn, _, from, err := s.conn.ReadMsgUDPAddrPort(buf, oob)
+		if err == nil {
+			take(buf[:n], oob[:oobn], from)
+		}
+		return err
+	}
+}
+
+// An intake is the associations that had packets in what was read at once, and which wait
+// until all of that was read.
 type intake struct{ assocs []*assoc }
 
+func (in *intake) has(a *assoc) bool { return slices.Contains(in.assocs, a) }
+
 func (in *intake) add(a *assoc) {
-	for _, b := range in.assocs {
-		if a == b {
-			return
-		}
+	if !in.has(a) {
+		in.assocs = append(in.assocs, a)
 	}
-	in.assocs = append(in.assocs, a)
 }
 
 // done has them acknowledge what came, and send what they may send now.

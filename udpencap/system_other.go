@@ -2,7 +2,10 @@
 
 package udpencap
 
-import "net"
+import (
+	"net"
+	"net/netip"
+)
 
 // A sysSocket is what the system has of a socket beside what package net knows.
 type sysSocket struct{}
@@ -28,7 +31,13 @@ func (*sysSocket) init(*net.UDPConn)                {}
 func (*sysSocket) setReadBuffer(_, granted int) int { return granted }
 func (*socket) hadErrors() bool                     { return false }
 func (*socket) isOfEarlier(error) bool              { return false }
+func (*socket) isUnread() bool                      { return false }
 func segmentSize(_ []byte, n int) int               { return n }
+
+// receiver is receiveEach.
+func (s *socket) receiver(take func(b, oob []byte, from netip.AddrPort)) func() error {
+	return s.receiveEach(take)
+}
 
 // trySend sends packets of size bytes. The last one may be shorter.
 func (p path) trySend(b []byte, size int) (n int, full bool) { return p.sendWaiting(b, size), false }

@@ -2,8 +2,10 @@ package udpencap
 
 import (
 	"encoding/binary"
+	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sctpnet/sctpnet"
 )
@@ -39,4 +41,25 @@ func TestPromisedWindow(t *testing.T) {
 		send()
 	}
 	wantTaken(promised)
+}
+
+// TestPacketsReadTogether has two packets be read at once. They are acknowledged as two, and
+// without a delay.
+func TestPacketsReadTogether(t *testing.T) {
+	const delay = 500 * time.Millisecond
+	r, _, ln := rawPair(t, sctpnet.Config{SACK: sctpnet.SACK{Delay: delay}})
+	r.write(0, "first") // which is acknowledged at once
+	r.awaitAck(r.own.tsn)
+	from := r.conn.LocalAddr().(*net.UDPAddr).AddrPort()
+	var in intake
+	start := time.Now()
+	for n := range uint32(2) {
+		p := newPacket(r.header()).add(ctData, flagBegin|flagEnd, data(r.own.tsn+1+n, 0, uint16(1+n), "x"))
+		socketOf(ln).input(p.seal(), from, r.conn.RemoteAddr().(*net.UDPAddr).AddrPort().Addr(), &in)
+	}
+	in.done()
+	r.awaitAck(r.own.tsn + 2)
+	if took := time.Since(start); took > delay/2 {
+		t.Errorf("the acknowledgement took %v", took)
+	}
 }

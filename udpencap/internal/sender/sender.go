@@ -728,9 +728,14 @@ func (s *Sender) armProbe(now time.Duration) {
 }
 
 // Deadline returns when Expire is to be called, and 0 if it need not be.
-func (s *Sender) Deadline() time.Duration {
-	at := s.t3
-	for _, t := range []time.Duration{s.reorder, s.paced, s.probe.due} {
+func (s *Sender) Deadline() time.Duration { return earliest(s.ResendAt(), s.paced) }
+
+// ResendAt returns when Expire would have something be sent again, and 0 for never.
+func (s *Sender) ResendAt() time.Duration { return earliest(s.t3, s.reorder, s.probe.due) }
+
+// earliest returns the earliest of some times, of which 0 is none.
+func earliest(times ...time.Duration) (at time.Duration) {
+	for _, t := range times {
 		if t != 0 && (at == 0 || t < at) {
 			at = t
 		}

@@ -1,0 +1,152 @@
+package udpencap
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"strconv"
+	"sync"
+	"unsafe"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+	"golang.org/x/sys/unix"
+)
+
+// What is taken from a socket at once: so many packets at a time, each of which may be
+// several (see UDP_GRO), until it is so many bytes. Nothing of that is acknowledged before.
+const (
+	mostReceived = 4
+	enough       = 64 << 10
+)
+
+// A reading is the room for what a call takes from a socket. Only a socket that has just
+// got something needs one.
+type reading struct {
+	msgs  [mostReceived]mmsghdr
+	iovs  [mostReceived]unix.Iovec
+	names [mostReceived]unix.RawSockaddrInet6
+	oobs  [mostReceived][128]byte
+	bufs  [mostReceived][1 << 16]byte
+}
+
+var readings = sync.Pool{New: func() any {
+	r := new(reading)
+	for i := range r.msgs {
+		h := &r.msgs[i].hdr
+		r.iovs[i].Base = &r.bufs[i][0]
+		r.iovs[i].SetLen(len(r.bufs[i]))
+		h.Iov = &r.iovs[i]
+		h.SetIovlen(1)
+		h.Name = (*byte)(unsafe.Pointer(&r.names[i]))
+		h.Control = &r.oobs[i][0]
+	}
+	return r
+}}
+
+// receiver returns a function that waits for something to have come, and takes all that has
+// come by then, within limits. Who handles late what has come then handles it together: it
+// knows all that a peer has acknowledged before it sends anything again, and acknowledges
+// all at once itself.
+func (s *socket) receiver(take func(b, oob []byte, from netip.AddrPort)) func() error {
+	if s.sys.raw == nil {
+		return s.receiveEach(take)
+	}
+	var (
+		r     *reading
+		got   int
+		errno unix.Errno
+		wait  bool
+		zones zones
+	)
+	// It takes nothing itself: what it took might close the socket, and wait for it.
+	read := func(fd uintptr) (done bool) {
+		if r == nil {
+			r = readings.Get().(*reading)
+		}
+		got, errno = r.receive(fd)
+		if errno != 0 {
+			readings.Put(r)
+			r = nil
+		}
+		return errno != unix.EAGAIN || !wait
+	}
+	return func() error {
+		wait = true
+		for bytes := 0; bytes < enough; wait = false {
+			if err := s.sys.raw.Read(read); err != nil {
+				return err
+			}
+			switch {
+			case errno == unix.EAGAIN:
+				return nil
+			case errno != 0:
+				return errno
+			}
+			for k := range got {
+				m := &r.msgs[k]
+				bytes += int(m.len)
+				take(r.bufs[k][:m.len], r.oobs[k][:m.hdr.Controllen], zones.addrPort(&r.names[k]))
+			}
+			if got < mostReceived {
+				break // that was all
+			}
+		}
+		readings.Put(r)
+		r = nil
+		return nil
+	}
+}
+
+// receive receives what has come, as far as there is room for it.
+func (r *reading) receive(fd uintptr) (n int, errno unix.Errno) {
+	for k := range r.msgs {
+		h := &r.msgs[k].hdr
+		h.Namelen = uint32(unsafe.Sizeof(r.names[k]))
+		h.SetControllen(len(r.oobs[k]))
+	}
+	for {
+		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.msgs[0])), mostReceived, unix.MSG_DONTWAIT, 0, 0)
+		if errno != unix.EINTR {
+			return int(n), errno
+		}
+	}
+}
+
+// isUnread reports whether something has come that was not taken.
+func (s *socket) isUnread() (unread bool) {
+	if s.sys.raw == nil {
+		return false
+	}
+	s.sys.raw.Control(func(fd uintptr) {
+		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(p, 0)
+		unread = err == nil && n > 0 && p[0].Revents&unix.POLLIN != 0
+	})
+	return unread
+}
+
+// zones have the name of the last zone of an address.
+type zones struct {
+	id   uint32
+	name string
+}
+
+// addrPort is the address of a message.
+func (z *zones) addrPort(sa *unix.RawSockaddrInet6) netip.AddrPort {
+	port := (*[2]byte)(unsafe.Pointer(&sa.Port))
+	num := binary.BigEndian.Uint16(port[:])
+	switch sa.Family {
+	case unix.AF_INET:
+		sa4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(sa))
+		return netip.AddrPortFrom(netip.AddrFrom4(sa4.Addr), num)
+	case unix.AF_INET6:
+		ip := netip.AddrFrom16(sa.Addr)
+		if id := sa.Scope_id; id != 0 {
+			if id != z.id {
+				z.id, z.name = id, engine.ZoneName(strconv.Itoa(int(id)))
+			}
+			ip = ip.WithZone(z.name)
+		}
+		return netip.AddrPortFrom(ip, num)
+	}
+	return netip.AddrPort{}
+}

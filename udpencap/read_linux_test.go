@@ -1,0 +1,79 @@
+package udpencap
+
+import (
+	"testing"
+	"time"
+
+	"github.com/sctpnet/sctpnet"
+)
+
+// TestReadsAllThatHasCome keeps a socket from being read until many packets have come. They
+// are handled together, and acknowledged together.
+func TestReadsAllThatHasCome(t *testing.T) {
+	const packets = 100
+	r, _, ln := rawPair(t, sctpnet.Config{})
+	a := assocOf(t, ln, r.tag)
+	r.write(0, "first")
+	r.awaitAck(r.own.tsn)
+	a.mu.Lock()
+	before := a.stats.SACKsSent
+	for n := range uint16(packets) {
+		r.write(1+n, "x")
+	}
+	a.mu.Unlock()
+	r.awaitAck(r.own.tsn + packets)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if n := a.stats.SACKsSent - before; n > 3 {
+		t.Errorf("%d packets have had %d acknowledgements", packets, n)
+	}
+}
+
+// TestTimerWaitsForSocket keeps a socket from being read while an acknowledgement comes and
+// T3-rtx expires. Nothing is sent again before the socket was read, if that does not take
+// too long.
+func TestTimerWaitsForSocket(t *testing.T) {
+	const rto = 20 * time.Millisecond
+	r, c, ln := rawPair(t, sctpnet.Config{RTO: sctpnet.RTO{Initial: rto, Min: rto, Max: rto}})
+	other := newRawPeer(t, ln.Addr())
+	other.src++
+	other.handshake()
+	a, b := assocOf(t, ln, r.tag), assocOf(t, ln, other.tag)
+	expire := func(want uint64) {
+		t.Helper()
+		for a.now() < a.snd.ResendAt() {
+			time.Sleep(time.Millisecond)
+		}
+		a.onSendTimer()
+		if n := a.snd.Counts.Retransmitted; n != want {
+			t.Errorf("%d chunks are sent again, want %d", n, want)
+		}
+	}
+	for i, tooLong := range []bool{false, true} {
+		a.mu.Lock()
+		sent := a.snd.Counts.Retransmitted
+		a.mu.Unlock()
+		b.mu.Lock() // which the reader waits for
+		other.write(uint16(i), "x")
+		if _, err := c.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		a.mu.Lock()
+		a.sendTimer.stop()
+		r.sendChunk(ctSACK, 0, sack(r.theirs.tsn+uint32(i)))
+		expire(sent)
+		a.sendTimer.stop()
+		if tooLong {
+			a.readWait.since -= mostUnread
+			expire(sent + 1)
+		}
+		a.mu.Unlock()
+		b.mu.Unlock()
+		r.ping()
+		a.mu.Lock()
+		if n := a.snd.Unacked(); n > 0 || a.snd.Counts.Retransmitted != sent && !tooLong {
+			t.Errorf("%d chunks are not acknowledged, %d were sent again", n, a.snd.Counts.Retransmitted)
+		}
+		a.mu.Unlock()
+	}
+}
