@@ -31,3 +31,20 @@ func TestLateEnds(t *testing.T) {
 		}
 	}
 }
+
+// TestLateTimers has the ends of a long path be late as the processors are busy. It is not
+// much slower for that, though packets are paced.
+func TestLateTimers(t *testing.T) {
+	rate := func(turn time.Duration) float64 {
+		m := newSim(t, 50*time.Millisecond)
+		m.turn = turn
+		m.r.window = 2 << 20
+		m.s.peerWindow = m.r.window
+		const total = 16 << 20
+		return rateOf(total, m.feed(total, 64<<10, time.Minute))
+	}
+	soon, late := rate(0), rate(40*time.Millisecond)
+	if part := late / soon; part < 0.6 {
+		t.Errorf("%.2f of the rate is left", part)
+	}
+}

@@ -44,6 +44,7 @@ func TestPacerPause(t *testing.T) {
 	now := time.Minute
 	for _, pause := range []time.Duration{0, time.Second, time.Hour} {
 		now += pause
+		p.rests()
 		n := 0
 		for ; n < 1000; n++ {
 			if _, ok := p.ready(now); !ok {
@@ -53,6 +54,29 @@ func TestPacerPause(t *testing.T) {
 		}
 		if n < burst || n > burst+1 {
 			t.Errorf("after %v %d packets may go at once", pause, n)
+		}
+	}
+}
+
+// TestPacerLate comes late each time that packets may go. What should have gone by then goes at
+// once, but not more than a part of a round trip's.
+func TestPacerLate(t *testing.T) {
+	const srtt = 100 * time.Millisecond
+	c := newCubic(1_000_000)
+	for late, want := range map[time.Duration]float64{0: 1.25, 10 * time.Millisecond: 1.25, 50 * time.Millisecond: 0.625} {
+		var p pacer
+		now, sent := time.Minute, 0
+		for start := now; now < start+10*srtt; {
+			at, ok := p.ready(now)
+			if !ok {
+				now = at + late
+				continue
+			}
+			p.sent(now, cubicSegment, c, srtt)
+			sent += cubicSegment
+		}
+		if got := float64(sent) / 10 / c.cwnd; got < 0.9*want || got > 1.1*want {
+			t.Errorf("%v late: %.2f cwnd are sent in a round trip, want %.2f", late, got, want)
 		}
 	}
 }

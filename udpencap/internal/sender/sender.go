@@ -258,11 +258,13 @@ func (s *Sender) Next(now time.Duration) int {
 	switch {
 	case n == 0:
 		s.urgent = false
+		s.pacer.rests()
 		return 0
 	case s.urgent:
 		return n
 	case s.board.bytes >= int(s.cubic.cwnd):
 		s.limited = true
+		s.pacer.rests()
 		return 0
 	}
 	at, ok := s.pacer.ready(now)
