@@ -92,7 +92,18 @@ func (m *Mux) onOutgoingReset(id uint16, failed bool) {
 		s.out++
 		m.forget(s)
 	case !failed:
-		m.kick(&s.sender) // the peer has asked for the reset
+		m.onAskedReset(s)
+	}
+}
+
+// onAskedReset handles a reset that the peer has asked for: it reads the stream no more.
+// Another one could end the number's next use, which the peer may have begun.
+func (m *Mux) onAskedReset(s *Stream) {
+	m.kick(&s.sender)
+	if s.out < outReset {
+		m.resets.list = slices.DeleteFunc(m.resets.list, func(other *Stream) bool { return other == s })
+		s.out = outReset
+		m.forget(s)
 	}
 }
 

@@ -517,3 +517,38 @@ func TestResetsOfNobody(t *testing.T) {
 		}
 	})
 }
+
+// TestAskedReset has the peer ask for the reset of a stream, which the system carries
+// out, and end its own direction. The number is free when the Stream is closed, and the
+// stream is not reset again: the peer may use it anew.
+func TestAskedReset(t *testing.T) {
+	for name, before := range map[string]func(f *fake, s *Stream){
+		"Open":   func(*fake, *Stream) {},
+		"Wanted": func(f *fake, s *Stream) { s.CloseWrite() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				f, _ := newLink()
+				f.answer = func([]uint16) answer { return unsent } // what was written waits
+				m := f.start(t, Config{})
+				s := claim(t, m, 2)
+				before(f, s)
+				synctest.Wait()
+				f.inject(event(engine.StreamResetEvent{Streams: []uint16{2}}), incoming(2))
+				synctest.Wait()
+				if _, err := s.Send([]byte("x"), false, engine.Message{Stream: 2}); err != syscall.EPIPE {
+					t.Errorf("Send: %v, want EPIPE", err)
+				}
+				f.do(func() { f.answer, f.requests = nil, nil })
+				s.Close()
+				time.Sleep(time.Second)
+				if r := f.requested(); len(r) > 0 {
+					t.Errorf("the stream is reset again: %v", r)
+				}
+				if _, err := m.Claim(2); err != nil {
+					t.Errorf("the number is not free: %v", err)
+				}
+			})
+		})
+	}
+}
