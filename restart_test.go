@@ -366,20 +366,7 @@ func testRestartAborted(t *testing.T, network string) {
 		},
 		"Streams":       acceptOld,
 		"StreamsUnread": acceptOld,
-		"File": func(t *testing.T, ln *sctpnet.Listener, s, client *sctpnet.Conn) net.Conn {
-			f, err := s.File()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer f.Close()
-			s.Close()
-			c, err := sctpnet.FileConn(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { c.Close() })
-			return c
-		},
+		"File":          func(t *testing.T, ln *sctpnet.Listener, s, client *sctpnet.Conn) net.Conn { return refiled(t, s) },
 	} {
 		streams := strings.HasPrefix(name, "Streams")
 		isServed := streams && overUDP(network)
@@ -579,6 +566,48 @@ func testRestartAlreadyOver(t *testing.T, network string) {
 		}
 		c.Close()
 	})
+}
+
+// TestEndBeforeRestartIsRead has a Conn be closed or shut down that was not read since
+// the peer restarted the association, so that nobody knows. The new life does not take
+// this for an end of its own. Over the kernel's SCTP Close aborts it.
+func TestEndBeforeRestartIsRead(t *testing.T) { eachEngine(t, testEndBeforeRestartIsRead) }
+
+func testEndBeforeRestartIsRead(t *testing.T, network string) {
+	for _, shuts := range []bool{false, true} {
+		t.Run(fmt.Sprintf("shuts=%v", shuts), func(t *testing.T) {
+			watchdog(t, func() {
+				var lc sctpnet.ListenConfig
+				if !overUDP(network) {
+					lc.Config.PartialDeliveryPoint = 1000 // else Close looks for no restart in the first 100 ms
+				}
+				p, ln := newCrasherOn(t, network, lc)
+				client := p.dial(t)
+				old := accept(t, ln)
+				exchange(t, client, old)
+				p.crash(t, client)
+				again := p.dial(t)
+				switch {
+				case shuts:
+					if err := old.Shutdown(); err != nil && !overUDP(network) {
+						t.Error(err)
+					}
+					wantReset(t, old)
+				default:
+					if err := old.Close(); err != nil {
+						t.Error(err)
+					}
+				}
+				if !shuts && !overUDP(network) {
+					if n, err := again.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+						t.Errorf("the new life reads %d bytes, %v; want ECONNRESET", n, err)
+					}
+					return
+				}
+				exchange(t, again, accept(t, ln))
+			})
+		})
+	}
 }
 
 // TestRestartInMessage has a peer crash in the middle of a message. Nothing of it is
@@ -811,75 +840,118 @@ func testRestartOfStreamServer(t *testing.T, network string) {
 	})
 }
 
+// A pieceReader is a way to read a message of which only a part was handed over.
+type pieceReader struct {
+	name   string
+	config sctpnet.Config
+	from   func(t *testing.T, c *sctpnet.Conn) net.Conn // what is read, nil for c
+	read   func(c net.Conn, b []byte) (int, error)      // nil for Read
+}
+
+var pieceReaders = []pieceReader{
+	{name: "Read"},
+	{name: "ReadMsg", read: func(c net.Conn, b []byte) (int, error) {
+		n, _, err := c.(*sctpnet.Conn).ReadMsg(b)
+		return n, err
+	}},
+	{name: "ReadMsgs", read: func(c net.Conn, b []byte) (int, error) {
+		ms := []sctpnet.Message{{Data: b}, {Data: make([]byte, 100)}}
+		n, err := c.(*sctpnet.Conn).ReadMsgs(ms)
+		if n > 1 {
+			return 0, errors.New("two messages")
+		}
+		return ms[0].N, err
+	}},
+	{name: "KeepRestarted", config: sctpnet.Config{KeepRestarted: true}},
+	{name: "Events", config: sctpnet.Config{OnEvent: func(*sctpnet.Conn, sctpnet.Event) {}}},
+	{name: "Stream", from: func(t *testing.T, c *sctpnet.Conn) net.Conn { return claim(t, c, 0) }},
+	{name: "File", from: refiled},
+}
+
+// refiled is a Conn that goes on as that of a file.
+func refiled(t *testing.T, c *sctpnet.Conn) net.Conn {
+	t.Helper()
+	f, err := c.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	fc, err := sctpnet.FileConn(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { fc.Close() })
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return fc
+}
+
+// start has c read to its end. The result counts the bytes.
+func (r *pieceReader) start(t *testing.T, c net.Conn) *conformance.Call {
+	read := r.read
+	if read == nil {
+		read = net.Conn.Read
+	}
+	return conformance.Start(t, func() (got int, err error) {
+		for err == nil {
+			var n int
+			n, err = read(c, make([]byte, 64<<10))
+			got += n
+		}
+		return got, err
+	})
+}
+
+// wantPart checks that a call has read a part of a message, and that its life ended.
+func wantPart(t testing.TB, reading *conformance.Call, c net.Conn) {
+	t.Helper()
+	got, err := reading.Result()
+	if !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("read: %v; want ECONNRESET", err)
+	}
+	if got == 0 || got >= 40<<10 {
+		t.Errorf("read %d bytes, want a part of the message", got)
+	}
+	wantReset(t, c)
+}
+
+// sendPieces has a peer send a message to c, which hands out what has come of it. The
+// first flight gets there, and no acknowledgement of it back.
+func (p *crasher) sendPieces(t *testing.T, peer, c *sctpnet.Conn) {
+	t.Helper()
+	p.sendPart(t, c.Stats, func() {
+		if _, err := peer.WriteMsg(bytes.Repeat([]byte("o"), 40<<10), sctpnet.MsgInfo{}); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 // TestRestartInPieces has a peer crash in the middle of a message, after a part of it
 // was handed over. A reader that waits for the rest learns of it.
 func TestRestartInPieces(t *testing.T) {
-	for _, tt := range []struct {
-		name   string
-		config sctpnet.Config
-		from   func(t *testing.T, c *sctpnet.Conn) net.Conn // what is read
-		read   func(c net.Conn, b []byte) (int, error)      // nil for Read
-	}{
-		{name: "Read"},
-		{name: "ReadMsg", read: func(c net.Conn, b []byte) (int, error) {
-			n, _, err := c.(*sctpnet.Conn).ReadMsg(b)
-			return n, err
-		}},
-		{name: "ReadMsgs", read: func(c net.Conn, b []byte) (int, error) {
-			ms := []sctpnet.Message{{Data: b}, {Data: make([]byte, 100)}}
-			n, err := c.(*sctpnet.Conn).ReadMsgs(ms)
-			if n > 1 {
-				return 0, errors.New("two messages")
-			}
-			return ms[0].N, err
-		}},
-		{name: "KeepRestarted", config: sctpnet.Config{KeepRestarted: true}},
-		{name: "Events", config: sctpnet.Config{OnEvent: func(*sctpnet.Conn, sctpnet.Event) {}}},
-		{name: "Stream", from: func(t *testing.T, c *sctpnet.Conn) net.Conn { return claim(t, c, 0) }},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
+	for _, r := range pieceReaders {
+		t.Run(r.name, func(t *testing.T) {
 			watchdog(t, func() {
-				lc := sctpnet.ListenConfig{Config: tt.config}
+				lc := sctpnet.ListenConfig{Config: r.config}
 				lc.Config.PartialDeliveryPoint = 1000
 				p, ln := newCrasher(t, lc)
 				client := p.dial(t)
 				c := accept(t, ln)
 				s := net.Conn(c)
-				if tt.from != nil {
-					s = tt.from(t, c)
+				if r.from != nil {
+					s = r.from(t, c)
 				}
-				if tt.read == nil {
-					tt.read = net.Conn.Read
+				if fc, ok := s.(*sctpnet.Conn); ok {
+					c = fc
 				}
-				// The first flight gets there, and no acknowledgement of it back.
-				p.peer.netem(t, "link1", "loss 100%")
-				if _, err := client.WriteMsg(bytes.Repeat([]byte("o"), 40<<10), sctpnet.MsgInfo{}); err != nil {
-					t.Fatal(err)
-				}
-				got := 0
-				reading := conformance.Start(t, func() (int, error) {
-					for {
-						n, err := tt.read(s, make([]byte, 64<<10))
-						if got += n; err != nil {
-							return 0, err
-						}
-					}
-				})
-				eventually(t, "a part of the message arrives", func() bool {
-					st, err := c.Stats()
-					return err == nil && st.OrderedReceived > 1
-				})
+				reading := r.start(t, s)
+				p.sendPieces(t, client, c)
 				reading.Waits()
 				p.crash(t, client)
 				p.peer.heal(t, "link1")
 				p.dialAborted(t)
-				if _, err := reading.Result(); !errors.Is(err, syscall.ECONNRESET) {
-					t.Errorf("read: %v; want ECONNRESET", err)
-				}
-				if got == 0 || got >= 40<<10 {
-					t.Errorf("read %d bytes, want a part of the message", got)
-				}
-				wantReset(t, s)
+				wantPart(t, reading, s)
 				again := p.dial(t)
 				exchange(t, again, accept(t, ln))
 			})
@@ -887,27 +959,114 @@ func TestRestartInPieces(t *testing.T) {
 	}
 }
 
+// TestReadAfterRestartInPieces is the same where nothing waits to be read when the peer
+// restarts. A reader that begins to wait later learns of it, whether it has read the
+// part before or not.
+func TestReadAfterRestartInPieces(t *testing.T) {
+	for _, r := range pieceReaders {
+		for _, begun := range []bool{false, true} {
+			if begun && r.read != nil || r.name == "File" {
+				continue // it reads the message as a whole; or it learns the tag late
+			}
+			t.Run(fmt.Sprintf("%s,begun=%v", r.name, begun), func(t *testing.T) {
+				watchdog(t, func() {
+					lc := sctpnet.ListenConfig{Config: r.config}
+					lc.Config.PartialDeliveryPoint = 1000
+					p, ln := newCrasher(t, lc)
+					client := p.dial(t)
+					c := accept(t, ln)
+					s := net.Conn(c)
+					if r.from != nil {
+						s = r.from(t, c)
+					}
+					p.sendPieces(t, client, c)
+					if begun {
+						if _, err := io.ReadFull(s, make([]byte, 100)); err != nil {
+							t.Fatal(err)
+						}
+					}
+					ended := p.restartUnnoticed(t, client)
+					wantPart(t, r.start(t, s), s)
+					ended()
+					again := p.dial(t)
+					exchange(t, again, accept(t, ln))
+				})
+			})
+		}
+	}
+}
+
+// restartUnnoticed has a peer crash and dial again, which nobody notices who does not
+// read. ended waits until that was aborted.
+func (p *crasher) restartUnnoticed(t *testing.T, old *sctpnet.Conn) (ended func()) {
+	t.Helper()
+	p.crash(t, old)
+	p.peer.heal(t, "link1")
+	again := p.dial(t)
+	write(t, again, "for nobody")
+	arrived(t, again)
+	return func() {
+		t.Helper()
+		if b, err := io.ReadAll(again); len(b) > 0 || !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("a life that is for nobody: %q, %v; want ECONNRESET", b, err)
+		}
+		again.Close()
+	}
+}
+
 // TestRestartOfDialedInPieces is the same where the reader has dialed.
 func TestRestartOfDialedInPieces(t *testing.T) {
-	watchdog(t, func() {
-		p, peer, c := newCallback(t, "sctp", sctpnet.Config{PartialDeliveryPoint: 1000})
-		p.peer.netem(t, "link1", "loss 100%")
-		if _, err := peer.WriteMsg(bytes.Repeat([]byte("o"), 40<<10), sctpnet.MsgInfo{}); err != nil {
-			t.Fatal(err)
-		}
-		if n, err := c.Read(make([]byte, 100)); n != 100 {
-			t.Fatalf("read %d bytes, %v", n, err)
-		}
-		reading := conformance.Start(t, func() (int, error) {
-			_, err := io.Copy(io.Discard, c)
-			return 0, err
+	for _, waits := range []bool{true, false} {
+		t.Run(fmt.Sprintf("waits=%v", waits), func(t *testing.T) {
+			watchdog(t, func() {
+				r := &pieceReader{}
+				p, peer, c := newCallback(t, "sctp", sctpnet.Config{PartialDeliveryPoint: 1000})
+				p.sendPieces(t, peer, c)
+				if !waits {
+					ended := p.restartUnnoticed(t, peer)
+					wantPart(t, r.start(t, c), c)
+					ended()
+					return
+				}
+				reading := r.start(t, c)
+				reading.Waits()
+				p.crash(t, peer)
+				p.peer.heal(t, "link1")
+				p.dialAborted(t)
+				wantPart(t, reading, c)
+			})
 		})
-		reading.Waits()
-		p.crash(t, peer)
-		p.peer.heal(t, "link1")
-		p.dialAborted(t)
-		if _, err := reading.Result(); !errors.Is(err, syscall.ECONNRESET) {
-			t.Errorf("read: %v; want ECONNRESET", err)
+	}
+}
+
+// TestKeepRestartedInPieces has a Conn that goes on after a restart wait for the rest of
+// a message, in its first life and in the next one. That is no restart.
+func TestKeepRestartedInPieces(t *testing.T) {
+	watchdog(t, func() {
+		lc := sctpnet.ListenConfig{Config: sctpnet.Config{KeepRestarted: true, PartialDeliveryPoint: 1000}}
+		p, ln := newCrasher(t, lc)
+		p.dialer.Config.RTO.Max = time.Second
+		client := p.dial(t)
+		c := accept(t, ln)
+		message := ballast()[:40<<10]
+		for range 2 {
+			p.sendPart(t, c.Stats, func() {
+				if _, err := client.WriteMsg(message, sctpnet.MsgInfo{}); err != nil {
+					t.Fatal(err)
+				}
+			})
+			b := make([]byte, len(message))
+			reading := conformance.Start(t, func() (int, error) { return io.ReadFull(c, b) })
+			// The tag is looked at meanwhile.
+			time.Sleep(time.Second)
+			p.peer.heal(t, "link1")
+			if _, err := reading.Result(); !bytes.Equal(b, message) || err != nil {
+				t.Fatalf("read %v, want the message", err)
+			}
+			exchange(t, client, c)
+			p.crash(t, client)
+			client = p.dial(t)
+			exchange(t, client, c)
 		}
 	})
 }
@@ -1052,6 +1211,14 @@ func (d *diary) await(t testing.TB, port, what string) {
 // keepDiary makes a PacketConn that is always read, and a peer that can crash.
 func keepDiary(t *testing.T, network string, config sctpnet.Config) (*crasher, *sctpnet.PacketConn, *diary) {
 	t.Helper()
+	p, c, d := keepQuiet(t, network, config)
+	d.keepOf(t, c)
+	return p, c, d
+}
+
+// keepQuiet is keepDiary, but nothing is read yet.
+func keepQuiet(t *testing.T, network string, config sctpnet.Config) (*crasher, *sctpnet.PacketConn, *diary) {
+	t.Helper()
 	a, b := linksFor(t, network)
 	d := &diary{peers: make(map[string]*sctpnet.Addr)}
 	lc := sctpnet.ListenConfig{Config: config, OnEvent: func(_ *sctpnet.PacketConn, peer *sctpnet.Addr, e sctpnet.Event) {
@@ -1068,26 +1235,35 @@ func keepDiary(t *testing.T, network string, config sctpnet.Config) (*crasher, *
 		}
 		return err
 	})
+	t.Cleanup(func() { c.Close() })
+	return &crasher{network, a, b, sctpnet.Dialer{LocalAddr: linkAddr(1, 6000)}, server}, c, d
+}
+
+// keepOf has all of a PacketConn be read.
+func (d *diary) keepOf(t *testing.T, c *sctpnet.PacketConn) {
 	var reading sync.WaitGroup
 	reading.Go(func() {
-		p := make([]byte, 64<<10)
-		for {
-			n, from, err := c.ReadFrom(p)
-			if err != nil {
-				return
-			}
-			if string(p[:n]) == "tick" {
-				c.WriteTo(p[:n], from)
-				continue
-			}
-			d.enter(from, string(p[:n]))
+		for d.readOne(c) == nil {
 		}
 	})
 	t.Cleanup(func() {
 		c.Close()
 		reading.Wait()
 	})
-	return &crasher{network, a, b, sctpnet.Dialer{LocalAddr: linkAddr(1, 6000)}, server}, c, d
+}
+
+// readOne reads a message. That of a ticker is answered.
+func (d *diary) readOne(c *sctpnet.PacketConn) error {
+	p := make([]byte, 64<<10)
+	n, from, err := c.ReadFrom(p)
+	switch {
+	case err != nil:
+	case string(p[:n]) == "tick":
+		c.WriteTo(p[:n], from)
+	default:
+		d.enter(from, string(p[:n]))
+	}
+	return err
 }
 
 // sendPart has a peer send a message, and a part of it arrive: the first flight gets
@@ -1202,6 +1378,39 @@ func testPacketRestartInMessage(t *testing.T, network string, busy bool) {
 	if !slices.Equal(got, want) {
 		t.Errorf("%.300q, want %q", got, want)
 	}
+}
+
+// TestPacketConnReadAfterRestartInPieces is the same where nobody waits for the rest of
+// the message when the peer restarts. A ReadFrom that begins to wait later learns of it.
+func TestPacketConnReadAfterRestartInPieces(t *testing.T) {
+	needNetwork(t, "sctp4")
+	watchdog(t, func() {
+		p, c, d := keepQuiet(t, "sctp", sctpnet.Config{PartialDeliveryPoint: 1000})
+		first := p.dial(t)
+		say(t, first, "old")
+		if err := d.readOne(c); err != nil {
+			t.Fatal(err)
+		}
+		p.sendPart(t, statsOf(t, c, first), func() {
+			if _, err := first.WriteMsg(bytes.Repeat([]byte("o"), 40<<10), sctpnet.MsgInfo{}); err != nil {
+				t.Fatal(err)
+			}
+		})
+		p.crash(t, first)
+		p.peer.heal(t, "link1")
+		again := p.dial(t)
+		d.keepOf(t, c)
+		if b, err := io.ReadAll(again); len(b) > 0 || !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("a life that is for nobody: %q, %v; want ECONNRESET", b, err)
+		}
+		again.Close()
+		again = p.dial(t)
+		say(t, again, "last")
+		d.await(t, "6000", "last")
+		if got, want := d.of("6000"), []string{"is up", "old", "is restarted", "is lost", "is up", "last"}; !slices.Equal(got, want) {
+			t.Errorf("%.300q, want %q", got, want)
+		}
+	})
 }
 
 // exchangeWith has a PacketConn send a message to a peer.

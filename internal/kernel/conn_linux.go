@@ -153,6 +153,9 @@ func newConn(sk *socket, from origin) (*conn, error) {
 		c.setTurns(window * 2 / 3)
 		return nil
 	})
+	if err == nil {
+		c.beginWatch(o.PartialDeliveryPoint > 0)
+	}
 	return c, err
 }
 
@@ -171,6 +174,9 @@ func (c *conn) Shutdown() error {
 	// Set first: the reader must know once the kernel wakes it.
 	c.ended.Store(true)
 	return c.control(func(fd int) error {
+		if !c.keeps && restartIsNext(fd) {
+			return nil // what is to end is over, and the next life would take it for its end
+		}
 		// The end that we asked for makes no socket readable by itself. As
 		// an event it does.
 		if err := ifKnown(setEvent(fd, eventAssocChange)); err != nil {

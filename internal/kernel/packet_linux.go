@@ -130,6 +130,13 @@ func (p *packet) assoc(id engine.AssocID) *assoc {
 	return a
 }
 
+// find is assoc, but returns nil if nothing is known.
+func (p *packet) find(id engine.AssocID) *assoc {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.assocs[id]
+}
+
 func (p *packet) forget(id engine.AssocID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

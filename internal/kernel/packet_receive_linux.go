@@ -115,6 +115,7 @@ func (p *packet) learn(fd int, id engine.AssocID, e engine.Event) engine.Event {
 		case engine.AssocUp:
 			p.assoc(id).attempt.end()
 			t := target{fd, id}
+			p.beginWatch(t)
 			if st, err := t.assocStatus(); err == nil && p.from.options.SmallLoopbackMTU {
 				t.shrinkLoopbackMTU(&st)
 			}
@@ -124,7 +125,7 @@ func (p *packet) learn(fd int, id engine.AssocID, e engine.Event) engine.Event {
 		case engine.AssocRestarted:
 			a := p.assoc(id)
 			a.restarted.Store(true)
-			a.tag = lifeTag{}
+			p.beginWatch(target{fd, id})
 			delete(p.watch.begun, id)
 		case engine.AssocLost, engine.AssocEnded:
 			delete(p.watch.begun, id)

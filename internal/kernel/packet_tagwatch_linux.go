@@ -20,6 +20,7 @@ type packetWatch struct {
 	begun map[engine.AssocID]*assoc // those in the middle of a message
 	timer *time.Timer               // nil while nothing is to be looked at
 	over  bool                      // the tag of one of them has changed
+	fresh []engine.AssocID          // those that are new: their tags are to be learned
 }
 
 // A lifeTag is what is known of the tag of an association's life.
@@ -48,6 +49,44 @@ func (p *packet) saw(t target, piece *engine.Message) {
 	if piece.Unordered {
 		p.fence(t, a)
 	}
+}
+
+// beginWatch sees to it that the tag of a new life is learned, as that of a conn is.
+func (p *packet) beginWatch(t target) {
+	a, w := p.assoc(t.assoc), &p.watch
+	a.tag = lifeTag{}
+	if p.from.options.PartialDeliveryPoint > 0 {
+		a.tag = learnTag(t)
+		return
+	}
+	if w.fresh = append(w.fresh, t.assoc); len(w.fresh) == 1 {
+		time.AfterFunc(learnTagAfter, p.learnTags)
+	}
+}
+
+// learnTags learns the tags of those that are new.
+func (p *packet) learnTags() {
+	for p.learnOneTag() {
+	}
+}
+
+func (p *packet) learnOneTag() (more bool) {
+	p.receiving.Lock()
+	defer p.receiving.Unlock()
+	w := &p.watch
+	if len(w.fresh) == 0 {
+		return false
+	}
+	id := w.fresh[0]
+	w.fresh = w.fresh[1:]
+	a := p.find(id)
+	if a == nil || a.tag.isKnown {
+		return true
+	}
+	return p.control(func(fd int) error {
+		a.tag = learnTag(target{fd, id})
+		return nil
+	}) == nil
 }
 
 // awaitRest is called when a reader begins to wait.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/ishidawataru/sctp"
@@ -59,6 +60,7 @@ func isRestart(note []byte) bool { return says(note, engine.AssocRestarted) }
 
 // restart begins the next life. It reports whether that is another conn's.
 func (c *conn) restart(fd int) bool {
+	c.forgetTag()
 	c.lives.mu.Lock()
 	defer c.lives.mu.Unlock()
 	if c.keeps && !c.streamed {
@@ -153,15 +155,31 @@ func (c *conn) receiveLast(recv func(fd uintptr) bool) {
 	recv(^uintptr(0))
 }
 
-// finish closes the conn. It tells a restart that comes at the same time.
+// finish closes the conn. It tells a restart that comes at the same time. If there was
+// one that nobody has read, the next life is aborted, as it would take this end for its
+// own. An association that is new is spared the question.
 func (c *conn) finish(abort bool) error {
+	looks := c.endWatch() && !c.keeps && !c.taken.Load() && !c.shared.Load()
 	c.lives.mu.Lock()
 	c.isLeaving = true
-	if abort && !c.restarted.Load() {
-		c.socket.control(func(fd int) error { return setLinger(fd, 0) })
+	if !c.restarted.Load() && (abort || looks) {
+		c.socket.control(func(fd int) error {
+			if abort || restartIsNext(fd) {
+				return setLinger(fd, 0)
+			}
+			return nil
+		})
 	}
 	c.lives.mu.Unlock()
 	return c.close()
+}
+
+// restartIsNext reports whether the next thing to be received is the notification of a
+// restart.
+func restartIsNext(fd int) bool {
+	note := make([]byte, 64) // more than it has
+	n, _, flags, _, err := syscall.Recvmsg(fd, note, nil, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return err == nil && flags&sctp.MSG_NOTIFICATION != 0 && isRestart(note[:n])
 }
 
 var errRestarted = fmt.Errorf("the peer has restarted the association: %w", unix.ECONNRESET)

@@ -5,6 +5,7 @@ import (
 	"net"
 	"runtime"
 	"slices"
+	"sync"
 	"unsafe"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -34,7 +35,7 @@ type diagRequest struct {
 // ownTag returns the verification tag of the socket's end, or 0 if it cannot be
 // learned. The addresses are of the association.
 func ownTag(fd int, local, remote *engine.Addr) uint32 {
-	if local == nil || remote == nil || len(local.IPAddrs) == 0 || len(remote.IPAddrs) == 0 {
+	if local == nil || remote == nil || len(local.IPAddrs) == 0 || len(remote.IPAddrs) == 0 || !hasDiag() {
 		return 0
 	}
 	cookie, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_COOKIE)
@@ -75,18 +76,11 @@ func inNetworkOf(fd int, f func()) {
 }
 
 func askTag(cookie uint64, from, to net.IP, fromPort, toPort int) uint32 {
-	nl, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
-	if err != nil {
-		return 0
-	}
-	defer unix.Close(nl)
 	q := diagRequest{
-		NlMsghdr: unix.NlMsghdr{Len: uint32(unsafe.Sizeof(diagRequest{})), Type: unix.SOCK_DIAG_BY_FAMILY, Flags: unix.NLM_F_REQUEST},
-		Family:   unix.AF_INET6,
-		Protocol: unix.IPPROTO_SCTP,
-		Ext:      1 << (diagInfo - 1),
-		States:   allStates,
-		Cookie:   cookie, // so the answer is of this socket or none
+		Family: unix.AF_INET6,
+		Ext:    1 << (diagInfo - 1),
+		States: allStates,
+		Cookie: cookie, // so the answer is of this socket or none
 	}
 	binary.BigEndian.PutUint16(q.Ports[:], uint16(fromPort))
 	binary.BigEndian.PutUint16(q.Ports[2:], uint16(toPort))
@@ -96,16 +90,38 @@ func askTag(cookie uint64, from, to net.IP, fromPort, toPort int) uint32 {
 	}
 	copy(q.Source[:], from)
 	copy(q.Dest[:], to)
-	b := unsafe.Slice((*byte)(unsafe.Pointer(&q)), unsafe.Sizeof(q))
+	return parseTag(q.ask(0))
+}
+
+// hasDiag reports whether the kernel tells tags. Where it does not, it would look for
+// the module each time.
+var hasDiag = sync.OnceValue(func() bool {
+	q := diagRequest{Family: unix.AF_INET}
+	b := q.ask(unix.NLM_F_DUMP) // of no state, so of no socket
+	// The end of the list has the errno.
+	return len(b) >= unix.SizeofNlMsghdr+4 && binary.NativeEndian.Uint16(b[4:]) == unix.NLMSG_DONE &&
+		binary.NativeEndian.Uint32(b[unix.SizeofNlMsghdr:]) == 0
+})
+
+// ask returns the answer, or nil.
+func (q *diagRequest) ask(flags uint16) []byte {
+	nl, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(nl)
+	q.NlMsghdr = unix.NlMsghdr{Len: uint32(unsafe.Sizeof(*q)), Type: unix.SOCK_DIAG_BY_FAMILY, Flags: unix.NLM_F_REQUEST | flags}
+	q.Protocol = unix.IPPROTO_SCTP
+	b := unsafe.Slice((*byte)(unsafe.Pointer(q)), unsafe.Sizeof(*q))
 	if err := unix.Sendto(nl, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return 0
+		return nil
 	}
 	answer := make([]byte, 4096)
 	n, _, err := unix.Recvfrom(nl, answer, unix.MSG_DONTWAIT) // it was answered in Sendto
 	if err != nil {
-		return 0
+		return nil
 	}
-	return parseTag(answer[:n])
+	return answer[:n]
 }
 
 // parseTag finds sctpi_tag of a struct sctp_info in an answer, 0 if there is none.

@@ -12,12 +12,15 @@ import (
 // there is to receive until the last piece: notifications, too. If the peer crashes
 // in the middle of the message, the last piece never comes, and so neither does the
 // notification of a restart. So while a reader waits for the rest of a message, the
-// association's tag is looked at now and then.
+// association's tag is looked at now and then. The reader may come after the restart,
+// so the tag is learned when the association is new.
 
 // A tagWatch notices a restart by the tag.
 type tagWatch struct {
 	inMessage atomic.Bool   // the last piece that was received was not the last of its message
 	looks     atomic.Uint32 // how often a reader has looked for something to receive
+
+	learns *time.Timer // that the tag is learned, or nil
 
 	mu    sync.Mutex
 	tag   uint32 // of this life, or 0 while it is not known
@@ -25,24 +28,71 @@ type tagWatch struct {
 	seen  uint32 // looks, when the timer ran last
 }
 
-// tagWatchEvery is how often the tag is looked at.
-const tagWatchEvery = 200 * time.Millisecond
+const (
+	// tagWatchEvery is how often the tag is looked at.
+	tagWatchEvery = 200 * time.Millisecond
+	// learnTagAfter is how old an association is when its tag is learned, unless it
+	// is to hand over messages in pieces. To ask takes some system calls, and
+	// many associations are over by then.
+	learnTagAfter = 100 * time.Millisecond
+)
+
+// beginWatch sees to it that the tag is learned.
+func (c *conn) beginWatch(inPieces bool) {
+	if inPieces {
+		c.learnTag()
+		return
+	}
+	c.learns = time.AfterFunc(learnTagAfter, c.learnTag)
+}
+
+// learnTag learns the tag, unless it is known.
+func (c *conn) learnTag() {
+	w := &c.tagWatch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c.socket.control(func(fd int) error {
+		c.findTag(fd)
+		return nil
+	})
+}
+
+// findTag reports whether the tag is known. The caller holds mu.
+func (c *conn) findTag(fd int) bool {
+	w := &c.tagWatch
+	if w.tag == 0 {
+		w.tag = ownTag(fd, c.local, c.remote)
+	}
+	return w.tag != 0
+}
+
+// forgetTag is called when the next life has begun in this conn.
+func (c *conn) forgetTag() {
+	w := &c.tagWatch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tag = 0
+	if w.learns != nil {
+		w.learns.Reset(learnTagAfter)
+	}
+}
+
+// endWatch spares the question if the tag was not asked for yet. It reports whether it
+// was: the association is not new then.
+func (w *tagWatch) endWatch() (wasAsked bool) {
+	return w.learns == nil || !w.learns.Stop()
+}
 
 // awaitRest is called when a reader begins to wait.
 func (c *conn) awaitRest(fd int) {
 	w := &c.tagWatch
-	if !w.inMessage.Load() || c.shared.Load() {
+	if !w.inMessage.Load() {
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.timer != nil {
+	if !c.findTag(fd) || w.timer != nil {
 		return
-	}
-	if w.tag == 0 {
-		if w.tag = ownTag(fd, c.local, c.remote); w.tag == 0 {
-			return // no such luck
-		}
 	}
 	w.seen = w.looks.Load()
 	w.timer = time.AfterFunc(tagWatchEvery, c.watchTag)
@@ -83,8 +133,8 @@ func (c *conn) isWatchOver() bool {
 
 // isHeldBack reports whether there was a restart that no reader can learn of.
 func (c *conn) isHeldBack(fd int) bool {
-	tag := ownTag(fd, c.local, c.remote)
-	if tag == 0 || tag == c.tagWatch.tag {
+	old, tag := c.tagWatch.tag, ownTag(fd, c.local, c.remote)
+	if old == 0 || tag == 0 || tag == old {
 		return false
 	}
 	n, err := unix.IoctlGetInt(fd, unix.SIOCINQ)

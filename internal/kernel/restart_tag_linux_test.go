@@ -1,0 +1,114 @@
+package kernel
+
+import (
+	"context"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/sctpnet/sctpnet/internal/conformance"
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// TestTagIsLearned has associations learn their tags though nobody reads them: soon, and
+// at once if they hand over messages in pieces. After a restart they learn the next one.
+func TestTagIsLearned(t *testing.T) {
+	tagOf := func(c *conn) uint32 {
+		c.tagWatch.mu.Lock()
+		defer c.tagWatch.mu.Unlock()
+		return c.tag
+	}
+	conformance.Watchdog(t, func() {
+		for _, inPieces := range []bool{false, true} {
+			var o engine.Options
+			if inPieces {
+				o.PartialDeliveryPoint = 1000
+			}
+			client, server := conns(t, o)
+			for _, ec := range []engine.Conn{client, server} {
+				c := ec.(*conn)
+				for !inPieces && tagOf(c) == 0 {
+					time.Sleep(time.Millisecond)
+				}
+				tag := tagOf(c)
+				if tag == 0 {
+					t.Fatal("no tag was learned, though that is needed soon")
+				}
+				c.forgetTag()
+				if inPieces {
+					if tagOf(c) != 0 {
+						t.Error("the tag was not forgotten")
+					}
+					c.learnTag()
+				}
+				for tagOf(c) == 0 {
+					time.Sleep(time.Millisecond)
+				}
+				if again := tagOf(c); again != tag {
+					t.Errorf("the same life has the tags %#x and %#x", tag, again)
+				}
+			}
+		}
+	})
+}
+
+// TestNoTagIsLearnedAfterClose closes an association that is new.
+func TestNoTagIsLearnedAfterClose(t *testing.T) {
+	client, _ := conns(t, engine.Options{})
+	c := client.(*conn)
+	c.learns.Reset(time.Hour)
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if c.learns.Stop() {
+		t.Error("the tag would be asked for after Close")
+	}
+}
+
+// takeOne is a Taker that has taken one thing.
+type takeOne struct{ d engine.Delivery }
+
+func (o *takeOne) Take(d *engine.Delivery) bool {
+	o.d = *d
+	return true
+}
+
+// TestTagIsLearnedOfPacket is TestTagIsLearned of a one-to-many socket.
+func TestTagIsLearnedOfPacket(t *testing.T) {
+	needSCTP(t)
+	conformance.Watchdog(t, func() {
+		for _, inPieces := range []bool{false, true} {
+			var o engine.Options
+			if inPieces {
+				o.PartialDeliveryPoint = 1000
+			}
+			lo := &engine.Addr{IPAddrs: []net.IPAddr{{IP: net.IP{127, 0, 0, 1}}}}
+			pc, err := kernelEngine{}.ListenPacket(t.Context(), &engine.Socket{Network: "sctp", Local: lo, Options: o}, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer pc.Close()
+			client, err := kernelEngine{}.Dial(context.Background(), &engine.Socket{Network: "sctp"}, pc.LocalAddr())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			var up takeOne
+			if err := pc.Recv(make([]byte, 1000), false, &up); err != nil {
+				t.Fatal(err)
+			}
+			p := pc.(*packet)
+			tagOf := func() uint32 {
+				p.receiving.Lock()
+				defer p.receiving.Unlock()
+				return p.assoc(up.d.Assoc).tag.value
+			}
+			for !inPieces && tagOf() == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			if tagOf() == 0 {
+				t.Error("no tag was learned, though that is needed soon")
+			}
+		}
+	})
+}
