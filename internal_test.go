@@ -291,6 +291,9 @@ func TestAssembler(t *testing.T) {
 		return engine.Message{Stream: stream, SSN: ssn, More: more, PPID: uint32(stream)}
 	}
 	numbered := func(tsn uint32, more bool) engine.Message { return engine.Message{TSN: tsn, More: more} }
+	numberedUnordered := func(ssn uint16, more bool) engine.Message {
+		return engine.Message{Unordered: true, SSN: ssn, More: more}
+	}
 	unordered := func(more bool) engine.Message { return engine.Message{Unordered: true, More: more} }
 	begins := func(more bool) engine.Message { return engine.Message{Unordered: true, More: more, Begins: true} }
 	type step struct {
@@ -321,6 +324,7 @@ func TestAssembler(t *testing.T) {
 		"chunks":                    {false, []step{{"aaa", numbered(1<<32-1, true), nil}, {"b", numbered(2, true), nil}, {"c", numbered(2, false), nil}}, []string{"aaabc"}},
 		"interleaved": {true, []step{{"a", piece(1, 0, true), nil}, {"b", piece(2, 0, true), nil}, {"c", unordered(true), nil}, {"A", piece(1, 0, false), nil}, {"C", unordered(false), nil}, {"B", piece(2, 0, false), nil}},
 			[]string{"aA", "cC", "bB"}},
+		"interleaved, given up": {true, []step{{"a", numberedUnordered(3, true), nil}, {"b", numberedUnordered(4, true), nil}, {"c", numberedUnordered(4, false), nil}}, []string{"bc"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var a assembler

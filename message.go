@@ -21,7 +21,10 @@ type MsgInfo struct {
 	// travels in network order, as is the custom.
 	PPID uint32
 	// Unordered messages are delivered as they come, without regard to the
-	// order of their stream.
+	// order of their stream. They have no number. So where the kernel hands over a
+	// part of one that is then given up (see TTL), and nobody reads before the
+	// stream's next unordered message has come too, the two are read as one. With
+	// Config.Interleaving they have numbers, and that does not happen.
 	Unordered bool
 
 	// TTL is the message's lifetime (RFC 3758), rounded up to milliseconds, up

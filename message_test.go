@@ -1214,14 +1214,7 @@ func giveUpPartly(t *testing.T, receive func(t *testing.T, config sctpnet.Config
 		want := []string{send('o', 10)}
 		eventually(t, "the first message", func() bool { return slices.Equal(r.all(), want) })
 		arrived(t, r.client)
-		// FORWARD TSN is a chunk that is neither data nor an acknowledgement.
-		control := func() uint64 {
-			st, err := r.stats()
-			if err != nil {
-				t.Fatal(err)
-			}
-			return st.ControlReceived - st.SACKsReceived
-		}
+		control := func() uint64 { return controlReceived(t, r.stats) }
 		before := control()
 
 		info.TTL = 200 * time.Millisecond
@@ -1264,6 +1257,118 @@ func giveUpPartly(t *testing.T, receive func(t *testing.T, config sctpnet.Config
 				t.Errorf("read %d bytes, of them %d of what was given up: %.20q", len(m), bytes.Count([]byte(m), []byte("a")), m)
 			}
 		}
+	})
+	return arrives
+}
+
+// controlReceived counts chunks that are neither data nor an acknowledgement, such as
+// FORWARD TSN.
+func controlReceived(t *testing.T, stats func() (sctpnet.Stats, error)) uint64 {
+	t.Helper()
+	st, err := stats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st.ControlReceived - st.SACKsReceived
+}
+
+// TestMessageGivenUpBeforeRead has a peer give up an unordered message after a part of it
+// has arrived, and send others, while nobody reads. With Config.Interleaving each has a
+// number, by which they are told apart. Otherwise Linux does not tell.
+func TestMessageGivenUpBeforeRead(t *testing.T) {
+	needNetwork(t, "sctp4")
+	for _, packets := range []bool{false, true} {
+		t.Run(fmt.Sprintf("PacketConn=%v", packets), func(t *testing.T) {
+			for attempt := 1; !giveUpUnread(t, packets); attempt++ {
+				if attempt == 5 { // as in TestMessageGivenUp
+					t.Fatal("what follows does not arrive")
+				}
+			}
+		})
+	}
+}
+
+// giveUpUnread is one try of TestMessageGivenUpBeforeRead. It reports whether what was
+// sent last arrives.
+func giveUpUnread(t *testing.T, packets bool) (arrives bool) {
+	watchdog(t, func() {
+		a, b := linksFor(t, "sctp")
+		for _, ns := range []*netns{a, b} {
+			ns.do(t, func() error { return os.WriteFile("/proc/sys/net/sctp/intl_enable", []byte("1"), 0) })
+		}
+		events := newRecorder("sctp4")
+		server := linkAddr(2, 5000).String()
+		p := &crasher{"sctp", a, b, sctpnet.Dialer{LocalAddr: linkAddr(1, 6000), Config: patient(events)}, server}
+		p.dialer.Config.Interleaving = true
+		lc := sctpnet.ListenConfig{Config: sctpnet.Config{PartialDeliveryPoint: 1000, Interleaving: true}}
+		var client *sctpnet.Conn
+		var stats func() (sctpnet.Stats, error)
+		var read func(by time.Time) (string, error)
+		if packets {
+			var c *sctpnet.PacketConn
+			b.do(t, func() error {
+				pc, err := lc.ListenPacket(t.Context(), "sctp", server)
+				if err == nil {
+					c = pc.(*sctpnet.PacketConn)
+				}
+				return err
+			})
+			defer c.Close()
+			client = p.dial(t)
+			buf := make([]byte, 1<<20)
+			read = func(by time.Time) (string, error) {
+				c.SetReadDeadline(by)
+				n, _, err := c.ReadFrom(buf)
+				return string(buf[:n]), err
+			}
+			write(t, client, "first")
+			if m, err := read(time.Time{}); m != "first" || err != nil {
+				t.Fatalf("read %q, %v", m, err)
+			}
+			stats = statsOf(t, c, client)
+		} else {
+			ln := b.listenOn(t, "sctp", lc, server)
+			client = p.dial(t)
+			c := accept(t, ln)
+			read = func(by time.Time) (string, error) {
+				c.SetReadDeadline(by)
+				m, _, err := c.ReadMessage(1 << 20)
+				return string(m), err
+			}
+			stats = c.Stats
+		}
+		defer client.Abort()
+		send := func(b byte, size int, ttl time.Duration) string {
+			t.Helper()
+			m := bytes.Repeat([]byte{b}, size)
+			if _, err := client.WriteMsg(m, sctpnet.MsgInfo{Stream: 1, Unordered: true, TTL: ttl}); err != nil {
+				t.Fatal(err)
+			}
+			return string(m)
+		}
+		arrived(t, client)
+		before := controlReceived(t, stats)
+		p.sendPart(t, stats, func() { send('a', 100_000, 200*time.Millisecond) })
+		by := time.Now().Add(5 * time.Second * conformance.Slowness)
+		for controlReceived(t, stats) == before {
+			if time.Now().After(by) {
+				return
+			}
+			time.Sleep(ms)
+		}
+		p.peer.heal(t, "link1")
+		await[sctpnet.SendFailedEvent](t, events, nil)
+		want := []string{send('b', 10, 0), send('c', 10, 0)}
+		for by = time.Now().Add(5 * time.Second * conformance.Slowness); len(want) > 0; want = want[1:] {
+			m, err := read(by)
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				return
+			}
+			if m != want[0] || err != nil {
+				t.Errorf("read %d bytes, of them %d of what was given up, %v", len(m), strings.Count(m, "a"), err)
+			}
+		}
+		arrives = true
 	})
 	return arrives
 }

@@ -147,8 +147,8 @@ func (a *assembler) take(piece engine.Message, interleaves func() bool) *begunMe
 	switch {
 	case old == nil, piece.Begins:
 		return m
-	case piece.Unordered && old.cut && !apart, !piece.Unordered && old.first.SSN != piece.SSN:
-		return m // the rest of the old one was given up
+	case piece.Unordered && old.cut && !apart, (apart || !piece.Unordered) && old.first.SSN != piece.SSN:
+		return m // the rest of the old one was given up: an interleaved one always has a number
 	case !apart && !old.follows(piece):
 		return m
 	}
