@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -577,11 +578,7 @@ func testEndBeforeRestartIsRead(t *testing.T, network string) {
 	for _, shuts := range []bool{false, true} {
 		t.Run(fmt.Sprintf("shuts=%v", shuts), func(t *testing.T) {
 			watchdog(t, func() {
-				var lc sctpnet.ListenConfig
-				if !overUDP(network) {
-					lc.Config.PartialDeliveryPoint = 1000 // else Close looks for no restart in the first 100 ms
-				}
-				p, ln := newCrasherOn(t, network, lc)
+				p, ln := newCrasherOn(t, network, sctpnet.ListenConfig{Config: promptTag(network)})
 				client := p.dial(t)
 				old := accept(t, ln)
 				exchange(t, client, old)
@@ -639,6 +636,92 @@ func testRestartInMessage(t *testing.T, network string) {
 		say(t, again, "new", "er")
 		wantLife(t, s, "old")
 		wantBytes(t, accept(t, ln), []byte("newer"))
+	})
+}
+
+// TestRestartBesideStuckHandler has a peer restart an association while OnEvent does not
+// return. What waits learns of it.
+func TestRestartBesideStuckHandler(t *testing.T) { eachEngine(t, testRestartBesideStuckHandler) }
+
+func testRestartBesideStuckHandler(t *testing.T, network string) {
+	for _, streams := range []bool{false, true} {
+		t.Run(fmt.Sprintf("streams=%v", streams), func(t *testing.T) {
+			watchdog(t, func() {
+				stuck, release := make(chan struct{}), make(chan struct{})
+				var called atomic.Bool
+				defer close(release)
+				lc := sctpnet.ListenConfig{Config: promptTag(network)}
+				lc.Config.OnEvent = func(*sctpnet.Conn, sctpnet.Event) {
+					if called.CompareAndSwap(false, true) { // not for the new life
+						close(stuck)
+						<-release
+					}
+				}
+				p, ln := newCrasherOn(t, network, lc)
+				client := p.dial(t)
+				c := accept(t, ln)
+				s := net.Conn(c)
+				if streams {
+					s = claim(t, c, 3)
+				}
+				<-stuck
+				reading := conformance.Start(t, func() (int, error) { return s.Read(make([]byte, 10)) })
+				reading.Waits()
+				p.crash(t, client)
+				if streams && !overUDP(network) {
+					p.dialAborted(t)
+				} else {
+					exchange(t, p.dial(t), accept(t, ln))
+				}
+				if n, err := reading.Result(); !errors.Is(err, syscall.ECONNRESET) {
+					t.Errorf("read %d bytes, %v; want ECONNRESET", n, err)
+				}
+			})
+		})
+	}
+}
+
+// promptTag is a Config of the kernel's SCTP by which an association of any age notices
+// a restart.
+func promptTag(network string) (config sctpnet.Config) {
+	if !overUDP(network) {
+		config.PartialDeliveryPoint = 64 << 10
+	}
+	return config
+}
+
+// TestRestartBesideFullStream has a peer restart an association of which one Stream is
+// full, so that nothing is received. The others learn of it.
+func TestRestartBesideFullStream(t *testing.T) { eachEngine(t, testRestartBesideFullStream) }
+
+func testRestartBesideFullStream(t *testing.T, network string) {
+	watchdog(t, func() {
+		p, ln := newCrasherOn(t, network, sctpnet.ListenConfig{Config: promptTag(network)})
+		client := p.dial(t)
+		c := accept(t, ln)
+		full, other := claim(t, c, 1), claim(t, c, 2)
+		const size = 290 << 10 // a Stream takes 256 KiB; what is left does not fill the window
+		for sent := 0; sent < size; sent += 10 << 10 {
+			if _, err := client.WriteStream(make([]byte, 10<<10), 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		arrived(t, client)
+		reading := conformance.Start(t, func() (int, error) { return other.Read(make([]byte, 10)) })
+		reading.Waits()
+		p.crash(t, client)
+		if overUDP(network) {
+			exchange(t, p.dial(t), accept(t, ln))
+		} else {
+			p.dialAborted(t)
+		}
+		if n, err := reading.Result(); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("read %d bytes, %v; want ECONNRESET", n, err)
+		}
+		n, err := io.Copy(io.Discard, full)
+		if n != size || !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("read %d bytes of the full one, %v; want %d and ECONNRESET", n, err, size)
+		}
 	})
 }
 

@@ -139,11 +139,13 @@ func (l *loan) end() {
 
 // AwaitEnd waits in the poller. The end makes the socket readable, or an error of
 // it, whatever else there is to receive: it is an event, as setAlways has it. So does
-// what arrives meanwhile, up to the receive window.
+// what arrives meanwhile, up to the receive window. A restart is an end, unless the conn
+// goes on.
 func (o owner) AwaitEnd(ctx context.Context) bool {
 	c := o.c
 	interrupted := interrupt(ctx, c.SetReadDeadline)
-	err := c.raw.Read(isGone)
+	goesOn := c.goesOn()
+	err := c.raw.Read(func(fd uintptr) bool { return isGone(fd) || !goesOn && c.isReborn(int(fd)) })
 	if interrupted() {
 		c.SetReadDeadline(time.Time{})
 	}

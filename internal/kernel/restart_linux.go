@@ -63,7 +63,7 @@ func (c *conn) restart(fd int) bool {
 	c.forgetTag()
 	c.lives.mu.Lock()
 	defer c.lives.mu.Unlock()
-	if c.keeps && !c.streamed {
+	if c.keepsOn() {
 		c.reborn = true
 		c.kept.Add(1)
 		return false
@@ -76,6 +76,16 @@ func (c *conn) restart(fd int) bool {
 	}
 	c.begin(next, fd)
 	return true
+}
+
+// keepsOn reports whether the conn goes on with the next life. The caller holds mu.
+func (c *conn) keepsOn() bool { return c.keeps && !c.streamed }
+
+// goesOn is keepsOn for a caller that does not hold mu.
+func (c *conn) goesOn() bool {
+	c.lives.mu.Lock()
+	defer c.lives.mu.Unlock()
+	return c.keepsOn()
 }
 
 // begin ends this life. The caller holds mu, and calls passOn.

@@ -133,12 +133,28 @@ func (c *conn) isWatchOver() bool {
 
 // isHeldBack reports whether there was a restart that no reader can learn of.
 func (c *conn) isHeldBack(fd int) bool {
-	old, tag := c.tagWatch.tag, ownTag(fd, c.local, c.remote)
-	if old == 0 || tag == 0 || tag == old {
+	if !c.hasNewTag(fd) {
 		return false
 	}
 	n, err := unix.IoctlGetInt(fd, unix.SIOCINQ)
 	return err == nil && n == 0
+}
+
+// isReborn reports whether the next life has begun, as far as the tag tells.
+func (c *conn) isReborn(fd int) bool {
+	c.tagWatch.mu.Lock()
+	defer c.tagWatch.mu.Unlock()
+	return c.hasNewTag(fd)
+}
+
+// hasNewTag is isReborn for a caller that holds mu.
+func (c *conn) hasNewTag(fd int) bool {
+	old := c.tagWatch.tag
+	if old == 0 {
+		return false
+	}
+	tag := ownTag(fd, c.local, c.remote)
+	return tag != 0 && tag != old
 }
 
 // lose ends this life. The next one is aborted, as its messages are held back too.
