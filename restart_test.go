@@ -639,6 +639,96 @@ func testRestartInMessage(t *testing.T, network string) {
 	})
 }
 
+// TestRestartWithFewerStreams has a peer restart an association with fewer streams than it
+// had. There are no others in its new life: a message on one of those is an error, and not
+// lost.
+func TestRestartWithFewerStreams(t *testing.T) { eachEngine(t, testRestartWithFewerStreams) }
+
+func testRestartWithFewerStreams(t *testing.T, network string) {
+	// restart has the peer restart with 4 streams in place of 60, in the first of which
+	// meanwhile was called.
+	restart := func(t *testing.T, p *crasher, meanwhile func()) *sctpnet.Conn {
+		p.dialer.Config.OutStreams, p.dialer.Config.MaxInStreams = 60, 60
+		client := p.dial(t)
+		say(t, client, "one")
+		meanwhile()
+		p.crash(t, client)
+		p.dialer.Config.OutStreams, p.dialer.Config.MaxInStreams = 4, 4
+		again := p.dial(t)
+		say(t, again, "two")
+		return again
+	}
+	conn := func(keeps bool) func(t *testing.T) {
+		return func(t *testing.T) {
+			watchdog(t, func() {
+				p, ln := newCrasherOn(t, network, sctpnet.ListenConfig{Config: sctpnet.Config{KeepRestarted: keeps}})
+				var c *sctpnet.Conn
+				again := restart(t, p, func() {
+					c = accept(t, ln)
+					wantBytes(t, c, []byte("one"))
+				})
+				if !keeps {
+					wantLife(t, c, "")
+					c = accept(t, ln)
+				}
+				wantBytes(t, c, []byte("two"))
+				if out, in := c.NumStreams(); out != 4 || in != 4 {
+					t.Errorf("%d streams out, %d in; want 4 each way", out, in)
+				}
+				if st, err := c.Status(); st.OutStreams != 4 || st.InStreams != 4 || err != nil {
+					t.Errorf("Status: %d streams out, %d in, %v; want 4 each way", st.OutStreams, st.InStreams, err)
+				}
+				_, err := c.WriteStream([]byte("lost"), 50)
+				wantNoSuchStream(t, err)
+				n, err := c.WriteMsgs([]sctpnet.Message{
+					{Data: []byte("answer"), Info: sctpnet.MsgInfo{Stream: 3}},
+					{Data: []byte("lost"), Info: sctpnet.MsgInfo{Stream: 4}},
+				})
+				if n != 1 {
+					t.Errorf("%d messages of 2 were written, want 1", n)
+				}
+				wantNoSuchStream(t, err)
+				wantBytes(t, again, []byte("answer"))
+			})
+		}
+	}
+	t.Run("Accepted", conn(false))
+	if _, lacks := lacksOf(t, network).Find(engine.LacksSetting, "KeepRestarted"); !lacks {
+		t.Run("KeepRestarted", conn(true))
+	}
+	t.Run("PacketConn", func(t *testing.T) {
+		watchdog(t, func() {
+			p, c, d := keepDiary(t, network, sctpnet.Config{})
+			again := restart(t, p, func() {})
+			d.await(t, "6000", "two")
+			peer := d.peer("6000")
+			_, err := c.WriteMsg([]byte("lost"), sctpnet.MsgInfo{Stream: 50}, peer)
+			wantNoSuchStream(t, err)
+			exchangeWith(t, c, peer, again)
+			var peeled *sctpnet.Conn
+			p.peer.do(t, func() error { // Linux peels nothing off from another network
+				peeled, err = c.PeelOff(peer)
+				return err
+			})
+			defer peeled.Close()
+			_, err = peeled.WriteStream([]byte("lost"), 50)
+			wantNoSuchStream(t, err)
+			if !overUDP(network) {
+				wantNoStreams(t, peeled)
+			}
+			exchange(t, again, peeled)
+		})
+	})
+}
+
+// wantNoSuchStream checks the error of a message on a stream that there is not.
+func wantNoSuchStream(t testing.TB, err error) {
+	t.Helper()
+	if !errors.Is(err, syscall.EINVAL) || !strings.Contains(err.Error(), "there are streams 0 to 3") {
+		t.Errorf("a message on a stream of the life before: %v; want EINVAL, and which streams there are", err)
+	}
+}
+
 // TestRestartBesideStuckHandler has a peer restart an association while OnEvent does not
 // return. What waits learns of it.
 func TestRestartBesideStuckHandler(t *testing.T) { eachEngine(t, testRestartBesideStuckHandler) }

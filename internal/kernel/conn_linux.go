@@ -27,10 +27,11 @@ type conn struct {
 
 	peeled bool // off a one-to-many socket
 
-	streams     atomic.Uint32 // how many: outgoing ones << 16, and incoming
-	reliability atomic.Uint64 // the default of messages, as prInfo.pack has it
-	segmented   atomic.Bool   // SCTP_MAXSEG was set, or may have been by somebody else
-	interleaved bool          // pieces of messages can alternate
+	streams     atomic.Uint32               // how many: outgoing ones << 16, and incoming
+	most        atomic.Pointer[lifeStreams] // of these, or nil
+	reliability atomic.Uint64               // the default of messages, as prInfo.pack has it
+	segmented   atomic.Bool                 // SCTP_MAXSEG was set, or may have been by somebody else
+	interleaved bool                        // pieces of messages can alternate
 
 	// ended says that the association ends, or has ended, without the socket
 	// becoming readable. shared says that this may be so, because somebody
@@ -79,7 +80,8 @@ type origin struct {
 	foreign bool         // somebody else may have set options too
 	status  *sctp.Status // if it is known
 	parent  *listener    // that has accepted it
-	reborn  bool         // the peer has restarted the association
+	reborn  bool         // the peer has restarted the association,
+	most    *lifeStreams // and this is how many streams it has
 	peeled  *peeled      // from a one-to-many socket, or nil
 }
 
@@ -89,6 +91,7 @@ func newConn(sk *socket, from origin) (*conn, error) {
 	o := from.options
 	c.parent, c.keeps = from.parent, o.KeepRestarted
 	c.reborn = from.reborn
+	c.most.Store(from.most)
 	c.informs.Store(from.parent != nil && from.parent.informs)
 	if from.peeled != nil {
 		c.peel(from.peeled)

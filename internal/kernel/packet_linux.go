@@ -58,10 +58,12 @@ type assoc struct {
 	restarted atomic.Bool
 
 	reliability atomic.Uint64 // the default of its messages
+	most        atomic.Pointer[lifeStreams]
 
 	// Under receiving.
-	tag   lifeTag
-	fence fence
+	reborn bool // the peer has restarted it
+	tag    lifeTag
+	fence  fence
 }
 
 // ListenPacket makes a one-to-many socket.
@@ -195,9 +197,16 @@ func (p *packet) Assocs() ([]engine.AssocID, error) {
 }
 
 func (p *packet) PeerAddr(id engine.AssocID) (*engine.Addr, error) { return askOne(p, id, peerAddrsOf) }
-func (p *packet) Status(id engine.AssocID) (engine.Status, error)  { return askOne(p, id, statusOf) }
 func (p *packet) Paths(id engine.AssocID) ([]engine.Path, error)   { return askOne(p, id, pathsOf) }
 func (p *packet) Stats(id engine.AssocID) (engine.Stats, error)    { return askOne(p, id, statsOf) }
+
+func (p *packet) Status(id engine.AssocID) (engine.Status, error) {
+	var most *lifeStreams
+	if a := p.find(id); a != nil {
+		most = a.most.Load()
+	}
+	return most.status(askOne(p, id, statusOf))
+}
 
 // askOne is ask for an association that may end meanwhile, or may have ended.
 func askOne[T any](p *packet, id engine.AssocID, get func(t target) (T, error)) (T, error) {

@@ -35,6 +35,7 @@ func (p *packet) PeelOff(id engine.AssocID, held func() []engine.Msg) (engine.Co
 	}
 	from.peeled = &peeled{held: held(), adapted: p.assoc(id).adapted}
 	from.options.PartialReliability = p.assoc(id).prDefault()
+	from.reborn, from.most = p.assoc(id).reborn, p.assoc(id).most.Load()
 	delete(p.watch.begun, id)
 	p.forget(id)
 	sk, err := adopt(fd)

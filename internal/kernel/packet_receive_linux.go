@@ -125,6 +125,8 @@ func (p *packet) learn(fd int, id engine.AssocID, e engine.Event) engine.Event {
 		case engine.AssocRestarted:
 			a := p.assoc(id)
 			a.restarted.Store(true)
+			a.reborn = true
+			a.most.Store(streamsOf(e))
 			p.beginWatch(target{fd, id})
 			delete(p.watch.begun, id)
 		case engine.AssocLost, engine.AssocEnded:

@@ -83,6 +83,9 @@ func (s *sending) doSend(fd uintptr) bool {
 			return true
 		}
 	}
+	if s.err = s.assoc.most.Load().check(&s.msg); s.err != nil {
+		return true
+	}
 	if s.err = s.sendTo(t.fd, s.msg.To, port); s.err != nil {
 		return true
 	}

@@ -171,7 +171,7 @@ func (o *op) recvHeld(fd uintptr) bool {
 		return true // the message was given up
 	}
 	o.takeHeld()
-	if isRestartEvent(o.msg.Event) && o.conn.restart(int(fd)) {
+	if e, ok := asRestart(o.msg.Event); ok && o.conn.restart(int(fd), e) {
 		o.last = true
 		o.conn.inheritHeld()
 	}
@@ -214,7 +214,8 @@ func (o *op) notification(fd uintptr, piece []byte) bool {
 	isExtra := c.passFence(int(fd), note)
 	restarts := isRestart(note)
 	if restarts {
-		o.last = o.conn.restart(int(fd))
+		e, _ := asRestart(c.events.parse(note))
+		o.last = c.restart(int(fd), e)
 	}
 	if !o.owner {
 		// Nobody has asked for events. But one life's message does not go on in

@@ -40,11 +40,12 @@ type lives struct {
 
 // A newLife is the next life of an association.
 type newLife struct {
-	fd     int          // its descriptor, or -1 if it is to be aborted
-	remote *engine.Addr // the peer, which the kernel has forgotten if it is over
-	cause  uint32       // the errno that a call of the old life was told, or 0
-	born   []held       // what of it was received already,
-	held   []piece      // and with the end of the old one
+	fd      int          // its descriptor, or -1 if it is to be aborted
+	remote  *engine.Addr // the peer, which the kernel has forgotten if it is over
+	streams *lifeStreams // how many it has
+	cause   uint32       // the errno that a call of the old life was told, or 0
+	born    []held       // what of it was received already,
+	held    []piece      // and with the end of the old one
 }
 
 // A piece is what one place of a system call received.
@@ -59,16 +60,19 @@ type piece struct {
 func isRestart(note []byte) bool { return says(note, engine.AssocRestarted) }
 
 // restart begins the next life. It reports whether that is another conn's.
-func (c *conn) restart(fd int) bool {
+func (c *conn) restart(fd int, e engine.AssocEvent) bool {
 	c.forgetTag()
+	streams := streamsOf(e)
 	c.lives.mu.Lock()
 	defer c.lives.mu.Unlock()
 	if c.keepsOn() {
 		c.reborn = true
 		c.kept.Add(1)
+		c.most.Store(streams)
+		c.setStreams(c.Streams(false))
 		return false
 	}
-	next := &newLife{fd: -1, remote: c.remote, cause: c.cause.Load()}
+	next := &newLife{fd: -1, remote: c.remote, streams: streams, cause: c.cause.Load()}
 	if c.parent != nil && !c.isLeaving && !c.streamed && !c.shared.Load() {
 		if dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err == nil {
 			next.fd = dup
@@ -132,9 +136,10 @@ func (c *conn) inheritHeld() {
 	c.setHeld(nil)
 }
 
-func isRestartEvent(e engine.Event) bool {
+// asRestart returns the event of a restart, if e is one.
+func asRestart(e engine.Event) (engine.AssocEvent, bool) {
 	a, ok := e.(engine.AssocEvent)
-	return ok && a.Change == engine.AssocRestarted
+	return a, ok && a.Change == engine.AssocRestarted
 }
 
 // passOn gives the next life away. The call that has begun it does so, after it has
@@ -271,7 +276,7 @@ func (l *listener) bear(sk *socket, n *newLife) (*conn, error) {
 	}
 	from := l.from
 	from.options.Adaptation = 0 // no event tells the peer's
-	from.parent, from.reborn = l, true
+	from.parent, from.reborn, from.most = l, true, n.streams
 	c, err := newConn(sk, from)
 	if err != nil {
 		return nil, err

@@ -53,7 +53,7 @@ func TestStreamsOrRestart(t *testing.T) {
 			err  error
 		)
 		begin := make(chan struct{})
-		wg.Go(func() { <-begin; ends = c.restart(-1) })
+		wg.Go(func() { <-begin; ends = c.restart(-1, engine.AssocEvent{}) })
 		wg.Go(func() { <-begin; err = c.UseStreams() })
 		close(begin)
 		wg.Wait()

@@ -198,8 +198,11 @@ func (o *op) sendmsg(fd uintptr) unix.Errno {
 }
 
 // putTo has the next system call send to the message's destination, if it has
-// one.
+// one. It checks what the system does not.
 func (o *op) putTo(fd int) error {
+	if err := o.conn.most.Load().check(&o.msg); err != nil {
+		return err
+	}
 	if o.conn.peeled && o.msg.To.IsValid() {
 		lack, _ := lacks.Find(engine.LacksCall, peeledTo)
 		return lack.Error("")

@@ -43,7 +43,7 @@ const sizeofPathInfo = 4 + 128 + 5*4
 // integers are aligned, which are most architectures.
 const sizeofAssocStats = 256
 
-func (c *conn) Status() (engine.Status, error) { return ask(c, 0, statusOf) }
+func (c *conn) Status() (engine.Status, error) { return c.most.Load().status(ask(c, 0, statusOf)) }
 func (c *conn) Paths() ([]engine.Path, error)  { return ask(c, 0, pathsOf) }
 func (c *conn) Stats() (engine.Stats, error)   { return ask(c, 0, statsOf) }
 

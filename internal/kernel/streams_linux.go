@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
 	"golang.org/x/sys/unix"
@@ -23,7 +24,48 @@ func (c *conn) Streams(ask bool) (out, in uint16) {
 	return uint16(n >> 16), uint16(n)
 }
 
-func (c *conn) setStreams(out, in uint16) { c.streams.Store(uint32(out)<<16 | uint32(in)) }
+func (c *conn) setStreams(out, in uint16) {
+	out, in = c.most.Load().limit(out, in)
+	c.streams.Store(uint32(out)<<16 | uint32(in))
+}
+
+// A lifeStreams is how many streams there are in a life of the peer's that is not the
+// first. Linux goes on with those of the first, and what it sends on more than these is
+// lost. Nil means that there are as many.
+type lifeStreams struct{ out, in uint16 }
+
+// streamsOf returns what the event of a restart says.
+func streamsOf(e engine.AssocEvent) *lifeStreams {
+	if e.Out == 0 || e.In == 0 {
+		return nil
+	}
+	return &lifeStreams{e.Out, e.In}
+}
+
+// limit returns how many of the first life's streams there are.
+func (l *lifeStreams) limit(out, in uint16) (uint16, uint16) {
+	if l == nil {
+		return out, in
+	}
+	return min(out, l.out), min(in, l.in)
+}
+
+// status is a status with these streams.
+func (l *lifeStreams) status(s engine.Status, err error) (engine.Status, error) {
+	s.OutStreams, s.InStreams = l.limit(s.OutStreams, s.InStreams)
+	return s, err
+}
+
+// errNoStream is what the kernel says of a stream that there is not.
+var errNoStream = os.NewSyscallError("sendmsg", unix.EINVAL)
+
+// check returns an error for a message of a stream that there is not.
+func (l *lifeStreams) check(m *engine.Message) error {
+	if l != nil && m.Stream >= l.out {
+		return errNoStream
+	}
+	return nil
+}
 
 func (c *conn) AddStreams(out, in uint16) error {
 	err := c.control(func(fd int) error {
