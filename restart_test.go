@@ -607,6 +607,28 @@ func testEndBeforeRestartIsRead(t *testing.T, network string) {
 	}
 }
 
+// TestCloseOfKeptBeforeRestartIsRead is the same of a Conn that goes on with the new life:
+// Close ends that as it ends any association.
+func TestCloseOfKeptBeforeRestartIsRead(t *testing.T) {
+	needNetwork(t, "sctp4")
+	watchdog(t, func() {
+		config := promptTag("sctp4")
+		config.KeepRestarted = true
+		p, ln := newCrasher(t, sctpnet.ListenConfig{Config: config})
+		client := p.dial(t)
+		c := accept(t, ln)
+		exchange(t, client, c)
+		p.crash(t, client)
+		again := p.dial(t)
+		write(t, c, "last words")
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		wantBytes(t, again, []byte("last words"))
+		wantEOF(t, again)
+	})
+}
+
 // TestRestartInMessage has a peer crash in the middle of a message. Nothing of it is
 // read, in either life.
 func TestRestartInMessage(t *testing.T) { eachEngine(t, testRestartInMessage) }
