@@ -94,16 +94,16 @@ func (c *conn) goesOn() bool {
 
 // begin ends this life. The caller holds mu, and calls passOn.
 func (c *conn) begin(next *newLife, fd int) {
-	if next.fd < 0 {
-		setLinger(fd, 0)
-		if c.shared.Load() {
-			deafen(fd)
-		}
-	}
 	c.next = next
 	c.cause.CompareAndSwap(0, uint32(unix.ECONNRESET))
 	c.ended.Store(true)
 	c.restarted.Store(true)
+	if next.fd < 0 {
+		setLinger(fd, 0)
+		if c.shared.Load() {
+			deafen(fd) // which wakes a reader: it must know why
+		}
+	}
 }
 
 // deafen drops what a socket has received, and what it will receive. Another
