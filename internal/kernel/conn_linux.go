@@ -156,7 +156,7 @@ func newConn(sk *socket, from origin) (*conn, error) {
 		c.setTurns(window * 2 / 3)
 		return nil
 	})
-	if err == nil {
+	if err == nil && c.remote != nil { // else the association is over
 		c.beginWatch(o.PartialDeliveryPoint > 0)
 	}
 	return c, err
