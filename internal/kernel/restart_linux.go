@@ -179,7 +179,7 @@ func (c *conn) finish(abort bool) error {
 	c.isLeaving = true
 	if !c.restarted.Load() && (abort || looks) {
 		c.socket.control(func(fd int) error {
-			if abort || restartIsNext(fd) {
+			if abort || c.restartIsNext(fd) {
 				return setLinger(fd, 0)
 			}
 			return nil
@@ -191,7 +191,8 @@ func (c *conn) finish(abort bool) error {
 
 // restartIsNext reports whether the next thing to be received is the notification of a
 // restart.
-func restartIsNext(fd int) bool {
+func (c *conn) restartIsNext(fd int) bool {
+	c.passUp(fd)
 	note := make([]byte, 64) // more than it has
 	n, _, flags, _, err := syscall.Recvmsg(fd, note, nil, unix.MSG_PEEK|unix.MSG_DONTWAIT)
 	return err == nil && flags&sctp.MSG_NOTIFICATION != 0 && isRestart(note[:n])
