@@ -147,3 +147,16 @@ func TestLongAnswers(t *testing.T) {
 		t.Errorf("%d packets have come with %d reports", packets-1, reports)
 	}
 }
+
+// TestAckGoesWithData has something wait to be sent when data comes that is acknowledged at
+// once, and the acknowledgement that it waits for. It carries the other one.
+func TestAckGoesWithData(t *testing.T) {
+	r, c, _ := rawPair(t, sctpnet.Config{PathParams: sctpnet.PathParams{MTU: 1500}})
+	if _, err := c.Write(make([]byte, 6000)); err != nil {
+		t.Fatal(err)
+	}
+	last := r.theirs.tsn + 3 // that cwnd allows
+	r.awaitData(last)
+	r.send(newPacket(r.header()).add(ctSACK, 0, sack(last)).add(ctData, flagBegin|flagEnd, data(r.own.tsn, 0, 0, "x")))
+	r.wantBundle(ctSACK, ctData)
+}

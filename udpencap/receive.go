@@ -655,6 +655,9 @@ func (a *assoc) endIntake() {
 	if a.wantsPump {
 		a.wantsPump = false
 		a.pump()
+		if a.rx.ackNow { // there was no room for it
+			a.sendAck()
+		}
 	}
 }
 
@@ -668,10 +671,18 @@ func (a *assoc) acknowledge() {
 	case a.state == engine.StateShutdownSent:
 		a.sendShutdownAndAck()
 	case r.ackNow || r.ackIn <= 0:
-		a.sendAck()
+		if r.ackNow = a.isAckCarried(); !r.ackNow {
+			a.sendAck()
+		}
 	case !a.ackTimer.isRunning():
 		a.ackTimer.start(a.ackDelay())
 	}
+}
+
+// isAckCarried reports whether DATA goes next, and has room for the acknowledgement.
+func (a *assoc) isAckCarried() bool {
+	r := &a.rx
+	return a.wantsPump && !a.pumping && a.reply == nil && len(r.later) == 0 && len(r.dups) == 0 && a.snd.Next(a.now()) > 0
 }
 
 func (a *assoc) ackDelay() time.Duration {

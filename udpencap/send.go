@@ -90,7 +90,7 @@ func (a *assoc) fill() *batch {
 		start := len(b.buf)
 		p := appendHeader(b.buf, a.header())
 		// An acknowledgement that is due goes with it.
-		if r := &a.rx; a.ackTimer.isRunning() && len(r.later) == 0 && len(r.dups) == 0 && need+ackSize <= room {
+		if r := &a.rx; (r.ackNow || a.ackTimer.isRunning()) && len(r.later) == 0 && len(r.dups) == 0 && need+ackSize <= room {
 			p = r.appendAck(p, a.mtu)
 			room -= ackSize
 		}
