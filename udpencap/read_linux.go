@@ -12,10 +12,12 @@ import (
 )
 
 // What is taken from a socket at once: so many packets at a time, each of which may be
-// several (see UDP_GRO), until it is so many bytes. Nothing of that is acknowledged before.
+// several (see UDP_GRO), until it is so many bytes, where a packet counts as some at least.
+// Nothing of that is acknowledged before.
 const (
 	mostReceived = 4
 	enough       = 64 << 10
+	leastCounted = 512
 )
 
 // A reading is the room for what a call takes from a socket. Only a socket that has just
@@ -42,11 +44,10 @@ var readings = sync.Pool{New: func() any {
 	return r
 }}
 
-// receiver returns a function that waits for something to have come, and takes all that has
-// come by then, within limits. Who handles late what has come then handles it together: it
-// knows all that a peer has acknowledged before it sends anything again, and acknowledges
-// all at once itself.
-func (s *socket) receiver(take func(b, oob []byte, from netip.AddrPort)) func() error {
+// receiveAll returns a function that waits for something to have come, and takes all that has
+// come by then, within limits. Where that is late, all that a peer has acknowledged is known
+// before anything is sent again, and all that it has sent is acknowledged at once.
+func (s *socket) receiveAll(take func(b, oob []byte, from netip.AddrPort)) func() error {
 	if s.sys.raw == nil {
 		return s.receiveEach(take)
 	}
@@ -83,7 +84,7 @@ func (s *socket) receiver(take func(b, oob []byte, from netip.AddrPort)) func() 
 			}
 			for k := range got {
 				m := &r.msgs[k]
-				bytes += int(m.len)
+				bytes += max(leastCounted, int(m.len))
 				take(r.bufs[k][:m.len], r.oobs[k][:m.hdr.Controllen], zones.addrPort(&r.names[k]))
 			}
 			if got < mostReceived {

@@ -141,7 +141,7 @@ func (s *socket) read() {
 			b = b[k:]
 		}
 	}
-	receive := s.receiver(take)
+	receive := s.receiveAll(take)
 	failures := 0
 	for {
 		err := receive()

@@ -34,8 +34,8 @@ func (*socket) isOfEarlier(error) bool              { return false }
 func (*socket) isUnread() bool                      { return false }
 func segmentSize(_ []byte, n int) int               { return n }
 
-// receiver is receiveEach.
-func (s *socket) receiver(take func(b, oob []byte, from netip.AddrPort)) func() error {
+// receiveAll is receiveEach: not all systems tell at once that there is no more.
+func (s *socket) receiveAll(take func(b, oob []byte, from netip.AddrPort)) func() error {
 	return s.receiveEach(take)
 }
 
