@@ -33,7 +33,7 @@ func TestReadsAllThatHasCome(t *testing.T) {
 // T3-rtx expires. Nothing is sent again before the socket was read, if that does not take
 // too long.
 func TestTimerWaitsForSocket(t *testing.T) {
-	const rto = 20 * time.Millisecond
+	const rto = 100 * time.Millisecond
 	r, c, ln := rawPair(t, sctpnet.Config{RTO: sctpnet.RTO{Initial: rto, Min: rto, Max: rto}})
 	other := newRawPeer(t, ln.Addr())
 	other.src++
