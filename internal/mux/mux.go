@@ -186,7 +186,7 @@ func (m *Mux) deliver(p piece) {
 	switch {
 	case m.isSpent(id):
 		p.buf.release()
-	case s == nil || s.in == inEnded && !s.closed: // belongs to the next use
+	case s == nil || s.in == inEnded: // belongs to the next use
 		m.keep(p)
 		m.compact()
 		m.awaitMemory()

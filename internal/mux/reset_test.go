@@ -552,3 +552,30 @@ func TestAskedReset(t *testing.T) {
 		})
 	}
 }
+
+// TestNextUseBeforeOurReset has a peer that does not wait for our reset of a stream begin
+// the number's next use. All of it is kept, and accepted after that reset.
+func TestNextUseBeforeOurReset(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, _ := newLink()
+		f.answer = answers(busy) // our reset has to wait
+		m := f.start(t, Config{Accepted: true})
+		s := claim(t, m, 2)
+		f.inject(message(2, "first"), incoming(2))
+		if data, err := read(s); data != "first" || err != nil {
+			t.Fatalf("read %q, %v", data, err)
+		}
+		s.Close()
+		f.inject(message(2, "ne"))
+		synctest.Wait()
+		f.do(func() { f.answer = nil })
+		f.inject(message(2, "xt"), incoming(2))
+		next, err := m.Accept(t.Context())
+		if err != nil || next.ID() != 2 {
+			t.Fatalf("accepted %v, %v; want stream 2", next, err)
+		}
+		if all := readAll(t, next); all != "next" {
+			t.Errorf("read %q, want all of the next use", all)
+		}
+	})
+}
