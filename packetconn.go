@@ -86,6 +86,15 @@ func (lc *ListenConfig) listenPacket(ctx context.Context, e engine.Engine, netwo
 // that waits to read notices that within some 200 ms, and aborts the association: the
 // peer is told so, and a second event tells that the association is lost.
 //
+// All associations share the system's receive buffer, but each has a window of half
+// its size. When several peers together send more than the buffer holds, Linux drops
+// some of it, which comes again later and slowly. Linux may also be left with a buffer
+// that is full of data whose beginning it has dropped, and then delivers nothing any
+// more. A call that waits to read notices that within some seconds, and makes the
+// buffer larger: 80 KiB of the largest buffer that the system allows are kept for
+// that. If they fill up, too, and no message comes for 10 s, the association that
+// holds most is aborted.
+//
 // Multiple goroutines may invoke methods on a PacketConn simultaneously.
 type PacketConn struct {
 	e       engine.PacketConn

@@ -34,7 +34,8 @@
 //	option, uapi     socket options, and what linux/sctp.h says of them
 //
 //	packet           a one-to-many socket, with its own connect, send, receive, wait,
-//	                 cut, tagwatch and peeloff
+//	                 cut, peeloff, watch, which looks for states that nothing tells
+//	                 of, tagwatch and reserve, two of these
 //
 // # A byte's walk
 //

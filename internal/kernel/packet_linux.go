@@ -41,7 +41,8 @@ type packet struct {
 	in        receiver
 	wait      packetWait
 	watch     packetWatch
-	waits     atomic.Bool // a reader may be waiting in the middle of a message
+	reserve   reserve
+	waits     atomic.Bool // a reader may be waiting
 	shared    atomic.Bool // another descriptor may receive what this one does not
 
 	mu     sync.Mutex
@@ -99,6 +100,9 @@ func (kernelEngine) ListenPacket(ctx context.Context, s *engine.Socket, autoClos
 			if err := optAutoClose.setInt(fd, int((autoClose+time.Second-1)/time.Second)); err != nil {
 				return err
 			}
+		}
+		if err := p.reserve.keep(fd); err != nil {
+			return err
 		}
 		p.local, err = localAddr(fd, local, nil)
 		return err

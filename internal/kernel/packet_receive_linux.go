@@ -68,12 +68,10 @@ again:
 	switch {
 	case errno == unix.EINTR:
 		goto again
-	case errno == unix.EAGAIN && len(p.watch.begun) == 0:
-		return false, true
 	case errno == unix.EAGAIN && p.endHeldBack(int(fd)):
 		goto again
 	case errno == unix.EAGAIN:
-		p.awaitRest(int(fd))
+		p.await(int(fd))
 		return false, true
 	case errno != 0:
 		r.err = os.NewSyscallError("recvmsg", errno)
@@ -85,6 +83,7 @@ again:
 	d := &r.delivery
 	*d = engine.Delivery{From: r.from()}
 	if r.hdr.Flags&sctp.MSG_NOTIFICATION == 0 {
+		p.watch.hasData = true
 		d.Assoc, d.Data, d.Message = engine.AssocID(r.rctl.AssocID), r.p[:n], r.rctl.message(&r.hdr)
 		if d.More || len(p.watch.begun) > 0 {
 			p.saw(target{int(fd), d.Assoc}, &d.Message)

@@ -5,7 +5,6 @@ import (
 
 	"github.com/ishidawataru/sctp"
 	"github.com/sctpnet/sctpnet/internal/engine"
-	"golang.org/x/sys/unix"
 )
 
 // What Linux holds back of an association in the middle of a message it holds back on
@@ -14,14 +13,6 @@ import (
 // has changed, and no notification of that is to be received, the new life is aborted:
 // the kernel then hands over what it has held back, the notification of the restart
 // first and that of the end last.
-
-// A packetWatch notices restarts by the tags. It is under receiving.
-type packetWatch struct {
-	begun map[engine.AssocID]*assoc // those in the middle of a message
-	timer *time.Timer               // nil while nothing is to be looked at
-	over  bool                      // the tag of one of them has changed
-	fresh []engine.AssocID          // those that are new: their tags are to be learned
-}
 
 // A lifeTag is what is known of the tag of an association's life.
 type lifeTag struct {
@@ -60,12 +51,12 @@ func (p *packet) beginWatch(t target) {
 		return
 	}
 	if w.fresh = append(w.fresh, t.assoc); len(w.fresh) == 1 {
-		time.AfterFunc(learnTagAfter, p.learnTags)
+		time.AfterFunc(learnTagAfter, p.learnFresh)
 	}
 }
 
-// learnTags learns the tags of those that are new.
-func (p *packet) learnTags() {
+// learnFresh learns the tags of those that are new.
+func (p *packet) learnFresh() {
 	for p.learnOneTag() {
 	}
 }
@@ -89,45 +80,22 @@ func (p *packet) learnOneTag() (more bool) {
 	}) == nil
 }
 
-// awaitRest is called when a reader begins to wait.
-func (p *packet) awaitRest(fd int) {
-	w := &p.watch
-	if p.shared.Load() {
-		return
-	}
-	for id, a := range w.begun {
+// learnTags is called when a reader begins to wait.
+func (p *packet) learnTags(fd int) {
+	for id, a := range p.watch.begun {
 		if !a.tag.isKnown {
 			a.tag = learnTag(target{fd, id})
 		}
 	}
-	p.waits.Store(true)
-	if w.timer == nil {
-		w.timer = time.AfterFunc(tagWatchEvery, p.lookAtTags)
-	}
 }
 
-// lookAtTags looks whether lives are over, and sees to it that this happens again
-// while a reader waits.
-func (p *packet) lookAtTags() {
-	p.receiving.Lock()
-	defer p.receiving.Unlock()
-	w := &p.watch
-	err := p.control(func(fd int) error {
-		for _, a := range w.begun {
-			if a.tag.hasChanged(fd) {
-				a.tag.over, w.over = true, true
-			}
+// lookAtTags looks whether lives are over.
+func (p *packet) lookAtTags(fd int) {
+	for _, a := range p.watch.begun {
+		if a.tag.hasChanged(fd) {
+			a.tag.over, p.watch.over = true, true
 		}
-		if n, err := unix.IoctlGetInt(fd, unix.SIOCINQ); err == nil && n == 0 {
-			p.endHeldBack(fd)
-		}
-		return nil
-	})
-	if err != nil || len(w.begun) == 0 || !p.waits.Load() {
-		w.timer = nil // until a reader waits
-		return
 	}
-	w.timer.Reset(tagWatchEvery)
 }
 
 // endHeldBack aborts what nobody can receive. There is nothing to receive, so the

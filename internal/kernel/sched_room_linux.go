@@ -1,11 +1,6 @@
 package kernel
 
-import (
-	"unsafe"
-
-	"github.com/sctpnet/sctpnet/internal/engine"
-	"golang.org/x/sys/unix"
-)
+import "github.com/sctpnet/sctpnet/internal/engine"
 
 // A room is what is left of the send buffer for others when a sender of much has
 // used it. It asks the kernel only when that much may have been sent since it last
@@ -50,16 +45,6 @@ func queueCost(n int) int { return 2*n + 1024 }
 // sendQueue returns how much is queued to be sent or acknowledged, and the size
 // of the send buffer.
 func sendQueue(fd int) (queued, size int, err error) {
-	// SO_MEMINFO: sndbuf and wmem_queued are the fourth and the sixth of
-	// these (linux/sock_diag.h).
-	var info [9]uint32
-	n := uint32(unsafe.Sizeof(info))
-	// Both pointers are converted in the call itself, which keeps what they
-	// point to in place until it returns; n bounds what the kernel writes.
-	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
-		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&n)), 0)
-	if errno != 0 {
-		return 0, 0, errno
-	}
-	return int(info[5]), int(info[3]), nil
+	m, err := memoryOf(fd)
+	return int(m.queued), int(m.writeBuffer), err
 }
