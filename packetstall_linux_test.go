@@ -100,6 +100,46 @@ func testFullOfLaterData(t *testing.T, readBuffer int) {
 	}
 }
 
+// TestConnFullOfLaterData has small messages of one peer fill the receive buffer, and
+// then a large one, with what comes before all of them lost on the way. There is room
+// for it when it comes again.
+func TestConnFullOfLaterData(t *testing.T) {
+	watchdog(t, func() {
+		a, b := newNetns(t), newNetns(t)
+		linkLarge(t, a, b)
+		ln := a.listen(t, sctpnet.ListenConfig{Config: sctpnet.Config{ReadBuffer: 100_000}}, "10.77.1.1:0")
+		p := dialRaw(t, a, b, 0, port(ln.Addr()))
+		c := accept(t, ln)
+		const whole = 3
+		p.data(t, 0, whole, 0, []byte("read me"))
+		tsn := uint32(2)
+		for ; received(t, a) < 2*p.window-500; tsn++ {
+			p.data(t, tsn, whole, uint16(tsn), []byte("x"))
+		}
+		p.data(t, tsn, whole, uint16(tsn), make([]byte, 30_000))
+		eventually(t, "a full buffer", func() bool { return received(t, a) >= 2*p.window })
+		buf := make([]byte, 30_000)
+		n, err := c.Read(buf)
+		if err != nil || string(buf[:n]) != "read me" {
+			t.Fatalf("%q, %v", buf[:n], err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		var sending sync.WaitGroup
+		defer sending.Wait()
+		defer stop()
+		sending.Go(func() {
+			for tick := time.Tick(50 * ms); ctx.Err() == nil; <-tick {
+				p.data(t, 1, whole, 1, []byte("lost"))
+			}
+		})
+		for i := uint32(1); i <= tsn; i++ {
+			if _, _, err := c.ReadMsg(buf); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
 // TestPacketConnPeersWithHalfMessages has the receive buffer be full of messages, the
 // rest of which the peers do not send. They do not hold up others for ever.
 func TestPacketConnPeersWithHalfMessages(t *testing.T) {

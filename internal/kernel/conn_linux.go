@@ -46,6 +46,8 @@ type conn struct {
 	alone bool  // there is one processor
 	room  room  // for writers, under the same
 
+	full fullWatch // for readers
+
 	lacksMemory atomic.Bool // a writer is to try again, for this reason
 
 	roundRobin atomic.Bool // is wanted of the scheduler by default

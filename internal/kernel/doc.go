@@ -20,7 +20,8 @@
 //	send             Send and TrySend; send_batch is SendBatch
 //	receive          Recv; receive_batch is RecvBatch, receive_many is Read,
 //	                 receive_held is what was received and comes with the next Recv,
-//	                 receive_fence and receive_unordered find that a message was given up
+//	                 receive_fence and receive_unordered find that a message was given up,
+//	                 receive_full that a full buffer is in the way
 //	sched            when a sender waits although the kernel would take its message:
 //	                 for the reader (turns), for other senders (room), for other
 //	                 peers (budget) or for memory; forecast is for Read

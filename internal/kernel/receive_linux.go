@@ -124,7 +124,7 @@ func (o *op) doRecv(fd uintptr) bool {
 		case errno == unix.EAGAIN:
 			if !o.wait && !o.conn.ended.Load() && !o.conn.shared.Load() || !isGone(fd) {
 				o.wait = true
-				o.conn.awaitRest(int(fd))
+				o.conn.await(int(fd))
 				return false
 			}
 			gone = true // but something may have come before it went, if only its end
@@ -180,6 +180,12 @@ func (o *op) recvHeld(fd uintptr) bool {
 		return false
 	}
 	return o.msg.Event != nil || !o.whole || !o.msg.More || o.n == len(o.p)
+}
+
+// await is called when a reader begins to wait.
+func (c *conn) await(fd int) {
+	c.awaitRest(fd)
+	c.watchFull()
 }
 
 // recvmsg receives a message, or a part of one.
