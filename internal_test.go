@@ -290,6 +290,10 @@ func TestAssembler(t *testing.T) {
 	piece := func(stream, ssn uint16, more bool) engine.Message {
 		return engine.Message{Stream: stream, SSN: ssn, More: more, PPID: uint32(stream)}
 	}
+	sent := func(tsn uint32, m engine.Message) engine.Message {
+		m.TSN = tsn
+		return m
+	}
 	numbered := func(tsn uint32, more bool) engine.Message { return engine.Message{TSN: tsn, More: more} }
 	numberedUnordered := func(ssn uint16, more bool) engine.Message {
 		return engine.Message{Unordered: true, SSN: ssn, More: more}
@@ -322,6 +326,10 @@ func TestAssembler(t *testing.T) {
 		"next life":                 {false, []step{{"a", numbered(7, true), nil}, {"b", numbered(1000, true), nil}, {"c", numbered(1001, false), nil}}, []string{"bc"}},
 		"next life, less":           {false, []step{{"a", numbered(7, true), nil}, {"b", numbered(6, false), nil}}, []string{"b"}},
 		"chunks":                    {false, []step{{"aaa", numbered(1<<32-1, true), nil}, {"b", numbered(2, true), nil}, {"c", numbered(2, false), nil}}, []string{"aaabc"}},
+		"late, another stream":      {false, []step{{"a", sent(7, piece(1, 0, true)), nil}, {"b", sent(6, piece(2, 0, false)), nil}, {"A", sent(8, piece(1, 0, false)), nil}}, []string{"b", "aA"}},
+		"late, the same stream":     {false, []step{{"a", sent(7, piece(1, 5, true)), nil}, {full, sent(4, piece(1, 4, true)), nil}, {"b", sent(4, piece(1, 4, false)), nil}, {"A", sent(8, piece(1, 5, false)), nil}}, []string{full + "b", "aA"}},
+		"late, unordered":           {false, []step{{"a", sent(7, unordered(true)), nil}, {"b", sent(6, unordered(false)), nil}, {"A", sent(8, unordered(false)), nil}}, []string{"b", "aA"}},
+		"late, and given up":        {false, []step{{"a", sent(7, piece(1, 0, true)), nil}, {"b", sent(6, piece(2, 0, false)), nil}, {"c", sent(9, piece(2, 1, false)), nil}}, []string{"b", "c"}},
 		"interleaved": {true, []step{{"a", piece(1, 0, true), nil}, {"b", piece(2, 0, true), nil}, {"c", unordered(true), nil}, {"A", piece(1, 0, false), nil}, {"C", unordered(false), nil}, {"B", piece(2, 0, false), nil}},
 			[]string{"aA", "cC", "bB"}},
 		"interleaved, given up": {true, []step{{"a", numberedUnordered(3, true), nil}, {"b", numberedUnordered(4, true), nil}, {"c", numberedUnordered(4, false), nil}}, []string{"bc"}},

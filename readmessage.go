@@ -55,10 +55,12 @@ type assembler struct {
 	begun map[sequence]*begunMessage
 }
 
-// A sequence is messages whose pieces do not interleave.
+// A sequence is messages whose pieces do not interleave. But one that is late may come
+// between those of another.
 type sequence struct {
 	stream    uint16
 	unordered bool
+	ssn       uint16 // of an ordered message
 }
 
 // A begunMessage is one that waits for its next piece.
@@ -138,19 +140,25 @@ func (a *assembler) take(piece engine.Message, interleaves func() bool) *begunMe
 		}
 		return m
 	}
-	old := a.begun[m.sequence()]
-	delete(a.begun, m.sequence())
 	apart := interleaves()
-	if !apart {
-		clear(a.begun) // what was begun goes on with this piece or was given up
+	at := m.sequence()
+	for k, b := range a.begun {
+		switch {
+		case !apart && piece.IsLate(b.tsn):
+			b.cut = false // by this one
+		case k != at && (!apart || k.stream == at.stream && k.unordered == at.unordered):
+			delete(a.begun, k) // it was given up
+		}
 	}
+	old := a.begun[at]
+	if old == nil || piece.Unordered && !apart && piece.IsLate(old.tsn) {
+		return m
+	}
+	delete(a.begun, at)
 	switch {
-	case old == nil, piece.Begins:
-		return m
-	case piece.Unordered && old.cut && !apart, (apart || !piece.Unordered) && old.first.SSN != piece.SSN:
-		return m // the rest of the old one was given up: an interleaved one always has a number
-	case !apart && !old.follows(piece):
-		return m
+	case piece.Begins, piece.Unordered && old.cut && !apart, !apart && !old.follows(piece),
+		apart && old.first.SSN != piece.SSN: // an interleaved one always has a number
+		return m // the rest of the old one was given up
 	}
 	return old
 }
@@ -163,4 +171,10 @@ func (a *assembler) size() (n int) {
 	return n
 }
 
-func (m *begunMessage) sequence() sequence { return sequence{m.first.Stream, m.first.Unordered} }
+func (m *begunMessage) sequence() sequence {
+	s := sequence{stream: m.first.Stream, unordered: m.first.Unordered}
+	if !s.unordered {
+		s.ssn = m.first.SSN
+	}
+	return s
+}

@@ -59,6 +59,14 @@ type Message struct {
 	Event  Event // not a message but an event, to an Owner only
 }
 
+// IsLate reports whether a message was sent before another one, the last piece of which
+// has that TSN, although it comes after it. Linux does not wait for what is missing
+// before it delivers the first part of a message at the partial delivery point.
+func (m *Message) IsLate(tsn uint32) bool {
+	const most = 4096 // chunks that Linux takes beyond what is missing
+	return tsn-m.TSN-1 < most
+}
+
 // A Msg is one message of a batch.
 type Msg struct {
 	Data []byte // the message, or where to receive it
