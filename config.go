@@ -196,6 +196,11 @@ type Config struct {
 	// the system (SCTP_PARTIAL_DELIVERY_POINT, RFC 6458 section 8.1.21). Zero, the
 	// default, leaves it to the system, which also delivers a part when the window
 	// is full. A negative number sets that again.
+	//
+	// Take another value only where no packet is lost. At this point Linux does
+	// not wait for earlier messages that are missing. So a message may begin
+	// before one that was written earlier, on the same stream, too. If that one is
+	// itself in fragments, Linux may deliver nothing more of the association.
 	PartialDeliveryPoint int
 
 	// Auth, if not nil, offers the peer authentication (RFC 4895).

@@ -16,12 +16,15 @@ func (p *packet) fence(t target, a *assoc) {
 // that has begun.
 func (p *packet) passFence(t target, e engine.Event) (cut bool) {
 	a := p.watch.begun[t.assoc]
-	if a != nil && a.fence.isUp {
+	if a != nil && a.fence.cuts() {
 		delete(p.watch.begun, t.assoc)
 		cut = true
 	}
 	if _, ok := e.(engine.SenderDryEvent); ok {
 		p.assoc(t.assoc).fence.lower(t, p.from.options.SenderDry)
+		if a := p.watch.begun[t.assoc]; a != nil && a.isUnordered {
+			p.fence(t, a) // this one was of the message before
+		}
 	}
 	return cut
 }

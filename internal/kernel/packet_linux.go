@@ -62,9 +62,10 @@ type assoc struct {
 	most        atomic.Pointer[lifeStreams]
 
 	// Under receiving.
-	reborn bool // the peer has restarted it
-	tag    lifeTag
-	fence  fence
+	reborn      bool // the peer has restarted it
+	tag         lifeTag
+	fence       fence
+	isUnordered bool // the message that has begun
 }
 
 // ListenPacket makes a one-to-many socket.

@@ -25,11 +25,14 @@ type lifeTag struct {
 // saw learns of a piece of a message.
 func (p *packet) saw(t target, piece *engine.Message) {
 	w := &p.watch
+	a := w.begun[t.assoc]
+	if a != nil {
+		a.fence.saw(piece)
+	}
 	if !piece.More {
 		delete(w.begun, t.assoc)
 		return
 	}
-	a := w.begun[t.assoc]
 	if a == nil {
 		if w.begun == nil {
 			w.begun = make(map[engine.AssocID]*assoc)
@@ -37,7 +40,7 @@ func (p *packet) saw(t target, piece *engine.Message) {
 		a = p.assoc(t.assoc)
 		w.begun[t.assoc] = a
 	}
-	if piece.Unordered {
+	if a.isUnordered = piece.Unordered; a.isUnordered {
 		p.fence(t, a)
 	}
 }

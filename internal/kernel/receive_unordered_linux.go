@@ -11,6 +11,7 @@ import (
 type unordered struct {
 	fence    fence
 	wantsDry bool     // SenderDryEvents are wanted
+	isBegun  bool     // a message has
 	stream   uint16   // of a message that has begun
 	cut      []uint16 // streams on which one was given up, and none has come since
 }
@@ -18,10 +19,11 @@ type unordered struct {
 // saw takes note of a piece.
 func (c *conn) saw(fd int, m *engine.Message) {
 	c.inMessage.Store(m.More)
-	if !m.Unordered {
+	u := &c.unordered
+	u.fence.saw(m)
+	if u.isBegun = m.Unordered && m.More; !m.Unordered {
 		return
 	}
-	u := &c.unordered
 	if i := slices.Index(u.cut, m.Stream); i >= 0 {
 		u.cut = slices.Delete(u.cut, i, i+1)
 		m.Begins = true
@@ -34,8 +36,9 @@ func (c *conn) saw(fd int, m *engine.Message) {
 // passFence takes note of a notification. It reports whether nobody wants it.
 func (c *conn) passFence(fd int, note []byte) (isExtra bool) {
 	u := &c.unordered
-	if u.fence.isUp && c.inMessage.Load() && !c.interleaved {
+	if u.fence.cuts() && c.inMessage.Load() && !c.interleaved {
 		c.inMessage.Store(false)
+		u.isBegun = false
 		if !slices.Contains(u.cut, u.stream) {
 			u.cut = append(u.cut, u.stream)
 		}
@@ -44,6 +47,9 @@ func (c *conn) passFence(fd int, note []byte) (isExtra bool) {
 		return false
 	}
 	u.fence.lower(socketOf(fd), u.wantsDry)
+	if u.isBegun && !c.interleaved && !c.shared.Load() {
+		u.fence.raise(socketOf(fd)) // this one was of the message before
+	}
 	return !u.wantsDry
 }
 
