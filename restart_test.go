@@ -1162,9 +1162,12 @@ func TestRestartInPieces(t *testing.T) {
 // part before or not.
 func TestReadAfterRestartInPieces(t *testing.T) {
 	for _, r := range pieceReaders {
+		if r.config.OnEvent != nil || r.from != nil {
+			continue // something waits all the time; or the tag is learned late
+		}
 		for _, begun := range []bool{false, true} {
-			if begun && r.read != nil || r.name == "File" {
-				continue // it reads the message as a whole; or it learns the tag late
+			if begun && r.read != nil {
+				continue // it reads the message as a whole
 			}
 			t.Run(fmt.Sprintf("%s,begun=%v", r.name, begun), func(t *testing.T) {
 				watchdog(t, func() {
@@ -1173,18 +1176,14 @@ func TestReadAfterRestartInPieces(t *testing.T) {
 					p, ln := newCrasher(t, lc)
 					client := p.dial(t)
 					c := accept(t, ln)
-					s := net.Conn(c)
-					if r.from != nil {
-						s = r.from(t, c)
-					}
 					p.sendPieces(t, client, c)
 					if begun {
-						if _, err := io.ReadFull(s, make([]byte, 100)); err != nil {
+						if _, err := io.ReadFull(c, make([]byte, 100)); err != nil {
 							t.Fatal(err)
 						}
 					}
 					ended := p.restartUnnoticed(t, client)
-					wantPart(t, r.start(t, s), s)
+					wantPart(t, r.start(t, c), c)
 					ended()
 					again := p.dial(t)
 					exchange(t, again, accept(t, ln))

@@ -57,7 +57,6 @@ func (m *Mux) SetWriteDeadline(t time.Time) {
 func (m *Mux) send(from *sender, p []byte, single bool, msg engine.Message, mine bool) (n int, err error) {
 	for {
 		k := 0
-		err = engine.ErrFull
 		if !mine {
 			k, err = m.sendLittle(from, p[n:], n > 0, single, msg)
 			if err == engine.ErrFull {

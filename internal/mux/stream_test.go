@@ -454,6 +454,38 @@ func TestLittlePassesBulk(t *testing.T) {
 	})
 }
 
+// TestManyLittleOnesWait has a stream send little messages behind the bulk of another. Some
+// of them pass it, and then they wait for their turn, as the bulk has to have its own.
+func TestManyLittleOnesWait(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, _, f, af := pair(t)
+		af.do(func() { af.stuck = true })
+		bulk, other := claim(t, m, 3), claim(t, m, 5)
+		go bulk.Send(make([]byte, 8<<20), false, engine.Message{Stream: 3})
+		synctest.Wait()
+		if !f.isSending(3) {
+			t.Fatal("the bulk does not wait for room")
+		}
+		go func() {
+			for {
+				if _, err := other.Send(make([]byte, 100), false, engine.Message{Stream: 5}); err != nil {
+					return
+				}
+			}
+		}()
+		synctest.Wait()
+		n := 0
+		for _, a := range af.take() {
+			if a.msg.Stream == 5 {
+				n++
+			}
+		}
+		if n != little/100 {
+			t.Errorf("%d little messages pass the bulk, want %d", n, little/100)
+		}
+	})
+}
+
 // TestTurns has several streams send in bulk. They take turns of turnSize.
 func TestTurns(t *testing.T) {
 	bubble(t, func(t *testing.T) {
