@@ -129,3 +129,27 @@ func TestNextBeginsAfterOneGivenUp(t *testing.T) {
 		}
 	})
 }
+
+// TestReadUseIsOver has the Conn read all of a stream that the peer has reset. The number
+// is in use until the end was read, too.
+func TestReadUseIsOver(t *testing.T) {
+	m := newMux(nil, Config{})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for range 2 {
+		b := newBuffer()
+		m.deliver(piece{b, b.bytes[:1], engine.Message{Stream: 2}})
+	}
+	m.onReset(engine.StreamResetEvent{Incoming: true, Streams: []uint16{2}})
+	for i, isEnd := range []bool{false, false, true} {
+		if !m.isUsed(2) {
+			t.Errorf("the number is not in use before piece %d was read", i)
+		}
+		if p, ok, _, err := m.next(); !ok || p.isEnd() != isEnd || err != nil {
+			t.Errorf("piece %d: %v, end: %v, %v", i, ok, p.isEnd(), err)
+		}
+	}
+	if m.isUsed(2) {
+		t.Error("the number is in use after the end was read")
+	}
+}
