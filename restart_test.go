@@ -1275,34 +1275,54 @@ func TestMessageInPiecesGoesOn(t *testing.T) {
 		p, ln := newCrasher(t, lc)
 		p.dialer.Config.RTO.Max = time.Second
 		client := p.dial(t)
-		c := accept(t, ln)
-		p.peer.netem(t, "link1", "loss 100%")
-		message := ballast()[:40<<10]
-		if _, err := client.WriteMsg(message, sctpnet.MsgInfo{}); err != nil {
-			t.Fatal(err)
-		}
-		b := make([]byte, len(message))
-		n, err := c.Read(b)
-		if err != nil || n == len(b) {
-			t.Fatalf("read %d bytes, %v; want a part", n, err)
-		}
-		// The tag is looked at meanwhile.
-		c.SetReadDeadline(time.Now().Add(time.Second))
-		for err == nil {
-			var k int
-			k, err = c.Read(b[n:])
-			n += k
-		}
-		if !errors.Is(err, os.ErrDeadlineExceeded) || n == len(b) {
-			t.Fatalf("read %d bytes, %v; want a part and the deadline", n, err)
-		}
-		c.SetReadDeadline(time.Time{})
-		p.peer.heal(t, "link1")
-		if _, err := io.ReadFull(c, b[n:]); err != nil || !bytes.Equal(b, message) {
-			t.Errorf("the rest: %v", err)
-		}
-		exchange(t, client, c)
+		p.sendSlowly(t, client, accept(t, ln))
 	})
+}
+
+// TestKeptMessageInPiecesGoesOn is the same in two lives of one Conn: in the second one
+// the tag is another one than in the first.
+func TestKeptMessageInPiecesGoesOn(t *testing.T) {
+	watchdog(t, func() {
+		lc := sctpnet.ListenConfig{Config: sctpnet.Config{PartialDeliveryPoint: 1000, KeepRestarted: true}}
+		p, ln := newCrasher(t, lc)
+		p.dialer.Config.RTO.Max = time.Second
+		client := p.dial(t)
+		s := accept(t, ln)
+		p.sendSlowly(t, client, s)
+		p.crash(t, client)
+		p.sendSlowly(t, p.dial(t), s)
+	})
+}
+
+// sendSlowly has a message of the client's arrive at s, its rest after a while.
+func (p *crasher) sendSlowly(t *testing.T, client, s *sctpnet.Conn) {
+	t.Helper()
+	p.peer.netem(t, "link1", "loss 100%")
+	message := ballast()[:40<<10]
+	if _, err := client.WriteMsg(message, sctpnet.MsgInfo{}); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, len(message))
+	n, err := s.Read(b)
+	if err != nil || n == len(b) {
+		t.Fatalf("read %d bytes, %v; want a part", n, err)
+	}
+	// The tag is looked at meanwhile.
+	s.SetReadDeadline(time.Now().Add(time.Second))
+	for err == nil {
+		var k int
+		k, err = s.Read(b[n:])
+		n += k
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) || n == len(b) {
+		t.Fatalf("read %d bytes, %v; want a part and the deadline", n, err)
+	}
+	s.SetReadDeadline(time.Time{})
+	p.peer.heal(t, "link1")
+	if _, err := io.ReadFull(s, b[n:]); err != nil || !bytes.Equal(b, message) {
+		t.Errorf("the rest: %v", err)
+	}
+	exchange(t, client, s)
 }
 
 // TestRestartWithFullWindow has a peer vanish that has filled the window of an
