@@ -14,14 +14,6 @@ import (
 // the kernel then hands over what it has held back, the notification of the restart
 // first and that of the end last.
 
-// A lifeTag is what is known of the tag of an association's life.
-type lifeTag struct {
-	isKnown       bool
-	value         uint32 // 0 if it cannot be learned
-	local, remote *engine.Addr
-	over          bool // it has changed
-}
-
 // saw learns of a piece of a message.
 func (p *packet) saw(t target, piece *engine.Message) {
 	w := &p.watch
@@ -50,7 +42,7 @@ func (p *packet) beginWatch(t target) {
 	a, w := p.assoc(t.assoc), &p.watch
 	a.tag = lifeTag{}
 	if p.from.options.PartialDeliveryPoint > 0 {
-		a.tag = learnTag(t)
+		a.tag = lifeTagOf(t)
 		return
 	}
 	if w.fresh = append(w.fresh, t.assoc); len(w.fresh) == 1 {
@@ -78,7 +70,7 @@ func (p *packet) learnOneTag() (more bool) {
 		return true
 	}
 	return p.control(func(fd int) error {
-		a.tag = learnTag(target{fd, id})
+		a.tag = lifeTagOf(target{fd, id})
 		return nil
 	}) == nil
 }
@@ -87,7 +79,7 @@ func (p *packet) learnOneTag() (more bool) {
 func (p *packet) learnTags(fd int) {
 	for id, a := range p.watch.begun {
 		if !a.tag.isKnown {
-			a.tag = learnTag(target{fd, id})
+			a.tag = lifeTagOf(target{fd, id})
 		}
 	}
 }
@@ -119,25 +111,15 @@ func (p *packet) endHeldBack(fd int) (any bool) {
 	return any
 }
 
-// learnTag asks for the tag of an association.
-func learnTag(t target) lifeTag {
-	tag := lifeTag{isKnown: true}
-	var err error
-	if tag.remote, err = peerAddrsOf(t); err != nil {
-		return tag
+// lifeTagOf asks for the tag of an association.
+func lifeTagOf(t target) lifeTag {
+	remote, err := peerAddrsOf(t)
+	if err != nil {
+		return lifeTag{isKnown: true}
 	}
-	if tag.local, err = addrsOf(t.fd, sctp.SCTP_GET_LOCAL_ADDRS, uint32(t.assoc)); err != nil {
-		return tag
+	local, err := addrsOf(t.fd, sctp.SCTP_GET_LOCAL_ADDRS, uint32(t.assoc))
+	if err != nil {
+		return lifeTag{isKnown: true}
 	}
-	tag.value = ownTag(t.fd, tag.local, tag.remote)
-	return tag
-}
-
-// hasChanged asks for the tag once more.
-func (t *lifeTag) hasChanged(fd int) bool {
-	if t.value == 0 {
-		return false
-	}
-	now := ownTag(fd, t.local, t.remote)
-	return now != 0 && now != t.value
+	return newLifeTag(t.fd, local, remote)
 }

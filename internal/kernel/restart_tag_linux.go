@@ -32,6 +32,28 @@ type diagRequest struct {
 	Cookie                     uint64
 }
 
+// A lifeTag is what is known of the tag of an association's life.
+type lifeTag struct {
+	isKnown       bool
+	value         uint32 // 0 if it cannot be learned
+	local, remote *engine.Addr
+	over          bool // it was seen to have changed
+}
+
+// newLifeTag asks for the tag. The addresses are of the association.
+func newLifeTag(fd int, local, remote *engine.Addr) lifeTag {
+	return lifeTag{isKnown: true, value: ownTag(fd, local, remote), local: local, remote: remote}
+}
+
+// hasChanged asks for the tag once more.
+func (t *lifeTag) hasChanged(fd int) bool {
+	if t.value == 0 {
+		return false
+	}
+	now := ownTag(fd, t.local, t.remote)
+	return now != 0 && now != t.value
+}
+
 // ownTag returns the verification tag of the socket's end, or 0 if it cannot be
 // learned. The addresses are of the association.
 func ownTag(fd int, local, remote *engine.Addr) uint32 {

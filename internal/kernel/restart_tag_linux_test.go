@@ -16,7 +16,7 @@ func TestTagIsLearned(t *testing.T) {
 	tagOf := func(c *conn) uint32 {
 		c.tagWatch.mu.Lock()
 		defer c.tagWatch.mu.Unlock()
-		return c.tag
+		return c.tag.value
 	}
 	conformance.Watchdog(t, func() {
 		for _, inPieces := range []bool{false, true} {

@@ -23,7 +23,7 @@ type tagWatch struct {
 	learns *time.Timer // that the tag is learned, or nil
 
 	mu    sync.Mutex
-	tag   uint32 // of this life, or 0 while it is not known
+	tag   lifeTag
 	timer *time.Timer
 	seen  uint32 // looks, when the timer ran last
 }
@@ -60,10 +60,10 @@ func (c *conn) learnTag() {
 // findTag reports whether the tag is known. The caller holds mu.
 func (c *conn) findTag(fd int) bool {
 	w := &c.tagWatch
-	if w.tag == 0 {
-		w.tag = ownTag(fd, c.local, c.remote)
+	if w.tag.value == 0 {
+		w.tag = newLifeTag(fd, c.local, c.remote)
 	}
-	return w.tag != 0
+	return w.tag.value != 0
 }
 
 // forgetTag is called when the next life has begun in this conn.
@@ -71,7 +71,7 @@ func (c *conn) forgetTag() {
 	w := &c.tagWatch
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.tag = 0
+	w.tag = lifeTag{}
 	if w.learns != nil {
 		w.learns.Reset(learnTagAfter)
 	}
@@ -133,7 +133,7 @@ func (c *conn) isWatchOver() bool {
 
 // isHeldBack reports whether there was a restart that no reader can learn of.
 func (c *conn) isHeldBack(fd int) bool {
-	if !c.hasNewTag(fd) {
+	if !c.tagWatch.tag.hasChanged(fd) {
 		return false
 	}
 	n, err := unix.IoctlGetInt(fd, unix.SIOCINQ)
@@ -144,17 +144,7 @@ func (c *conn) isHeldBack(fd int) bool {
 func (c *conn) isReborn(fd int) bool {
 	c.tagWatch.mu.Lock()
 	defer c.tagWatch.mu.Unlock()
-	return c.hasNewTag(fd)
-}
-
-// hasNewTag is isReborn for a caller that holds mu.
-func (c *conn) hasNewTag(fd int) bool {
-	old := c.tagWatch.tag
-	if old == 0 {
-		return false
-	}
-	tag := ownTag(fd, c.local, c.remote)
-	return tag != 0 && tag != old
+	return c.tagWatch.tag.hasChanged(fd)
 }
 
 // lose ends this life. The next one is aborted, as its messages are held back too.
