@@ -5,7 +5,7 @@ import (
 	"net"
 	"runtime"
 	"slices"
-	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -115,15 +115,26 @@ func askTag(cookie uint64, from, to net.IP, fromPort, toPort int) uint32 {
 	return parseTag(q.ask(0))
 }
 
+// tellsTags says whether the kernel does, once that is known.
+var tellsTags atomic.Pointer[bool]
+
 // hasDiag reports whether the kernel tells tags. Where it does not, it would look for
 // the module each time.
-var hasDiag = sync.OnceValue(func() bool {
+func hasDiag() bool {
+	if tells := tellsTags.Load(); tells != nil {
+		return *tells
+	}
 	q := diagRequest{Family: unix.AF_INET}
 	b := q.ask(unix.NLM_F_DUMP) // of no state, so of no socket
+	if b == nil {
+		return false // this time
+	}
 	// The end of the list has the errno.
-	return len(b) >= unix.SizeofNlMsghdr+4 && binary.NativeEndian.Uint16(b[4:]) == unix.NLMSG_DONE &&
+	tells := len(b) >= unix.SizeofNlMsghdr+4 && binary.NativeEndian.Uint16(b[4:]) == unix.NLMSG_DONE &&
 		binary.NativeEndian.Uint32(b[unix.SizeofNlMsghdr:]) == 0
-})
+	tellsTags.Store(&tells)
+	return tells
+}
 
 // ask returns the answer, or nil.
 func (q *diagRequest) ask(flags uint16) []byte {
