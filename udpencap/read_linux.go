@@ -31,7 +31,7 @@ type reading struct {
 }
 
 var readings = sync.Pool{New: func() any {
-	r := new(reading)
+	r := new(reading) // its pointers are to itself: the pool keeps it in the heap, where it does not move
 	for i := range r.msgs {
 		h := &r.msgs[i].hdr
 		r.iovs[i].Base = &r.bufs[i][0]
@@ -105,6 +105,7 @@ func (r *reading) receive(fd uintptr) (n int, errno unix.Errno) {
 		h.SetControllen(len(r.oobs[k]))
 	}
 	for {
+		// All that the kernel writes to is r's, which the call keeps alive.
 		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.msgs[0])), mostReceived, unix.MSG_DONTWAIT, 0, 0)
 		if errno != unix.EINTR {
 			return int(n), errno
@@ -133,10 +134,11 @@ type zones struct {
 
 // addrPort is the address of a message.
 func (z *zones) addrPort(sa *unix.RawSockaddrInet6) netip.AddrPort {
-	port := (*[2]byte)(unsafe.Pointer(&sa.Port))
+	port := (*[2]byte)(unsafe.Pointer(&sa.Port)) // a uint16, in network order
 	num := binary.BigEndian.Uint16(port[:])
 	switch sa.Family {
 	case unix.AF_INET:
+		// It is the shorter one, and each has its family first.
 		sa4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(sa))
 		return netip.AddrPortFrom(netip.AddrFrom4(sa4.Addr), num)
 	case unix.AF_INET6:
