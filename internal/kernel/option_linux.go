@@ -206,6 +206,7 @@ func setLinger(fd, sec int) error {
 
 // setsockopt sets an option to b. Package unix would copy that, twice.
 func setsockopt(fd, level, opt int, b []byte) error {
+	// The kernel reads b, which the call keeps in place, and keeps nothing of it.
 	_, _, errno := unix.Syscall6(unix.SYS_SETSOCKOPT, uintptr(fd), uintptr(level), uintptr(opt),
 		uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), 0)
 	if errno != 0 {
