@@ -153,7 +153,8 @@ func TestPacketConnPeersWithHalfMessages(t *testing.T) {
 			c = listenPacket(t, &lc, "sctp4", "10.77.1.1:0")
 			return nil
 		})
-		client := b.dial(t, sctpnet.Dialer{}, c.LocalAddr().String())
+		// Its own window is small, which says nothing of what it holds.
+		client := b.dial(t, sctpnet.Dialer{Config: sctpnet.Config{ReadBuffer: 20_000}}, c.LocalAddr().String())
 		var peers []*rawPeer
 		for i := range 4 {
 			peers = append(peers, dialRaw(t, a, b, i, port(c.LocalAddr())))

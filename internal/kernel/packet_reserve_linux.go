@@ -1,8 +1,9 @@
 package kernel
 
 import (
-	"math"
+	"cmp"
 	"os"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -83,19 +84,38 @@ func (p *packet) abortFullest() {
 		return
 	}
 	p.control(func(fd int) error {
-		var fullest target
-		least := uint32(math.MaxUint32)
+		var shares []share
 		for _, id := range ids {
-			t := target{fd, id}
-			if st, err := t.assocStatus(); err == nil && st.RWND < least {
-				fullest, least = t, st.RWND
+			if s, err := shareOf(target{fd, id}); err == nil {
+				shares = append(shares, s)
 			}
 		}
-		if least == math.MaxUint32 {
+		if len(shares) == 0 {
 			return nil // there is none any more
 		}
-		return fullest.finish(abortFlag)
+		return slices.MaxFunc(shares, share.compare).finish(abortFlag)
 	})
+}
+
+// A share is what an association has of the receive buffer.
+type share struct {
+	target
+	held   uint32 // 0 where the kernel does not say
+	window uint32 // that the peer was told
+}
+
+func shareOf(t target) (share, error) {
+	var v assocParams
+	if err := t.get(optAssocInfo, &v); err != nil {
+		return share{}, err
+	}
+	local, remote, err := t.addrs()
+	return share{t, askDiag(t.fd, local, remote).held, v.LocalRWND}, err
+}
+
+// compare compares shares by what is held, and otherwise by what is left of the window.
+func (s share) compare(other share) int {
+	return cmp.Or(cmp.Compare(s.held, other.held), cmp.Compare(other.window, s.window))
 }
 
 func (r *reserve) resize(fd, size int) error {

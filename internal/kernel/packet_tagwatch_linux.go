@@ -113,13 +113,18 @@ func (p *packet) endHeldBack(fd int) (any bool) {
 
 // lifeTagOf asks for the tag of an association.
 func lifeTagOf(t target) lifeTag {
-	remote, err := peerAddrsOf(t)
-	if err != nil {
-		return lifeTag{isKnown: true}
-	}
-	local, err := addrsOf(t.fd, sctp.SCTP_GET_LOCAL_ADDRS, uint32(t.assoc))
+	local, remote, err := t.addrs()
 	if err != nil {
 		return lifeTag{isKnown: true}
 	}
 	return newLifeTag(t.fd, local, remote)
+}
+
+// addrs asks for the addresses of an association.
+func (t target) addrs() (local, remote *engine.Addr, err error) {
+	if remote, err = peerAddrsOf(t); err != nil {
+		return nil, nil, err
+	}
+	local, err = addrsOf(t.fd, sctp.SCTP_GET_LOCAL_ADDRS, uint32(t.assoc))
+	return local, remote, err
 }

@@ -13,13 +13,21 @@ import (
 )
 
 // A restart changes the verification tag of an association. No socket option
-// tells the tag, but NETLINK_SOCK_DIAG does, where the kernel has it.
+// tells the tag, nor how much of the receive buffer is an association's. But
+// NETLINK_SOCK_DIAG does, where the kernel has it.
 
 const (
 	diagInfo   = 2  // INET_DIAG_INFO
 	diagHeader = 72 // sizeof(struct inet_diag_msg)
+	diagHeld   = 56 // idiag_rqueue in it
 	allStates  = 1<<32 - 1
 )
+
+// A diag is what the kernel says of an association, or zero.
+type diag struct {
+	tag  uint32 // the verification tag of the socket's end
+	held uint32 // what it holds of the receive buffer, as the kernel counts
+}
 
 // A diagRequest is a netlink message with a struct inet_diag_req_v2.
 type diagRequest struct {
@@ -42,7 +50,7 @@ type lifeTag struct {
 
 // newLifeTag asks for the tag. The addresses are of the association.
 func newLifeTag(fd int, local, remote *engine.Addr) lifeTag {
-	return lifeTag{isKnown: true, value: ownTag(fd, local, remote), local: local, remote: remote}
+	return lifeTag{isKnown: true, value: askDiag(fd, local, remote).tag, local: local, remote: remote}
 }
 
 // hasChanged asks for the tag once more.
@@ -50,32 +58,29 @@ func (t *lifeTag) hasChanged(fd int) bool {
 	if t.value == 0 {
 		return false
 	}
-	now := ownTag(fd, t.local, t.remote)
+	now := askDiag(fd, t.local, t.remote).tag
 	return now != 0 && now != t.value
 }
 
-// ownTag returns the verification tag of the socket's end, or 0 if it cannot be
-// learned. The addresses are of the association.
-func ownTag(fd int, local, remote *engine.Addr) uint32 {
+// askDiag asks for the diag of the association that has these addresses.
+func askDiag(fd int, local, remote *engine.Addr) (d diag) {
 	if local == nil || remote == nil || len(local.IPAddrs) == 0 || len(remote.IPAddrs) == 0 || !hasDiag() {
-		return 0
+		return diag{}
 	}
 	cookie, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_COOKIE)
 	if err != nil {
-		return 0
+		return diag{}
 	}
 	to := remote.IPAddrs[0].IP
 	i := slices.IndexFunc(local.IPAddrs, func(from net.IPAddr) bool { return is4(from.IP) == is4(to) })
 	if i < 0 {
-		return 0
+		return diag{}
 	}
-	ask := func() uint32 { return askTag(cookie, local.IPAddrs[i].IP, to, local.Port, remote.Port) }
-	if tag := ask(); tag != 0 {
-		return tag
+	q := newDiagRequest(cookie, local.IPAddrs[i].IP, to, local.Port, remote.Port)
+	if d = parseDiag(q.ask(0)); d.tag == 0 {
+		inNetworkOf(fd, func() { d = parseDiag(q.ask(0)) })
 	}
-	tag := uint32(0)
-	inNetworkOf(fd, func() { tag = ask() })
-	return tag
+	return d
 }
 
 // inNetworkOf runs f in the network namespace of a socket, if that is allowed. The
@@ -97,7 +102,7 @@ func inNetworkOf(fd int, f func()) {
 	<-done
 }
 
-func askTag(cookie uint64, from, to net.IP, fromPort, toPort int) uint32 {
+func newDiagRequest(cookie uint64, from, to net.IP, fromPort, toPort int) diagRequest {
 	q := diagRequest{
 		Family: unix.AF_INET6,
 		Ext:    1 << (diagInfo - 1),
@@ -112,7 +117,7 @@ func askTag(cookie uint64, from, to net.IP, fromPort, toPort int) uint32 {
 	}
 	copy(q.Source[:], from)
 	copy(q.Dest[:], to)
-	return parseTag(q.ask(0))
+	return q
 }
 
 // tellsTags says whether the kernel does, once that is known.
@@ -145,6 +150,7 @@ func (q *diagRequest) ask(flags uint16) []byte {
 	defer unix.Close(nl)
 	q.NlMsghdr = unix.NlMsghdr{Len: uint32(unsafe.Sizeof(*q)), Type: unix.SOCK_DIAG_BY_FAMILY, Flags: unix.NLM_F_REQUEST | flags}
 	q.Protocol = unix.IPPROTO_SCTP
+	// The kernel reads it in the call. It has no padding.
 	b := unsafe.Slice((*byte)(unsafe.Pointer(q)), unsafe.Sizeof(*q))
 	if err := unix.Sendto(nl, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return nil
@@ -157,21 +163,24 @@ func (q *diagRequest) ask(flags uint16) []byte {
 	return answer[:n]
 }
 
-// parseTag finds sctpi_tag of a struct sctp_info in an answer, 0 if there is none.
-func parseTag(b []byte) uint32 {
+// parseDiag reads an answer. The tag is sctpi_tag of a struct sctp_info.
+func parseDiag(b []byte) diag {
 	if len(b) < unix.SizeofNlMsghdr+diagHeader || binary.NativeEndian.Uint16(b[4:]) != unix.SOCK_DIAG_BY_FAMILY {
-		return 0
+		return diag{}
 	}
-	b = b[unix.SizeofNlMsghdr+diagHeader:]
+	b = b[unix.SizeofNlMsghdr:]
+	d := diag{held: binary.NativeEndian.Uint32(b[diagHeld:])}
+	b = b[diagHeader:]
 	for len(b) >= unix.SizeofNlAttr {
 		n, typ := int(binary.NativeEndian.Uint16(b)), binary.NativeEndian.Uint16(b[2:])
 		if n < unix.SizeofNlAttr || n > len(b) {
-			return 0
+			return diag{}
 		}
 		if value := b[unix.SizeofNlAttr:n]; typ == diagInfo && len(value) >= 4 {
-			return binary.NativeEndian.Uint32(value)
+			d.tag = binary.NativeEndian.Uint32(value)
+			return d
 		}
 		b = b[min((n+3)&^3, len(b)):]
 	}
-	return 0
+	return diag{}
 }
