@@ -26,9 +26,9 @@ const reserveSize = 80 << 10
 // A reserve is a part of the receive buffer that is used only when the rest is full
 // and nothing can be delivered. Sizes are as the kernel counts.
 type reserve struct {
-	size int  // of the buffer without it
-	most int  // of the buffer with it
-	used bool // the buffer is larger than size
+	size int // of the buffer without it
+	most int // of the buffer with it
+	last int // the size that the buffer was given last
 }
 
 // keep takes the reserve away from a buffer that is as large as the system allows.
@@ -41,7 +41,7 @@ func (r *reserve) keep(fd int) error {
 	if err != nil {
 		return err
 	}
-	*r = reserve{size: size, most: max(most, size)}
+	*r = reserve{size: size, most: max(most, size), last: size}
 	if most < size {
 		return nil // it was made so large by force, which is not taken back
 	}
@@ -62,7 +62,7 @@ const (
 func (r *reserve) look(fd int, quiet time.Duration) (isStuck bool, err error) {
 	m, err := memoryOf(fd)
 	if err != nil {
-		return false, err
+		return false, nil // the kernel does not say (before 4.12): there is no more to do
 	}
 	switch held, size := int(m.received), int(m.readBuffer); {
 	case held >= size && quiet >= reserveAfter:
@@ -70,7 +70,7 @@ func (r *reserve) look(fd int, quiet time.Duration) (isStuck bool, err error) {
 			return false, r.resize(fd, more)
 		}
 		return quiet >= stuckAfter, nil
-	case held < r.size && r.used:
+	case held < r.size && size > r.size && size == r.last: // nobody else has set it
 		return false, r.resize(fd, r.size)
 	}
 	return false, nil
@@ -119,7 +119,7 @@ func (s share) compare(other share) int {
 }
 
 func (r *reserve) resize(fd, size int) error {
-	r.used = size > r.size
+	r.last = size &^ 1
 	return optReadBuffer.setInt(fd, size/2) // the kernel doubles it
 }
 

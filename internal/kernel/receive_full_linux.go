@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"cmp"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,8 +21,9 @@ type fullWatch struct {
 	isOn  atomic.Bool
 	timer *time.Timer // is of the one who has set isOn
 
-	mu   sync.Mutex
-	size int // of the buffer before it was made larger, or 0
+	mu     sync.Mutex
+	size   int // of the buffer before it was made larger, or 0
+	larger int // its size since
 }
 
 // fullAfter is when a reader that waits has the buffer looked at. Nothing changes
@@ -55,29 +57,48 @@ func (c *conn) lookFull() {
 		if err != nil {
 			return err
 		}
-		switch held, size := int(m.received), int(m.readBuffer); {
+		held, size := int(m.received), int(m.readBuffer)
+		if size != w.larger {
+			w.size = 0 // somebody has set another size since
+		}
+		switch {
 		case held >= size:
-			if w.size == 0 {
-				w.size = size
+			larger, err := enlarge(fd, size, held+reserveSize)
+			if larger > size {
+				w.size, w.larger = cmp.Or(w.size, size), larger
 			}
-			return enlarge(fd, size, held+reserveSize)
+			return err
 		case w.size > 0 && held < w.size:
 			size, w.size = w.size, 0
-			return optReadBuffer.setInt(fd, size/2)
+			return shrink(fd, size)
 		}
 		return nil
 	})
 }
 
 // enlarge makes a receive buffer larger, beyond what the system allows if the process
-// may do that.
-func enlarge(fd, size, wanted int) error {
-	if setInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, wanted/2) == nil {
+// may do that. It returns the size that the buffer has then.
+func enlarge(fd, size, wanted int) (int, error) {
+	if forceReadBuffer(fd, wanted) != nil {
+		most, err := mostReadBuffer(wanted)
+		if err != nil || most <= size {
+			return size, err
+		}
+		if err := optReadBuffer.setInt(fd, most/2); err != nil {
+			return size, err
+		}
+	}
+	return optReadBuffer.getInt(fd)
+}
+
+// shrink gives a receive buffer the size that it had before.
+func shrink(fd, size int) error {
+	if forceReadBuffer(fd, size) == nil {
 		return nil
 	}
-	most, err := mostReadBuffer(wanted)
-	if err != nil || most <= size {
-		return err
-	}
-	return optReadBuffer.setInt(fd, most/2)
+	return optReadBuffer.setInt(fd, size/2)
+}
+
+func forceReadBuffer(fd, size int) error {
+	return setInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, size/2)
 }
