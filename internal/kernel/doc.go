@@ -51,7 +51,7 @@
 //
 //	conn.taking → the poller's locks → tagWatch.mu → lives.mu
 //	conn.failed → tagWatch.mu
-//	the poller's locks, conn.failed → upNote.skipping
+//	the poller's locks, conn.failed, lives.mu → upNote.skipping
 //	listener.mu → lives.mu
 //	the poller's locks → packet.receiving → sctpnet.PacketConn.mu → packet.mu, packetWait.mu
 //

@@ -117,17 +117,24 @@ func (c *conn) skipUp(fd int) {
 // passUp is skipUp for others than the conn's readers. What the peer has sent stays where
 // it is.
 func (c *conn) passUp(fd int) {
-	if !c.up.isQueued.Load() {
-		return
+	if c.up.isQueued.Load() && c.peekNote(fd) != nil {
+		c.skipUp(fd)
 	}
-	_, _, flags, _, err := syscall.Recvmsg(fd, make([]byte, 1), nil, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+}
+
+// peekNote returns the notification that comes next, without receiving it. If that is
+// something else, it returns nil.
+func (c *conn) peekNote(fd int) []byte {
+	note := make([]byte, 64) // as much of it as matters
+	n, _, flags, _, err := syscall.Recvmsg(fd, note, nil, unix.MSG_PEEK|unix.MSG_DONTWAIT)
 	switch errno, _ := err.(unix.Errno); {
 	case errno == unix.EINTR || errno == unix.EAGAIN:
 	case errno != 0:
 		c.fail(fd, errno) // which the kernel tells once
 	case flags&sctp.MSG_NOTIFICATION != 0:
-		c.skipUp(fd)
+		return note[:n]
 	}
+	return nil
 }
 
 // shareReading is passUp for another user of the descriptor, which need not meet the

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"io"
 	"net/netip"
 	"os/exec"
@@ -229,4 +230,38 @@ func TestSmallReads(t *testing.T) {
 			t.Errorf("%s: last event %+v", name, events[len(events)-1])
 		}
 	}
+}
+
+// TestShutdownKeepsFailure has Shutdown come when the peer has aborted the association, and
+// another user of the socket has received the notification of that. The kernel tells the
+// failure once more, as an error. A reader still learns of it.
+func TestShutdownKeepsFailure(t *testing.T) {
+	needSCTP(t)
+	conformance.Watchdog(t, func() {
+		client, server := conns(t, engine.Options{})
+		raw, err := client.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := server.Abort(); err != nil {
+			t.Fatal(err)
+		}
+		note := make([]byte, 500)
+		var rerr error
+		err = raw.Read(func(fd uintptr) bool {
+			var n int
+			n, _, _, _, rerr = unix.Recvmsg(int(fd), note, nil, unix.MSG_DONTWAIT)
+			note = note[:max(n, 0)]
+			return rerr != unix.EAGAIN
+		})
+		if err != nil || rerr != nil || !says(note, engine.AssocLost) {
+			t.Fatalf("received %v, %v, %v; want the notification of the abort", note, err, rerr)
+		}
+		if err := client.Shutdown(); err != nil {
+			t.Error(err)
+		}
+		if n, _, err := client.Recv(make([]byte, 100), true); !errors.Is(err, unix.ECONNRESET) {
+			t.Errorf("received %d bytes, %v; want ECONNRESET", n, err)
+		}
+	})
 }

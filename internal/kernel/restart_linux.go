@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/ishidawataru/sctp"
@@ -193,9 +192,7 @@ func (c *conn) finish(abort bool) error {
 // restart.
 func (c *conn) restartIsNext(fd int) bool {
 	c.passUp(fd)
-	note := make([]byte, 64) // more than it has
-	n, _, flags, _, err := syscall.Recvmsg(fd, note, nil, unix.MSG_PEEK|unix.MSG_DONTWAIT)
-	return err == nil && flags&sctp.MSG_NOTIFICATION != 0 && isRestart(note[:n])
+	return isRestart(c.peekNote(fd))
 }
 
 var errRestarted = fmt.Errorf("the peer has restarted the association: %w", unix.ECONNRESET)
