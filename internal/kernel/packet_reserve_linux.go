@@ -26,9 +26,10 @@ const reserveSize = 80 << 10
 // A reserve is a part of the receive buffer that is used only when the rest is full
 // and nothing can be delivered. Sizes are as the kernel counts.
 type reserve struct {
-	size int // of the buffer without it
-	most int // of the buffer with it
-	last int // the size that the buffer was given last
+	size int       // of the buffer without it
+	most int       // of the buffer with it
+	last int       // the size that the buffer was given last
+	full time.Time // when all of it was first seen to be full, or zero
 }
 
 // keep takes the reserve away from a buffer that is as large as the system allows.
@@ -64,17 +65,28 @@ func (r *reserve) look(fd int, quiet time.Duration) (isStuck bool, err error) {
 	if err != nil {
 		return false, nil // the kernel does not say (before 4.12): there is no more to do
 	}
-	switch held, size := int(m.received), int(m.readBuffer); {
-	case held >= size && quiet >= reserveAfter:
-		if more := min(held+reserveSize, r.most); more > size {
-			return false, r.resize(fd, more)
+	held, size := int(m.received), int(m.readBuffer)
+	more := min(held+reserveSize, r.most)
+	switch {
+	case held < size:
+		r.full = time.Time{}
+		if held < r.size && size > r.size && size == r.last { // nobody else has set it
+			return false, r.resize(fd, r.size)
 		}
-		return quiet >= stuckAfter, nil
-	case held < r.size && size > r.size && size == r.last: // nobody else has set it
-		return false, r.resize(fd, r.size)
+	case quiet < reserveAfter:
+	case more > size:
+		return false, r.resize(fd, more)
+	case !r.isFull():
+		r.full = time.Now()
+	case min(quiet, time.Since(r.full)) >= stuckAfter:
+		r.full = time.Time{} // the others have as long again
+		return true, nil
 	}
 	return false, nil
 }
+
+// isFull reports whether the last look has found that the reserve is full, too.
+func (r *reserve) isFull() bool { return !r.full.IsZero() }
 
 // abortFullest aborts the association that holds most of the receive buffer, with what
 // cannot be delivered.

@@ -74,7 +74,7 @@ func (p *packet) look() {
 		w.timer = nil // until a reader waits
 		return
 	}
-	if w.every *= 2; w.hasData || isStuck || len(w.begun) > 0 {
+	if w.every *= 2; w.hasData || isStuck || p.reserve.isFull() || len(w.begun) > 0 {
 		w.every = tagWatchEvery
 	}
 	w.every, w.hasData = min(w.every, watchRarely), false

@@ -1,9 +1,11 @@
 package kernel
 
 import (
+	"net"
 	"net/netip"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
@@ -110,4 +112,41 @@ func TestReserveWithoutMemoryInfo(t *testing.T) {
 	if isStuck, err := r.look(int(f.Fd()), 2*stuckAfter); isStuck || err != nil {
 		t.Errorf("stuck: %v, %v; want neither", isStuck, err)
 	}
+}
+
+// TestReserveIsFullForLong has a receive buffer fill up after a long time without messages.
+// It is full beyond hope only when it has been full for long.
+func TestReserveIsFullForLong(t *testing.T) {
+	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for range 20 {
+		if _, err := c.WriteTo(make([]byte, 1000), c.LocalAddr()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	raw, err := c.(*net.UDPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw.Control(func(u uintptr) {
+		fd := int(u)
+		if err := optReadBuffer.setInt(fd, 1); err != nil {
+			t.Fatal(err)
+		}
+		size := readBuffer(t, fd)
+		r := reserve{size: size, most: size, last: size}
+		look := func(quiet time.Duration, want bool) {
+			t.Helper()
+			if isStuck, err := r.look(fd, quiet); isStuck != want || err != nil {
+				t.Errorf("stuck: %v, %v; want %v", isStuck, err, want)
+			}
+		}
+		look(time.Hour, false)
+		r.full = r.full.Add(-stuckAfter)
+		look(time.Second, false) // since a message came
+		look(time.Hour, true)
+	})
 }
