@@ -60,7 +60,7 @@ func isRestart(note []byte) bool { return says(note, engine.AssocRestarted) }
 
 // restart begins the next life. It reports whether that is another conn's.
 func (c *conn) restart(fd int, e engine.AssocEvent) bool {
-	c.forgetTag()
+	c.renewTag(fd)
 	streams := streamsOf(e)
 	c.lives.mu.Lock()
 	defer c.lives.mu.Unlock()

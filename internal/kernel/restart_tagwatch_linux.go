@@ -66,14 +66,17 @@ func (c *conn) findTag(fd int) bool {
 	return w.tag.value != 0
 }
 
-// forgetTag is called when the next life has begun in this conn.
-func (c *conn) forgetTag() {
+// renewTag is called when the next life has begun in this conn. It does for that what
+// beginWatch did for this one.
+func (c *conn) renewTag(fd int) {
 	w := &c.tagWatch
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.tag = lifeTag{}
 	if w.learns != nil {
 		w.learns.Reset(learnTagAfter)
+	} else {
+		c.findTag(fd)
 	}
 }
 
