@@ -329,6 +329,7 @@ func TestAssembler(t *testing.T) {
 		"late, another stream":      {false, []step{{"a", sent(7, piece(1, 0, true)), nil}, {"b", sent(6, piece(2, 0, false)), nil}, {"A", sent(8, piece(1, 0, false)), nil}}, []string{"b", "aA"}},
 		"late, the same stream":     {false, []step{{"a", sent(7, piece(1, 5, true)), nil}, {full, sent(4, piece(1, 4, true)), nil}, {"b", sent(4, piece(1, 4, false)), nil}, {"A", sent(8, piece(1, 5, false)), nil}}, []string{full + "b", "aA"}},
 		"late, unordered":           {false, []step{{"a", sent(7, unordered(true)), nil}, {"b", sent(6, unordered(false)), nil}, {"A", sent(8, unordered(false)), nil}}, []string{"b", "aA"}},
+		"late, unordered, longer":   {false, []step{{"a", sent(7, unordered(true)), nil}, {full, sent(4, unordered(true)), nil}, {"b", sent(4, unordered(false)), nil}, {"A", sent(8, unordered(false)), nil}}, []string{full + "b", "aA"}},
 		"late, and given up":        {false, []step{{"a", sent(7, piece(1, 0, true)), nil}, {"b", sent(6, piece(2, 0, false)), nil}, {"c", sent(9, piece(2, 1, false)), nil}}, []string{"b", "c"}},
 		"interleaved": {true, []step{{"a", piece(1, 0, true), nil}, {"b", piece(2, 0, true), nil}, {"c", unordered(true), nil}, {"A", piece(1, 0, false), nil}, {"C", unordered(false), nil}, {"B", piece(2, 0, false), nil}},
 			[]string{"aA", "cC", "bB"}},

@@ -61,11 +61,13 @@ type sequence struct {
 	stream    uint16
 	unordered bool
 	ssn       uint16 // of an ordered message
+	late      bool   // an unordered one that comes between the pieces of another
 }
 
 // A begunMessage is one that waits for its next piece.
 type begunMessage struct {
 	first    engine.Message
+	late     bool // as in sequence
 	data     []byte
 	tooLarge bool // ReadMessage has said so: the rest is dropped
 	// cut says that the last piece did not fill its memory, although the deadline
@@ -142,6 +144,10 @@ func (a *assembler) take(piece engine.Message, interleaves func() bool) *begunMe
 	}
 	apart := interleaves()
 	at := m.sequence()
+	if b := a.begun[at]; b != nil && piece.Unordered && !apart {
+		m.late = piece.IsLate(b.tsn)
+		at = m.sequence()
+	}
 	for k, b := range a.begun {
 		switch {
 		case !apart && piece.IsLate(b.tsn):
@@ -151,7 +157,7 @@ func (a *assembler) take(piece engine.Message, interleaves func() bool) *begunMe
 		}
 	}
 	old := a.begun[at]
-	if old == nil || piece.Unordered && !apart && piece.IsLate(old.tsn) {
+	if old == nil {
 		return m
 	}
 	delete(a.begun, at)
@@ -172,7 +178,7 @@ func (a *assembler) size() (n int) {
 }
 
 func (m *begunMessage) sequence() sequence {
-	s := sequence{stream: m.first.Stream, unordered: m.first.Unordered}
+	s := sequence{stream: m.first.Stream, unordered: m.first.Unordered, late: m.late}
 	if !s.unordered {
 		s.ssn = m.first.SSN
 	}
