@@ -28,7 +28,7 @@ type conn struct {
 	peeled bool // off a one-to-many socket
 
 	streams     atomic.Uint32               // how many: outgoing ones << 16, and incoming
-	most        atomic.Pointer[lifeStreams] // of these, or nil
+	most        atomic.Pointer[lifeStreams] // how many this life has, nil if all of them
 	reliability atomic.Uint64               // the default of messages, as prInfo.pack has it
 	segmented   atomic.Bool                 // SCTP_MAXSEG was set, or may have been by somebody else
 	interleaved bool                        // pieces of messages can alternate
