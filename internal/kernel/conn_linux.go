@@ -159,7 +159,7 @@ func newConn(sk *socket, from origin) (*conn, error) {
 		return nil
 	})
 	if err == nil && c.remote != nil { // else the association is over
-		c.beginWatch(o.PartialDeliveryPoint > 0)
+		c.beginWatch(o.PartialDeliveryPoint > 0 || c.peeled)
 	}
 	return c, err
 }

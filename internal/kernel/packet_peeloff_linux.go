@@ -12,6 +12,7 @@ import (
 type peeled struct {
 	held    []engine.Msg // what was received already
 	adapted uint32       // the peer's adaptation layer indication
+	tag     lifeTag      // if it is known
 }
 
 // PeelOff makes a conn of an association. The kernel moves what of its messages is
@@ -33,7 +34,7 @@ func (p *packet) PeelOff(id engine.AssocID, held func() []engine.Msg) (engine.Co
 	if err != nil {
 		return nil, err
 	}
-	from.peeled = &peeled{held: held(), adapted: p.assoc(id).adapted}
+	from.peeled = &peeled{held: held(), adapted: p.assoc(id).adapted, tag: p.assoc(id).tag}
 	from.options.PartialReliability = p.assoc(id).prDefault()
 	from.reborn, from.most = p.assoc(id).reborn, p.assoc(id).most.Load()
 	delete(p.watch.begun, id)
@@ -81,6 +82,7 @@ func (t target) peelOff() (int, error) {
 func (c *conn) peel(from *peeled) {
 	c.peeled = true
 	c.peerAdaptation.Store(from.adapted)
+	c.tag = from.tag
 	for _, m := range from.held {
 		c.hold(m.Data, m.Message)
 	}

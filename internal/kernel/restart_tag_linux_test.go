@@ -73,7 +73,8 @@ func (o *takeOne) Take(d *engine.Delivery) bool {
 	return true
 }
 
-// TestTagIsLearnedOfPacket is TestTagIsLearned of a one-to-many socket.
+// TestTagIsLearnedOfPacket is TestTagIsLearned of a one-to-many socket. A Conn that is peeled
+// off knows the tag from the beginning.
 func TestTagIsLearnedOfPacket(t *testing.T) {
 	needSCTP(t)
 	conformance.Watchdog(t, func() {
@@ -106,9 +107,25 @@ func TestTagIsLearnedOfPacket(t *testing.T) {
 			for !inPieces && tagOf() == 0 {
 				time.Sleep(time.Millisecond)
 			}
-			if tagOf() == 0 {
+			tag := tagOf()
+			if tag == 0 {
 				t.Error("no tag was learned, though that is needed soon")
 			}
+			// The peeled-off Conn is told it: a restart may have come meanwhile.
+			p.receiving.Lock()
+			p.assoc(up.d.Assoc).tag.value++
+			p.receiving.Unlock()
+			ec, err := p.PeelOff(up.d.Assoc, func() []engine.Msg { return nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ec.Close()
+			c := ec.(*conn)
+			c.tagWatch.mu.Lock()
+			if c.tag.value != tag+1 || c.learns != nil {
+				t.Errorf("the tag of the Conn is %#x, want %#x as of the PacketConn", c.tag.value, tag+1)
+			}
+			c.tagWatch.mu.Unlock()
 		}
 	})
 }

@@ -31,15 +31,15 @@ type tagWatch struct {
 const (
 	// tagWatchEvery is how often the tag is looked at.
 	tagWatchEvery = 200 * time.Millisecond
-	// learnTagAfter is how old an association is when its tag is learned, unless it
-	// is to hand over messages in pieces. To ask takes some system calls, and
-	// many associations are over by then.
+	// learnTagAfter is how old an association is when its tag is learned. To ask takes
+	// some system calls, and many associations are over by then. One that is to hand
+	// over messages in pieces, or has just been peeled off, does not wait.
 	learnTagAfter = 100 * time.Millisecond
 )
 
 // beginWatch sees to it that the tag is learned.
-func (c *conn) beginWatch(inPieces bool) {
-	if inPieces {
+func (c *conn) beginWatch(atOnce bool) {
+	if atOnce {
 		c.learnTag()
 		return
 	}
