@@ -610,6 +610,28 @@ func testEndBeforeRestartIsRead(t *testing.T, network string) {
 	}
 }
 
+// TestShutdownBeforeDataAndRestartAreRead has a Conn be shut down that has something to read
+// before it comes to the peer's restart. The new life does not take this for an end of its
+// own.
+func TestShutdownBeforeDataAndRestartAreRead(t *testing.T) {
+	needNetwork(t, "sctp4")
+	watchdog(t, func() {
+		p, ln := newCrasher(t, sctpnet.ListenConfig{Config: promptTag("sctp4")})
+		client := p.dial(t)
+		old := accept(t, ln)
+		write(t, client, "unread")
+		arrived(t, client)
+		p.crash(t, client)
+		again := p.dial(t)
+		if err := old.Shutdown(); err != nil {
+			t.Error(err)
+		}
+		wantBytes(t, old, []byte("unread"))
+		wantReset(t, old)
+		exchange(t, again, accept(t, ln))
+	})
+}
+
 // TestCloseOfKeptBeforeRestartIsRead is the same of a Conn that goes on with the new life:
 // Close ends that as it ends any association.
 func TestCloseOfKeptBeforeRestartIsRead(t *testing.T) {

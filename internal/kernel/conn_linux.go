@@ -179,7 +179,7 @@ func (c *conn) Shutdown() error {
 	// Set first: the reader must know once the kernel wakes it.
 	c.ended.Store(true)
 	return c.control(func(fd int) error {
-		if !c.keeps && c.restartIsNext(fd) {
+		if !c.keeps && c.hasUnreadRestart(fd) {
 			return nil // what is to end is over, and the next life would take it for its end
 		}
 		// The end that we asked for makes no socket readable by itself. As

@@ -195,6 +195,15 @@ func (c *conn) restartIsNext(fd int) bool {
 	return isRestart(c.peekNote(fd))
 }
 
+// hasUnreadRestart reports whether the next life has begun, and no reader has come to that.
+func (c *conn) hasUnreadRestart(fd int) bool {
+	if c.restartIsNext(fd) {
+		return true
+	}
+	n, err := unix.IoctlGetInt(fd, unix.SIOCINQ)
+	return err == nil && n > 0 && c.isReborn(fd) // then it is behind that
+}
+
 var errRestarted = fmt.Errorf("the peer has restarted the association: %w", unix.ECONNRESET)
 
 // overError says that the conn's life is over where its descriptor was closed
