@@ -16,7 +16,8 @@ func fullConn(t *testing.T, size int) (c *conn, fd, before int) {
 	ec, _ := conns(t, engine.Options{})
 	c = ec.(*conn)
 	c.control(func(f int) error {
-		fd = f // which stays open until the test ends
+		fd = f      // which stays open until the test ends
+		c.passUp(f) // as a reader does before it waits
 		return nil
 	})
 	if err := shrink(fd, size); err != nil {
