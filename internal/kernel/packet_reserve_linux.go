@@ -131,8 +131,11 @@ func (s share) compare(other share) int {
 }
 
 func (r *reserve) resize(fd, size int) error {
-	r.last = size &^ 1
-	return optReadBuffer.setInt(fd, size/2) // the kernel doubles it
+	err := optReadBuffer.setInt(fd, size/2) // the kernel doubles it
+	if err == nil {
+		r.last, err = optReadBuffer.getInt(fd) // as far as the system allows it now
+	}
+	return err
 }
 
 // mostReadBuffer returns how much of that size a receive buffer can have.
