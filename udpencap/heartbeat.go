@@ -13,12 +13,16 @@ import (
 // 8.3). While data is on its way its acknowledgements tell.
 type heartbeat struct {
 	timer timer
-	sent  time.Time // of the one that is not answered, else zero
+	sent  time.Time // the one that is not answered, else zero
 	nonce uint64    // in it
+	late  bool      // its answer has not come in time
 	doubt bool      // the peer's host says that its UDP port is closed
 }
 
 const paramHeartbeatInfo = 1
+
+// isAwaited reports whether the answer of a heartbeat may still come in time.
+func (h *heartbeat) isAwaited() bool { return !h.sent.IsZero() && !h.late }
 
 // heartbeatPeriod is the time between two heartbeats, beside the timeout.
 func (a *assoc) heartbeatPeriod() time.Duration {
@@ -28,8 +32,8 @@ func (a *assoc) heartbeatPeriod() time.Duration {
 	return heartbeatPeriod
 }
 
-// scheduleHeartbeat has the next one be sent when there is nothing else for a period.
-// Of that some time has passed already.
+// scheduleHeartbeat has the next one be sent when there is nothing else for a period, some
+// of which may have passed already.
 func (a *assoc) scheduleHeartbeat(passed time.Duration) {
 	if a.options.PathParams.NoHeartbeat {
 		a.hb.timer.stop()
@@ -47,8 +51,8 @@ func (a *assoc) onHeartbeatTimer() {
 			return // the shutdown has its own timer (RFC 9260 section 8.3)
 		}
 	}
-	if !a.hb.sent.IsZero() {
-		a.hb.sent = time.Time{}
+	if a.hb.isAwaited() {
+		a.hb.late = true
 		timeout := a.retry.RTO
 		switch {
 		case a.unanswered():
@@ -70,7 +74,7 @@ func (a *assoc) onHeartbeatTimer() {
 }
 
 func (a *assoc) sendHeartbeat() {
-	a.hb.sent = time.Now()
+	a.hb.sent, a.hb.late = time.Now(), false
 	a.hb.nonce = rand.Uint64()
 	a.sendChunk(ctHeartbeat, 0, heartbeatInfo(a.hb.nonce))
 	a.hb.timer.start(a.retry.RTO)
@@ -81,6 +85,8 @@ func heartbeatInfo(nonce uint64) []byte {
 	return appendParam(nil, paramHeartbeatInfo, binary.BigEndian.AppendUint64(nil, nonce))
 }
 
+// onHeartbeatAck takes an answer. One that is late tells, too, that the peer is there, and
+// how long the round trip is.
 func (a *assoc) onHeartbeatAck(s *socket, v []byte, from netip.AddrPort) {
 	info, _, ok := nextParam(v)
 	if !ok || info.typ != paramHeartbeatInfo || len(info.value) != 8 {

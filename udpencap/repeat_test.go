@@ -92,6 +92,27 @@ func TestUnansweredHeartbeats(t *testing.T) {
 	}
 }
 
+// TestLateHeartbeatAnswers has a peer answer each HEARTBEAT only when its time is over. That
+// peer is there, though it is slow.
+func TestLateHeartbeatAnswers(t *testing.T) {
+	r, _, ln := rawPair(t, sctpnet.Config{})
+	a := assocOf(t, ln, r.tag)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for range 2 {
+		a.sendHeartbeat()
+		a.onHeartbeatTimer()
+		a.mu.Unlock()
+		_, c := r.await(ctHeartbeat)
+		r.sendChunk(ctHeartbeatAck, 0, c.value)
+		r.ping()
+		a.mu.Lock()
+		if a.retry.errors > 0 || a.retry.SRTT == 0 {
+			t.Errorf("%d HEARTBEATs count as unanswered, and the round trip as %v", a.retry.errors, a.retry.SRTT)
+		}
+	}
+}
+
 // rawDial dials a raw peer, and returns that with the INIT that has come.
 func rawDial(t *testing.T, config sctpnet.Config) *rawPeer {
 	t.Helper()

@@ -130,7 +130,7 @@ func (a *assoc) Address(op engine.AddrOp, ip netip.Addr) error {
 		if err := a.checkPeer(ip); err != nil {
 			return err
 		}
-		if a.hb.sent.IsZero() {
+		if !a.hb.isAwaited() {
 			a.sendHeartbeat()
 		}
 		return nil

@@ -78,7 +78,7 @@ func (a *assoc) onShutdownTimeout() {
 		a.unreachable()
 	default:
 		a.sendShutdown()
-		if a.waitsForReader() && a.hb.sent.IsZero() {
+		if a.waitsForReader() && !a.hb.isAwaited() {
 			a.sendHeartbeat() // a peer that has more to send answers nothing else
 		}
 	}
