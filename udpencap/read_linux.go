@@ -47,7 +47,7 @@ var readings = sync.Pool{New: func() any {
 // receiveAll returns a function that waits for something to have come, and takes all that has
 // come by then, within limits. Where that is late, all that a peer has acknowledged is known
 // before anything is sent again, and all that it has sent is acknowledged at once.
-func (s *socket) receiveAll(take func(b, oob []byte, from netip.AddrPort)) func() error {
+func (s *socket) receiveAll(take func(b, oob []byte, from netip.AddrPort)) func() (empty bool, err error) {
 	if s.sys.raw == nil {
 		return s.receiveEach(take)
 	}
@@ -63,37 +63,40 @@ func (s *socket) receiveAll(take func(b, oob []byte, from netip.AddrPort)) func(
 		if r == nil {
 			r = readings.Get().(*reading)
 		}
+		s.turns.begin() // before what has come is no longer in the socket
 		got, errno = r.receive(fd)
 		if errno != 0 {
 			readings.Put(r)
 			r = nil
 		}
-		return errno != unix.EAGAIN || !wait
+		if errno == unix.EAGAIN && wait {
+			s.turns.end()
+			return false
+		}
+		return true
 	}
-	return func() error {
+	return func() (empty bool, err error) {
 		wait = true
-		for bytes := 0; bytes < enough; wait = false {
+		for bytes := 0; bytes < enough && !empty; wait = false {
 			if err := s.sys.raw.Read(read); err != nil {
-				return err
+				return false, err
 			}
 			switch {
 			case errno == unix.EAGAIN:
-				return nil
+				return true, nil
 			case errno != 0:
-				return errno
+				return false, errno
 			}
 			for k := range got {
 				m := &r.msgs[k]
 				bytes += max(leastCounted, int(m.len))
 				take(r.bufs[k][:m.len], r.oobs[k][:m.hdr.Controllen], zones.addrPort(&r.names[k]))
 			}
-			if got < mostReceived {
-				break // that was all
-			}
+			empty = got < mostReceived
 		}
 		readings.Put(r)
 		r = nil
-		return nil
+		return empty, nil
 	}
 }
 

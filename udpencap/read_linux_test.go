@@ -1,6 +1,7 @@
 package udpencap
 
 import (
+	"runtime"
 	"testing"
 	"time"
 
@@ -75,5 +76,64 @@ func TestTimerWaitsForSocket(t *testing.T) {
 			t.Errorf("%d chunks are not acknowledged, %d were sent again", n, a.snd.Counts.Retransmitted)
 		}
 		a.mu.Unlock()
+	}
+}
+
+// TestTimerWaitsForAllInSocket has an acknowledgement lie in a socket behind more packets
+// than are read in one go. T3-rtx waits for it.
+func TestTimerWaitsForAllInSocket(t *testing.T) {
+	const packets = 3 * enough / leastCounted
+	r, c, ln := rawPair(t, sctpnet.Config{})
+	other := newRawPeer(t, ln.Addr())
+	other.src++
+	other.handshake()
+	a, b := assocOf(t, ln, r.tag), assocOf(t, ln, other.tag)
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	r.awaitData(r.theirs.tsn)
+	b.mu.Lock() // which the reader waits for
+	a.mu.Lock()
+	all := b.stats.PacketsReceived + packets
+	for n := range uint16(packets) {
+		other.write(n, "x")
+	}
+	r.sendChunk(ctSACK, 0, sack(r.theirs.tsn))
+	a.sendTimer.stop()
+	a.epoch = a.epoch.Add(a.now() - a.snd.ResendAt()) // it is as late as that
+	a.onSendTimer()
+	a.readWait.since += time.Hour // for a busy machine
+	for b.stats.PacketsReceived < all {
+		b.mu.Unlock()
+		time.Sleep(time.Millisecond)
+		b.mu.Lock()
+	}
+	b.mu.Unlock()
+	a.onSendTimer() // the reader comes to a now, but a.mu is held
+	if n := a.snd.Counts.Retransmitted; n > 0 {
+		t.Errorf("%d chunks are sent again", n)
+	}
+	a.mu.Unlock()
+	r.ping()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if n := a.snd.Unacked(); n > 0 || a.snd.Counts.Retransmitted > 0 {
+		t.Errorf("%d chunks are not acknowledged, %d were sent again", n, a.snd.Counts.Retransmitted)
+	}
+}
+
+// TestTurnBegins reads a socket again and again. What is no longer in it is being handled,
+// or was.
+func TestTurnBegins(t *testing.T) {
+	r, _, ln := rawPair(t, sctpnet.Config{})
+	s := socketOf(ln)
+	for n := s.counters.received.Load() + 1; n < 2000; n++ {
+		r.write(0, "x")
+		if !s.isBehind() && s.counters.received.Load() < n {
+			t.Fatalf("packet %d is neither in the socket nor being handled", n)
+		}
+		for s.counters.received.Load() < n {
+			runtime.Gosched()
+		}
 	}
 }

@@ -246,9 +246,10 @@ func (a *assoc) onSendTimer() {
 	a.pump()
 }
 
-// Where the processors are busy the time of a timer comes before what has come from the peer is
-// read, which may be the acknowledgement that the timer waits for. It then waits for the
-// socket, looks again each unreadPause, and goes on after mostUnread at the latest.
+// Where the processors are busy, a timer may fire before the socket's goroutine has read what
+// the peer has sent. That may be the acknowledgement for which the timer is. So the timer
+// waits for the socket. It looks again after each unreadPause, and waits for mostUnread at
+// most.
 const (
 	unreadPause = time.Millisecond
 	mostUnread  = 100 * time.Millisecond
@@ -265,19 +266,24 @@ type readWait struct {
 // has been read.
 func (a *assoc) waitsForSocket() bool {
 	w, s, now, at := &a.readWait, a.path.socket, a.now(), a.snd.ResendAt()
-	turn := s.turns.Load()
-	reads := turn%2 == 1
-	if at == 0 || now < at || !reads && !s.isUnread() {
+	if at == 0 || now < at || !s.isBehind() {
 		return false
 	}
+	turn := s.turns.n.Load()
 	if w.of != at {
 		// What has come by now is read in the next turn at the latest.
 		*w = readWait{at, now, turn + 2}
-		if reads {
+		if s.turns.isUnderWay(turn) {
 			w.turn++
 		}
 	}
 	return turn < w.turn && now-w.since < mostUnread
+}
+
+// isBehind reports whether something has come that was not taken, or is being handled.
+func (s *socket) isBehind() bool {
+	// The second one is asked last, as it is true of what is taken meanwhile.
+	return s.isUnread() || s.turns.isUnderWay(s.turns.n.Load())
 }
 
 // stopSending forgets what was not sent or acknowledged.

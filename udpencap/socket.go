@@ -26,7 +26,7 @@ type socket struct {
 	any   bool // it is bound to no address in particular
 	sys   sysSocket
 	later later
-	turns atomic.Uint64 // of its goroutine: one more when it has got something, and when it is done with that
+	turns turns
 
 	asked, granted atomic.Int64 // of the system, to receive into
 
@@ -40,6 +40,24 @@ type socket struct {
 
 	counters counters
 }
+
+// turns counts the turns of a socket's goroutine: one more when it begins to take what has
+// come, and when it is done with that and has found the socket empty.
+type turns struct{ n atomic.Uint64 }
+
+func (t *turns) begin() {
+	if !t.isUnderWay(t.n.Load()) {
+		t.n.Add(1)
+	}
+}
+
+func (t *turns) end() {
+	if t.isUnderWay(t.n.Load()) {
+		t.n.Add(1)
+	}
+}
+
+func (*turns) isUnderWay(n uint64) bool { return n%2 == 1 }
 
 // counters count packets.
 type counters struct {
@@ -126,9 +144,6 @@ func (s *socket) read() {
 	var info destination
 	var in intake
 	take := func(b, oob []byte, from netip.AddrPort) {
-		if s.turns.Load()%2 == 0 {
-			s.turns.Add(1)
-		}
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 		to := s.local.Addr()
 		if s.any {
@@ -144,10 +159,10 @@ func (s *socket) read() {
 	receive := s.receiveAll(take)
 	failures := 0
 	for {
-		err := receive()
+		empty, err := receive()
 		in.done()
-		if s.turns.Load()%2 == 1 {
-			s.turns.Add(1)
+		if empty {
+			s.turns.end()
 		}
 		switch {
 		case err == nil:
@@ -166,16 +181,18 @@ func (s *socket) read() {
 }
 
 // receiveEach returns a function that waits for something to have come, and takes it as
-// the system hands it over: a packet, or several of a size.
-func (s *socket) receiveEach(take func(b, oob []byte, from netip.AddrPort)) (receive func() error) {
+// the system hands it over: a packet, or several of a size. As there is no way to know, the
+// socket counts as empty then.
+func (s *socket) receiveEach(take func(b, oob []byte, from netip.AddrPort)) (receive func() (empty bool, err error)) {
 	buf := make([]byte, 1<<16)
 	oob := make([]byte, 128)
-	return func() error {
+	return func() (empty bool, err error) {
 		n, oobn, _, from, err := s.conn.ReadMsgUDPAddrPort(buf, oob)
 		if err == nil {
+			s.turns.begin()
 			take(buf[:n], oob[:oobn], from)
 		}
-		return err
+		return true, err
 	}
 }
 

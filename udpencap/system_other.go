@@ -35,7 +35,7 @@ func (*socket) isUnread() bool                      { return false }
 func segmentSize(_ []byte, n int) int               { return n }
 
 // receiveAll is receiveEach: not all systems tell at once that there is no more.
-func (s *socket) receiveAll(take func(b, oob []byte, from netip.AddrPort)) func() error {
+func (s *socket) receiveAll(take func(b, oob []byte, from netip.AddrPort)) func() (empty bool, err error) {
 	return s.receiveEach(take)
 }
 
