@@ -99,7 +99,7 @@ func (r *receiver) init(a *assoc, tsn uint32) {
 	runtime.AddCleanup(a, (*holding).giveBack, r.held)
 	r.cum = tsn - 1
 	r.window = a.readWindow()
-	r.told = r.window
+	r.told, r.owed = r.window, r.window
 	r.ackIn = 1 // the first packet is acknowledged at once
 	r.byFirst = make(map[uint32]*run)
 	r.byLast = make(map[uint32]*run)
@@ -110,7 +110,7 @@ func (r *receiver) init(a *assoc, tsn uint32) {
 func (r *receiver) await(others int) {
 	r.waits = true
 	r.window = min(r.window, waitingWindow, max(int(leastWindow), waitingMemory/(others+1)))
-	r.told = r.window
+	r.told, r.owed = r.window, r.window
 }
 
 // accepted ends the wait. The peer learns from its next acknowledgement that there is more

@@ -43,6 +43,30 @@ func TestPromisedWindow(t *testing.T) {
 	wantTaken(promised)
 }
 
+// TestPromisedFirstWindow has a peer send at once all that INIT ACK has promised.
+func TestPromisedFirstWindow(t *testing.T) {
+	r, _, ln := rawPair(t, sctpnet.Config{ReadBuffer: 64 << 10})
+	a := assocOf(t, ln, r.tag)
+	body := strings.Repeat("x", 1000)
+	n := r.theirs.window / uint32(len(body))
+	var in intake
+	for i := range n {
+		r.arrive(ln, &in, newPacket(r.header()).add(ctData, flagBegin|flagEnd, data(r.own.tsn+i, 0, uint16(i), body)))
+	}
+	in.done()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if got := a.rx.cum - (r.own.tsn - 1); got != n {
+		t.Errorf("%d of %d chunks are taken", got, n)
+	}
+}
+
+// arrive has a packet of the peer's come to a listener's socket, which reads it with others.
+func (r *rawPeer) arrive(ln net.Listener, in *intake, p packet) {
+	from, to := r.conn.LocalAddr().(*net.UDPAddr).AddrPort(), r.conn.RemoteAddr().(*net.UDPAddr).AddrPort()
+	socketOf(ln).input(p.seal(), from, to.Addr(), in)
+}
+
 // TestPacketsReadTogether has two packets be read at once. They are acknowledged as two, and
 // without a delay.
 func TestPacketsReadTogether(t *testing.T) {
@@ -50,12 +74,10 @@ func TestPacketsReadTogether(t *testing.T) {
 	r, _, ln := rawPair(t, sctpnet.Config{SACK: sctpnet.SACK{Delay: delay}})
 	r.write(0, "first") // which is acknowledged at once
 	r.awaitAck(r.own.tsn)
-	from := r.conn.LocalAddr().(*net.UDPAddr).AddrPort()
 	var in intake
 	start := time.Now()
 	for n := range uint32(2) {
-		p := newPacket(r.header()).add(ctData, flagBegin|flagEnd, data(r.own.tsn+1+n, 0, uint16(1+n), "x"))
-		socketOf(ln).input(p.seal(), from, r.conn.RemoteAddr().(*net.UDPAddr).AddrPort().Addr(), &in)
+		r.arrive(ln, &in, newPacket(r.header()).add(ctData, flagBegin|flagEnd, data(r.own.tsn+1+n, 0, uint16(1+n), "x")))
 	}
 	in.done()
 	r.awaitAck(r.own.tsn + 2)
