@@ -49,10 +49,10 @@
 //
 // No kernel sends an ABORT for a process that is killed. But the process's host
 // tells that the UDP port is closed, and on Linux that ends an association with
-// ECONNRESET once the peer has not answered twice: a second after a Write, or
-// two after a heartbeat, with the default timers. Elsewhere, and where the host is
-// silent too or does not quote the verification tag, it takes as many timeouts as
-// the settings say.
+// ECONNRESET once the peer has not answered twice: three seconds after a Write or a
+// heartbeat, with the default timers. Elsewhere, and where the host is silent too or
+// does not quote the verification tag, it takes as many timeouts as the settings say,
+// and between heartbeats the interval.
 //
 // # The kernel as the other end
 //
