@@ -160,3 +160,15 @@ func TestAckGoesWithData(t *testing.T) {
 	r.send(newPacket(r.header()).add(ctSACK, 0, sack(last)).add(ctData, flagBegin|flagEnd, data(r.own.tsn, 0, 0, "x")))
 	r.wantBundle(ctSACK, ctData)
 }
+
+// TestCookieAckIsFirst has a COOKIE ECHO come again, and be read with a packet that is
+// answered by ERROR. COOKIE ACK must be the first chunk of a packet.
+func TestCookieAckIsFirst(t *testing.T) {
+	r, _, ln := rawPair(t, sctpnet.Config{})
+	var in intake
+	r.arrive(ln, &in, newPacket(r.header()).add(0x40, 0, nil)) // of no type that is known
+	r.arrive(ln, &in, newPacket(r.header()).add(ctCookieEcho, 0, r.theirs.cookie))
+	in.done()
+	r.wantBundle(ctError)
+	r.wantBundle(ctCookieAck)
+}
