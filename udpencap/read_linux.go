@@ -3,11 +3,9 @@ package udpencap
 import (
 	"encoding/binary"
 	"net/netip"
-	"strconv"
 	"sync"
 	"unsafe"
 
-	"github.com/sctpnet/sctpnet/internal/engine"
 	"golang.org/x/sys/unix"
 )
 
@@ -56,8 +54,8 @@ func (s *socket) receiveAll(take func(b, oob []byte, from netip.AddrPort)) func(
 		got   int
 		errno unix.Errno
 		wait  bool
-		zones zones
 	)
+	zones := make(zones)
 	// It takes nothing itself: what it took might close the socket, and wait for it.
 	read := func(fd uintptr) (done bool) {
 		if r == nil {
@@ -129,14 +127,8 @@ func (s *socket) isUnread() (unread bool) {
 	return unread
 }
 
-// zones have the name of the last zone of an address.
-type zones struct {
-	id   uint32
-	name string
-}
-
 // addrPort is the address of a message.
-func (z *zones) addrPort(sa *unix.RawSockaddrInet6) netip.AddrPort {
+func (z zones) addrPort(sa *unix.RawSockaddrInet6) netip.AddrPort {
 	port := (*[2]byte)(unsafe.Pointer(&sa.Port)) // a uint16, in network order
 	num := binary.BigEndian.Uint16(port[:])
 	switch sa.Family {
@@ -147,10 +139,7 @@ func (z *zones) addrPort(sa *unix.RawSockaddrInet6) netip.AddrPort {
 	case unix.AF_INET6:
 		ip := netip.AddrFrom16(sa.Addr)
 		if id := sa.Scope_id; id != 0 {
-			if id != z.id {
-				z.id, z.name = id, engine.ZoneName(strconv.Itoa(int(id)))
-			}
-			ip = ip.WithZone(z.name)
+			ip = ip.WithZone(z.name(int(id)))
 		}
 		return netip.AddrPortFrom(ip, num)
 	}

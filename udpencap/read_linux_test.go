@@ -1,7 +1,9 @@
 package udpencap
 
 import (
+	"net"
 	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -135,5 +137,26 @@ func TestTurnBegins(t *testing.T) {
 		for s.counters.received.Load() < n {
 			runtime.Gosched()
 		}
+	}
+}
+
+// TestZones asks for the names of two interfaces in turn, which are remembered, and of one
+// that the system does not know now, which is not.
+func TestZones(t *testing.T) {
+	const unknown = 1 << 30
+	lo, err := net.InterfaceByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := zones{7: "other0"}
+	for range 2 {
+		for index, want := range map[int]string{lo.Index: "lo", 7: "other0", unknown: strconv.Itoa(unknown)} {
+			if got := z.name(index); got != want {
+				t.Errorf("interface %d is %q, want %q", index, got, want)
+			}
+		}
+	}
+	if len(z) != 2 {
+		t.Errorf("%v are remembered", z)
 	}
 }

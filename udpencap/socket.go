@@ -141,7 +141,7 @@ func (s *socket) is4() bool { return s.local.Addr().Is4() }
 
 // read is the socket's goroutine. It ends when the socket is closed.
 func (s *socket) read() {
-	var info destination
+	info := destination{zones: make(zones)}
 	var in intake
 	take := func(b, oob []byte, from netip.AddrPort) {
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
@@ -220,8 +220,9 @@ func (in *intake) done() {
 // A destination finds a packet's destination address in its control messages,
 // which mostly are those of the packet before.
 type destination struct {
-	oob []byte
-	ip  netip.Addr
+	oob   []byte
+	ip    netip.Addr
+	zones zones
 }
 
 func (d *destination) parse(oob []byte, is4 bool) netip.Addr {
@@ -244,9 +245,30 @@ func (d *destination) parse(oob []byte, is4 bool) netip.Addr {
 	d.oob = append(d.oob[:0], oob...)
 	d.ip, _ = netip.AddrFromSlice(ip)
 	if d.ip = d.ip.Unmap(); hasZone(d.ip) {
-		d.ip = d.ip.WithZone(engine.ZoneName(strconv.Itoa(zone)))
+		zoned := d.ip.WithZone(d.zones.name(zone))
+		d.ip = netip.Addr{}
+		if d.zones[zone] != "" {
+			d.ip = zoned // until there is another one
+		}
+		return zoned
 	}
 	return d.ip
+}
+
+// zones have the names of network interfaces, by their indexes. To ask the system costs much.
+type zones map[int]string
+
+// name returns the name of an interface. It asks again for one that the system has not told,
+// which it does not if there are too many files open.
+func (z zones) name(index int) string {
+	name := z[index]
+	if name == "" {
+		number := strconv.Itoa(index)
+		if name = engine.ZoneName(number); name != number {
+			z[index] = name
+		}
+	}
+	return name
 }
 
 // source returns the control message that has a packet sent from an address.
