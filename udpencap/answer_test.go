@@ -3,6 +3,7 @@ package udpencap
 import (
 	"encoding/binary"
 	"testing"
+	"time"
 
 	"github.com/sctpnet/sctpnet"
 )
@@ -151,7 +152,7 @@ func TestLongAnswers(t *testing.T) {
 // TestAckGoesWithData has something wait to be sent when data comes that is acknowledged at
 // once, and the acknowledgement that it waits for. It carries the other one.
 func TestAckGoesWithData(t *testing.T) {
-	r, c, _ := rawPair(t, sctpnet.Config{PathParams: sctpnet.PathParams{MTU: 1500}})
+	r, c, _ := rawPair(t, sctpnet.Config{RTO: sctpnet.RTO{Initial: time.Minute}, PathParams: sctpnet.PathParams{MTU: 1500}})
 	if _, err := c.Write(make([]byte, 6000)); err != nil {
 		t.Fatal(err)
 	}
@@ -159,6 +160,22 @@ func TestAckGoesWithData(t *testing.T) {
 	r.awaitData(last)
 	r.send(newPacket(r.header()).add(ctSACK, 0, sack(last)).add(ctData, flagBegin|flagEnd, data(r.own.tsn, 0, 0, "x")))
 	r.wantBundle(ctSACK, ctData)
+}
+
+// TestAckBeforeFullPackets is the same where DATA has no room for the acknowledgement. That
+// goes before all DATA.
+func TestAckBeforeFullPackets(t *testing.T) {
+	r, c, _ := rawPair(t, sctpnet.Config{RTO: sctpnet.RTO{Initial: time.Minute}, PathParams: sctpnet.PathParams{MTU: 1500}})
+	for range 6 {
+		if _, err := c.Write(make([]byte, 1500-ipv4Overhead-headerSize-dataHeaderSize)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := r.theirs.tsn + 3 // that cwnd allows
+	r.awaitData(last)
+	r.send(newPacket(r.header()).add(ctSACK, 0, sack(last)).add(ctData, flagBegin|flagEnd, data(r.own.tsn, 0, 0, "x")))
+	r.wantBundle(ctSACK)
+	r.wantBundle(ctData)
 }
 
 // TestCookieAckIsFirst has a COOKIE ECHO come again, and be read with a packet that is

@@ -682,7 +682,11 @@ func (a *assoc) acknowledge() {
 // isAckCarried reports whether DATA goes next, and has room for the acknowledgement.
 func (a *assoc) isAckCarried() bool {
 	r := &a.rx
-	return a.wantsPump && !a.pumping && a.reply == nil && len(r.later) == 0 && len(r.dups) == 0 && a.snd.Next(a.now()) > 0
+	if !a.wantsPump || a.pumping || a.reply != nil || len(r.later) > 0 || len(r.dups) > 0 {
+		return false
+	}
+	need := a.snd.Next(a.now())
+	return need > 0 && need+ackSize <= a.mtu-headerSize
 }
 
 func (a *assoc) ackDelay() time.Duration {
