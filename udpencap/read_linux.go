@@ -9,13 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What is taken from a socket at once: so many packets at a time, each of which may be
-// several (see UDP_GRO), until it is so many bytes, where a packet counts as some at least.
-// Nothing of that is acknowledged before.
+// Limits of what is taken from a socket before it is acknowledged.
 const (
-	mostReceived = 4
-	enough       = 64 << 10
-	leastCounted = 512
+	mostReceived = 4        // packets with one system call, each of which may be several (UDP_GRO)
+	enough       = 64 << 10 // bytes
+	leastCounted = 512      // bytes that each packet counts as at least
 )
 
 // A reading is the room for what a call takes from a socket. Only a socket that has just

@@ -16,8 +16,8 @@ const (
 	// pacePause is how long a pause is at least. What would go in it goes at its end.
 	pacePause = time.Millisecond
 	burst     = 10 // packets that may go at once
-	// lateParts is which part of a round trip may go at once where it has waited for a
-	// timer that was late, as timers are where the processors are busy.
+	// lateParts is which part of a round trip's packets may go at once if they have waited
+	// for a timer and it was late, as where the processors are busy.
 	lateParts = 4
 )
 
