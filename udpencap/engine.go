@@ -201,9 +201,9 @@ func grants(o *engine.Options) uint16 {
 	return min(mine.in, mine.out)
 }
 
-// What the peers of associations may send that wait to be accepted: each no more than waitingWindow,
-// and all of a listener not much more than waitingMemory, unless they are so many that
-// each has leastWindow. What takes more memory than it has bytes may take twice as much.
+// Limits of what may come for associations that wait to be accepted: for each waitingWindow,
+// and for all of a listener not much more than waitingMemory, unless they are so many that
+// each has leastWindow. Small chunks may take twice as much memory.
 const (
 	waitingWindow = 64 << 10
 	waitingMemory = 16 << 20

@@ -156,8 +156,10 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 			a.answer(ctCookieAck, 0, nil)
 			return a
 		case local && remote:
-			a.sendReply()                 // to a packet that was read with this one: COOKIE ACK comes first in its own
-			a.answer(ctCookieAck, 0, nil) // the one before was lost
+			// The one before was lost. It is the first chunk of its packet: what answers a
+			// packet that was read with this one goes before.
+			a.sendReply()
+			a.answer(ctCookieAck, 0, nil)
 			return a
 		case !local && !remote && ck.tieTags == a.tieTags:
 			if from != a.path.to {

@@ -53,7 +53,7 @@ func (s *socket) receiveAll(take func(b, oob []byte, from netip.AddrPort)) func(
 		errno unix.Errno
 		wait  bool
 	)
-	zones := make(zones)
+	names := make(zones)
 	// It takes nothing itself: what it took might close the socket, and wait for it.
 	read := func(fd uintptr) (done bool) {
 		if r == nil {
@@ -86,7 +86,7 @@ func (s *socket) receiveAll(take func(b, oob []byte, from netip.AddrPort)) func(
 			for k := range got {
 				m := &r.msgs[k]
 				bytes += max(leastCounted, int(m.len))
-				take(r.bufs[k][:m.len], r.oobs[k][:m.hdr.Controllen], zones.addrPort(&r.names[k]))
+				take(r.bufs[k][:m.len], r.oobs[k][:m.hdr.Controllen], names.addrPort(&r.names[k]))
 			}
 			empty = got < mostReceived
 		}

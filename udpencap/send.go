@@ -282,7 +282,8 @@ func (a *assoc) waitsForSocket() bool {
 
 // isBehind reports whether something has come that was not taken, or is being handled.
 func (s *socket) isBehind() bool {
-	// The second one is asked last, as it is true of what is taken meanwhile.
+	// In this order: what is taken in between is being handled, or was, when the turn is
+	// looked at.
 	return s.isUnread() || s.turns.isUnderWay(s.turns.n.Load())
 }
 
