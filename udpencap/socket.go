@@ -143,7 +143,9 @@ func (s *socket) is4() bool { return s.local.Addr().Is4() }
 func (s *socket) read() {
 	info := destination{zones: make(zones)}
 	var in intake
+	failures := 0 // since something was taken
 	take := func(b, oob []byte, from netip.AddrPort) {
+		failures = 0
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 		to := s.local.Addr()
 		if s.any {
@@ -157,7 +159,6 @@ func (s *socket) read() {
 		}
 	}
 	receive := s.receiveAll(take)
-	failures := 0
 	for {
 		empty, err := receive()
 		in.done()
@@ -166,7 +167,6 @@ func (s *socket) read() {
 		}
 		switch {
 		case err == nil:
-			failures = 0
 			continue
 		case errors.Is(err, net.ErrClosed):
 			return
