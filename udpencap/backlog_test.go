@@ -129,8 +129,7 @@ func TestChunksCountWhatTheyTake(t *testing.T) {
 			const n = 4000
 			r, _, ln := rawPair(t, sctpnet.Config{ReadBuffer: 16 << 20})
 			heap := func() int {
-				runtime.GC()
-				runtime.GC()
+				collect()
 				var s runtime.MemStats
 				runtime.ReadMemStats(&s)
 				return int(s.HeapAlloc)
@@ -140,11 +139,14 @@ func TestChunksCountWhatTheyTake(t *testing.T) {
 				flags, tsn, ssn := tt.chunk(i)
 				return flags, data(r.own.tsn+tsn, 0, ssn, "x")
 			})
-			took := heap() - before
 			a := assocOf(t, ln, r.tag)
 			a.mu.Lock()
 			counted := a.rx.held.n
 			a.mu.Unlock()
+			took := heap() - before
+			for tries := 0; took > counted*5/4 && tries < 100; tries++ {
+				took = heap() - before // the socket's goroutine may not have given up what it reads into
+			}
 			if counted != n*(rooms[0]+chunkCost) || took > counted*5/4 {
 				t.Errorf("%d messages of a byte count as %d bytes and take %d", n, counted, took)
 			}
