@@ -78,17 +78,7 @@ func testFullOfLaterData(t *testing.T, readBuffer int) {
 	if err != nil || string(buf[:n]) != "read me" {
 		t.Fatalf("%q, %v", buf[:n], err)
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	var sending sync.WaitGroup
-	defer sending.Wait()
-	defer stop()
-	sending.Go(func() {
-		for tick := time.Tick(50 * ms); ctx.Err() == nil; <-tick {
-			for _, send := range again {
-				send()
-			}
-		}
-	})
+	defer sendAgain(t, again...)()
 	for range peers {
 		if n, _, err = c.ReadFrom(buf); err != nil {
 			t.Fatal(err)
@@ -97,6 +87,23 @@ func testFullOfLaterData(t *testing.T, readBuffer int) {
 			t.Errorf("%d bytes of peer %d, want %d", n, buf[0], sizes[buf[0]])
 		}
 		delete(sizes, buf[0])
+	}
+}
+
+// sendAgain sends what was lost again and again, until stop.
+func sendAgain(t *testing.T, sends ...func()) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		for tick := time.Tick(50 * ms); ctx.Err() == nil; <-tick {
+			for _, send := range sends {
+				send()
+			}
+		}
+	})
+	return func() {
+		cancel()
+		sending.Wait()
 	}
 }
 
@@ -123,15 +130,7 @@ func TestConnFullOfLaterData(t *testing.T) {
 		if err != nil || string(buf[:n]) != "read me" {
 			t.Fatalf("%q, %v", buf[:n], err)
 		}
-		ctx, stop := context.WithCancel(t.Context())
-		var sending sync.WaitGroup
-		defer sending.Wait()
-		defer stop()
-		sending.Go(func() {
-			for tick := time.Tick(50 * ms); ctx.Err() == nil; <-tick {
-				p.data(t, 1, whole, 1, []byte("lost"))
-			}
-		})
+		defer sendAgain(t, func() { p.data(t, 1, whole, 1, []byte("lost")) })()
 		for i := uint32(1); i <= tsn; i++ {
 			if _, _, err := c.ReadMsg(buf); err != nil {
 				t.Fatal(err)
@@ -140,8 +139,9 @@ func TestConnFullOfLaterData(t *testing.T) {
 	})
 }
 
-// TestPacketConnPeersWithHalfMessages has the receive buffer be full of messages, the
-// rest of which the peers do not send. They do not hold up others for ever.
+// TestPacketConnPeersWithHalfMessages has the receive buffer be full of the first
+// halves of messages. Their peers never send the second ones, and yet do not hold up
+// others for ever.
 func TestPacketConnPeersWithHalfMessages(t *testing.T) {
 	watchdog(t, func() {
 		a, b := newNetns(t), newNetns(t)

@@ -692,8 +692,8 @@ func testRestartInMessage(t *testing.T, network string) {
 func TestRestartWithFewerStreams(t *testing.T) { eachEngine(t, testRestartWithFewerStreams) }
 
 func testRestartWithFewerStreams(t *testing.T, network string) {
-	// restart has the peer restart with 4 streams in place of 60, in the first of which
-	// meanwhile was called.
+	// restart has the peer dial with 60 streams, calls meanwhile, and then has the peer
+	// restart with 4.
 	restart := func(t *testing.T, p *crasher, meanwhile func()) *sctpnet.Conn {
 		p.dialer.Config.OutStreams, p.dialer.Config.MaxInStreams = 60, 60
 		client := p.dial(t)
@@ -827,8 +827,8 @@ func promptTag(network string) (config sctpnet.Config) {
 	return config
 }
 
-// TestRestartBesideFullStream has a peer restart an association of which one Stream is
-// full, so that nothing is received. The others learn of it.
+// TestRestartBesideFullStream has a peer restart an association while one Stream is full,
+// so that nothing is received. The others learn of it.
 func TestRestartBesideFullStream(t *testing.T) { eachEngine(t, testRestartBesideFullStream) }
 
 func testRestartBesideFullStream(t *testing.T, network string) {
@@ -1060,7 +1060,7 @@ func testRestartOfStreamServer(t *testing.T, network string) {
 	})
 }
 
-// A pieceReader is a way to read a message of which only a part was handed over.
+// A pieceReader is a way to read a message that has come in part only.
 type pieceReader struct {
 	name   string
 	config sctpnet.Config

@@ -32,8 +32,8 @@ func (a *assoc) heartbeatPeriod() time.Duration {
 	return heartbeatPeriod
 }
 
-// scheduleHeartbeat has the next one be sent when there is nothing else for a period, some
-// of which may have passed already.
+// scheduleHeartbeat has the next one be sent when there is nothing else for a period. It
+// began as long ago as passed says.
 func (a *assoc) scheduleHeartbeat(passed time.Duration) {
 	if a.options.PathParams.NoHeartbeat {
 		a.hb.timer.stop()

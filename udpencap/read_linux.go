@@ -11,7 +11,7 @@ import (
 
 // Limits of what is taken from a socket before it is acknowledged.
 const (
-	mostReceived = 4        // packets with one system call, each of which may be several (UDP_GRO)
+	mostReceived = 4        // buffers filled by one system call; with UDP_GRO each may have several packets
 	enough       = 64 << 10 // bytes
 	leastCounted = 512      // bytes that each packet counts as at least
 )

@@ -259,7 +259,7 @@ const (
 type readWait struct {
 	of    time.Duration // the time of the timer
 	since time.Duration
-	turn  uint64 // of the socket's goroutine, at the end of which it is over
+	turn  uint64 // it is over at the end of this turn of the socket's goroutine
 }
 
 // waitsForSocket reports whether something would be sent again before what could spare it

@@ -59,8 +59,8 @@ type Message struct {
 	Event  Event // not a message but an event, to an Owner only
 }
 
-// IsLate reports whether a message was sent before another one, the last piece of which
-// has that TSN, although it comes after it. Linux does not wait for what is missing
+// IsLate reports whether a message was sent earlier than another one that has come
+// before it. tsn is that of the other one's last piece. Linux does not wait for what is missing
 // before it delivers the first part of a message at the partial delivery point.
 func (m *Message) IsLate(tsn uint32) bool {
 	const most = 4096 // chunks that Linux takes beyond what is missing

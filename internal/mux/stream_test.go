@@ -420,18 +420,26 @@ func TestReadDeadline(t *testing.T) {
 	})
 }
 
+// besideBulk returns stream 5 of an association on which stream 3 sends without end, and
+// waits for room.
+func besideBulk(t *testing.T) (other *Stream, af *fake) {
+	t.Helper()
+	m, _, f, af := pair(t)
+	af.do(func() { af.stuck = true })
+	bulk, other := claim(t, m, 3), claim(t, m, 5)
+	go bulk.Send(make([]byte, 8<<20), false, engine.Message{Stream: 3})
+	synctest.Wait()
+	if !f.isSending(3) {
+		t.Fatal("the bulk does not wait for room")
+	}
+	return other, af
+}
+
 // TestLittlePassesBulk has one stream send without end while others send little. What
 // is little goes past the Send that waits for room, and finds room left for it.
 func TestLittlePassesBulk(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		m, _, f, af := pair(t)
-		af.do(func() { af.stuck = true })
-		bulk, other := claim(t, m, 3), claim(t, m, 5)
-		go bulk.Send(make([]byte, 8<<20), false, engine.Message{Stream: 3})
-		synctest.Wait()
-		if !f.isSending(3) {
-			t.Fatal("the bulk does not wait for room")
-		}
+		other, af := besideBulk(t)
 		sent := make(chan error)
 		go func() {
 			_, err := other.Send([]byte("little"), false, engine.Message{Stream: 5})
@@ -458,14 +466,7 @@ func TestLittlePassesBulk(t *testing.T) {
 // of them pass it, and then they wait for their turn, as the bulk has to have its own.
 func TestManyLittleOnesWait(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		m, _, f, af := pair(t)
-		af.do(func() { af.stuck = true })
-		bulk, other := claim(t, m, 3), claim(t, m, 5)
-		go bulk.Send(make([]byte, 8<<20), false, engine.Message{Stream: 3})
-		synctest.Wait()
-		if !f.isSending(3) {
-			t.Fatal("the bulk does not wait for room")
-		}
+		other, af := besideBulk(t)
 		go func() {
 			for {
 				if _, err := other.Send(make([]byte, 100), false, engine.Message{Stream: 5}); err != nil {

@@ -735,7 +735,7 @@ func (s *Sender) Deadline() time.Duration { return earliest(s.ResendAt(), s.pace
 // ResendAt returns when Expire would have something be sent again, and 0 for never.
 func (s *Sender) ResendAt() time.Duration { return earliest(s.t3, s.reorder, s.probe.due) }
 
-// earliest returns the earliest of some times, of which 0 is none.
+// earliest returns the earliest of some times. Zero is no time.
 func earliest(times ...time.Duration) (at time.Duration) {
 	for _, t := range times {
 		if t != 0 && (at == 0 || t < at) {
