@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/conformance"
 )
 
 // TestPacketConnConnectWaits has Connect wait for a peer that does not answer, while
@@ -1044,7 +1044,7 @@ func TestPacketConnForgetsPeers(t *testing.T) {
 					}
 				}
 			}()
-			round := func(n int) uint64 {
+			round := func(n int) {
 				var wg sync.WaitGroup
 				for range 4 {
 					wg.Go(func() {
@@ -1057,21 +1057,15 @@ func TestPacketConnForgetsPeers(t *testing.T) {
 				}
 				wg.Wait()
 				eventually(t, "no association is there", func() bool { return len(c.Associations()) == 0 })
-				runtime.GC()
-				var m runtime.MemStats
-				runtime.ReadMemStats(&m)
-				return m.HeapAlloc
 			}
-			before := round(200)
-			after := round(1000)
-			t.Logf("%d bytes, then %d; %d goroutines", before, after, runtime.NumGoroutine())
-			most := uint64(100 << 10)
+			round(200)
+			before := conformance.HeapBytes()
+			round(1000)
+			most := 100 << 10
 			if overUDP(network) {
 				most = 1 << 20 // a listener remembers so many cookies that were used
 			}
-			if after > before+most {
-				t.Errorf("%d bytes are used, %d before", after, before)
-			}
+			conformance.WaitForHeap(t, before+most)
 			ln.Close()
 			c.Close()
 			<-done

@@ -465,20 +465,11 @@ func TestStreamChurn(t *testing.T) {
 				client, server := pipe(t, network, "127.0.0.1:0")
 				total := tt.total / conformance.Slowness / conformance.Slowness
 				churn := func(n int) { churn(t, client, server, n, (*sctpnet.Conn).OpenStream, tt.client, tt.server) }
-				heap := func() int {
-					var stats runtime.MemStats
-					runtime.GC()
-					runtime.GC() // what pools had before is gone now
-					runtime.ReadMemStats(&stats)
-					return int(stats.HeapAlloc)
-				}
 				watchdog(t, func() {
 					churn(1000 / conformance.Slowness)
-					before := heap()
+					before := conformance.HeapBytes()
 					churn(total)
-					if grown := heap() - before; grown > 1<<20 {
-						t.Errorf("%d streams have left %d bytes", total, grown)
-					}
+					conformance.WaitForHeap(t, before+1<<20)
 				})
 			})
 		}

@@ -107,29 +107,17 @@ func TestINITsLeaveNoState(t *testing.T) {
 	ln := listen(t, "sctp+udp", "127.0.0.1:0")
 	r := newRawPeer(t, ln.Addr())
 	r.init()
-	var before, after runtime.MemStats
 	goroutines := runtime.NumGoroutine()
-	collect()
-	runtime.ReadMemStats(&before)
+	before := conformance.HeapBytes()
 	for i := range 10_000 {
 		r.src = uint16(10_000 + i)
 		r.own.tag = uint32(i + 1)
 		r.init()
 	}
-	collect()
-	runtime.ReadMemStats(&after)
 	if n := runtime.NumGoroutine(); n > goroutines {
 		t.Errorf("%d goroutines, before %d", n, goroutines)
 	}
-	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 1<<20 {
-		t.Errorf("the heap has grown by %d bytes", grown)
-	}
-}
-
-// collect collects garbage, and what pools have.
-func collect() {
-	runtime.GC()
-	runtime.GC()
+	conformance.WaitForHeap(t, before+1<<20)
 }
 
 // TestOutOfTheBlue sends what belongs to no association, at a port that is

@@ -116,6 +116,27 @@ func WaitFor(t testing.TB, what string, ok func() bool) {
 	}
 }
 
+// HeapBytes is what the heap has in use, without garbage and without what pools keep.
+func HeapBytes() int {
+	runtime.GC()
+	runtime.GC() // what pools had before is gone now
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int(stats.HeapAlloc)
+}
+
+// WaitForHeap waits until at most so many bytes are in use. A goroutine that is about to
+// wait, or what an earlier test has left, may have some until then.
+func WaitForHeap(t testing.TB, most int) {
+	t.Helper()
+	used := HeapBytes()
+	for deadline := time.Now().Add(limit); used > most; used = HeapBytes() {
+		if time.Now().After(deadline) {
+			t.Fatalf("the heap has %d bytes, want %d at most", used, most)
+		}
+	}
+}
+
 func stacks() []byte {
 	buf := make([]byte, 1<<20)
 	return buf[:runtime.Stack(buf, true)]
