@@ -483,7 +483,7 @@ func packetPeer(t testing.TB, c *sctpnet.PacketConn, a net.Addr) *sctpnet.Addr {
 // TestPacketConnManyPeers has a thousand associations at a time, of both roles.
 func TestPacketConnManyPeers(t *testing.T) {
 	eachPacketEngine(t, func(t *testing.T, network string) {
-		const peers = 1000
+		const peers = 400
 		server := listenPacket(t, nil, network, "127.0.0.1:0")
 		all := make([]*sctpnet.PacketConn, peers)
 		for i := range all {

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/sctpnet/sctpnet"
-	"github.com/sctpnet/sctpnet/internal/conformance"
 	"golang.org/x/net/nettest"
 )
 
@@ -54,12 +53,4 @@ func TestNettest(t *testing.T) {
 	t.Run("sctp6", func(t *testing.T) { nettest.TestConn(t, connPipe("sctp6+udp", "[::1]:0", sctpnet.Config{})) })
 	t.Run("any", func(t *testing.T) { nettest.TestConn(t, connPipe("sctp+udp", ":0", sctpnet.Config{})) })
 	t.Run("Stream", func(t *testing.T) { nettest.TestConn(t, streamPipe(t, sctpnet.Config{})) })
-}
-
-func TestConformance(t *testing.T) {
-	conformance.TestConn(t, connPipe("sctp4+udp", "127.0.0.1:0", sctpnet.Config{}))
-}
-
-func TestStreamConformance(t *testing.T) {
-	conformance.TestConn(t, streamPipe(t, sctpnet.Config{}))
 }

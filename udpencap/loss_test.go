@@ -24,6 +24,9 @@ func badNetwork(t *testing.T, percent int) {
 		delay := time.Duration(rnd.IntN(3000)) * time.Microsecond
 		mu.Unlock()
 		switch {
+		case b[headerSize] == ctAbort && b[headerSize+1]&flagReflected != 0:
+			// It may be for another process, which dials this one's UDP port 9899.
+			send(b)
 		case lost:
 		case late:
 			b = slices.Clone(b)

@@ -10,7 +10,7 @@ import (
 )
 
 // rounds is how often a race between an end and a call is run.
-const rounds = 100
+const rounds = 40
 
 // A state is what goes on at one end of a connection while it ends.
 type state struct {
@@ -141,7 +141,7 @@ func testCloseWakes(p *pair) {
 // and that so much still arrives.
 func testCloseCutsWrite(p *pair) {
 	c1, c2, _ := p.pipe()
-	b := random(len(ballast) / Slowness)
+	b := random(len(ballast))
 	w := p.start(c1.Write, b)
 	w.waits()
 	p.close(c1)
@@ -411,7 +411,7 @@ func testShutdownWakes(p *pair) {
 // unread. Until it has read that the association lives, and the peer can write.
 func testShutdownPending(p *pair) {
 	c1, c2, _ := p.pipe()
-	b := random(len(ballast) / Slowness)
+	b := random(len(ballast))
 	b = b[:p.fill(c1, b)]
 	p.shutdown(c1)
 	read := p.start(c1.Read, make([]byte, 100))
