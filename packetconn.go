@@ -109,7 +109,7 @@ type PacketConn struct {
 	mu     sync.Mutex
 	readBy time.Time     // the deadline
 	moved  chan struct{} // see whenMoved; nil until a call waits
-	peers  map[engine.AssocID]*assoc
+	assocs map[engine.AssocID]*assoc
 	byAddr map[netip.AddrPort]*assoc
 	inbox  inbox
 }
@@ -124,7 +124,7 @@ func newPacketConn(e engine.PacketConn, network string, asked *Config, onEvent f
 		asked:   asked,
 		onEvent: onEvent,
 		reading: make(chan struct{}, 1),
-		peers:   make(map[engine.AssocID]*assoc),
+		assocs:  make(map[engine.AssocID]*assoc),
 		byAddr:  make(map[netip.AddrPort]*assoc),
 	}
 	c.inbox.most = asked.limits().Or(mux.DefaultLimits()).StreamMemory

@@ -20,21 +20,21 @@ type assoc struct {
 	addr    *Addr         // the one that stands for it
 	settled chan struct{} // closed when it is up, or could not be made
 
-	dialed bool // this end has made it
-	up     bool
-	users  int   // calls of Connect that wait, and of WriteTo that have begun it
-	ended  error // nil as long as it has not
-	ports  []netip.AddrPort
-	begun  assembler
+	dialed   bool // this end has made it
+	up       bool
+	users    int   // calls of Connect that wait, and of WriteTo that have begun it
+	ended    error // nil as long as it has not
+	ports    []netip.AddrPort
+	messages assembler // of messages that come in pieces
 	// aborted says that a message was too long. What else has arrived is dropped.
 	aborted bool
 }
 
 // addrPorts returns the addresses of an endpoint.
-func addrPorts(a *engine.Addr) []netip.AddrPort {
-	ports := make([]netip.AddrPort, 0, len(a.IPAddrs))
-	for _, ip := range a.IPAddrs {
-		ports = append(ports, addrPort(ip, a.Port))
+func addrPorts(addr *engine.Addr) []netip.AddrPort {
+	ports := make([]netip.AddrPort, 0, len(addr.IPAddrs))
+	for _, ip := range addr.IPAddrs {
+		ports = append(ports, addrPort(ip, addr.Port))
 	}
 	return ports
 }
@@ -58,30 +58,30 @@ func checkInterface(ip netip.Addr) error {
 	return nil
 }
 
-// find returns the association with the endpoint a, or nil. It makes none.
-func (c *PacketConn) find(a *Addr) (*assoc, error) {
-	if p := a.assoc; p != nil && p.c == c && p.addr == a {
+// find returns the association that an Addr stands for, or nil. It makes none.
+func (c *PacketConn) find(addr *Addr) (*assoc, error) {
+	if a := addr.assoc; a != nil && a.c == c && a.addr == addr {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if p.ended != nil {
-			return nil, noMore(a, p.ended)
+		if a.ended != nil {
+			return nil, noMore(addr, a.ended)
 		}
-		return p, nil
+		return a, nil
 	}
-	if err := checkPort(a); err != nil {
+	if err := checkPort(addr); err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
-	for _, ip := range a.IPAddrs {
-		if p := c.byAddr[addrPort(ip, a.Port)]; p != nil {
+	for _, ip := range addr.IPAddrs {
+		if a := c.byAddr[addrPort(ip, addr.Port)]; a != nil {
 			c.mu.Unlock()
-			return p, nil
+			return a, nil
 		}
 	}
 	c.mu.Unlock()
-	// The event that it is up may not have been received yet.
-	for _, ip := range a.IPAddrs {
-		at := addrPort(ip, a.Port)
+	// The event that one is up may not have been received yet.
+	for _, ip := range addr.IPAddrs {
+		at := addrPort(ip, addr.Port)
 		if id := c.e.Find(at); id != 0 {
 			return c.meet(id), nil
 		}
@@ -89,9 +89,9 @@ func (c *PacketConn) find(a *Addr) (*assoc, error) {
 	return nil, nil
 }
 
-// noMore says that an Addr no longer stands for an association.
-func noMore(a *Addr, why error) error {
-	return fmt.Errorf("the association with %s is no more: %w", a, why)
+// noMore says that the association is over that an Addr stood for.
+func noMore(addr *Addr, why error) error {
+	return fmt.Errorf("the association with %s is no more: %w", addr, why)
 }
 
 var errPeeledOff error = peeledOffError{}
@@ -102,7 +102,7 @@ type peeledOffError struct{}
 func (peeledOffError) Error() string { return "it was peeled off" }
 func (peeledOffError) Unwrap() error { return syscall.ENOTCONN }
 
-// meet returns the peer of an association, or nil if that has ended: no event may
+// meet returns the association with a number, or nil if that has ended: no event may
 // come that would remove it.
 func (c *PacketConn) meet(id engine.AssocID) *assoc {
 	c.mu.Lock()
@@ -110,83 +110,84 @@ func (c *PacketConn) meet(id engine.AssocID) *assoc {
 	return c.known(id)
 }
 
+// known is meet for a caller that holds the mutex.
 func (c *PacketConn) known(id engine.AssocID) *assoc {
-	if p := c.peers[id]; p != nil {
-		return p
+	if a := c.assocs[id]; a != nil {
+		return a
 	}
-	a, err := c.e.PeerAddr(id)
+	addr, err := c.e.PeerAddr(id)
 	if err != nil {
 		return nil
 	}
-	p := c.newAssoc(id, newAddr(a, c.network))
-	c.enter(p, addrPorts(a))
-	return p
+	a := c.newAssoc(id, newAddr(addr, c.network))
+	c.enter(a, addrPorts(addr))
+	return a
 }
 
-// meetTaken returns the peer of an association that something is being received from.
-// from is an address of it.
+// meetTaken returns the association that something is being received from. from is an
+// address of the peer.
 func (c *PacketConn) meetTaken(id engine.AssocID, from netip.AddrPort) *assoc {
-	if p := c.inbox.ended; p != nil && p.id == id {
-		return p
+	if a := c.inbox.ended; a != nil && a.id == id {
+		return a
 	}
-	if p := c.known(id); p != nil {
-		return p
+	if a := c.known(id); a != nil {
+		return a
 	}
 	// It has ended, which the events will tell that have not been received yet.
 	ip := net.IPAddr{IP: from.Addr().AsSlice(), Zone: from.Addr().Zone()}
-	p := c.newAssoc(id, &Addr{IPAddrs: []net.IPAddr{ip}, Port: int(from.Port()), Net: anyFamily(c.network)})
-	c.enter(p, nil)
-	return p
+	a := c.newAssoc(id, &Addr{IPAddrs: []net.IPAddr{ip}, Port: int(from.Port()), Net: anyFamily(c.network)})
+	c.enter(a, nil)
+	return a
 }
 
 func (c *PacketConn) newAssoc(id engine.AssocID, addr *Addr) *assoc {
-	p := &assoc{c: c, id: id, addr: addr, settled: make(chan struct{})}
-	addr.assoc = p
-	return p
+	a := &assoc{c: c, id: id, addr: addr, settled: make(chan struct{})}
+	addr.assoc = a
+	return a
 }
 
-// enter adds a peer to the table.
-func (c *PacketConn) enter(p *assoc, addrs []netip.AddrPort) {
-	c.peers[p.id] = p
-	c.assign(p, addrs)
+// enter adds an association to the table.
+func (c *PacketConn) enter(a *assoc, addrs []netip.AddrPort) {
+	c.assocs[a.id] = a
+	c.assign(a, addrs)
 }
 
-// assign has these addresses find a peer, and no others.
-func (c *PacketConn) assign(p *assoc, ports []netip.AddrPort) {
-	for _, at := range p.ports {
-		if c.byAddr[at] == p {
+// assign has these addresses find an association, and no others.
+func (c *PacketConn) assign(a *assoc, ports []netip.AddrPort) {
+	for _, at := range a.ports {
+		if c.byAddr[at] == a {
 			delete(c.byAddr, at)
 		}
 	}
-	p.ports = ports
+	a.ports = ports
 	for _, at := range ports {
-		c.byAddr[at] = p
+		c.byAddr[at] = a
 	}
 }
 
-// remove removes a peer from the table.
-func (c *PacketConn) remove(p *assoc, why error) {
-	c.assign(p, nil)
-	p.begun, p.ended = assembler{}, why
-	p.settle()
-	delete(c.peers, p.id)
-	c.inbox.ended = p
+// remove removes an association from the table.
+func (c *PacketConn) remove(a *assoc, why error) {
+	c.assign(a, nil)
+	a.messages, a.ended = assembler{}, why
+	a.settle()
+	delete(c.assocs, a.id)
+	c.inbox.ended = a
 }
 
 // settle says that it is known whether the association is there.
-func (p *assoc) settle() {
-	if p.isSettled() {
+func (a *assoc) settle() {
+	if a.isSettled() {
 		return
 	}
-	close(p.settled)
-	if p.c.inbox.waits == p {
-		p.c.e.Wake()
+	close(a.settled)
+	if a.c.inbox.waits == a {
+		a.c.e.Wake()
 	}
 }
 
-func (p *assoc) isSettled() bool {
+func (a *assoc) isSettled() bool {
 	select {
-	case <-p.settled:
+	case <-a.settled:
 		return true
 	default:
 		return false
@@ -212,15 +213,15 @@ func (c *PacketConn) Connect(ctx context.Context, address string) (*Addr, error)
 	if ctx == nil {
 		panic("nil context")
 	}
-	a, err := c.resolve(ctx, address)
+	addr, err := c.resolve(ctx, address)
 	if err != nil {
 		return nil, c.opError("dial", nil, contextError(err))
 	}
-	addr, err := c.connect(ctx, a)
+	a, err := c.connect(ctx, addr)
 	if err != nil {
-		return nil, c.opError("dial", a, contextError(err))
+		return nil, c.opError("dial", addr, contextError(err))
 	}
-	return addr, nil
+	return a.addr, nil
 }
 
 // resolve returns the endpoint of an address.
@@ -228,40 +229,40 @@ func (c *PacketConn) resolve(ctx context.Context, address string) (*Addr, error)
 	if address == "" {
 		return nil, errMissingAddress
 	}
-	a, err := resolveOne(ctx, nil, c.network, address)
-	if err == nil && isWildcard(a) {
+	addr, err := resolveOne(ctx, nil, c.network, address)
+	if err == nil && isWildcard(addr) {
 		network := c.network
 		if family(network) == "sctp" && !isWildcard(c.local) && isIPv6(c.local.IPAddrs[0]) {
 			network = "sctp6" // this host, from an IPv6 address
 		}
-		a = loopback(network, a)[0]
+		addr = loopback(network, addr)[0]
 	}
-	return a, err
+	return addr, err
 }
 
-func (c *PacketConn) connect(ctx context.Context, a *Addr) (*Addr, error) {
+func (c *PacketConn) connect(ctx context.Context, addr *Addr) (*assoc, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	if c.closed.Load() {
 		return nil, net.ErrClosed
 	}
-	p, _, err := c.begin(a)
+	a, _, err := c.begin(addr)
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		c.mu.Lock()
-		p.users--
-		isLast := p.users == 0 && p.dialed && !p.up && p.ended == nil
+		a.users--
+		isLast := a.users == 0 && a.dialed && !a.up && a.ended == nil
 		c.mu.Unlock()
 		if isLast {
-			c.e.Abort(p.id)
+			c.e.Abort(a.id)
 		}
 	}()
 	for {
 		c.mu.Lock()
-		up, ended, isClosed, moved := p.up, p.ended, c.closed.Load(), c.whenMoved()
+		up, ended, isClosed, moved := a.up, a.ended, c.closed.Load(), c.whenMoved()
 		reading := c.reading
 		if !c.mayAwait() {
 			reading = nil
@@ -273,16 +274,16 @@ func (c *PacketConn) connect(ctx context.Context, a *Addr) (*Addr, error) {
 		case ended != nil:
 			return nil, ended
 		case up:
-			return p.addr, nil
+			return a, nil
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		}
 		select {
 		case reading <- struct{}{}: // nobody reads
-			if err := c.await(ctx, p); err != nil {
+			if err := c.await(ctx, a); err != nil {
 				return nil, err
 			}
-		case <-p.settled:
+		case <-a.settled:
 		case <-moved:
 		case <-ctx.Done():
 		}
@@ -290,38 +291,38 @@ func (c *PacketConn) connect(ctx context.Context, a *Addr) (*Addr, error) {
 }
 
 // begin begins an association with an endpoint, or returns the one that there is.
-func (c *PacketConn) begin(a *Addr) (p *assoc, isNew bool, err error) {
-	if err := c.checkPeer(a); err != nil {
+func (c *PacketConn) begin(addr *Addr) (a *assoc, isNew bool, err error) {
+	if err := c.checkPeer(addr); err != nil {
 		return nil, false, err
 	}
-	err = c.e.Connect(a.engine(), func(id engine.AssocID, made bool) {
+	err = c.e.Connect(addr.engine(), func(id engine.AssocID, made bool) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if p = c.peers[id]; p == nil && made {
-			p = c.newAssoc(id, clone(a))
-			p.addr.Net = anyFamily(c.network)
-			c.enter(p, addrPorts(p.addr.engine()))
-		} else if p == nil {
-			p = c.meetTaken(id, netip.AddrPort{})
+		if a = c.assocs[id]; a == nil && made {
+			a = c.newAssoc(id, clone(addr))
+			a.addr.Net = anyFamily(c.network)
+			c.enter(a, addrPorts(a.addr.engine()))
+		} else if a == nil {
+			a = c.meetTaken(id, netip.AddrPort{})
 		}
 		if made { // also if another call has met it meanwhile
-			p.dialed, isNew = true, true
+			a.dialed, isNew = true, true
 		}
-		p.users++
+		a.users++
 	})
-	return p, isNew, err
+	return a, isNew, err
 }
 
 // checkPeer returns an error if there can be no association with an endpoint.
-func (c *PacketConn) checkPeer(a *Addr) error {
-	if err := checkPort(a); err != nil {
+func (c *PacketConn) checkPeer(addr *Addr) error {
+	if err := checkPort(addr); err != nil {
 		return err
 	}
-	if len(a.IPAddrs) == 0 {
-		return &net.AddrError{Err: "no address of a peer", Addr: a.String()}
+	if len(addr.IPAddrs) == 0 {
+		return &net.AddrError{Err: "no address of a peer", Addr: addr.String()}
 	}
-	for _, ip := range a.IPAddrs {
-		at := addrPort(ip, a.Port).Addr()
+	for _, ip := range addr.IPAddrs {
+		at := addrPort(ip, addr.Port).Addr()
 		if err := firstError(checkIP(at), checkZone(at), checkInterface(at), fits(c.network, ip)); err != nil {
 			return err
 		}
@@ -329,9 +330,9 @@ func (c *PacketConn) checkPeer(a *Addr) error {
 	return nil
 }
 
-func checkPort(a *Addr) error {
-	if a.Port <= 0 || a.Port > most16 {
-		return &net.AddrError{Err: "no port of a peer; allowed are 1 to 65535", Addr: a.String()}
+func checkPort(addr *Addr) error {
+	if addr.Port <= 0 || addr.Port > most16 {
+		return &net.AddrError{Err: "no port of a peer; allowed are 1 to 65535", Addr: addr.String()}
 	}
 	return nil
 }
@@ -360,60 +361,60 @@ func (c *PacketConn) Associations() []*Addr {
 	var list []*Addr
 	for _, id := range ids {
 		c.mu.Lock()
-		p := c.peers[id]
-		up := p != nil && p.up
+		a := c.assocs[id]
+		up := a != nil && a.up
 		c.mu.Unlock()
 		if !up {
 			if s, err := c.e.Status(id); err != nil || s.State < engine.StateEstablished {
 				continue
 			}
-			if p = c.meet(id); p == nil {
+			if a = c.meet(id); a == nil {
 				continue
 			}
 		}
-		list = append(list, p.addr)
+		list = append(list, a.addr)
 	}
 	return list
 }
 
-// of runs f with the association of a peer.
-func (c *PacketConn) of(op string, addr net.Addr, f func(p *assoc) error) error {
+// of runs f with the association with a peer.
+func (c *PacketConn) of(op string, peer net.Addr, f func(a *assoc) error) error {
 	if !c.ok() {
 		return syscall.EINVAL
 	}
-	a, err := addrOf(addr)
+	addr, err := addrOf(peer)
 	if err != nil {
 		return c.opError(op, nil, err)
 	}
 	if c.closed.Load() {
-		return c.opError(op, a, net.ErrClosed)
+		return c.opError(op, addr, net.ErrClosed)
 	}
-	p, err := c.find(a)
-	if err == nil && p == nil {
+	a, err := c.find(addr)
+	if err == nil && a == nil {
 		err = fmt.Errorf("no association with this peer: %w", syscall.ENOTCONN)
 	}
 	if err == nil {
-		err = f(p)
+		err = f(a)
 	}
-	return c.opError(op, a, err)
+	return c.opError(op, addr, err)
 }
 
 // Shutdown ends the association with a peer, as [Conn.Shutdown] does: an
 // [AssocEvent] with AssocEnded tells when that is done. The association must be up.
 // If it is being made, the error wraps EINPROGRESS; Abort ends it then too.
 func (c *PacketConn) Shutdown(peer net.Addr) error {
-	return c.of("shutdown", peer, func(p *assoc) error {
+	return c.of("shutdown", peer, func(a *assoc) error {
 		// In a handshake the kernel would drop what was written, and tell nobody.
-		if err := c.checkMade(p); err != nil {
+		if err := c.checkMade(a); err != nil {
 			return err
 		}
-		return c.e.Shutdown(p.id)
+		return c.e.Shutdown(a.id)
 	})
 }
 
 // checkMade returns an error if an association is still being made.
-func (c *PacketConn) checkMade(p *assoc) error {
-	s, err := c.e.Status(p.id)
+func (c *PacketConn) checkMade(a *assoc) error {
+	s, err := c.e.Status(a.id)
 	if err == nil && s.State < engine.StateEstablished {
 		err = fmt.Errorf("the association is being made: %w", syscall.EINPROGRESS)
 	}
@@ -422,13 +423,13 @@ func (c *PacketConn) checkMade(p *assoc) error {
 
 // Abort ends the association with a peer at once, as [Conn.Abort] does.
 func (c *PacketConn) Abort(peer net.Addr) error {
-	return c.of("abort", peer, func(p *assoc) error { return c.e.Abort(p.id) })
+	return c.of("abort", peer, func(a *assoc) error { return c.e.Abort(a.id) })
 }
 
 // Status returns how the association with a peer is doing, as [Conn.Status] does.
 func (c *PacketConn) Status(peer net.Addr) (s Status, err error) {
-	err = c.of("status", peer, func(p *assoc) error {
-		e, err := c.e.Status(p.id)
+	err = c.of("status", peer, func(a *assoc) error {
+		e, err := c.e.Status(a.id)
 		s = newStatus(e)
 		return err
 	})
@@ -437,8 +438,8 @@ func (c *PacketConn) Status(peer net.Addr) (s Status, err error) {
 
 // Paths returns the paths to a peer, as [Conn.Paths] does.
 func (c *PacketConn) Paths(peer net.Addr) (paths []Path, err error) {
-	err = c.of("status", peer, func(p *assoc) error {
-		e, err := c.e.Paths(p.id)
+	err = c.of("status", peer, func(a *assoc) error {
+		e, err := c.e.Paths(a.id)
 		paths = newPaths(e)
 		return err
 	})
@@ -448,8 +449,8 @@ func (c *PacketConn) Paths(peer net.Addr) (paths []Path, err error) {
 // Stats returns what the association with a peer has sent and received, as
 // [Conn.Stats] does. Over the kernel's SCTP WriteTo begins a new period of MaxRTO, too.
 func (c *PacketConn) Stats(peer net.Addr) (s Stats, err error) {
-	err = c.of("status", peer, func(p *assoc) error {
-		e, err := c.e.Stats(p.id)
+	err = c.of("status", peer, func(a *assoc) error {
+		e, err := c.e.Stats(a.id)
 		s = Stats(e)
 		return err
 	})
@@ -462,14 +463,14 @@ func (c *PacketConn) Stats(peer net.Addr) (s Stats, err error) {
 // With one of these set, the error wraps [errors.ErrUnsupported], and nothing is
 // changed.
 func (c *PacketConn) Set(peer net.Addr, config Config) error {
-	return c.of("set", peer, func(p *assoc) error {
+	return c.of("set", peer, func(a *assoc) error {
 		err := firstError(config.check(), checkSetting(c.network, "Config.", "", config), checkOneAssoc(&config))
 		if err != nil {
 			return err
 		}
 		var s engine.Settings
 		copyFields(&s, &config)
-		return c.e.Set(p.id, s)
+		return c.e.Set(a.id, s)
 	})
 }
 
@@ -482,7 +483,7 @@ func checkOneAssoc(config *Config) error {
 			continue
 		}
 		if !v.IsZero() {
-			return fmt.Errorf("for one peer Config.%s cannot change: %w: ListenPacket alone sets it", f.Name, errors.ErrUnsupported)
+			return fmt.Errorf("for one association Config.%s cannot change: %w: ListenPacket alone sets it", f.Name, errors.ErrUnsupported)
 		}
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 // An inbox is what has come to a PacketConn and was not read. It is under the
 // PacketConn's mutex, but for what only the call that receives uses.
 type inbox struct {
-	most int // bytes that are kept of a peer's messages that are not whole
+	most int // bytes that are kept of an association's messages that are not whole
 
 	letters []letter // whole messages, and events
 	bytes   int      // that they take
@@ -59,19 +59,19 @@ const mostWaiting = 1 << 20
 // the read deadline or Close. The end of an association is no error:
 // [ListenConfig.OnEvent] tells.
 func (c *PacketConn) ReadFrom(p []byte) (int, net.Addr, error) {
-	n, _, a, err := c.read(p, false)
-	if a == nil {
+	n, _, peer, err := c.read(p, false)
+	if peer == nil {
 		return n, nil, err
 	}
-	return n, a, err
+	return n, peer, err
 }
 
 // ReadMsg reads the next message as ReadFrom does, and describes it. If p does not
 // hold all of it, info.More is set, and the next ReadMsg goes on with it.
 //
 // A message that comes in pieces is put together first. One that the peer gave up in
-// the middle ([MsgInfo.TTL]) is dropped. Config.StreamMemory limits what is kept of a
-// peer's; the association with a peer that exceeds it is aborted.
+// the middle ([MsgInfo.TTL]) is dropped. Config.StreamMemory limits what is kept of an
+// association's; one that exceeds it is aborted.
 func (c *PacketConn) ReadMsg(p []byte) (n int, info MsgInfo, peer *Addr, err error) {
 	n, msg, peer, err := c.read(p, true)
 	return n, msgInfo(msg), peer, err
@@ -86,8 +86,8 @@ func (c *PacketConn) read(p []byte, keep bool) (int, engine.Message, *Addr, erro
 		return 0, engine.Message{}, nil, c.opError("read", nil, err)
 	}
 	defer c.endRead()
-	n, msg, a, err := c.receive(p, keep)
-	return n, msg, a, c.opError("read", nil, err)
+	n, msg, peer, err := c.receive(p, keep)
+	return n, msg, peer, c.opError("read", nil, err)
 }
 
 // beginRead waits until no other call receives, or calls the handler.
@@ -172,18 +172,18 @@ func (c *PacketConn) receive(p []byte, keep bool) (int, engine.Message, *Addr, e
 		e := c.nextEvent()
 		var n int
 		var msg engine.Message
-		var a *Addr
+		var peer *Addr
 		var err error
 		if e.what == nil {
-			n, msg, a, err = c.unread(p, keep)
+			n, msg, peer, err = c.unread(p, keep)
 		}
 		c.mu.Unlock()
 		switch {
 		case e.what != nil:
 			c.tell(e)
 			continue
-		case a != nil || err != nil:
-			return n, msg, a, err
+		case peer != nil || err != nil:
+			return n, msg, peer, err
 		}
 		in := &c.inbox
 		if borrowed == nil && (len(p) < leastPlace || in.pieces) {
@@ -241,16 +241,16 @@ func (c *PacketConn) unread(p []byte, keep bool) (int, engine.Message, *Addr, er
 	}
 	l := &in.letters[0]
 	n := copy(p, l.data)
-	msg, a := l.msg, l.from.addr
+	msg, peer := l.msg, l.from.addr
 	if n < len(l.data) && keep {
 		msg.More = true
 		l.data = l.data[n:]
 		in.bytes -= n
-		return n, msg, a, nil
+		return n, msg, peer, nil
 	}
 	in.drop()
 	c.dropped()
-	return n, msg, a, nil
+	return n, msg, peer, nil
 }
 
 // drop removes the first letter.
@@ -271,8 +271,8 @@ func (c *PacketConn) holds() bool {
 			return true
 		}
 	}
-	for _, p := range c.peers {
-		if len(p.begun.begun) > 0 {
+	for _, a := range c.assocs {
+		if len(a.messages.begun) > 0 {
 			return true
 		}
 	}
@@ -289,10 +289,10 @@ func (c *PacketConn) keep(l letter) {
 
 // await receives for Connect, which waits for an association, as nobody reads. It
 // returns when something has come, the context is done, or the association settled.
-func (c *PacketConn) await(ctx context.Context, p *assoc) error {
+func (c *PacketConn) await(ctx context.Context, a *assoc) error {
 	defer c.endRead()
 	c.tellAll()
-	if !c.beginAwait(p) {
+	if !c.beginAwait(a) {
 		return nil
 	}
 	b := pieces.Get().(*[64 << 10]byte)
@@ -310,13 +310,13 @@ func (c *PacketConn) await(ctx context.Context, p *assoc) error {
 
 // beginAwait has the association wake the call that receives when it is settled. It
 // reports whether it is not, and the call may receive.
-func (c *PacketConn) beginAwait(p *assoc) bool {
+func (c *PacketConn) beginAwait(a *assoc) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if p.isSettled() || !c.mayAwait() {
+	if a.isSettled() || !c.mayAwait() {
 		return false
 	}
-	c.inbox.waits = p
+	c.inbox.waits = a
 	return true
 }
 
@@ -358,32 +358,32 @@ func (t *taker) Take(d *engine.Delivery) (enough bool) { return (*PacketConn)(t)
 func (c *PacketConn) take(d *engine.Delivery) (enough bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p := c.meetTaken(d.Assoc, d.From)
+	a := c.meetTaken(d.Assoc, d.From)
 	if d.Cut {
-		p.begun = assembler{}
+		a.messages = assembler{}
 	}
 	switch {
 	case d.Event != nil:
-		return c.takeEvent(p, d.Event)
-	case len(d.Data) == 0 || p.aborted:
+		return c.takeEvent(a, d.Event)
+	case len(d.Data) == 0 || a.aborted:
 		return false
 	}
 	in := &c.inbox
-	if !d.More && len(p.begun.begun) == 0 {
+	if !d.More && len(a.messages.begun) == 0 {
 		if in.inPlace {
-			in.placed = letter{from: p, data: d.Data, msg: d.Message}
+			in.placed = letter{from: a, data: d.Data, msg: d.Message}
 			return true
 		}
-		return c.post(letter{from: p, data: slices.Clone(d.Data), msg: d.Message})
+		return c.post(letter{from: a, data: slices.Clone(d.Data), msg: d.Message})
 	}
 	in.pieces = true
-	m, exceeds := p.begun.add(d.Data, d.Message, false, in.most, c.interleaves)
+	m, exceeds := a.messages.add(d.Data, d.Message, false, in.most, c.interleaves)
 	switch {
-	case exceeds, p.begun.size() > in.most:
-		p.begun, p.aborted = assembler{}, true
-		c.e.Abort(p.id) // an event will tell
+	case exceeds, a.messages.size() > in.most:
+		a.messages, a.aborted = assembler{}, true
+		c.e.Abort(a.id) // an event will tell
 	case !d.More && !m.tooLarge:
-		return c.post(letter{from: p, data: m.data, msg: m.first})
+		return c.post(letter{from: a, data: m.data, msg: m.first})
 	}
 	return in.inPlace // the next piece may find more memory
 }
@@ -398,45 +398,45 @@ func (c *PacketConn) post(l letter) (enough bool) {
 
 func (c *PacketConn) interleaves() bool { return c.asked.Interleaving }
 
-// refresh asks which addresses a peer has.
-func (c *PacketConn) refresh(p *assoc) {
-	if a, err := c.e.PeerAddr(p.id); err == nil {
-		c.assign(p, addrPorts(a))
+// refresh asks which addresses the peer of an association has.
+func (c *PacketConn) refresh(a *assoc) {
+	if addr, err := c.e.PeerAddr(a.id); err == nil {
+		c.assign(a, addrPorts(addr))
 	}
 }
 
-// takeEvent keeps the table of peers.
-func (c *PacketConn) takeEvent(p *assoc, e engine.Event) (enough bool) {
+// takeEvent keeps the table of associations.
+func (c *PacketConn) takeEvent(a *assoc, e engine.Event) (enough bool) {
 	switch e := e.(type) {
 	case engine.AssocEvent:
 		switch e.Change {
 		case engine.AssocUp:
-			c.refresh(p)
-			p.up = true
-			p.settle()
+			c.refresh(a)
+			a.up = true
+			a.settle()
 		case engine.AssocRestarted:
-			c.refresh(p)
-			p.begun, p.aborted = assembler{}, false
+			c.refresh(a)
+			a.messages, a.aborted = assembler{}, false
 		case engine.AssocNotMade:
-			c.remove(p, e.Err)
+			c.remove(a, e.Err)
 		case engine.AssocLost, engine.AssocEnded:
-			c.remove(p, syscall.EPIPE)
+			c.remove(a, syscall.EPIPE)
 		}
 	case engine.PathEvent:
 		switch {
-		case p.ended != nil:
+		case a.ended != nil:
 		case e.Change == engine.PathAdded, e.Change == engine.PathRemoved:
-			c.refresh(p)
+			c.refresh(a)
 		}
 	}
 	in := &c.inbox
-	switch what := (event{p.addr, e}); {
+	switch what := (event{a.addr, e}); {
 	case c.onEvent == nil:
 	case len(in.letters) > 0:
-		return c.post(letter{event: what}) || in.waits == p
+		return c.post(letter{event: what}) || in.waits == a
 	default:
 		in.event = what
 		return true
 	}
-	return in.waits == p
+	return in.waits == a
 }

@@ -58,38 +58,38 @@ func (c *PacketConn) write(b []byte, info *MsgInfo, to *Addr) error {
 	}
 	for {
 		isNew := false
-		p, err := c.find(to)
-		if err == nil && p == nil {
-			p, isNew, err = c.begin(to)
+		a, err := c.find(to)
+		if err == nil && a == nil {
+			a, isNew, err = c.begin(to)
 		}
 		if err != nil {
 			return err
 		}
-		err = c.e.Send(b, msg, p.id)
+		err = c.e.Send(b, msg, a.id)
 		if isNew && errors.Is(err, engine.ErrEnded) {
 			return nil // it was refused already, which an event tells
 		}
 		if errors.Is(err, engine.ErrEnded) {
 			// What tells has not been received yet.
-			if to == p.addr {
+			if to == a.addr {
 				return noMore(to, syscall.EPIPE)
 			}
 			c.mu.Lock()
-			c.assign(p, nil) // there can be another association
+			c.assign(a, nil) // there can be another association
 			c.mu.Unlock()
 			continue
 		}
-		return c.sendError(err, p, len(b), msg.Stream)
+		return c.sendError(err, a, len(b), msg.Stream)
 	}
 }
 
 // sendError says what is allowed where a message was not.
-func (c *PacketConn) sendError(err error, p *assoc, size int, stream uint16) error {
+func (c *PacketConn) sendError(err error, a *assoc, size int, stream uint16) error {
 	switch {
 	case errors.Is(err, syscall.EMSGSIZE):
 		return tooLargeError(size, c.MaxMessageSize(), err)
 	case errors.Is(err, syscall.EINVAL):
-		if s, serr := c.e.Status(p.id); serr == nil && stream >= s.OutStreams {
+		if s, serr := c.e.Status(a.id); serr == nil && stream >= s.OutStreams {
 			return errNoStream(stream, s.OutStreams)
 		}
 	}

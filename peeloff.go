@@ -17,15 +17,15 @@ import (
 // error wraps EINPROGRESS.
 func (c *PacketConn) PeelOff(peer net.Addr) (*Conn, error) {
 	var conn *Conn
-	err := c.of("peeloff", peer, func(p *assoc) error {
-		if err := c.checkMade(p); err != nil {
+	err := c.of("peeloff", peer, func(a *assoc) error {
+		if err := c.checkMade(a); err != nil {
 			return err
 		}
-		e, err := c.e.PeelOff(p.id, func() []engine.Msg { return c.release(p) })
+		e, err := c.e.PeelOff(a.id, func() []engine.Msg { return c.release(a) })
 		if err != nil {
 			return err
 		}
-		conn = newConn(e, c.network, !p.dialed, c.asked)
+		conn = newConn(e, c.network, !a.dialed, c.asked)
 		return nil
 	})
 	if err != nil {
@@ -35,8 +35,9 @@ func (c *PacketConn) PeelOff(peer net.Addr) (*Conn, error) {
 	return conn, nil
 }
 
-// release removes a peer, and returns what was received of its messages, in order.
-func (c *PacketConn) release(p *assoc) (held []engine.Msg) {
+// release removes an association, and returns what was received of its messages, in
+// order.
+func (c *PacketConn) release(a *assoc) (held []engine.Msg) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	add := func(data []byte, m engine.Message) {
@@ -45,7 +46,7 @@ func (c *PacketConn) release(p *assoc) (held []engine.Msg) {
 	in := &c.inbox
 	rest := in.letters[:0]
 	for _, l := range in.letters {
-		if l.from != p {
+		if l.from != a {
 			rest = append(rest, l)
 			continue
 		}
@@ -55,10 +56,10 @@ func (c *PacketConn) release(p *assoc) (held []engine.Msg) {
 	clear(in.letters[len(rest):])
 	in.letters = rest
 	c.dropped()
-	for _, m := range p.begun.begun {
+	for _, m := range a.messages.begun {
 		m.first.More = true
 		add(m.data, m.first)
 	}
-	c.remove(p, errPeeledOff)
+	c.remove(a, errPeeledOff)
 	return held
 }

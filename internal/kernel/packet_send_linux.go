@@ -31,8 +31,8 @@ var sendings = sync.Pool{New: func() any {
 	return s
 }}
 
-// How long a writer waits before it looks again for room in a peer's budget: the kernel
-// wakes it for the room of the whole socket only.
+// How long a writer waits before it looks again for room in an association's budget: the
+// kernel wakes it for the room of the whole socket only.
 const (
 	leastRoomWait = 500 * time.Microsecond
 	mostRoomWait  = 10 * time.Millisecond
