@@ -1,7 +1,6 @@
 package sctpnet
 
 import (
-	"context"
 	"net"
 	"os"
 	"slices"
@@ -285,60 +284,6 @@ func (c *PacketConn) keep(l letter) {
 	defer c.mu.Unlock()
 	c.inbox.letters = slices.Insert(c.inbox.letters, 0, l)
 	c.inbox.bytes += l.size()
-}
-
-// await receives for Connect, which waits for an association, as nobody reads. It
-// returns when something has come, the context is done, or the association settled.
-func (c *PacketConn) await(ctx context.Context, a *assoc) error {
-	defer c.endRead()
-	c.tellAll()
-	if !c.beginAwait(a) {
-		return nil
-	}
-	b := pieces.Get().(*[64 << 10]byte)
-	stop := context.AfterFunc(ctx, c.e.Wake)
-	c.inbox.inPlace = false
-	err := c.e.Recv(b[:], true, (*taker)(c))
-	stop()
-	pieces.Put(b)
-	c.mu.Lock()
-	c.inbox.waits = nil
-	c.mu.Unlock()
-	c.tellAll()
-	return err
-}
-
-// beginAwait has the association wake the call that receives when it is settled. It
-// reports whether it is not, and the call may receive.
-func (c *PacketConn) beginAwait(a *assoc) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if a.isSettled() || !c.mayAwait() {
-		return false
-	}
-	c.inbox.waits = a
-	return true
-}
-
-// tellAll has the handler know of all events that there is nothing to read before.
-func (c *PacketConn) tellAll() {
-	for {
-		c.mu.Lock()
-		e := c.nextEvent()
-		c.mu.Unlock()
-		if e.what == nil {
-			return
-		}
-		c.tell(e)
-	}
-}
-
-// mayAwait reports whether Connect may receive. If not, it is woken when it may. The
-// caller holds the mutex.
-func (c *PacketConn) mayAwait() bool {
-	in := &c.inbox
-	in.full = in.bytes >= mostWaiting
-	return !in.full && in.readers == 0
 }
 
 // dropped is called when a letter was dropped.
