@@ -118,17 +118,11 @@ func (c *Conn) recvBatch(msgs []engine.Msg) (n int, err error) {
 			return n, err
 		}
 	}
-	m, how := c.mux.Load(), mux.Whole
-	for ; n < len(msgs); n++ {
-		next := &msgs[n]
-		next.N, next.Message, err = m.Recv(next.Data, 0, engine.Message{}, how)
-		how |= mux.NoWait
-		if err != nil {
-			if n > 0 {
-				err = nil // there is none yet, or the next call will meet it again
-			}
-			return n, err
+	m := c.mux.Load()
+	return engine.RecvEach(msgs, func(p []byte, wait bool) (int, engine.Message, error) {
+		if !wait {
+			return m.TryRecv(p, mux.Whole)
 		}
-	}
-	return n, nil
+		return m.Recv(p, 0, engine.Message{}, mux.Whole)
+	})
 }

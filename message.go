@@ -162,7 +162,7 @@ func (c *Conn) ReadStream(p []byte) (n int, stream uint16, err error) {
 	if !c.ok() {
 		return 0, 0, syscall.EINVAL
 	}
-	n, msg, err := c.recv(p, 0)
+	n, msg, err := c.recv(p, mux.Piece)
 	return n, msg.Stream, c.opError("read", err)
 }
 

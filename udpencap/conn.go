@@ -189,57 +189,52 @@ func (a *assoc) MaxMessageSize() (int, error) {
 	return a.maxMessageSize(), nil
 }
 
-// A mode is how to receive.
+// A mode is how much to receive.
 type mode uint8
 
 const (
-	whole  mode = 1 << iota // all of a message that was begun
-	filled                  // as many messages as there are
-	noWait                  // not waiting for the first one
-	owned                   // for the owner
+	onePiece     mode = iota // of a message
+	wholeMessage             // all that was begun of one
+	manyMessages             // as many as there are
 )
 
-// Recv receives into p.
-func (a *assoc) Recv(p []byte, all bool) (int, engine.Message, error) {
-	if all {
-		return a.recv(p, whole)
+func modeOf(whole bool) mode {
+	if whole {
+		return wholeMessage
 	}
-	return a.recv(p, 0)
+	return onePiece
+}
+
+// Recv receives into p.
+func (a *assoc) Recv(p []byte, whole bool) (int, engine.Message, error) {
+	return a.recv(p, modeOf(whole), true)
 }
 
 // Read fills p with what there is.
 func (a *assoc) Read(p []byte) (int, error) {
-	n, _, err := a.recv(p, filled)
+	n, _, err := a.recv(p, manyMessages, true)
 	return n, err
 }
 
 // RecvBatch receives the messages that there are, and waits for one.
-func (a *assoc) RecvBatch(msgs []engine.Msg, all bool) (int, error) {
-	if all {
-		return a.recvBatch(msgs, whole)
-	}
-	return a.recvBatch(msgs, 0)
+func (a *assoc) RecvBatch(msgs []engine.Msg, whole bool) (int, error) {
+	return engine.RecvEach(msgs, func(p []byte, wait bool) (int, engine.Message, error) {
+		return a.recv(p, modeOf(whole), wait)
+	})
 }
 
-func (a *assoc) recvBatch(msgs []engine.Msg, how mode) (n int, err error) {
-	for ; n < len(msgs); n++ {
-		m := &msgs[n]
-		if m.N, m.Message, err = a.recv(m.Data, how); err != nil {
-			break
-		}
-		how |= noWait
-	}
-	if n > 0 {
-		err = nil // there is no more now, or the next call will meet it again
-	}
-	return n, err
+func (a *assoc) recv(p []byte, how mode, wait bool) (int, engine.Message, error) {
+	return a.receive(p, how, wait, false)
 }
 
-// errNothing is what there is to receive without waiting.
-var errNothing = errors.New("nothing has arrived")
+// recvOwned receives one piece, or an event, for the owner. It does not wait.
+func (a *assoc) recvOwned(p []byte) (int, engine.Message, error) {
+	return a.receive(p, onePiece, false, true)
+}
 
-func (a *assoc) recv(p []byte, how mode) (n int, msg engine.Message, err error) {
-	owner := how&owned != 0
+// receive receives for the owner, or for others. It waits for the first piece if wait is
+// set.
+func (a *assoc) receive(p []byte, how mode, wait, owner bool) (n int, msg engine.Message, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(p) == 0 { // which is never late, as in package net
@@ -271,11 +266,11 @@ func (a *assoc) recv(p []byte, how mode) (n int, msg engine.Message, err error) 
 				}
 				return 0, msg, err
 			}
-			if n > 0 && how&whole == 0 {
+			if n > 0 && how != wholeMessage {
 				return n, msg, nil
 			}
-			if how&noWait != 0 && n == 0 {
-				return 0, msg, errNothing
+			if n == 0 && !wait {
+				return 0, msg, engine.ErrNothing
 			}
 			a.readable.Wait()
 			continue
@@ -306,7 +301,7 @@ func (a *assoc) recv(p []byte, how mode) (n int, msg engine.Message, err error) 
 			r.pop()
 			r.freed(cost)
 		}
-		if n == len(p) || how&filled == 0 && !msg.More {
+		if n == len(p) || how != manyMessages && !msg.More {
 			return n, msg, nil
 		}
 	}
@@ -399,8 +394,8 @@ func (o owner) TrySend(p []byte, m engine.Message) (int, error) { return o.a.try
 
 func (o owner) Recv(from engine.Lender) (int, error) {
 	for {
-		n, err := o.a.recvBatch(from.Lend(), owned|noWait)
-		if err != errNothing {
+		n, err := engine.RecvEach(from.Lend(), func(p []byte, _ bool) (int, engine.Message, error) { return o.a.recvOwned(p) })
+		if err != engine.ErrNothing {
 			return n, err
 		}
 		from.Return()

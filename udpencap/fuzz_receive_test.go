@@ -181,9 +181,9 @@ func receive(t *testing.T, tg *target, program []byte) {
 	read := func() {
 		for {
 			p := make([]byte, 100)
-			n, msg, err := a.recv(p, noWait)
+			n, msg, err := a.recv(p, onePiece, false)
 			if err != nil {
-				if err != errNothing {
+				if err != engine.ErrNothing {
 					t.Fatal(err)
 				}
 				return

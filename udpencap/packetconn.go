@@ -216,8 +216,8 @@ func (c *packetConn) take(a *assoc, p []byte, t engine.Taker) (enough bool) {
 		c.mark(a)
 		return false
 	}
-	n, msg, err := a.recv(p, owned|noWait)
-	if err == errNothing {
+	n, msg, err := a.recvOwned(p)
+	if err == engine.ErrNothing {
 		return false
 	}
 	d := &c.delivery

@@ -67,11 +67,36 @@ func (m *Message) IsLate(tsn uint32) bool {
 	return tsn-m.TSN-1 < most
 }
 
+// Continues reports whether a piece is of the same message as the piece before it,
+// which was not the message's last. Unordered messages have no number: Begins tells
+// them apart.
+func (m *Message) Continues(before *Message) bool {
+	return before.More && !m.Begins && m.Stream == before.Stream && m.Unordered == before.Unordered && m.SSN == before.SSN
+}
+
 // A Msg is one message of a batch.
 type Msg struct {
 	Data []byte // the message, or where to receive it
 	N    int    // Recv: how many bytes of Data are the message
 	Message
+}
+
+// ErrNothing is what a call returns that does not wait, if nothing has arrived.
+var ErrNothing = errors.New("nothing has arrived")
+
+// RecvEach receives messages one by one, as RecvBatch of a Conn does. recv waits for
+// one if wait is set, and otherwise may return ErrNothing.
+func RecvEach(msgs []Msg, recv func(p []byte, wait bool) (int, Message, error)) (n int, err error) {
+	for ; n < len(msgs); n++ {
+		m := &msgs[n]
+		if m.N, m.Message, err = recv(m.Data, n == 0); err != nil {
+			break
+		}
+	}
+	if n > 0 {
+		err = nil // there is no more now, or the next call will meet it again
+	}
+	return n, err
 }
 
 // ErrTaken is returned by Send and Recv once a Conn has an Owner.

@@ -109,7 +109,7 @@ func (b *batch) fill(fd uintptr) {
 // if that is of the same message and has room, and else into the next of msgs,
 // which is the one where it is already or one before that.
 func (b *batch) place(data []byte, m engine.Message) {
-	if last := &b.msgs[b.n-1]; b.first.whole && !b.apart && last.Event == nil && continues(last.Message, m) {
+	if last := &b.msgs[b.n-1]; b.first.whole && !b.apart && last.Event == nil && m.Continues(&last.Message) {
 		n := copy(last.Data[last.N:], data)
 		data = data[n:]
 		last.N += n

@@ -52,13 +52,6 @@ func (c *conn) setHeld(h []held) {
 	c.holds.Store(slices.ContainsFunc(h, func(h held) bool { return len(h.data) > 0 }))
 }
 
-// continues reports whether a piece is of the same message as the piece before
-// it, which was not the message's last. Unordered messages have no number: a fence
-// tells them apart.
-func continues(before, m engine.Message) bool {
-	return before.More && !m.Begins && m.Stream == before.Stream && m.Unordered == before.Unordered && m.SSN == before.SSN
-}
-
 // A cutWatch finds messages that were given up in the middle, for an owner that
 // wants events.
 type cutWatch struct {
@@ -74,7 +67,7 @@ func (w *cutWatch) see(m engine.Message, interleaved bool) (cut engine.Event) {
 		}
 	}
 	for i, b := range w.begun {
-		if m.Event == nil && (continues(b, m) || interleaved && (b.Stream != m.Stream || b.Unordered != m.Unordered)) {
+		if m.Event == nil && (m.Continues(&b) || interleaved && (b.Stream != m.Stream || b.Unordered != m.Unordered)) {
 			continue
 		}
 		w.begun = slices.Delete(w.begun, i, i+1)
@@ -83,7 +76,7 @@ func (w *cutWatch) see(m engine.Message, interleaved bool) (cut engine.Event) {
 	if m.Event != nil {
 		return nil
 	}
-	i := slices.IndexFunc(w.begun, func(b engine.Message) bool { return continues(b, m) })
+	i := slices.IndexFunc(w.begun, func(b engine.Message) bool { return m.Continues(&b) })
 	switch {
 	case i >= 0 && m.More:
 		w.begun[i] = m

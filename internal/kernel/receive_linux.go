@@ -148,7 +148,7 @@ func (o *op) doRecv(fd uintptr) bool {
 			if o.many == nil {
 				o.conn.saw(int(fd), &m)
 			}
-			if o.n > 0 && !continues(o.msg, m) {
+			if o.n > 0 && !m.Continues(&o.msg) {
 				o.conn.hold(o.p[o.n:o.n+n], m)
 				return true // the sender has given up the message that was begun
 			}
@@ -167,7 +167,7 @@ func (o *op) doRecv(fd uintptr) bool {
 // recvHeld receives the first of what is held. It reports whether that ends the Recv.
 func (o *op) recvHeld(fd uintptr) bool {
 	first := &o.conn.held[0].msg
-	if o.n > 0 && (first.Event != nil || !continues(o.msg, *first)) {
+	if o.n > 0 && (first.Event != nil || !first.Continues(&o.msg)) {
 		return true // the message was given up
 	}
 	o.takeHeld()

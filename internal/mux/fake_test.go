@@ -222,6 +222,13 @@ func (f *fake) isSending(id uint16) bool {
 	return f.sending[id] > 0
 }
 
+// tryRecv is Recv of a Stream without the wait for a first piece.
+func tryRecv(s *Stream, p []byte, how Mode) (int, engine.Message, error) {
+	s.reader.mu.Lock()
+	defer s.reader.mu.Unlock()
+	return s.m.receive(&s.reader, p, 0, engine.Message{}, how, false)
+}
+
 func (f *fake) Take() (engine.Owner, bool) {
 	if f.taking != nil {
 		f.taking()

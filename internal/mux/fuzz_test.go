@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
 // FuzzMux has an association do what a string of bytes says, with streams of both
@@ -94,12 +96,12 @@ func (md *model) step(e *end, op, arg int) {
 	if open := md.open(e); len(open) > 0 {
 		h = open[arg%len(open)]
 	}
-	how := Mode(arg >> 4 & 3)
+	how := min(Mode(arg>>4&3), Filled)
 	switch op {
 	case 0:
 		s, err := e.m.TryOpen()
 		if s != nil && !md.hasEnded {
-			if n, _, err := s.Recv(make([]byte, 1), NoWait); err != errNothing {
+			if n, _, err := tryRecv(s, make([]byte, 1), Piece); err != engine.ErrNothing {
 				md.fault("%s has opened stream %d, and read %d bytes, %v", e.name, s.ID(), n, err)
 			}
 		}

@@ -87,7 +87,7 @@ func TestMemoryIsBounded(t *testing.T) {
 							sizes[1] = tt.read
 						}
 						tr.arrive(sizes)
-						reader.Recv(p, Filled|NoWait)
+						tryRecv(reader, p, Filled)
 					}
 				}()
 				time.Sleep(backlogPatience / 2)
@@ -148,7 +148,7 @@ func TestMemoryComesBack(t *testing.T) {
 	}{
 		{"read", func(m *Mux, s *Stream) { s.Recv(make([]byte, 1<<20), Filled) }},
 		{"read in part, and then all", func(m *Mux, s *Stream) {
-			s.Recv(make([]byte, 1000), 0)
+			s.Recv(make([]byte, 1000), Piece)
 			if m.memory.size() == 0 {
 				panic("the rest of a message does not count")
 			}
@@ -156,10 +156,10 @@ func TestMemoryComesBack(t *testing.T) {
 		}},
 		{"closed", func(m *Mux, s *Stream) { s.Close() }},
 		{"closed after a part was read", func(m *Mux, s *Stream) {
-			s.Recv(make([]byte, 1000), 0)
-			s.Recv(make([]byte, 1000), 0)
+			s.Recv(make([]byte, 1000), Piece)
+			s.Recv(make([]byte, 1000), Piece)
 			s.Close()
-			s.Recv(make([]byte, 1000), 0)
+			s.Recv(make([]byte, 1000), Piece)
 		}},
 		{"closed for reading", func(m *Mux, s *Stream) { s.CloseRead() }},
 	} {
@@ -222,7 +222,7 @@ func TestReceiverGoesOnAtOnce(t *testing.T) {
 			m.SetLimits(Limits{AcceptStreams: 1, StreamMemory: 4 * bufferSize})
 		}},
 		{"the rest is read", func(m *Mux, s *Stream) {
-			if n, _, err := s.Recv(make([]byte, 60_000), 0); n != 59_000 || err != nil {
+			if n, _, err := s.Recv(make([]byte, 60_000), Piece); n != 59_000 || err != nil {
 				t.Errorf("read %d bytes, %v; want 59000", n, err)
 			}
 		}},
@@ -233,7 +233,7 @@ func TestReceiverGoesOnAtOnce(t *testing.T) {
 				m.config.StreamMemory = bufferSize * 3 / 2
 				s, other := claim(t, m, 1), claim(t, m, 3)
 				m.arrive(make([]byte, 60_000), engine.Message{Stream: 1})
-				if n, _, err := s.Recv(make([]byte, 1000), 0); n != 1000 || err != nil {
+				if n, _, err := s.Recv(make([]byte, 1000), Piece); n != 1000 || err != nil {
 					t.Fatalf("read %d bytes, %v; want 1000", n, err)
 				}
 				received := make(chan struct{})
@@ -296,7 +296,7 @@ func TestBuffersComeBack(t *testing.T) {
 		if n := in.refs.Load(); n != 1 {
 			t.Errorf("%d bytes that wait to be read: their buffer counts %d uses, want 1", size, n)
 		}
-		if n, _, err := s.Recv(make([]byte, size), 0); n != size || err != nil {
+		if n, _, err := s.Recv(make([]byte, size), Piece); n != size || err != nil {
 			t.Errorf("read %d bytes, %v; want %d", n, err, size)
 		}
 		for _, b := range []*buffer{large, in} {
@@ -326,9 +326,9 @@ func TestRestsTakeLittle(t *testing.T) {
 				for id := range uint16(streams) {
 					s := claim(t, m, id)
 					m.arrive(make([]byte, tt.size), engine.Message{Stream: id})
-					s.Recv(make([]byte, tt.first), 0)
+					s.Recv(make([]byte, tt.first), Piece)
 					if tt.second > 0 {
-						s.Recv(make([]byte, tt.second), 0)
+						s.Recv(make([]byte, tt.second), Piece)
 					}
 				}
 				unread := streams * (tt.size - tt.first - tt.second)

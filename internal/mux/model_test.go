@@ -323,11 +323,11 @@ func (md *model) readSome(h *half, size int, how Mode) bool {
 		return false
 	}
 	h.end.do(func() {
-		if h.end.stuck {
-			how &^= Whole // the rest of the message may not come
+		if h.end.stuck && how == Whole {
+			how = Piece // the rest of the message may not come
 		}
 	})
-	n, err := md.recv(h, make([]byte, size), how|NoWait)
+	n, err := md.recv(h, make([]byte, size), how, false)
 	return n > 0 && err == nil
 }
 
@@ -342,7 +342,7 @@ func (md *model) readOn(h *half, size int, how Mode) {
 	md.calls.Go(func() {
 		p := make([]byte, size)
 		for {
-			if _, err := md.recv(h, p, how); err != nil {
+			if _, err := md.recv(h, p, how, true); err != nil {
 				md.mu.Lock()
 				h.isReading = false
 				md.mu.Unlock()
@@ -352,12 +352,17 @@ func (md *model) readOn(h *half, size int, how Mode) {
 	})
 }
 
-func (md *model) recv(h *half, p []byte, how Mode) (n int, err error) {
+func (md *model) recv(h *half, p []byte, how Mode, wait bool) (n int, err error) {
 	var msg engine.Message
-	if h.s == nil {
+	switch {
+	case h.s == nil && wait:
 		n, msg, err = h.end.m.Recv(p, 0, msg, how)
-	} else {
+	case h.s == nil:
+		n, msg, err = h.end.m.TryRecv(p, how)
+	case wait:
 		n, msg, err = h.s.Recv(p, how)
+	default:
+		n, msg, err = tryRecv(h.s, p, how)
 	}
 	md.mu.Lock()
 	defer md.mu.Unlock()
@@ -365,7 +370,7 @@ func (md *model) recv(h *half, p []byte, how Mode) (n int, err error) {
 		md.check(h, msg, p[:n])
 	}
 	switch {
-	case err == nil, err == errNothing && how&NoWait != 0, md.hasEnded:
+	case err == nil, err == engine.ErrNothing && !wait, md.hasEnded:
 	case err == io.EOF && h.s != nil:
 		h.hasRead = h.hasRead || !h.closedRead && !h.isClosed
 	case err == net.ErrClosed && h.isClosed:

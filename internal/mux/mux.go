@@ -160,7 +160,7 @@ func newMux(c Conn, config Config) *Mux {
 	m.unclaimed.memory, m.backlog.memory = &m.memory, &m.memory
 	m.resets.asked.L = &m.mu
 	m.self.gone = make(chan struct{})
-	m.reader.arrived = make(chan struct{}, 1)
+	m.reader.from, m.reader.arrived = m, make(chan struct{}, 1)
 	m.reader.deadline.set(m, config.ReadDeadline)
 	m.self.deadline.set(m, config.WriteDeadline)
 	return m
@@ -288,7 +288,7 @@ func (m *Mux) claim(id uint16) *Stream {
 	s := &Stream{m: m, id: id}
 	s.queue.memory = &m.memory
 	s.gone = make(chan struct{})
-	s.reader.arrived = make(chan struct{}, 1)
+	s.reader.from, s.reader.arrived = s, make(chan struct{}, 1)
 	n := m.numbers[id]
 	n.stream = s
 	m.put(id, n)

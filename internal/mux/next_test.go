@@ -26,7 +26,7 @@ func TestNextUseOfFullQueue(t *testing.T) {
 			t.Fatal(err)
 		}
 		m.SetReadDeadline(time.Now().Add(time.Minute))
-		if _, msg, err := m.Recv(make([]byte, 100), 0, engine.Message{}, 0); err != nil || msg.Stream != 2 {
+		if _, msg, err := m.Recv(make([]byte, 100), 0, engine.Message{}, Piece); err != nil || msg.Stream != 2 {
 			t.Errorf("read from stream %d, %v; want what came on 2", msg.Stream, err)
 		}
 	})

@@ -1,7 +1,6 @@
 package mux
 
 import (
-	"errors"
 	"net"
 	"os"
 	"sync"
@@ -11,30 +10,39 @@ import (
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
-// A Mode is how to read. Zero reads one piece of a message.
+// A Mode is how much to read.
 type Mode uint8
 
 const (
-	Whole  Mode = 1 << iota // wait for all of a message, as far as there is room for it, unless streams interleave
-	Filled                  // go on with more messages, as far as they have arrived
-	NoWait                  // do not wait for the first one
+	Piece  Mode = iota // one piece of a message
+	Whole              // all of a message, waiting for it, as far as there is room, unless streams interleave
+	Filled             // as many messages as have arrived
 )
-
-// errNothing says that there is nothing to read without waiting.
-var errNothing = errors.New("nothing has arrived")
 
 // Recv reads into p what arrives for the Conn. The first n bytes of p are there
 // already, and belong to a message msg that goes on.
 func (m *Mux) Recv(p []byte, n int, msg engine.Message, how Mode) (int, engine.Message, error) {
 	m.reader.mu.Lock()
 	defer m.reader.mu.Unlock()
-	if m.interleaves && how&Whole != 0 {
-		// The next piece may be another message's.
-		if how &^= Whole; n > 0 {
-			return n, msg, nil
-		}
+	if how = m.apart(how); how == Piece && n > 0 {
+		return n, msg, nil
 	}
-	return m.receive(&m.reader, p, n, msg, how, m)
+	return m.receive(&m.reader, p, n, msg, how, true)
+}
+
+// TryRecv is Recv without the wait for a first piece: it returns ErrNothing.
+func (m *Mux) TryRecv(p []byte, how Mode) (int, engine.Message, error) {
+	m.reader.mu.Lock()
+	defer m.reader.mu.Unlock()
+	return m.receive(&m.reader, p, 0, engine.Message{}, m.apart(how), false)
+}
+
+// apart is how to read where the next piece may be another message's.
+func (m *Mux) apart(how Mode) Mode {
+	if m.interleaves && how == Whole {
+		return Piece
+	}
+	return how
 }
 
 // SetReadDeadline sets the deadline of Recv, the zero time meaning never.
@@ -46,6 +54,7 @@ func (m *Mux) SetReadDeadline(t time.Time) {
 
 // A reader reads pieces from a source, with a deadline of its own.
 type reader struct {
+	from    source
 	mu      sync.Mutex    // held for the time of one Recv
 	cur     piece         // what a Recv has begun; under mu
 	rest    int           // how much memory that takes; under mu
@@ -96,7 +105,7 @@ type look struct {
 
 // look looks for more: for the next piece, unless one was begun. stream is that of the
 // message that was begun, if one was.
-func (m *Mux) look(r *reader, from source, stream uint16) (l look) {
+func (m *Mux) look(r *reader, stream uint16) (l look) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if r.isStale {
@@ -104,14 +113,14 @@ func (m *Mux) look(r *reader, from source, stream uint16) (l look) {
 		r.cur, r.isStale = piece{}, false
 	}
 	switch {
-	case from.isClosed():
+	case r.from.isClosed():
 		l.err = net.ErrClosed
 	case r.deadline.isPast:
 		l.err = os.ErrDeadlineExceeded
 	case len(r.cur.data) == 0:
-		l.piece, l.ok, l.more, l.err = from.next()
+		l.piece, l.ok, l.more, l.err = r.from.next()
 		if !l.ok && l.err == nil {
-			l.elsewhere = from.isElsewhere(stream)
+			l.elsewhere = r.from.isElsewhere(stream)
 			l.passed = r.deadline.wait()
 		}
 	default:
@@ -120,14 +129,14 @@ func (m *Mux) look(r *reader, from source, stream uint16) (l look) {
 	return l
 }
 
-// receive fills p from what was begun and then from a source. It waits when the
-// source has nothing. The first n bytes of p are there already; they belong to
-// msg.
-func (m *Mux) receive(r *reader, p []byte, n int, msg engine.Message, how Mode, from source) (int, engine.Message, error) {
+// receive fills p from what was begun and then from the reader's source. It waits when
+// that has nothing, but for the first piece only if wait is set. The first n bytes of p
+// are there already; they belong to msg.
+func (m *Mux) receive(r *reader, p []byte, n int, msg engine.Message, how Mode, wait bool) (int, engine.Message, error) {
 	if len(p) == 0 {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if from.isClosed() {
+		if r.from.isClosed() {
 			return 0, msg, net.ErrClosed
 		}
 		return 0, msg, nil // as package net, also after the deadline
@@ -144,7 +153,7 @@ func (m *Mux) receive(r *reader, p []byte, n int, msg engine.Message, how Mode, 
 		}
 	}()
 	for {
-		l := m.look(r, from, msg.Stream)
+		l := m.look(r, msg.Stream)
 		switch {
 		case l.err != nil:
 			if n > 0 {
@@ -152,15 +161,15 @@ func (m *Mux) receive(r *reader, p []byte, n int, msg engine.Message, how Mode, 
 			}
 			return n, msg, l.err
 		case l.ok && l.piece.isEnd():
-			if n > 0 && how&Filled == 0 && l.piece.msg.Stream == msg.Stream {
+			if n > 0 && how != Filled && l.piece.msg.Stream == msg.Stream {
 				return n, msg, nil // the rest of the message was given up
 			}
 			continue
 		case l.ok:
-		case n > 0 && (how&Filled != 0 || l.elsewhere):
+		case n > 0 && (how == Filled || l.elsewhere):
 			return n, msg, nil
-		case n == 0 && how&NoWait != 0:
-			return 0, msg, errNothing
+		case n == 0 && !wait:
+			return 0, msg, engine.ErrNothing
 		default:
 			select {
 			case <-r.arrived:
@@ -171,7 +180,7 @@ func (m *Mux) receive(r *reader, p []byte, n int, msg engine.Message, how Mode, 
 		*cur = l.piece
 		if n == 0 {
 			msg = cur.msg
-		} else if how&Filled == 0 && (cur.msg.Begins || cur.msg.Stream != msg.Stream || cur.msg.SSN != msg.SSN || cur.msg.Unordered != msg.Unordered) {
+		} else if how != Filled && !cur.msg.Continues(&msg) {
 			return n, msg, nil // this piece belongs to another message
 		}
 		cur.msg.Begins = false
@@ -184,7 +193,7 @@ func (m *Mux) receive(r *reader, p []byte, n int, msg engine.Message, how Mode, 
 			cur.buf.release()
 			*cur = piece{}
 		}
-		if n == len(p) || how&Filled != 0 && !l.more || how&Filled == 0 && (how&Whole == 0 || !msg.More) {
+		if n == len(p) || how == Filled && !l.more || how == Piece || how == Whole && !msg.More {
 			return n, msg, nil
 		}
 	}

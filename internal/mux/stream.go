@@ -64,7 +64,7 @@ func (s *Stream) ID() uint16 { return s.id }
 func (s *Stream) Recv(p []byte, how Mode) (n int, msg engine.Message, err error) {
 	s.reader.mu.Lock()
 	defer s.reader.mu.Unlock()
-	return s.m.receive(&s.reader, p, 0, msg, how, s)
+	return s.m.receive(&s.reader, p, 0, msg, how, true)
 }
 
 func (s *Stream) isClosed() bool { return s.closed || s.m.closed.Load() }

@@ -207,7 +207,7 @@ func TestReadMakesFree(t *testing.T) {
 		if n, _, err := m.Recv(p, 0, engine.Message{}, Whole); string(p[:n]) != "four" || err != nil {
 			t.Fatalf("read %q, %v", p[:n], err)
 		}
-		m.Recv(p, 0, engine.Message{}, NoWait) // which drops the end
+		m.TryRecv(p, Piece) // which drops the end
 		if s := <-opened; s == nil || s.ID() != 4 {
 			t.Errorf("opened %+v, want stream 4", s)
 		}
@@ -237,7 +237,7 @@ func TestClaimMakesRoom(t *testing.T) {
 		claim(t, m, 3)
 		m.SetReadDeadline(time.Now().Add(time.Second))
 		b := make([]byte, 10)
-		if n, msg, err := m.Recv(b, 0, engine.Message{}, 0); string(b[:n]) != "five" || msg.Stream != 5 || err != nil {
+		if n, msg, err := m.Recv(b, 0, engine.Message{}, Piece); string(b[:n]) != "five" || msg.Stream != 5 || err != nil {
 			t.Fatalf("received %q of stream %d, %v; want stream 5's", b[:n], msg.Stream, err)
 		}
 	})
