@@ -19,6 +19,7 @@ type assoc struct {
 
 	dialed   bool // this end has made it
 	up       bool
+	life     int   // how often the peer has restarted it
 	users    int   // calls of Connect that wait, and of WriteTo that have begun it
 	ended    error // nil as long as it has not
 	ports    []netip.AddrPort

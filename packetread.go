@@ -33,6 +33,7 @@ type inbox struct {
 // messages before it to be read, and from is nil.
 type letter struct {
 	from  *assoc
+	life  int // of from
 	data  []byte
 	msg   engine.Message
 	event event
@@ -199,7 +200,7 @@ func (c *PacketConn) receive(p []byte, keep bool) (int, engine.Message, *Addr, e
 			n, msg := copy(p, l.data), l.msg
 			if n < len(l.data) && keep {
 				msg.More = true
-				c.keep(letter{from: l.from, data: slices.Clone(l.data[n:]), msg: l.msg})
+				c.keep(letter{from: l.from, life: l.life, data: slices.Clone(l.data[n:]), msg: l.msg})
 			}
 			return n, msg, l.from.addr, nil
 		}
@@ -316,10 +317,10 @@ func (c *PacketConn) take(d *engine.Delivery) (enough bool) {
 	in := &c.inbox
 	if !d.More && len(a.messages.begun) == 0 {
 		if in.inPlace {
-			in.placed = letter{from: a, data: d.Data, msg: d.Message}
+			in.placed = letter{from: a, life: a.life, data: d.Data, msg: d.Message}
 			return true
 		}
-		return c.post(letter{from: a, data: slices.Clone(d.Data), msg: d.Message})
+		return c.post(letter{from: a, life: a.life, data: slices.Clone(d.Data), msg: d.Message})
 	}
 	in.pieces = true
 	m, exceeds := a.messages.add(d.Data, d.Message, false, in.most, c.interleaves)
@@ -328,7 +329,7 @@ func (c *PacketConn) take(d *engine.Delivery) (enough bool) {
 		a.messages, a.aborted = assembler{}, true
 		c.e.Abort(a.id) // an event will tell
 	case !d.More && !m.tooLarge:
-		return c.post(letter{from: a, data: m.data, msg: m.first})
+		return c.post(letter{from: a, life: a.life, data: m.data, msg: m.first})
 	}
 	return in.inPlace // the next piece may find more memory
 }
@@ -362,6 +363,8 @@ func (c *PacketConn) takeEvent(a *assoc, e engine.Event) (enough bool) {
 		case engine.AssocRestarted:
 			c.refresh(a)
 			a.messages, a.aborted = assembler{}, false
+			a.life++
+			a.dialed = false
 		case engine.AssocNotMade:
 			c.remove(a, e.Err)
 		case engine.AssocLost, engine.AssocEnded:

@@ -15,6 +15,10 @@ import (
 // go to Config.OnEvent, with the Conn. Over the kernel's SCTP [MsgInfo.To] is not
 // possible: Linux ignores it. The association must be up. If it is being made, the
 // error wraps EINPROGRESS.
+//
+// If the peer has restarted the association, the Conn is the life that ReadFrom has come
+// to. Messages of the lives before that are left to ReadFrom. If there is a later one, the
+// Conn reads the rest and then ECONNRESET, and the later life is aborted.
 func (c *PacketConn) PeelOff(peer net.Addr) (*Conn, error) {
 	var conn *Conn
 	err := c.of("peeloff", peer, func(a *assoc) error {
@@ -35,8 +39,8 @@ func (c *PacketConn) PeelOff(peer net.Addr) (*Conn, error) {
 	return conn, nil
 }
 
-// release removes an association, and returns what was received of its messages, in
-// order.
+// release removes an association, and returns what was received of the messages of its
+// life, in order. Those of the lives before are left to ReadFrom.
 func (c *PacketConn) release(a *assoc) (held []engine.Msg) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -46,7 +50,7 @@ func (c *PacketConn) release(a *assoc) (held []engine.Msg) {
 	in := &c.inbox
 	rest := in.letters[:0]
 	for _, l := range in.letters {
-		if l.from != a {
+		if l.from != a || l.life != a.life {
 			rest = append(rest, l)
 			continue
 		}

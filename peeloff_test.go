@@ -2,6 +2,7 @@ package sctpnet_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -435,6 +436,140 @@ func TestPeelOffSettings(t *testing.T) {
 			}
 			if _, info, err := client.ReadMsg(make([]byte, 9)); err != nil || info.PPID != 46 {
 				t.Errorf("%+v, %v", info, err)
+			}
+		})
+	})
+}
+
+// TestPeelOffAfterRestart peels off an association whose peer has begun anew. What the
+// Conn reads is of one life, and nothing else is lost.
+func TestPeelOffAfterRestart(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		t.Run("NotReceived", func(t *testing.T) { testPeelOffBeforeRestart(t, network, false) })
+		t.Run("InMessage", func(t *testing.T) { testPeelOffBeforeRestart(t, network, true) })
+		t.Run("Kept", func(t *testing.T) { testPeelOffBehindRestart(t, network) })
+	})
+}
+
+// newPacketCrasher is newCrasher with a PacketConn.
+func newPacketCrasher(t testing.TB, network string) (*crasher, *sctpnet.PacketConn) {
+	t.Helper()
+	a, b := linksFor(t, network)
+	server := linkAddr(2, 5000).String()
+	var c net.PacketConn
+	b.do(t, func() (err error) {
+		c, err = sctpnet.ListenPacket(network, server)
+		return err
+	})
+	t.Cleanup(func() { c.Close() })
+	return &crasher{network, a, b, sctpnet.Dialer{LocalAddr: linkAddr(1, 6000)}, server}, c.(*sctpnet.PacketConn)
+}
+
+// testPeelOffBeforeRestart peels off what was not received up to the restart: the Conn
+// is the life before, and the next one is aborted.
+func testPeelOffBeforeRestart(t *testing.T, network string, inMessage bool) {
+	watchdog(t, func() {
+		p, c := newPacketCrasher(t, network)
+		first := p.dial(t)
+		say(t, first, "first life")
+		peer, want := packetPeer(t, c, first.LocalAddr()), "first life"
+		if inMessage {
+			b := make([]byte, 6)
+			if n, info, _, err := c.ReadMsg(b); string(b[:n]) != "first " || !info.More || err != nil {
+				t.Fatalf("read %q, %+v, %v", b[:n], info, err)
+			}
+			want = "life"
+		}
+		p.crash(t, first)
+		second := p.dial(t)
+		say(t, second, "second life")
+		var conn *sctpnet.Conn
+		p.peer.do(t, func() (err error) {
+			conn, err = c.PeelOff(peer)
+			return err
+		})
+		defer conn.Close()
+		wantLife(t, conn, want)
+		wantReset(t, second)
+		second.Close()
+		say(t, p.dial(t), "third life")
+		if got := packetNext(t, c); got != "third life" {
+			t.Errorf("read %q, want the third life", got)
+		}
+	})
+}
+
+// testPeelOffBehindRestart peels off a life when Connect has kept messages of it and of
+// the one before.
+func testPeelOffBehindRestart(t *testing.T, network string) {
+	watchdog(t, func() {
+		p, c := newPacketCrasher(t, network)
+		first := p.dial(t)
+		say(t, first, "first life")
+		peer := packetPeer(t, c, first.LocalAddr())
+		p.crash(t, first)
+		second := p.dial(t)
+		say(t, second, "second life")
+		p.peer.do(t, func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			_, err := c.Connect(ctx, linkAddr(3, 9).String())
+			if err == nil {
+				t.Error("connected to nobody")
+			}
+			return nil
+		})
+		var conn *sctpnet.Conn
+		p.peer.do(t, func() (err error) {
+			conn, err = c.PeelOff(peer)
+			return err
+		})
+		defer conn.Close()
+		b := make([]byte, 100)
+		if n, err := conn.Read(b); string(b[:n]) != "second life" || err != nil {
+			t.Errorf("read %q, %v; want the second life", b[:n], err)
+		}
+		exchange(t, second, conn)
+		if got := packetNext(t, c); got != "first life" {
+			t.Errorf("read %q, want the first life", got)
+		}
+	})
+}
+
+// TestPeelOffOfDialedAfterRestart peels off an association that this end has made, and
+// the peer again: now that is the one that dialed.
+func TestPeelOffOfDialedAfterRestart(t *testing.T) {
+	eachPacketEngine(t, func(t *testing.T, network string) {
+		watchdog(t, func() {
+			p, c := newPacketCrasher(t, network)
+			ln := p.ns.listenOn(t, network, sctpnet.ListenConfig{}, linkAddr(1, 6000).String())
+			p.peer.do(t, func() error {
+				packetConnect(t, c, ln.Addr())
+				return nil
+			})
+			first := accept(t, ln)
+			ln.Close()
+			p.crash(t, first)
+			second := p.dial(t)
+			say(t, second, "second life")
+			b := make([]byte, 100)
+			n, peer, err := c.ReadFrom(b)
+			if string(b[:n]) != "second life" || err != nil {
+				t.Fatalf("read %q, %v", b[:n], err)
+			}
+			var conn *sctpnet.Conn
+			p.peer.do(t, func() (err error) {
+				conn, err = c.PeelOff(peer)
+				return err
+			})
+			defer conn.Close()
+			exchange(t, second, conn)
+			s, err := conn.OpenStream()
+			if errors.Is(err, errors.ErrUnsupported) {
+				return // as the numbers of the life before are kept
+			}
+			if err != nil || s.ID()%2 != 1 {
+				t.Errorf("opened %d, %v; want an odd number", s.ID(), err)
 			}
 		})
 	})

@@ -53,8 +53,8 @@ type member struct {
 	restarted bool // by the peer: the next one goes on with its id
 
 	// Under the packetConn's mutex.
-	after   *assoc // with the same peer, which has something to receive before
-	goesOn  bool   // with the id of that
+	after   *assoc // with the same peer, which has something to receive before this one,
+	goesOn  bool   // and whose id it has; until it is told to be up
 	isReady bool   // it is in ready
 	told    bool   // that it has ended
 	left    bool   // nothing of it is to be received any more
@@ -236,10 +236,13 @@ func (c *packetConn) take(a *assoc, p []byte, t engine.Taker) (enough bool) {
 		switch {
 		case e.Change == engine.AssocRestarted:
 			return false // the next one tells
-		case e.Change == engine.AssocUp && m.goesOn:
-			e.Change = engine.AssocRestarted
-			d.Event = e
-		case e.Change != engine.AssocUp:
+		case e.Change == engine.AssocUp:
+			if m.goesOn {
+				e.Change = engine.AssocRestarted
+				d.Event = e
+			}
+			c.begin(m)
+		default:
 			m.told = true
 			c.leave(a)
 		}
@@ -247,6 +250,13 @@ func (c *packetConn) take(a *assoc, p []byte, t engine.Taker) (enough bool) {
 		return false
 	}
 	return t.Take(d)
+}
+
+// begin takes note that an association is up.
+func (c *packetConn) begin(m *member) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m.goesOn = false
 }
 
 // endOf is the event of an end that has none.
@@ -438,6 +448,13 @@ func (c *packetConn) Abort(id engine.AssocID) error {
 	})
 }
 
+// goesOn reports whether an association is a next life of which nobody was told.
+func (c *packetConn) goesOn(a *assoc) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return a.many.goesOn
+}
+
 // PeelOff gives an association away.
 func (c *packetConn) PeelOff(id engine.AssocID, held func() []engine.Msg) (engine.Conn, error) {
 	c.receiving.Lock()
@@ -445,6 +462,12 @@ func (c *packetConn) PeelOff(id engine.AssocID, held func() []engine.Msg) (engin
 	a, err := c.get(id)
 	if err != nil {
 		return nil, err
+	}
+	for c.goesOn(a) {
+		// The taker does not know of this life yet, and has messages of the one before.
+		c.leave(a)
+		a.Abort()
+		a = a.many.after
 	}
 	c.leave(a)
 	msgs := held()
