@@ -252,11 +252,11 @@ func (c *packetConn) take(a *assoc, p []byte, t engine.Taker) (enough bool) {
 	return t.Take(d)
 }
 
-// begin takes note that an association is up.
+// begin takes note that an association is up, and what comes before it was received.
 func (c *packetConn) begin(m *member) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m.goesOn = false
+	m.after, m.goesOn = nil, false
 }
 
 // endOf is the event of an end that has none.
