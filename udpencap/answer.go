@@ -3,10 +3,10 @@ package udpencap
 // mostAnswers is how many packets the peer gets for one of its own.
 const mostAnswers = 4
 
-// answer answers a chunk of the peer's. What answers a packet goes together, and with the
-// acknowledgement, when all of the packet has been handled, and before anything else. A
-// packet of the peer may have hundreds of such chunks.
-func (a *assoc) answer(typ, flags byte, value []byte) {
+// answer answers a chunk of the peer's by one without flags. What answers a packet goes
+// together, and with the acknowledgement, when all of the packet has been handled, and
+// before anything else. A packet of the peer may have hundreds of such chunks.
+func (a *assoc) answer(typ byte, value []byte) {
 	if a.reply != nil && len(a.reply)+chunkHeaderSize+padded(len(value)) > a.mtu {
 		a.sendReply()
 	}
@@ -16,7 +16,7 @@ func (a *assoc) answer(typ, flags byte, value []byte) {
 		}
 		a.reply = newPacket(a.header())
 	}
-	a.reply = a.reply.add(typ, flags, value)
+	a.reply = a.reply.add(typ, 0, value)
 	a.stats.ControlSent++
 }
 

@@ -105,7 +105,7 @@ func TestAnswersFirst(t *testing.T) {
 			r, c, ln := rawPair(t, sctpnet.Config{})
 			a := assocOf(t, ln, r.tag)
 			a.mu.Lock()
-			a.answer(ctCookieAck, 0, nil)
+			a.answer(ctCookieAck, nil)
 			a.mu.Unlock()
 			if err := tt.act(c); err != nil {
 				t.Fatal(err)

@@ -144,10 +144,10 @@ func (a *assoc) header() header {
 	return header{a.port.num, a.peer.port, a.peerTag}
 }
 
-// sendChunk sends a packet with one control chunk.
-func (a *assoc) sendChunk(typ, flags byte, value []byte) {
+// sendChunk sends a packet with one control chunk, without flags.
+func (a *assoc) sendChunk(typ byte, value []byte) {
 	a.stats.ControlSent++
-	a.sendPacket(newPacket(a.header()).add(typ, flags, value))
+	a.sendPacket(newPacket(a.header()).add(typ, 0, value))
 }
 
 // sendPacket sends a packet, after the answers that wait.
@@ -404,7 +404,7 @@ func (a *assoc) handle(s *socket, h header, c chunk, from netip.AddrPort, to net
 func (a *assoc) onUnknown(c chunk) bool {
 	stop, report := unknownChunk(c.typ)
 	if report {
-		a.answer(ctError, 0, appendCause(nil, causeUnrecognizedChunk, c.raw[:min(len(c.raw), maxReported)]))
+		a.answer(ctError, appendCause(nil, causeUnrecognizedChunk, c.raw[:min(len(c.raw), maxReported)]))
 	}
 	return !stop
 }

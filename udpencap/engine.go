@@ -290,7 +290,7 @@ func (l *listener) establish(back path, to netip.Addr, key peer, ck *cookie, i *
 	if l.many == nil {
 		a.rx.await(others)
 	}
-	a.answer(ctCookieAck, 0, nil)
+	a.answer(ctCookieAck, nil)
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()

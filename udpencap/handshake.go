@@ -59,7 +59,7 @@ func (p *port) onInit(s *socket, h header, c chunk, from netip.AddrPort, to neti
 			}
 			a.mu.Unlock()
 		case engine.StateShutdownAckSent:
-			a.sendChunk(ctShutdownAck, 0, nil)
+			a.sendChunk(ctShutdownAck, nil)
 			a.mu.Unlock()
 			return
 		default:
@@ -153,13 +153,13 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 			}
 			a.path, a.localIP = back, to
 			a.establish(&i)
-			a.answer(ctCookieAck, 0, nil)
+			a.answer(ctCookieAck, nil)
 			return a
 		case local && remote:
 			// The one before was lost. It is the first chunk of its packet: what answers a
 			// packet that was read with this one goes before.
 			a.sendReply()
-			a.answer(ctCookieAck, 0, nil)
+			a.answer(ctCookieAck, nil)
 			return a
 		case !local && !remote && ck.tieTags == a.tieTags:
 			if from != a.path.to {
@@ -170,7 +170,7 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 				return nil
 			}
 			if a.state == engine.StateShutdownAckSent {
-				a.sendChunk(ctShutdownAck, 0, nil)
+				a.sendChunk(ctShutdownAck, nil)
 				back.sendPacket(newPacket(reply).addCause(ctError, 0, causeCookieInShutdown, nil))
 				return nil
 			}

@@ -76,7 +76,7 @@ func (a *assoc) onHeartbeatTimer() {
 func (a *assoc) sendHeartbeat() {
 	a.hb.sent, a.hb.late = time.Now(), false
 	a.hb.nonce = rand.Uint64()
-	a.sendChunk(ctHeartbeat, 0, heartbeatInfo(a.hb.nonce))
+	a.sendChunk(ctHeartbeat, heartbeatInfo(a.hb.nonce))
 	a.hb.timer.start(a.retry.RTO)
 }
 

@@ -200,7 +200,7 @@ func (a *assoc) onData(c chunk) bool {
 		r.ackNow = true
 	}
 	if uint32(stream) >= a.in.Load() {
-		a.answer(ctError, 0, appendCause(nil, causeInvalidStream, append(binary.BigEndian.AppendUint16(nil, stream), 0, 0)))
+		a.answer(ctError, appendCause(nil, causeInvalidStream, append(binary.BigEndian.AppendUint16(nil, stream), 0, 0)))
 		return true
 	}
 	if a.closed {

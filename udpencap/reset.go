@@ -99,7 +99,7 @@ func (a *assoc) request(kind uint16, v []byte) {
 	r.request = appendParam(nil, kind, v)
 	r.count = 0
 	r.next++
-	a.sendChunk(ctReconfig, 0, r.request)
+	a.sendChunk(ctReconfig, r.request)
 	r.timer.start(a.retry.RTO)
 }
 
@@ -112,7 +112,7 @@ func (a *assoc) onResetTimeout() {
 		a.unreachable()
 		return
 	}
-	a.sendChunk(ctReconfig, 0, r.request)
+	a.sendChunk(ctReconfig, r.request)
 	r.timer.start(a.retry.backoff(r.count))
 }
 
@@ -151,12 +151,12 @@ func (a *assoc) onRequest(p param) {
 	n := binary.BigEndian.Uint32(p.value)
 	switch {
 	case n == r.answered && r.answer != nil:
-		a.answer(ctReconfig, 0, r.answer) // it was lost
+		a.answer(ctReconfig, r.answer) // it was lost
 		return
 	case n == r.answered && r.wanted:
 		return // our request, which is the answer, will come again
 	case n != r.expects:
-		a.answer(ctReconfig, 0, response(n, resultBadNumber))
+		a.answer(ctReconfig, response(n, resultBadNumber))
 		return
 	}
 	if a.answers++; a.answers > mostAnswers {
@@ -276,11 +276,11 @@ func (a *assoc) conclude(n, result uint32, more ...uint32) {
 	r := &a.rst
 	r.expects = n + 1
 	r.answered, r.answer = n, response(n, result, more...)
-	a.sendChunk(ctReconfig, 0, r.answer)
+	a.sendChunk(ctReconfig, r.answer)
 }
 
 // respond answers a request that may come again, or was none.
-func (a *assoc) respond(n, result uint32) { a.sendChunk(ctReconfig, 0, response(n, result)) }
+func (a *assoc) respond(n, result uint32) { a.sendChunk(ctReconfig, response(n, result)) }
 
 func response(n, result uint32, more ...uint32) []byte {
 	v := binary.BigEndian.AppendUint32(nil, n)

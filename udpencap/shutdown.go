@@ -51,9 +51,9 @@ func (a *assoc) advanceShutdown() {
 func (a *assoc) sendShutdown() {
 	if a.state == engine.StateShutdownSent {
 		a.rx.ackSent()
-		a.sendChunk(ctShutdown, 0, a.shutdownValue())
+		a.sendChunk(ctShutdown, a.shutdownValue())
 	} else {
-		a.sendChunk(ctShutdownAck, 0, nil)
+		a.sendChunk(ctShutdownAck, nil)
 	}
 	a.ctrlTimer.start(a.retry.backoff(a.ctrlCount))
 }
@@ -137,14 +137,14 @@ func (a *assoc) onShutdown(v []byte) {
 		}
 		a.sendShutdown()
 	case engine.StateShutdownAckSent:
-		a.answer(ctShutdownAck, 0, nil)
+		a.answer(ctShutdownAck, nil)
 	}
 }
 
 func (a *assoc) onShutdownAck() {
 	switch a.state {
 	case engine.StateShutdownSent, engine.StateShutdownAckSent:
-		a.sendChunk(ctShutdownComplete, 0, nil)
+		a.sendChunk(ctShutdownComplete, nil)
 		a.finish(io.EOF)
 	}
 }

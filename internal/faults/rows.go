@@ -282,7 +282,7 @@ func peerRows() []*row {
 				if err := t.net.silence(); err != nil {
 					return err
 				}
-				if err := errors.Join(t.client.kill(), t.net.speech(), t.strike(func() error { return t.startClient(ctx, 1) })); err != nil {
+				if err := errors.Join(t.client.kill(), t.net.speech(), t.strike(func() error { return t.startClient(1) })); err != nil {
 					return err
 				}
 				if err := t.keep(ctx, t.server, promise{"Read", []string{"ECONNRESET"}, 0, soon}); err != nil {
@@ -329,7 +329,7 @@ func (t *trial) ready(ctx context.Context) error {
 
 // dials starts the client alone, which dials.
 func (t *trial) dials(ctx context.Context) error {
-	if err := t.startClient(ctx, 0); err != nil {
+	if err := t.startClient(0); err != nil {
 		return err
 	}
 	e, err := t.client.await(ctx, ready)

@@ -97,24 +97,24 @@ func (t *trial) try(ctx context.Context) error {
 
 // start starts both ends.
 func (t *trial) start(ctx context.Context) error {
-	return errors.Join(t.startServer(ctx, 0), t.startClient(ctx, 0))
+	return errors.Join(t.startServer(ctx, 0), t.startClient(0))
 }
 
 // startServer starts the server, and waits until it listens.
 func (t *trial) startServer(ctx context.Context, life int) (err error) {
-	if t.server, err = t.startEnd(ctx, "server", life); err != nil {
+	if t.server, err = t.startEnd("server", life); err != nil {
 		return err
 	}
 	_, err = t.server.await(ctx, listening)
 	return err
 }
 
-func (t *trial) startClient(ctx context.Context, life int) (err error) {
-	t.client, err = t.startEnd(ctx, "client", life)
+func (t *trial) startClient(life int) (err error) {
+	t.client, err = t.startEnd("client", life)
 	return err
 }
 
-func (t *trial) startEnd(ctx context.Context, name string, life int) (*process, error) {
+func (t *trial) startEnd(name string, life int) (*process, error) {
 	arg, err := json.Marshal(identity{Row: t.row.name, Engine: t.engine, Client: name == "client", Life: life})
 	if err != nil {
 		return nil, err

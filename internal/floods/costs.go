@@ -19,7 +19,7 @@ import (
 // silent has a peer make associations that it never uses.
 func silent(e *env) (string, error) {
 	moreFiles()
-	s, err := e.serve(sctpnet.Config{})
+	s, err := e.serve()
 	if err != nil {
 		return "", err
 	}

@@ -64,8 +64,8 @@ type server struct {
 	done sync.WaitGroup
 }
 
-func (e *env) serve(c sctpnet.Config) (*server, error) {
-	ln, err := e.listen(c)
+func (e *env) serve() (*server, error) {
+	ln, err := e.listen(sctpnet.Config{})
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ import (
 
 // backlog dials until the backlog of a listener is full.
 func backlog(e *env) (string, error) {
-	s, err := e.serve(sctpnet.Config{})
+	s, err := e.serve()
 	if err != nil {
 		return "", err
 	}
@@ -76,7 +76,7 @@ func backlog(e *env) (string, error) {
 
 // descriptors leaves a server no descriptors.
 func descriptors(e *env) (string, error) {
-	s, err := e.serve(sctpnet.Config{})
+	s, err := e.serve()
 	if err != nil {
 		return "", err
 	}
@@ -148,7 +148,7 @@ func descriptors(e *env) (string, error) {
 
 // ports leaves no local port to dial from.
 func ports(e *env) (string, error) {
-	s, err := e.serve(sctpnet.Config{})
+	s, err := e.serve()
 	if err != nil {
 		return "", err
 	}

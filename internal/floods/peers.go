@@ -47,7 +47,7 @@ func overIP(from [4]byte, p []byte) []byte {
 
 // inits sends INITs, as from many hosts. Nothing may be kept of them.
 func inits(e *env) (string, error) {
-	s, err := e.serve(sctpnet.Config{})
+	s, err := e.serve()
 	if err != nil {
 		return "", err
 	}
@@ -172,7 +172,7 @@ func listing(counts map[string]int) string {
 // everyStream has a peer ask for all streams that there can be, and begin each one
 // that it gets. Those that too many wait for are reset.
 func everyStream(e *env) (string, error) {
-	s, err := e.serve(sctpnet.Config{})
+	s, err := e.serve()
 	if err != nil {
 		return "", err
 	}

@@ -115,9 +115,8 @@ func (x *exchange) writeEnd(i int, err error) error {
 	return nil
 }
 
-// write writes all that end i is to write, or until it may not any more. It
-// reports whether it has written all.
-func (x *exchange) write(i int, c link, r *rand.Rand) bool {
+// write writes all that end i is to write, or until it may not any more.
+func (x *exchange) write(i int, c link, r *rand.Rand) {
 	f := x.flows[i]
 	a := x.s.watch.actor(f.name)
 	defer a.leave()
@@ -158,10 +157,9 @@ func (x *exchange) write(i int, c link, r *rand.Rand) bool {
 			if err := x.writeEnd(i, err); err != nil {
 				x.s.fail(err)
 			}
-			return false
+			return
 		}
 	}
-	return true
 }
 
 // maxMessage is the largest message that every write buffer holds.
