@@ -260,3 +260,22 @@ func (c *Conn) Stats() (Stats, error) {
 	}
 	return Stats(s), nil
 }
+
+// Features are the extensions of SCTP that both ends have, as the handshake
+// found.
+type Features struct {
+	PartialReliability bool // RFC 3758: messages can be given up
+	StreamReconfig     bool // RFC 6525: streams can be reset and added
+	AddressReconfig    bool // RFC 5061: addresses can be added and removed
+	Auth               bool // RFC 4895: chunks can be authenticated
+	Interleaving       bool // RFC 8260: messages of several streams interleave (I-DATA)
+	ECN                bool // explicit congestion notification
+}
+
+// Features returns the extensions of SCTP that both ends have.
+func (c *Conn) Features() (Features, error) {
+	return get(c, "Features", nil, func() (Features, error) {
+		f, err := c.e.Features()
+		return Features(f), err
+	})
+}
