@@ -268,7 +268,7 @@ func (a *assoc) discovers() bool { return a.options.PathParams.MTU == 0 && !a.is
 
 // input handles the chunks of a packet with a valid tag. reflected says that
 // the tag is the peer's own, which only two kinds of chunk may have.
-func (a *assoc) input(s *socket, h header, chunks []byte, from netip.AddrPort, to netip.Addr, reflected bool, in *intake) {
+func (a *assoc) input(at *arrival, chunks []byte, reflected bool, in *intake) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.state == engine.StateClosed {
@@ -280,15 +280,15 @@ func (a *assoc) input(s *socket, h header, chunks []byte, from netip.AddrPort, t
 	}
 	established := a.state >= engine.StateEstablished
 	a.answers, a.acks = 0, 0
-	a.handleChunks(s, h, chunks, from, to, reflected)
+	a.handleChunks(at, chunks, reflected)
 	a.rx.endPacket()
 	in.add(a)
 	if established && !reflected && a.state != engine.StateClosed {
-		a.noteSource(s, from)
+		a.noteSource(at)
 	}
 }
 
-func (a *assoc) handleChunks(s *socket, h header, chunks []byte, from netip.AddrPort, to netip.Addr, reflected bool) {
+func (a *assoc) handleChunks(at *arrival, chunks []byte, reflected bool) {
 	established := a.state >= engine.StateEstablished
 	for first := true; ; first = false {
 		c, rest, ok := nextChunk(chunks)
@@ -300,7 +300,7 @@ func (a *assoc) handleChunks(s *socket, h header, chunks []byte, from netip.Addr
 			return
 		}
 		if reflected && c.typ != ctAbort && c.typ != ctShutdownComplete {
-			s.counters.wrongTag.Add(1)
+			at.socket.counters.wrongTag.Add(1)
 			return
 		}
 		if c.typ != ctData {
@@ -309,22 +309,26 @@ func (a *assoc) handleChunks(s *socket, h header, chunks []byte, from netip.Addr
 		switch {
 		case c.typ == ctAbort || c.typ == ctShutdownComplete:
 			if c.flags&flagReflected != 0 != reflected {
-				s.counters.wrongTag.Add(1)
+				at.socket.counters.wrongTag.Add(1)
 				return
 			}
 		case !established && c.typ == ctShutdownAck:
 			// It is of an association before (RFC 9260 section 8.5.1).
-			a.answerAt(s.pathTo(from, a.localIP), newPacket(header{h.dst, h.src, h.tag}).add(ctShutdownComplete, flagReflected, nil))
+			a.answerAt(a.pathTo(at), newPacket(header{at.header.dst, at.header.src, at.header.tag}).add(ctShutdownComplete, flagReflected, nil))
 			return
 		case !established && !a.inHandshake(c.typ):
 			return // nothing else can be meant before
 		}
-		if !a.handle(s, h, c, from, to) || a.state == engine.StateClosed {
+		if !a.handle(at, c) || a.state == engine.StateClosed {
 			return
 		}
 		established = a.state >= engine.StateEstablished
 	}
 }
+
+// pathTo is the path to where a packet has come from, from the address that the peer
+// knows.
+func (a *assoc) pathTo(at *arrival) path { return at.socket.pathTo(at.from, a.localIP) }
 
 // mustBeAlone reports whether a chunk has no other beside it (RFC 9260 section 6.10).
 func mustBeAlone(typ byte) bool {
@@ -344,7 +348,7 @@ func (a *assoc) inHandshake(typ byte) bool {
 
 // handle handles a chunk. It reports whether the rest of the packet is to be
 // handled too.
-func (a *assoc) handle(s *socket, h header, c chunk, from netip.AddrPort, to netip.Addr) bool {
+func (a *assoc) handle(at *arrival, c chunk) bool {
 	if a.state == engine.StateShutdownSent {
 		a.noteLife(c.typ)
 	}
@@ -358,18 +362,18 @@ func (a *assoc) handle(s *socket, h header, c chunk, from netip.AddrPort, to net
 			a.onSACK(c.value)
 		}
 	case ctInitAck:
-		a.onInitAck(s, h, c, from, to)
+		a.onInitAck(at, c)
 		return false
 	case ctCookieAck:
 		a.onCookieAck()
 	case ctHeartbeat:
 		// It goes to where the question has come from (RFC 9260 section 8.3), which
 		// may be a port that is not yet known to be the peer's.
-		a.answerAt(s.pathTo(from, a.localIP), newPacket(a.header()).add(ctHeartbeatAck, 0, c.value))
+		a.answerAt(a.pathTo(at), newPacket(a.header()).add(ctHeartbeatAck, 0, c.value))
 	case ctHeartbeatAck:
-		a.onHeartbeatAck(s, c.value, from)
+		a.onHeartbeatAck(at, c.value)
 	case ctAbort:
-		a.onAbort(h.tag, c.value)
+		a.onAbort(at.header.tag, c.value)
 		return false
 	case ctError:
 		a.onError(c.value)

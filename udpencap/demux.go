@@ -6,6 +6,17 @@ import (
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
+// An arrival is where a packet has come from and to, without its chunks.
+type arrival struct {
+	socket *socket
+	header header
+	from   netip.AddrPort // IP address and UDP port
+	to     netip.Addr     // of this host; invalid where the system does not tell
+}
+
+// back is the path to where the packet has come from.
+func (at *arrival) back() path { return at.socket.pathTo(at.from, at.to) }
+
 // input takes a packet from the network to the association it belongs to. The
 // verification tag says which that is (RFC 9260 section 8.5).
 func (s *socket) input(b []byte, from netip.AddrPort, to netip.Addr, in *intake) {
@@ -24,21 +35,22 @@ func (s *socket) input(b []byte, from netip.AddrPort, to netip.Addr, in *intake)
 		s.counters.malformed.Add(1)
 		return
 	}
+	at := &arrival{s, h, from, to}
 	p := s.port(h.dst)
 	if p == nil {
-		s.outOfTheBlue(h, chunks, from, to)
+		at.outOfTheBlue(chunks)
 		return
 	}
 	key := peer{from.Addr(), h.src}
 	switch {
 	case first.typ == ctInit:
-		p.onInit(s, h, first, from, to)
+		p.onInit(at, first)
 		return
 	case first.typ == ctCookieEcho:
-		switch a := p.onCookieEcho(s, h, first, from, to); {
+		switch a := p.onCookieEcho(at, first); {
 		case a == nil:
 		case len(rest) > 0:
-			a.input(s, h, rest, from, to, false, in)
+			a.input(at, rest, false, in)
 		default:
 			in.add(a)
 		}
@@ -48,12 +60,12 @@ func (s *socket) input(b []byte, from netip.AddrPort, to netip.Addr, in *intake)
 		return
 	}
 	if a := p.find(h.tag); a != nil && a.peer == key {
-		a.input(s, h, chunks, from, to, false, in)
+		a.input(at, chunks, false, in)
 		return
 	}
 	a := p.findPeer(key)
 	if a == nil {
-		s.outOfTheBlue(h, chunks, from, to)
+		at.outOfTheBlue(chunks)
 		return
 	}
 	a.mu.Lock()
@@ -61,19 +73,19 @@ func (s *socket) input(b []byte, from netip.AddrPort, to netip.Addr, in *intake)
 	a.mu.Unlock()
 	switch {
 	case reflected && (first.typ == ctAbort || first.typ == ctShutdownComplete):
-		a.input(s, h, chunks, from, to, true, in)
+		a.input(at, chunks, true, in)
 	case first.typ == ctShutdownAck && !a.isEstablished():
-		s.outOfTheBlue(h, chunks, from, to) // of an association before (section 8.5.1)
+		at.outOfTheBlue(chunks) // of an association before (section 8.5.1)
 	default:
 		s.counters.wrongTag.Add(1)
 	}
 }
 
 // outOfTheBlue answers a packet that belongs to no association (section 8.4).
-func (s *socket) outOfTheBlue(h header, chunks []byte, from netip.AddrPort, to netip.Addr) {
+func (at *arrival) outOfTheBlue(chunks []byte) {
+	s, back := at.socket, at.back()
 	s.counters.strange.Add(1)
-	reply := header{h.dst, h.src, h.tag}
-	back := s.pathTo(from, to)
+	reply := header{at.header.dst, at.header.src, at.header.tag}
 	first, _, _ := nextChunk(chunks)
 	for rest := chunks; ; {
 		c, r, ok := nextChunk(rest)

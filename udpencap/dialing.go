@@ -188,8 +188,8 @@ func (a *assoc) onHandshakeTimeout() {
 }
 
 // onInitAck goes on with the handshake.
-func (a *assoc) onInitAck(s *socket, h header, c chunk, from netip.AddrPort, to netip.Addr) {
-	asked := slices.IndexFunc(a.dial.candidates, func(c candidate) bool { return c.tag == h.tag })
+func (a *assoc) onInitAck(at *arrival, c chunk) {
+	asked := slices.IndexFunc(a.dial.candidates, func(c candidate) bool { return c.tag == at.header.tag })
 	if a.state != engine.StateCookieWait || asked < 0 {
 		return
 	}
@@ -200,18 +200,18 @@ func (a *assoc) onInitAck(s *socket, h header, c chunk, from netip.AddrPort, to 
 		i.detail = []byte{0, 0, 0, 1, 0, paramCookie} // how many, and which
 	}
 	if !ok {
-		s.counters.malformed.Add(1)
+		at.socket.counters.malformed.Add(1)
 		reply, flags := header{a.port.num, a.peer.port, i.tag}, byte(0)
 		if i.tag == 0 { // it has no tag, or is cut short (section 3.3.3)
-			reply.tag, flags = h.tag, flagReflected
+			reply.tag, flags = at.header.tag, flagReflected
 		}
-		s.pathTo(from, to).sendPacket(newPacket(reply).addCause(ctAbort, flags, cause, i.detail))
-		a.onRefused(h.tag)
+		at.back().sendPacket(newPacket(reply).addCause(ctAbort, flags, cause, i.detail))
+		a.onRefused(at.header.tag)
 		return
 	}
 	sent := a.dial.candidates[asked].sent
 	a.choose(asked)
-	a.path = s.pathTo(from, a.localIP)
+	a.path = a.pathTo(at)
 	a.peerTag = i.tag
 	a.peerInit = i
 	a.dial.cookie = slices.Clone(i.cookie)

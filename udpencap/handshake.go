@@ -2,7 +2,6 @@ package udpencap
 
 import (
 	"encoding/binary"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -16,11 +15,11 @@ func (a *assoc) isEstablished() bool {
 }
 
 // onInit answers an INIT with an INIT ACK. Nothing of it is kept here.
-func (p *port) onInit(s *socket, h header, c chunk, from netip.AddrPort, to netip.Addr) {
-	back := s.pathTo(from, to)
+func (p *port) onInit(at *arrival, c chunk) {
+	h, from, back := at.header, at.from, at.back()
 	var i initiation
 	if cause, ok := i.parse(c.value); !ok {
-		s.counters.malformed.Add(1)
+		at.socket.counters.malformed.Add(1)
 		if i.tag != 0 {
 			back.sendPacket(newPacket(header{p.num, h.src, i.tag}).addCause(ctAbort, 0, cause, i.detail))
 		}
@@ -77,7 +76,7 @@ func (p *port) onInit(s *socket, h header, c chunk, from netip.AddrPort, to neti
 	if a == nil {
 		l := p.listening()
 		if l == nil {
-			s.outOfTheBlue(h, c.raw, from, to)
+			at.outOfTheBlue(c.raw)
 			return
 		}
 		o = l.currentOptions()
@@ -121,17 +120,20 @@ func (p *port) listening() *listener {
 
 // onCookieEcho makes an association of a cookie (sections 5.1.5 and 5.2.4). It
 // returns the one that the rest of the packet is for, or nil.
-func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, to netip.Addr) *assoc {
+func (p *port) onCookieEcho(at *arrival, c chunk) *assoc {
+	s, h, from := at.socket, at.header, at.from
 	ck, ok := openCookie(c.value, cookieFor{peerIP: from.Addr(), src: h.src, dst: h.dst, localTag: h.tag})
 	if !ok {
 		s.counters.wrongTag.Add(1) // in silence (section 5.1.5)
 		return nil
 	}
-	if !to.IsValid() {
-		to, _ = localTo(anyOf(from.Addr()), from) // the likeliest, as the system does not tell
+	if !at.to.IsValid() {
+		likely := *at
+		likely.to, _ = localTo(anyOf(from.Addr()), from) // as the system does not tell
+		at = &likely
 	}
 	reply := header{p.num, h.src, ck.peerTag}
-	back := s.pathTo(from, to)
+	back := at.back()
 	key := peer{from.Addr(), h.src}
 	i := ck.initiation()
 	if a := p.findPeer(key); a != nil {
@@ -151,7 +153,7 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 			if !local {
 				a.choose(asked)
 			}
-			a.path, a.localIP = back, to
+			a.path, a.localIP = back, at.to
 			a.establish(&i)
 			a.answer(ctCookieAck, nil)
 			return a
@@ -180,7 +182,7 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 			a.tell(engine.AssocEvent{Change: engine.AssocRestarted})
 			if p.listening() == nil {
 				// While there is a socket: the association may be its last.
-				s.outOfTheBlue(h, c.raw, from, to)
+				at.outOfTheBlue(c.raw)
 				a.finish(errReset)
 				return nil
 			}
@@ -192,13 +194,13 @@ func (p *port) onCookieEcho(s *socket, h header, c chunk, from netip.AddrPort, t
 	}
 	l := p.listening()
 	if l == nil || l.isSpent(&ck) {
-		s.outOfTheBlue(h, c.raw, from, to)
+		at.outOfTheBlue(c.raw)
 		return nil
 	}
 	if ck.refuseStale(back, reply) {
 		return nil
 	}
-	return l.establish(back, to, key, &ck, &i)
+	return l.establish(back, at.to, key, &ck, &i)
 }
 
 // refuseStale answers a cookie that is too old. It reports whether it was. A cookie proves

@@ -3,7 +3,6 @@ package udpencap
 import (
 	"encoding/binary"
 	"math/rand/v2"
-	"net/netip"
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -87,13 +86,13 @@ func heartbeatInfo(nonce uint64) []byte {
 
 // onHeartbeatAck takes an answer. One that is late tells, too, that the peer is there, and
 // how long the round trip is.
-func (a *assoc) onHeartbeatAck(s *socket, v []byte, from netip.AddrPort) {
+func (a *assoc) onHeartbeatAck(at *arrival, v []byte) {
 	info, _, ok := nextParam(v)
 	if !ok || info.typ != paramHeartbeatInfo || len(info.value) != 8 {
 		return
 	}
 	nonce := binary.BigEndian.Uint64(info.value)
-	if a.move.isAnswer(s, from, nonce) {
+	if a.move.isAnswer(at, nonce) {
 		a.moved()
 		return
 	}

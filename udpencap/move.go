@@ -2,7 +2,6 @@ package udpencap
 
 import (
 	"math/rand/v2"
-	"net/netip"
 	"time"
 )
 
@@ -22,8 +21,8 @@ const movePause = time.Second
 
 // noteSource takes note of where a packet of the peer's has come from, and to which
 // socket.
-func (a *assoc) noteSource(s *socket, from netip.AddrPort) {
-	if from == a.path.to && s == a.path.socket {
+func (a *assoc) noteSource(at *arrival) {
+	if at.from == a.path.to && at.socket == a.path.socket {
 		return
 	}
 	m := &a.move
@@ -31,15 +30,15 @@ func (a *assoc) noteSource(s *socket, from netip.AddrPort) {
 	if !m.sent.IsZero() && now.Sub(m.sent) < movePause {
 		return
 	}
-	*m = move{s.pathTo(from, a.localIP), rand.Uint64(), now}
+	*m = move{a.pathTo(at), rand.Uint64(), now}
 	a.stats.ControlSent++
 	a.stats.PacketsSent++
 	m.path.sendPacket(newPacket(a.header()).add(ctHeartbeat, 0, heartbeatInfo(m.nonce)))
 }
 
 // isAnswer reports whether a HEARTBEAT ACK shows that the peer has moved.
-func (m *move) isAnswer(s *socket, from netip.AddrPort, nonce uint64) bool {
-	return !m.sent.IsZero() && nonce == m.nonce && from == m.path.to && s == m.path.socket
+func (m *move) isAnswer(at *arrival, nonce uint64) bool {
+	return !m.sent.IsZero() && nonce == m.nonce && at.from == m.path.to && at.socket == m.path.socket
 }
 
 // moved has packets go to the peer's new port. What went to the old one of late may be
