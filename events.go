@@ -92,11 +92,11 @@ var (
 )
 
 func (c AssocChange) String() string {
-	return name("AssocChange", int(c), "up", "lost", "restarted", "ended", "not made")
+	return constName("AssocChange", int(c), "up", "lost", "restarted", "ended", "not made")
 }
 
-// name returns the name of a value of a type, or as "Cause(9)" one that has none.
-func name(typ string, i int, names ...string) string {
+// constName returns the name of a value of a type, or as "Cause(9)" one that has none.
+func constName(typ string, i int, names ...string) string {
 	if i < 0 || i >= len(names) || names[i] == "" {
 		return typ + "(" + strconv.Itoa(i) + ")"
 	}
@@ -189,7 +189,7 @@ const (
 )
 
 func (c PathChange) String() string {
-	return name("PathChange", int(c), "reachable", "unreachable", "removed", "added", "made primary", "confirmed", "potentially failed")
+	return constName("PathChange", int(c), "reachable", "unreachable", "removed", "added", "made primary", "confirmed", "potentially failed")
 }
 
 func (e PathEvent) String() string { return "path " + e.Addr.String() + " " + e.Change.String() }
@@ -324,7 +324,7 @@ const (
 	AuthNone
 )
 
-func (c AuthChange) String() string { return name("AuthChange", int(c), "new key", "free key", "none") }
+func (c AuthChange) String() string { return constName("AuthChange", int(c), "new key", "free key", "none") }
 
 func (e AuthEvent) String() string {
 	if e.Change == AuthNone {
@@ -494,7 +494,7 @@ func (c Cause) String() string {
 	case CauseUnsupportedHMAC:
 		return "unsupported HMAC"
 	}
-	return name("Cause", int(c), "", "invalid stream", "missing mandatory parameter", "stale cookie", "out of resource",
+	return constName("Cause", int(c), "", "invalid stream", "missing mandatory parameter", "stale cookie", "out of resource",
 		"unresolvable address", "unrecognized chunk", "invalid mandatory parameter", "unrecognized parameters",
 		"no user data", "cookie received while shutting down", "restart with new addresses", "abort by the user",
 		"protocol violation")

@@ -8,7 +8,7 @@ import (
 )
 
 // What the engine of a network does not have is one table, its Lacks: Dial,
-// Listen and the methods of Conn and Listener look there first.
+// Listen, ListenPacket and the methods look there first.
 
 func lacksOf(network string) engine.Lacks {
 	if e := engine.Lookup(network); e != nil {

@@ -126,7 +126,7 @@ const (
 
 // String returns a name such as "timed".
 func (p ReliabilityPolicy) String() string {
-	return name("ReliabilityPolicy", int(p), "reliable", "timed", "limited retransmissions", "priority")
+	return constName("ReliabilityPolicy", int(p), "reliable", "timed", "limited retransmissions", "priority")
 }
 
 // PartialReliability is the default policy for abandoning messages

@@ -84,7 +84,7 @@ func (c *conn) recvFailed(o *op, recv func(fd uintptr) bool) error {
 
 // errNotFailed should not happen: the descriptor has an error, and the
 // association none.
-var errNotFailed = errors.New("sctp: the poller has given up a live association")
+var errNotFailed = errors.New("the poller has given up a live association")
 
 func (o *op) doRecv(fd uintptr) bool {
 	if len(o.p) == 0 {
