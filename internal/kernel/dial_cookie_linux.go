@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cookiePatience is after which times an attempt to dial is given up that waits
-// for an answer to a cookie. The first is 1.5 s after a COOKIE ECHO is sent again, by
-// default, which is for the way there and back. Linux 7.2 never answers a COOKIE ECHO
+// cookiePatience is how long each attempt of a dial waits for the answer to its cookie.
+// The first one leaves 1.5 s for the way there and back, after the COOKIE ECHO was sent
+// again, by default. Linux 7.2 never answers a COOKIE ECHO
 // again once the association has been accepted: each lost COOKIE ACK costs such an
 // attempt, and the peer sees an association that is aborted.
 var cookiePatience = [...]time.Duration{2500 * time.Millisecond, 5 * time.Second, 8 * time.Second, 8 * time.Second, 8 * time.Second}
