@@ -173,6 +173,8 @@ var capture = sync.OnceValue(func() [][]byte {
 		server.Abort()
 		ln.Close()
 	}
+	mu.Lock() // an ABORT is sent again for a while
+	defer mu.Unlock()
 	// What this package does not send.
 	h := header{7777, targetPort, targetTag}
 	packets = append(packets,
