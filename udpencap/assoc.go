@@ -519,6 +519,9 @@ func (a *assoc) finishFor(err error, cause uint16) {
 		a.endDialing()
 		close(a.done)
 	}
+	if l := a.port.listening(); l != nil && a.dial.ctx != nil && before >= engine.StateCookieEchoed {
+		l.spend(a)
+	}
 	a.port.remove(a)
 	a.wakeCalls()
 	a.tellMany()

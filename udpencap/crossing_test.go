@@ -3,6 +3,7 @@ package udpencap
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"net"
 	"runtime"
 	"slices"
@@ -113,4 +114,56 @@ func TestImpatientDialAsksSecondPort(t *testing.T) {
 	if r := <-result; r.err != nil {
 		t.Error(r.err)
 	}
+}
+
+// TestCookieOfGivenUpDial has two ends dial each other. When one has given up, and the
+// peer was told, the cookie that it has made for the peer's dial is of no use any more.
+func TestCookieOfGivenUpDial(t *testing.T) {
+	own, theirs := freeUDPPort(t), freeUDPPort(t)
+	var lc sctpnet.ListenConfig
+	lc.Config.PathParams.UDPPort = own
+	local := &sctpnet.Addr{IPAddrs: loopbackAddr, Port: theirs}
+	pc, err := lc.ListenPacket(t.Context(), "sctp4+udp", local.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Close()
+	c := pc.(*sctpnet.PacketConn)
+	conn, err := net.DialUDP("udp4", &net.UDPAddr{IP: loopbackAddr[0].IP, Port: own}, &net.UDPAddr{IP: loopbackAddr[0].IP, Port: theirs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	r := newRawPeer(t, local)
+	r.conn = conn
+	watchdog(t, func() {
+		ctx, cancel := context.WithCancel(t.Context())
+		dial := conformance.Start(t, func() (int, error) {
+			_, err := c.Connect(ctx, (&sctpnet.Addr{IPAddrs: loopbackAddr, Port: int(r.src)}).String())
+			return 0, err
+		})
+		r.await(ctInit)
+		cookie := r.init()
+		answer := r.own
+		answer.cookie = []byte("biscuit")
+		r.sendChunk(ctInitAck, 0, answer.value())
+		r.await(ctCookieEcho)
+		cancel()
+		if _, err := dial.Result(); !errors.Is(err, context.Canceled) {
+			t.Errorf("Connect: %v", err)
+		}
+		r.await(ctAbort)
+		r.sendChunk(ctCookieEcho, 0, cookie)
+		for {
+			switch _, chunks := r.receive(); chunks[0].typ {
+			case ctCookieAck:
+				t.Error("there is another association with the tags of the one that was given up")
+				return
+			case ctAbort:
+				if chunks[0].flags&flagReflected != 0 {
+					return
+				}
+			}
+		}
+	})
 }

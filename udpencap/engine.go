@@ -253,6 +253,17 @@ func (l *listener) isSpent(ck *cookie) bool {
 	return l.spent.has(ck)
 }
 
+// spend has no association be made of the cookies of one that this end has dialed, and
+// that is over. The peer has such a cookie if it has dialed at the same time.
+func (l *listener) spend(a *assoc) {
+	ck := cookie{cookieFor: cookieFor{localTag: a.localTag}, peerTag: a.peerTag}
+	now := time.Now()
+	ck.expires = now.Add(lifeOfCookies(&a.options)).UnixMilli()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.spent.add(&ck, now)
+}
+
 // establish makes an association of a valid cookie, for Accept. It returns nil
 // if there are too many, and refuses this one.
 func (l *listener) establish(back path, to netip.Addr, key peer, ck *cookie, i *initiation) *assoc {

@@ -1,6 +1,7 @@
 package udpencap
 
 import (
+	"cmp"
 	"encoding/binary"
 	"slices"
 	"time"
@@ -91,11 +92,7 @@ func (p *port) onInit(at *arrival, c chunk) {
 
 // initAck is the answer to an INIT, with the cookie sealed.
 func (p *port) initAck(ck *cookie, i *initiation, o *engine.Options) initiation {
-	life := o.AssocParams.CookieLife
-	if life == 0 {
-		life = cookieLife
-	}
-	ck.expires = time.Now().Add(life).UnixMilli()
+	ck.expires = time.Now().Add(lifeOfCookies(o)).UnixMilli()
 	mine := localInitiation(o)
 	mine.tag, mine.tsn, mine.window = ck.localTag, ck.localTSN, uint32(p.readWindow(o))
 	// What the peer does not have it need not know of, and it must not get more than
@@ -111,6 +108,10 @@ func (p *port) initAck(ck *cookie, i *initiation, o *engine.Options) initiation 
 
 // cookieLife is what RFC 9260 section 16 suggests.
 const cookieLife = 60 * time.Second
+
+func lifeOfCookies(o *engine.Options) time.Duration {
+	return cmp.Or(o.AssocParams.CookieLife, cookieLife)
+}
 
 func (p *port) listening() *listener {
 	p.mu.Lock()
