@@ -135,6 +135,10 @@ var ErrNoFreeStream = mux.ErrNoFreeStream
 // there is none left, the error wraps [ErrNoFreeStream]; OpenStream waits up to
 // 5 s for one that is being closed.
 //
+// Two ends that dial each other at the same time make one association, and each takes
+// itself for the side that dialed. Let one of them open streams then, or claim numbers
+// that both know by Stream.
+//
 // With a peer that cannot reset streams (RFC 6525), or denies it, each number is
 // used once, and when there are no more the error says so: see [Stream.Close].
 //
