@@ -324,7 +324,9 @@ const (
 	AuthNone
 )
 
-func (c AuthChange) String() string { return constName("AuthChange", int(c), "new key", "free key", "none") }
+func (c AuthChange) String() string {
+	return constName("AuthChange", int(c), "new key", "free key", "none")
+}
 
 func (e AuthEvent) String() string {
 	if e.Change == AuthNone {
