@@ -545,24 +545,3 @@ func (c *packetConn) MaxMessageSize() (int, error) {
 
 func (c *packetConn) SyscallConn() (syscall.RawConn, error) { return nil, errors.ErrUnsupported }
 func (c *packetConn) File() (*os.File, error)               { return nil, errors.ErrUnsupported }
-
-// giveBack puts messages before all that is to be read.
-func (r *receiver) giveBack(msgs []engine.Msg) {
-	if len(msgs) == 0 {
-		return
-	}
-	later := r.queue
-	r.queue = fifo.Queue[piece]{}
-	for _, m := range msgs {
-		for rest := m.Data; len(rest) > 0; {
-			f := newFragment(rest[:min(len(rest), rooms[len(rooms)-1])])
-			rest = rest[len(f.data):]
-			r.held.add(f.cost())
-			r.queue.Push(piece{data: f.data, of: f, stream: m.Stream, ssn: m.SSN,
-				ppid: m.PPID, tsn: m.TSN, unordered: m.Unordered, more: m.More || len(rest) > 0})
-		}
-	}
-	for _, p := range later.All() {
-		r.queue.Push(p)
-	}
-}

@@ -108,9 +108,6 @@ func (a *assoc) fill() *batch {
 	}
 }
 
-// ackSize is the size of a SACK chunk without blocks.
-const ackSize = 16
-
 // A batch is packets of an association.
 type batch struct {
 	to     path
