@@ -88,12 +88,13 @@ func (l *streamListener) Close() error {
 	return l.Listener.Close()
 }
 
-// pass hands something to Accept. It reports whether the listener is still open.
-func (l *streamListener) pass(r acceptResult) bool {
+// pass hands something to Accept. It reports whether that was done before the context
+// ended.
+func (l *streamListener) pass(ctx context.Context, r acceptResult) bool {
 	select {
 	case l.accepted <- r:
 		return true
-	case <-l.ctx.Done():
+	case <-ctx.Done():
 		return false
 	}
 }
@@ -107,12 +108,12 @@ func (l *streamListener) run() {
 			go l.serve(c)
 			continue
 		case nil:
-			if !l.pass(acceptResult{err: err}) || errors.Is(err, net.ErrClosed) {
+			if !l.pass(l.ctx, acceptResult{err: err}) || errors.Is(err, net.ErrClosed) {
 				l.cancel()
 				return
 			}
 		default:
-			if !l.pass(acceptResult{conn: c}) {
+			if !l.pass(l.ctx, acceptResult{conn: c}) {
 				c.Close()
 				return
 			}
@@ -214,7 +215,7 @@ func (l *streamListener) serve(c *Conn) {
 	m.WhenDenied(sc.denied)
 	m.ServeStreams()
 	for m.AwaitAccept(ctx) == nil {
-		if !l.pass(acceptResult{offer: sc}) {
+		if !l.pass(ctx, acceptResult{offer: sc}) {
 			break
 		}
 	}

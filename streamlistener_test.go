@@ -805,3 +805,28 @@ func TestStreamHTTPShutdown(t *testing.T) {
 		})
 	})
 }
+
+// TestPlainPeerReadsEndBeforeNextAccept has peers that use an association as one
+// connection, and a server that does not accept while it serves one.
+func TestPlainPeerReadsEndBeforeNextAccept(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		ln := sctpnet.NewStreamListener(listen(t, network, "127.0.0.1:0"))
+		defer ln.Close()
+		watchdog(t, func() {
+			for range 50 {
+				client := dial(t, nil, network, ln.Addr().String())
+				client.Write([]byte("x"))
+				s, err := ln.Accept()
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.Read(make([]byte, 1))
+				s.Close()
+				if n, err := client.Read(make([]byte, 1)); err != io.EOF {
+					t.Errorf("Read returned %d, %v; want EOF", n, err)
+				}
+				client.Close()
+			}
+		})
+	})
+}
