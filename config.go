@@ -178,18 +178,20 @@ type Config struct {
 	// Interleaving offers the peer to interleave the messages of different
 	// streams (SCTP_INTERLEAVING_SUPPORTED, RFC 8260): a large message then
 	// does not hold up those of other streams. It needs sysctl
-	// net.sctp.intl_enable=1 and implies a FragmentInterleave of 2. Pieces of
-	// several streams' messages, as ReadStream and ReadMsg give them when a
-	// message is larger than its buffer or the window, may then alternate. The
-	// handshake settles it.
+	// net.sctp.intl_enable=1 and, where the peer has it too, implies a
+	// FragmentInterleave of 2. Pieces of several streams' messages, as ReadStream
+	// and ReadMsg give them when a message is larger than its buffer or the window,
+	// may then alternate. The handshake settles it.
 	Interleaving bool
 	// FragmentInterleave is whether pieces of a message may come between those
 	// of another (SCTP_FRAGMENT_INTERLEAVE, RFC 6458 section 8.1.20): level 1 or
 	// 2, or negative for 0, the default. A one-to-one socket has one association,
 	// whose messages do not come between each other unless both ends have
 	// Interleaving. A [PacketConn] has at least level 1, so that a message which
-	// comes in pieces does not hold up other peers. Linux makes no difference
-	// between 1 and 2, and says 1 for 2.
+	// comes in pieces does not hold up other peers. A Conn whose ends do not both
+	// have Interleaving should have 0: otherwise Linux may deliver messages of a
+	// stream in the wrong order after one that came in pieces. Linux makes no
+	// difference between 1 and 2, and says 1 for 2.
 	FragmentInterleave int
 	// PartialDeliveryPoint is how many bytes of an incomplete message may have
 	// arrived before its first part is delivered, up to half the read buffer of

@@ -646,3 +646,43 @@ func childCommand(name string) *exec.Cmd {
 	cmd.Env = append(os.Environ(), childEnv+"="+name)
 	return cmd
 }
+
+// TestOrderWithoutInterleaving is TestPacketConnOrderAfterPieces with a Conn that offers
+// interleaving to a peer that has none.
+func TestOrderWithoutInterleaving(t *testing.T) {
+	watchdog(t, func() {
+		a, b := newNetns(t), newNetns(t)
+		linkLarge(t, a, b)
+		var ln net.Listener
+		a.do(t, func() (err error) {
+			if err := os.WriteFile("/proc/sys/net/sctp/intl_enable", []byte("1"), 0); err != nil {
+				return err
+			}
+			lc := sctpnet.ListenConfig{Config: sctpnet.Config{Interleaving: true, PartialDeliveryPoint: 500}}
+			ln, err = lc.Listen(t.Context(), "sctp4", "10.77.1.1:0")
+			return err
+		})
+		defer ln.Close()
+		p := dialRaw(t, a, b, 0, port(ln.Addr()))
+		conn, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		c := conn.(*sctpnet.Conn)
+		const first, last, whole, unordered = 2, 1, 3, 4
+		part := func(letter byte) []byte { return bytes.Repeat([]byte{letter}, 1000) }
+		p.data(t, 0, first|unordered, 0, part('a'))
+		eventually(t, "the first part has come", func() bool { return received(t, a) > 0 })
+		p.data(t, 2, whole, 0, part('b'))
+		p.data(t, 3, first, 1, part('c'))
+		p.data(t, 4, last, 1, part('c'))
+		p.data(t, 1, last|unordered, 0, part('a'))
+		for _, want := range []string{"a", "b", "c"} {
+			got, _, err := c.ReadMessage(10_000)
+			if err != nil || string(got[:1]) != want {
+				t.Errorf("%d bytes of %.1q, %v; want %s", len(got), got, err, want)
+			}
+		}
+	})
+}

@@ -136,6 +136,13 @@ func newConn(sk *socket, from origin) (*conn, error) {
 			v, err := optInterleaving.getValue(fd)
 			c.interleaved = err == nil && v != 0
 		}
+		if o.Interleaving && !c.interleaved && o.FragmentInterleave <= 0 {
+			// Without it Linux delivers what has waited for the end of a message in
+			// pieces in another order.
+			if err := optFragmentInterleave.setInt(fd, 0); err != nil {
+				return err
+			}
+		}
 		switch {
 		case from.reborn || c.peeled:
 		case o.Adaptation != 0 || from.foreign && !o.Events:
