@@ -484,6 +484,31 @@ func BenchmarkPacketConnRead(b *testing.B) {
 	}
 }
 
+// An unsortedPacketConn always has a message, and the one that was sent before that.
+type unsortedPacketConn struct {
+	onePeer
+	n uint32
+}
+
+func (u *unsortedPacketConn) Recv(p []byte, patient bool, t engine.Taker) error {
+	for enough := false; !enough; u.n++ {
+		m := engine.Message{TSN: u.n ^ 1, PPID: u.n ^ 1}
+		enough = t.Take(&engine.Delivery{Assoc: 1, From: onlyPeer, Data: p[:100], Unsorted: true, Message: m})
+	}
+	return nil
+}
+
+// TestReadMsgRestoresOrder has messages come in the wrong order, and without end.
+func TestReadMsgRestoresOrder(t *testing.T) {
+	c := newPacketConn(new(unsortedPacketConn), "sctp", new(Config), nil)
+	p := make([]byte, 4<<10)
+	for want := range uint32(1000) {
+		if _, info, _, err := c.ReadMsg(p); err != nil || info.PPID != want {
+			t.Fatalf("message %d, %v; want %d", info.PPID, err, want)
+		}
+	}
+}
+
 // A quietPacketConn never has anything to receive.
 type quietPacketConn struct {
 	onePeer

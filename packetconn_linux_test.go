@@ -365,3 +365,25 @@ func TestPacketConnOrderedAfterUnordered(t *testing.T) {
 		<-read
 	})
 }
+
+// TestPacketConnOrderAfterPieces has messages of a stream come while pieces of another
+// message are delivered. Linux hands over the one that it has to put together before the
+// small one that was sent earlier.
+func TestPacketConnOrderAfterPieces(t *testing.T) {
+	watchdog(t, func() {
+		c, p, ns := rawPacketPeer(t)
+		const first, last, whole, unordered = 2, 1, 3, 4
+		part := func(letter byte) []byte { return bytes.Repeat([]byte{letter}, 1000) }
+		p.data(t, 0, first|unordered, 0, part('a'))
+		eventually(t, "the first part has come", func() bool { return received(t, ns) > 0 })
+		p.data(t, 2, whole, 0, part('b'))
+		p.data(t, 3, first, 1, part('c'))
+		p.data(t, 4, last, 1, part('c'))
+		p.data(t, 5, whole, 2, part('d'))
+		p.data(t, 1, last|unordered, 0, part('a'))
+		wantMessage(t, c, 'a', 2000)
+		wantMessage(t, c, 'b', 1000)
+		wantMessage(t, c, 'c', 2000)
+		wantMessage(t, c, 'd', 1000)
+	})
+}

@@ -21,6 +21,7 @@ type inbox struct {
 	readers int      // that wait for another call to have received
 	waits   *assoc   // the one that Connect receives for
 	ended   *assoc   // the last one that has: there may be events of it yet
+	order   order
 
 	// Of the call that receives:
 	inPlace bool   // the next message can stay where it was received
@@ -174,7 +175,7 @@ func (c *PacketConn) receive(p []byte, keep bool) (int, engine.Message, *Addr, e
 		var msg engine.Message
 		var peer *Addr
 		var err error
-		if e.what == nil {
+		if e.what == nil && !c.inbox.order.isLost {
 			n, msg, peer, err = c.unread(p, keep)
 		}
 		c.mu.Unlock()
@@ -213,7 +214,7 @@ func (c *PacketConn) nextEvent() event {
 	in := &c.inbox
 	e := in.event
 	in.event = event{}
-	if e.what == nil && len(in.letters) > 0 && in.letters[0].from == nil && !c.closed.Load() {
+	if e.what == nil && len(in.letters) > 0 && in.letters[0].from == nil && !in.order.isLost && !c.closed.Load() {
 		e = in.letters[0].event
 		in.drop()
 		c.dropped()
@@ -304,9 +305,18 @@ func (t *taker) Take(d *engine.Delivery) (enough bool) { return (*PacketConn)(t)
 func (c *PacketConn) take(d *engine.Delivery) (enough bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	in := &c.inbox
+	if d.Sorted {
+		in.sort()
+		in.order.isLost = false
+		return in.hasEnough() || in.waits != nil && in.waits.isSettled()
+	}
 	a := c.meetTaken(d.Assoc, d.From)
 	if d.Cut {
 		a.messages = assembler{}
+	}
+	if d.Unsorted && !in.order.isLost {
+		in.order = order{true, len(in.letters), in.bytes}
 	}
 	switch {
 	case d.Event != nil:
@@ -314,9 +324,8 @@ func (c *PacketConn) take(d *engine.Delivery) (enough bool) {
 	case len(d.Data) == 0 || a.aborted:
 		return false
 	}
-	in := &c.inbox
 	if !d.More && len(a.messages.begun) == 0 {
-		if in.inPlace {
+		if in.inPlace && !in.order.isLost {
 			in.placed = letter{from: a, life: a.life, data: d.Data, msg: d.Message}
 			return true
 		}
@@ -339,7 +348,19 @@ func (c *PacketConn) post(l letter) (enough bool) {
 	in := &c.inbox
 	in.letters = append(in.letters, l)
 	in.bytes += l.size()
-	return in.inPlace || in.bytes >= mostWaiting
+	return in.hasEnough()
+}
+
+// hasEnough reports whether enough was received for the call that receives.
+func (in *inbox) hasEnough() bool {
+	if o := &in.order; o.isLost {
+		if in.bytes-o.bytes < mostUnsorted {
+			return false
+		}
+		in.sort()
+		o.isLost = false
+	}
+	return in.inPlace && len(in.letters) > 0 || in.bytes >= mostWaiting
 }
 
 func (c *PacketConn) interleaves() bool { return c.asked.Interleaving }
@@ -353,6 +374,7 @@ func (c *PacketConn) refresh(a *assoc) {
 
 // takeEvent keeps the table of associations.
 func (c *PacketConn) takeEvent(a *assoc, e engine.Event) (enough bool) {
+	in := &c.inbox
 	switch e := e.(type) {
 	case engine.AssocEvent:
 		switch e.Change {
@@ -363,6 +385,7 @@ func (c *PacketConn) takeEvent(a *assoc, e engine.Event) (enough bool) {
 		case engine.AssocRestarted:
 			c.refresh(a)
 			a.messages, a.aborted = assembler{}, false
+			in.sort() // its numbers begin anew
 			a.life++
 			a.dialed = false
 		case engine.AssocNotMade:
@@ -377,14 +400,15 @@ func (c *PacketConn) takeEvent(a *assoc, e engine.Event) (enough bool) {
 			c.refresh(a)
 		}
 	}
-	in := &c.inbox
 	switch what := (event{a.addr, e}); {
 	case c.onEvent == nil:
 	case len(in.letters) > 0:
-		return c.post(letter{event: what}) || in.waits == a
+		if c.post(letter{event: what}) {
+			return true
+		}
 	default:
 		in.event = what
 		return true
 	}
-	return in.waits == a
+	return in.waits == a && !in.order.isLost
 }

@@ -48,6 +48,7 @@ func (c *PacketConn) release(a *assoc) (held []engine.Msg) {
 		held = append(held, engine.Msg{Data: data, N: len(data), Message: m})
 	}
 	in := &c.inbox
+	in.sort()
 	rest := in.letters[:0]
 	for _, l := range in.letters {
 		if l.from != a || l.life != a.life {
@@ -59,6 +60,7 @@ func (c *PacketConn) release(a *assoc) (held []engine.Msg) {
 	}
 	clear(in.letters[len(rest):])
 	in.letters = rest
+	in.order.from = len(rest)
 	c.dropped()
 	for _, m := range a.messages.begun {
 		m.first.More = true

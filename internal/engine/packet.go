@@ -25,12 +25,15 @@ var ErrPeeledOff = fmt.Errorf("the association with this peer was peeled off: %w
 type AssocID int32
 
 // A Delivery is what has come for an association: a piece of a message, an event,
-// or nothing but Cut.
+// or nothing but Cut. Or it is nothing but Sorted, for all associations.
 type Delivery struct {
 	Assoc AssocID
 	From  netip.AddrPort // an address of the peer
 	Data  []byte         // valid until Take returns
 	Cut   bool           // the message that has begun was given up by its sender
+	// Unsorted says that what comes from here on may come before what was sent
+	// earlier on the same stream, until a Delivery that is Sorted and nothing else.
+	Unsorted, Sorted bool
 	Message
 }
 

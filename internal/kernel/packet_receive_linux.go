@@ -19,6 +19,7 @@ type receiver struct {
 	err      error
 	note     []byte // a notification so far
 	events   parser
+	unsorted bool // the taker was told so
 	recv     func(fd uintptr) bool
 }
 
@@ -70,6 +71,10 @@ again:
 		goto again
 	case errno == unix.EAGAIN && p.endHeldBack(int(fd)):
 		goto again
+	case errno == unix.EAGAIN && r.unsorted:
+		r.unsorted = false
+		r.delivery = engine.Delivery{Sorted: true}
+		return r.taker.Take(&r.delivery), false
 	case errno == unix.EAGAIN:
 		p.await(int(fd))
 		return false, true
@@ -86,6 +91,8 @@ again:
 		p.watch.hasData = true
 		d.Assoc, d.Data, d.Message = engine.AssocID(r.rctl.AssocID), r.p[:n], r.rctl.message(&r.hdr)
 		if d.More || len(p.watch.begun) > 0 {
+			d.Unsorted = d.More || p.watch.begun[d.Assoc] != nil
+			r.unsorted = r.unsorted || d.Unsorted
 			p.saw(target{int(fd), d.Assoc}, &d.Message)
 		}
 		return r.taker.Take(d), false
