@@ -133,22 +133,7 @@ var ballast = sync.OnceValue(func() []byte {
 // nobody reads it, and returns how much that is.
 func fill(t testing.TB, c net.Conn) (n int) {
 	t.Helper()
-	// Longer than the retransmission timeout, after which a chunk that was
-	// dropped at a full window makes room once more.
-	const wait = 700 * ms
-	for last := time.Now(); time.Since(last) < wait; {
-		c.SetWriteDeadline(time.Now().Add(wait / 7))
-		k, err := c.Write(ballast()[n:])
-		n += k
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Fatalf("filling the buffers: %v after %d bytes", err, n)
-		}
-		if k > 0 {
-			last = time.Now()
-		}
-	}
-	c.SetWriteDeadline(time.Time{})
-	return n
+	return conformance.Fill(t, c, ballast())
 }
 
 // wantBytes checks that the next that is read is b.

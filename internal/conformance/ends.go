@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"syscall"
+	"testing"
 	"time"
 )
 
@@ -47,13 +49,25 @@ func (p *pair) enter(s state, c net.Conn, sure bool) (cs calls) {
 	return cs
 }
 
-// fill writes until the buffers on the way are full, and returns how much.
-func (p *pair) fill(c net.Conn, b []byte) int {
-	p.Helper()
-	p.setDeadline(c.SetWriteDeadline, time.Now().Add(50*time.Millisecond*Slowness))
-	n, err := c.Write(b)
-	p.wantTimeout(c, "write", err)
-	p.setDeadline(c.SetWriteDeadline, time.Time{})
+// Fill writes the beginning of b until nothing more is taken, because nobody reads it, and
+// returns how much that is.
+func Fill(t testing.TB, c net.Conn, b []byte) (n int) {
+	t.Helper()
+	// Longer than the retransmission timeout, after which a chunk that was dropped at a
+	// full window makes room once more.
+	const wait = 700 * time.Millisecond
+	for last := time.Now(); time.Since(last) < wait; {
+		c.SetWriteDeadline(time.Now().Add(wait / 7))
+		k, err := c.Write(b[n:])
+		n += k
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("filling the buffers: %v after %d bytes", err, n)
+		}
+		if k > 0 {
+			last = time.Now()
+		}
+	}
+	c.SetWriteDeadline(time.Time{})
 	return n
 }
 
@@ -105,7 +119,7 @@ func testCloseDelivers(p *pair) {
 			if n < len(ballast) {
 				p.write(c1, string(b))
 			} else {
-				b = b[:p.fill(c1, b)]
+				b = b[:Fill(p, c1, b)]
 			}
 			start := time.Now()
 			p.close(c1)
@@ -412,7 +426,7 @@ func testShutdownWakes(p *pair) {
 func testShutdownPending(p *pair) {
 	c1, c2, _ := p.pipe()
 	b := random(len(ballast))
-	b = b[:p.fill(c1, b)]
+	b = b[:Fill(p, c1, b)]
 	p.shutdown(c1)
 	read := p.start(c1.Read, make([]byte, 100))
 	read.waits()
