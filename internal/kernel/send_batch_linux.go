@@ -36,7 +36,7 @@ func (c *conn) sendSome(msgs []engine.Msg) int {
 
 func (b *batch) doSend(fd uintptr) bool {
 	c := b.conn
-	if c.taken.Load() {
+	if c.taken.Load() || c.restarted.Load() {
 		return true
 	}
 	k, sent := 0, 0
