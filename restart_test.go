@@ -127,6 +127,11 @@ func wantReset(t testing.TB, c net.Conn) {
 			t.Errorf("wrote %d bytes and %v; want ECONNRESET or EPIPE", n, err)
 		}
 	}
+	if c, ok := c.(*sctpnet.Conn); ok {
+		if n, err := c.WriteMsgs(batchOf(4, 10)); n != 0 || !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+			t.Errorf("wrote %d messages and %v; want ECONNRESET or EPIPE", n, err)
+		}
+	}
 }
 
 // wantNoStreams checks that a new life has no streams.
