@@ -830,3 +830,34 @@ func TestPlainPeerReadsEndBeforeNextAccept(t *testing.T) {
 		})
 	})
 }
+
+// TestPlainPeerOfSeveralStreams has a peer that is no StreamDialer use two streams, and a
+// server that accepts the second one when it has closed the first.
+func TestPlainPeerOfSeveralStreams(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		ln := sctpnet.NewStreamListener(listen(t, network, "127.0.0.1:0"))
+		defer ln.Close()
+		watchdog(t, func() {
+			client := dial(t, nil, network, ln.Addr().String())
+			defer client.Close()
+			for _, id := range []uint16{0, 1, 0} {
+				if _, err := client.WriteStream([]byte("x"), id); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for id, size := range []int{2, 1} {
+				s, err := ln.Accept()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := s.(*sctpnet.Stream).ID(); int(got) != id {
+					t.Errorf("accepted stream %d, want %d", got, id)
+				}
+				if _, err := io.ReadFull(s, make([]byte, size)); err != nil {
+					t.Error(err)
+				}
+				s.Close()
+			}
+		})
+	})
+}

@@ -36,6 +36,13 @@ func (m *Mux) AwaitAccept(ctx context.Context) error {
 	}
 }
 
+// CanAccept reports whether TryAccept has a Stream to return.
+func (m *Mux) CanAccept() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.begunStream() >= 0
+}
+
 // TryAccept is Accept without the wait. It returns nil if there is nothing to
 // accept.
 func (m *Mux) TryAccept() *Stream {
