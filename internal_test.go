@@ -509,6 +509,53 @@ func TestReadMsgRestoresOrder(t *testing.T) {
 	}
 }
 
+// A scriptedPacketConn has these deliveries, and then nothing.
+type scriptedPacketConn struct {
+	onePeer
+	rest []engine.Delivery
+}
+
+func (s *scriptedPacketConn) Recv(p []byte, patient bool, t engine.Taker) error {
+	for len(s.rest) > 0 {
+		d := s.rest[0]
+		s.rest = s.rest[1:]
+		d.From = onlyPeer
+		if d.Event == nil && !d.Sorted {
+			d.Data = p[:100]
+		}
+		if t.Take(&d) {
+			return nil
+		}
+	}
+	return os.ErrDeadlineExceeded
+}
+
+// TestReadMsgRestoresOrderOfEachLife has peers restart before the order is right again.
+// The numbers of a life say nothing of those of another one, nor of another peer's.
+func TestReadMsgRestoresOrderOfEachLife(t *testing.T) {
+	message := func(a engine.AssocID, tsn, ppid uint32) engine.Delivery {
+		return engine.Delivery{Assoc: a, Unsorted: true, Message: engine.Message{TSN: tsn, PPID: ppid}}
+	}
+	restart := func(a engine.AssocID) engine.Delivery {
+		return engine.Delivery{Assoc: a, Message: engine.Message{Event: engine.AssocEvent{Change: engine.AssocRestarted}}}
+	}
+	c := newPacketConn(&scriptedPacketConn{rest: []engine.Delivery{
+		message(1, 102, 2),
+		restart(2),
+		message(1, 101, 1),
+		restart(1),
+		message(1, 51, 4),
+		message(1, 50, 3),
+		{Sorted: true},
+	}}, "sctp", new(Config), nil)
+	p := make([]byte, 4<<10)
+	for want := uint32(1); want <= 4; want++ {
+		if _, info, _, err := c.ReadMsg(p); err != nil || info.PPID != want {
+			t.Errorf("message %d, %v; want %d", info.PPID, err, want)
+		}
+	}
+}
+
 // A quietPacketConn never has anything to receive.
 type quietPacketConn struct {
 	onePeer

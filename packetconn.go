@@ -128,6 +128,8 @@ func newPacketConn(e engine.PacketConn, network string, asked *Config, onEvent f
 		byAddr:  make(map[netip.AddrPort]*assoc),
 	}
 	c.inbox.most = asked.limits().Or(mux.DefaultLimits()).StreamMemory
+	// As many as can be in the system's queue, beside those that Connect has kept.
+	c.inbox.mostUnsorted = mostWaiting + 2*max(asked.ReadBuffer, bufferSize)
 	return c
 }
 

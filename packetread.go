@@ -21,7 +21,9 @@ type inbox struct {
 	readers int      // that wait for another call to have received
 	waits   *assoc   // the one that Connect receives for
 	ended   *assoc   // the last one that has: there may be events of it yet
-	order   order
+
+	isUnsorted   bool // letters may be at the wrong place
+	mostUnsorted int  // bytes of them that are kept until they are sorted all the same
 
 	// Of the call that receives:
 	inPlace bool   // the next message can stay where it was received
@@ -175,7 +177,7 @@ func (c *PacketConn) receive(p []byte, keep bool) (int, engine.Message, *Addr, e
 		var msg engine.Message
 		var peer *Addr
 		var err error
-		if e.what == nil && !c.inbox.order.isLost {
+		if e.what == nil && !c.inbox.isUnsorted {
 			n, msg, peer, err = c.unread(p, keep)
 		}
 		c.mu.Unlock()
@@ -214,7 +216,7 @@ func (c *PacketConn) nextEvent() event {
 	in := &c.inbox
 	e := in.event
 	in.event = event{}
-	if e.what == nil && len(in.letters) > 0 && in.letters[0].from == nil && !in.order.isLost && !c.closed.Load() {
+	if e.what == nil && len(in.letters) > 0 && in.letters[0].from == nil && !in.isUnsorted && !c.closed.Load() {
 		e = in.letters[0].event
 		in.drop()
 		c.dropped()
@@ -308,16 +310,14 @@ func (c *PacketConn) take(d *engine.Delivery) (enough bool) {
 	in := &c.inbox
 	if d.Sorted {
 		in.sort()
-		in.order.isLost = false
+		in.isUnsorted = false
 		return in.hasEnough() || in.waits != nil && in.waits.isSettled()
 	}
 	a := c.meetTaken(d.Assoc, d.From)
 	if d.Cut {
 		a.messages = assembler{}
 	}
-	if d.Unsorted && !in.order.isLost {
-		in.order = order{true, len(in.letters), in.bytes}
-	}
+	in.isUnsorted = in.isUnsorted || d.Unsorted
 	switch {
 	case d.Event != nil:
 		return c.takeEvent(a, d.Event)
@@ -325,7 +325,7 @@ func (c *PacketConn) take(d *engine.Delivery) (enough bool) {
 		return false
 	}
 	if !d.More && len(a.messages.begun) == 0 {
-		if in.inPlace && !in.order.isLost {
+		if in.inPlace && !in.isUnsorted {
 			in.placed = letter{from: a, life: a.life, data: d.Data, msg: d.Message}
 			return true
 		}
@@ -353,12 +353,12 @@ func (c *PacketConn) post(l letter) (enough bool) {
 
 // hasEnough reports whether enough was received for the call that receives.
 func (in *inbox) hasEnough() bool {
-	if o := &in.order; o.isLost {
-		if in.bytes-o.bytes < mostUnsorted {
+	if in.isUnsorted {
+		if in.bytes < in.mostUnsorted {
 			return false
 		}
 		in.sort()
-		o.isLost = false
+		in.isUnsorted = false
 	}
 	return in.inPlace && len(in.letters) > 0 || in.bytes >= mostWaiting
 }
@@ -385,7 +385,6 @@ func (c *PacketConn) takeEvent(a *assoc, e engine.Event) (enough bool) {
 		case engine.AssocRestarted:
 			c.refresh(a)
 			a.messages, a.aborted = assembler{}, false
-			in.sort() // its numbers begin anew
 			a.life++
 			a.dialed = false
 		case engine.AssocNotMade:
@@ -410,5 +409,5 @@ func (c *PacketConn) takeEvent(a *assoc, e engine.Event) (enough bool) {
 		in.event = what
 		return true
 	}
-	return in.waits == a && !in.order.isLost
+	return in.waits == a && !in.isUnsorted
 }

@@ -60,7 +60,6 @@ func (c *PacketConn) release(a *assoc) (held []engine.Msg) {
 	}
 	clear(in.letters[len(rest):])
 	in.letters = rest
-	in.order.from = len(rest)
 	c.dropped()
 	for _, m := range a.messages.begun {
 		m.first.More = true
