@@ -36,7 +36,7 @@ type packet struct {
 	alone       bool   // there is one processor
 	reliability uint64 // the default of messages, as prInfo.pack has it
 
-	// receiving is held while one thing is received and taken.
+	// receiving is held while things are received and taken.
 	receiving sync.Mutex
 	in        receiver
 	wait      packetWait

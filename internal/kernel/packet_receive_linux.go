@@ -47,7 +47,11 @@ func (p *packet) recv(b []byte, t engine.Taker) error {
 	return err
 }
 
+// doRecv receives what there is, until that is enough. No association is peeled off
+// meanwhile: what has come of it may not be in order yet.
 func (p *packet) doRecv(fd uintptr) bool {
+	p.receiving.Lock()
+	defer p.receiving.Unlock()
 	for {
 		done, isEmpty := p.take(fd)
 		if done || isEmpty {
@@ -58,8 +62,6 @@ func (p *packet) doRecv(fd uintptr) bool {
 
 // take receives one piece and has it taken.
 func (p *packet) take(fd uintptr) (done, isEmpty bool) {
-	p.receiving.Lock()
-	defer p.receiving.Unlock()
 	r := &p.in
 again:
 	r.point(r.p)
