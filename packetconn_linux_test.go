@@ -259,7 +259,7 @@ func dialRaw(t testing.TB, a, b *netns, i, port int) *rawPeer {
 	})
 	defer unix.Close(tap)
 	t.Cleanup(func() { unix.Close(p.raw) })
-	p.send(t, 1, 0, []byte{0, 0, 0, 1, 0, 2, 0, 0, 0, 10, 0, 10, 0, 0, 0, 0}) // INIT
+	p.send(t, 1, 0, []byte{0, 0, 0, 1, 0, 2, 0, 0, 0, 10, 0, 10, 0, 0, 0, 0, 0xc0, 0, 0, 4}) // INIT, with partial reliability
 	ack := p.await(t, tap, 2)
 	p.tag = binary.BigEndian.Uint32(ack)
 	p.window = int(binary.BigEndian.Uint32(ack[4:]))
@@ -385,5 +385,66 @@ func TestPacketConnOrderAfterPieces(t *testing.T) {
 		wantMessage(t, c, 'b', 1000)
 		wantMessage(t, c, 'c', 2000)
 		wantMessage(t, c, 'd', 1000)
+	})
+}
+
+// TestPacketConnOrderAfterGivenUp is TestPacketConnOrderAfterPieces with a message that is
+// given up in the middle.
+func TestPacketConnOrderAfterGivenUp(t *testing.T) {
+	watchdog(t, func() {
+		c, p, ns := rawPacketPeer(t)
+		const first, last, whole, unordered = 2, 1, 3, 4
+		part := func(letter byte) []byte { return bytes.Repeat([]byte{letter}, 1000) }
+		p.data(t, 0, first|unordered, 0, part('a'))
+		eventually(t, "the first part has come", func() bool { return received(t, ns) > 0 })
+		read := make(chan bool)
+		go func() {
+			defer close(read)
+			wantMessage(t, c, 'b', 1000)
+			wantMessage(t, c, 'c', 2000)
+			wantMessage(t, c, 'd', 1000)
+			wantMessage(t, c, 'u', 1000)
+		}()
+		eventually(t, "the first part is received", func() bool { return received(t, ns) < 1000 })
+		p.data(t, 2, whole, 0, part('b'))
+		p.data(t, 3, first, 1, part('c'))
+		p.data(t, 4, last, 1, part('c'))
+		p.data(t, 5, whole, 2, part('d'))
+		p.send(t, 192, 0, []byte{0, 0, 0, 1}) // FORWARD TSN
+		p.data(t, 6, whole|unordered, 0, part('u'))
+		<-read
+	})
+}
+
+// TestPeelOffKeepsInterleaving peels off an association whose messages interleave. They
+// still do.
+func TestPeelOffKeepsInterleaving(t *testing.T) {
+	a, b := newNetns(t), newNetns(t)
+	linkLarge(t, a, b)
+	config := sctpnet.Config{Interleaving: true}
+	for _, ns := range []*netns{a, b} {
+		ns.do(t, func() error { return os.WriteFile("/proc/sys/net/sctp/intl_enable", []byte("1"), 0) })
+	}
+	watchdog(t, func() {
+		var c *sctpnet.PacketConn
+		a.do(t, func() error {
+			c = listenPacket(t, &sctpnet.ListenConfig{Config: config}, "sctp4", "10.77.1.1:0")
+			return nil
+		})
+		client := b.dial(t, sctpnet.Dialer{Config: config}, c.LocalAddr().String())
+		say(t, client, "up")
+		peer := packetPeer(t, c, client.LocalAddr())
+		var conn *sctpnet.Conn
+		a.do(t, func() (err error) {
+			conn, err = c.PeelOff(peer)
+			return err
+		})
+		defer conn.Close()
+		if f, err := conn.Features(); err != nil || !f.Interleaving {
+			t.Errorf("%+v, %v", f, err)
+		}
+		if level := inForce(t, conn).FragmentInterleave; level == 0 {
+			t.Errorf("fragment interleave is %d", level)
+		}
 	})
 }

@@ -43,9 +43,11 @@ func (p *packet) PeelOff(id engine.AssocID, held func() []engine.Msg) (engine.Co
 	if err != nil {
 		return nil, err
 	}
-	err = sk.control(func(fd int) error {
-		return optFragmentInterleave.setInt(fd, max(0, from.options.FragmentInterleave))
-	})
+	if !from.options.Interleaving { // newConn looks whether the peer has that, too
+		err = sk.control(func(fd int) error {
+			return optFragmentInterleave.setInt(fd, max(0, from.options.FragmentInterleave))
+		})
+	}
 	return sk.handOver(from, err)
 }
 
