@@ -2,9 +2,12 @@ package kernel
 
 import (
 	"encoding/binary"
+	"net"
 	"net/netip"
 	"testing"
+	"time"
 
+	"github.com/sctpnet/sctpnet/internal/conformance"
 	"github.com/sctpnet/sctpnet/internal/engine"
 	"golang.org/x/sys/unix"
 )
@@ -88,4 +91,66 @@ func TestBacklog(t *testing.T) {
 			t.Errorf("of 20 chunks %d sent, %d not acknowledged: %d are queued, want %d", tt.sent, tt.unacked, got, want)
 		}
 	}
+}
+
+// TestPeelOffOfWhatIsSorted peels off an association while messages of it are taken that
+// may be in the wrong order. It waits until all of them are.
+func TestPeelOffOfWhatIsSorted(t *testing.T) {
+	needSCTP(t)
+	conformance.Watchdog(t, func() {
+		local := &engine.Addr{IPAddrs: []net.IPAddr{{IP: net.IPv4(127, 0, 0, 1)}}}
+		var ends [2]*packet
+		for i := range ends {
+			p, err := kernelEngine{}.ListenPacket(t.Context(), &engine.Socket{Network: "sctp4", Local: local}, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
+			ends[i] = p.(*packet)
+		}
+		p, peer := ends[0], ends[1]
+		var to engine.AssocID
+		if err := peer.Connect(p.LocalAddr(), func(a engine.AssocID, _ bool) { to = a }); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if err := peer.Send(make([]byte, 30), engine.Message{}, to); err != nil {
+				t.Fatal(err)
+			}
+		}
+		peeler := &peeler{p: p, done: make(chan error)}
+		p.SetReadDeadline(time.Now().Add(time.Minute))
+		if err := p.Recv(make([]byte, 10), false, peeler); err != nil { // each comes in pieces
+			t.Fatal(err)
+		}
+		if err := <-peeler.done; err != nil || !peeler.wasSorted {
+			t.Errorf("peeled off when sorted: %t, %v", peeler.wasSorted, err)
+		}
+	})
+}
+
+// A peeler peels an association off when the first piece of a message has come.
+type peeler struct {
+	p                   *packet
+	begun               bool
+	isSorted, wasSorted bool
+	done                chan error
+}
+
+func (e *peeler) Take(d *engine.Delivery) (enough bool) {
+	e.isSorted = d.Sorted
+	if id := d.Assoc; d.Unsorted && !e.begun {
+		e.begun = true
+		go func() {
+			c, err := e.p.PeelOff(id, func() []engine.Msg { e.wasSorted = e.isSorted; return nil })
+			if err == nil {
+				err = c.Close()
+			}
+			e.done <- err
+		}()
+	}
+	if e.begun {
+		time.Sleep(5 * time.Millisecond) // a mutex is given to one that waits for 1 ms
+	}
+	return d.Sorted
 }
