@@ -137,8 +137,8 @@ func newConn(sk *socket, from origin) (*conn, error) {
 			c.interleaved = err == nil && v != 0
 		}
 		if o.Interleaving && !c.interleaved && o.FragmentInterleave <= 0 {
-			// Without it Linux delivers what has waited for the end of a message in
-			// pieces in another order.
+			// Where nothing interleaves, the option has Linux deliver what has waited for
+			// the end of a message in pieces in the wrong order.
 			if err := optFragmentInterleave.setInt(fd, 0); err != nil {
 				return err
 			}
