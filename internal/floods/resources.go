@@ -101,6 +101,7 @@ func moreFiles() {
 
 // kb is a number of bytes, for a table.
 func kb(n float64) string {
+	n = max(n, 0) // what others gave back meanwhile
 	if n < 10_000 {
 		return fmt.Sprintf("%.1f KB", n/1000)
 	}
