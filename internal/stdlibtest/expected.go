@@ -22,9 +22,9 @@ type expectation struct {
 type how string
 
 const (
-	fails how = ""
-	may   how = "~" // fail, or not
-	hangs how = "!" // so it is not run
+	fails  how = ""
+	may    how = "~" // fail, or not
+	notRun how = "!" // as it hangs, or has no connection
 )
 
 func (e expectation) applies(path string, m mode) bool {
@@ -55,7 +55,7 @@ func readExpected() ([]expectation, error) {
 		for _, m := range modes {
 			any = any || match(e.modes, m)
 		}
-		if len(f) < 4 || !any || e.how != fails && e.how != may && e.how != hangs {
+		if len(f) < 4 || !any || e.how != fails && e.how != may && e.how != notRun {
 			return nil, fmt.Errorf("expected.txt:%d: want a package, modes, a test and a reason; modes are matched against %s", n, join(modes))
 		}
 		list = append(list, e)

@@ -320,7 +320,7 @@ func (r *runner) script(m mode) []byte {
 		}
 		var hang []string
 		for _, e := range r.expected {
-			if e.how == hangs && e.applies(p.path, m) {
+			if e.how == notRun && e.applies(p.path, m) {
 				hang = append(hang, e.test)
 			}
 		}
