@@ -178,9 +178,9 @@ func (sc *servedConn) denied() {
 	}
 }
 
-// endPlain ends the serving once stream 0 was closed, if the peer needs that. No
-// stream is open. Those that wait to be accepted are served before. For a peer that reads the association, and not its stream 0,
-// only the end of the association is an EOF.
+// endPlain ends the serving once stream 0 was closed, if the peer needs that: for one
+// that reads the association, and not its stream 0, only the end of the association is
+// an EOF. No stream is open, and those that wait to be accepted are served before.
 func (sc *servedConn) endPlain() {
 	if sc.plain && !sc.m.CanAccept() && (!sc.m.CanReset() || !sc.usesOthers && !sc.c.knows.Load()) {
 		sc.cancel()
