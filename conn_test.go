@@ -48,19 +48,24 @@ func makePipe(t *testing.T, network, server string, client net.Addr) nettest.Mak
 		}
 		defer ln.Close()
 		d := sctpnet.Dialer{LocalAddr: client}
-		if c1, err = d.Dial(network, ln.Addr().String()); err != nil {
-			return nil, nil, nil, err
-		}
-		if c2, err = ln.Accept(); err != nil {
-			c1.Close()
-			return nil, nil, nil, err
-		}
-		stop = func() {
-			c1.Close()
-			c2.Close()
-		}
-		return c1, c2, stop, nil
+		return pipeBy(d, network, ln.Addr(), func(net.Addr) (net.Conn, error) { return ln.Accept() })
 	}
+}
+
+// pipeBy dials, and has the other end be accepted, which is told the address of the first.
+func pipeBy(d sctpnet.Dialer, network string, to net.Addr, accept func(net.Addr) (net.Conn, error)) (c1, c2 net.Conn, stop func(), err error) {
+	if c1, err = d.Dial(network, to.String()); err != nil {
+		return nil, nil, nil, err
+	}
+	if c2, err = accept(c1.LocalAddr()); err != nil {
+		c1.Close()
+		return nil, nil, nil, err
+	}
+	stop = func() {
+		c1.Close()
+		c2.Close()
+	}
+	return c1, c2, stop, nil
 }
 
 func TestNettest(t *testing.T) {

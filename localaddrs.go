@@ -130,10 +130,3 @@ func checkZone(ip netip.Addr) error {
 	}
 	return nil
 }
-
-// Heartbeat tests the path to one of the peer's addresses now, or with the zero
-// Addr all paths (SPP_HB_DEMAND, RFC 6458 section 8.1.12). It does not wait for
-// the answer, which updates [Conn.Paths].
-func (c *Conn) Heartbeat(addr netip.Addr) error {
-	return c.call("Heartbeat", nil, func() error { return c.e.Address(engine.Heartbeat, addr) })
-}

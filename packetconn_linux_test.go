@@ -298,6 +298,21 @@ func (p *rawPeer) data(t testing.TB, tsn uint32, flags byte, ssn uint16, data []
 	p.send(t, 0, flags, append(v, data...))
 }
 
+// Flags of data.
+const dataLast, dataFirst, dataWhole, dataUnordered = 1, 2, 3, 4
+
+// part is a part of a message that has only that byte.
+func part(letter byte) []byte { return bytes.Repeat([]byte{letter}, 1000) }
+
+// overtaking sends the messages b, c and d behind an unordered one, whose two parts are 0
+// and 1. Linux hands over c, which it has to put together, before b.
+func (p *rawPeer) overtaking(t testing.TB) {
+	p.data(t, 2, dataWhole, 0, part('b'))
+	p.data(t, 3, dataFirst, 1, part('c'))
+	p.data(t, 4, dataLast, 1, part('c'))
+	p.data(t, 5, dataWhole, 2, part('d'))
+}
+
 // send sends a packet with one chunk.
 func (p *rawPeer) send(t testing.TB, typ, flags byte, value []byte) {
 	b := make([]byte, 20+12, 20+12+4+len(value)+3)
@@ -348,9 +363,7 @@ func wantMessage(t *testing.T, c *sctpnet.PacketConn, letter byte, size int) {
 func TestPacketConnOrderedAfterUnordered(t *testing.T) {
 	watchdog(t, func() {
 		c, p, ns := rawPacketPeer(t)
-		const first, last, unordered = 2, 1, 4
-		part := func(letter byte) []byte { return bytes.Repeat([]byte{letter}, 1000) }
-		p.data(t, 0, first|unordered, 0, part('u'))
+		p.data(t, 0, dataFirst|dataUnordered, 0, part('u'))
 		eventually(t, "the first part has come", func() bool { return received(t, ns) > 0 })
 		read := make(chan bool)
 		go func() {
@@ -359,9 +372,9 @@ func TestPacketConnOrderedAfterUnordered(t *testing.T) {
 			wantMessage(t, c, 'o', 2000)
 		}()
 		eventually(t, "the first part is received", func() bool { return received(t, ns) < 1000 })
-		p.data(t, 2, first, 0, part('o'))
-		p.data(t, 1, last|unordered, 0, part('u'))
-		p.data(t, 3, last, 0, part('o'))
+		p.data(t, 2, dataFirst, 0, part('o'))
+		p.data(t, 1, dataLast|dataUnordered, 0, part('u'))
+		p.data(t, 3, dataLast, 0, part('o'))
 		<-read
 	})
 }
@@ -372,15 +385,10 @@ func TestPacketConnOrderedAfterUnordered(t *testing.T) {
 func TestPacketConnOrderAfterPieces(t *testing.T) {
 	watchdog(t, func() {
 		c, p, ns := rawPacketPeer(t)
-		const first, last, whole, unordered = 2, 1, 3, 4
-		part := func(letter byte) []byte { return bytes.Repeat([]byte{letter}, 1000) }
-		p.data(t, 0, first|unordered, 0, part('a'))
+		p.data(t, 0, dataFirst|dataUnordered, 0, part('a'))
 		eventually(t, "the first part has come", func() bool { return received(t, ns) > 0 })
-		p.data(t, 2, whole, 0, part('b'))
-		p.data(t, 3, first, 1, part('c'))
-		p.data(t, 4, last, 1, part('c'))
-		p.data(t, 5, whole, 2, part('d'))
-		p.data(t, 1, last|unordered, 0, part('a'))
+		p.overtaking(t)
+		p.data(t, 1, dataLast|dataUnordered, 0, part('a'))
 		wantMessage(t, c, 'a', 2000)
 		wantMessage(t, c, 'b', 1000)
 		wantMessage(t, c, 'c', 2000)
@@ -393,9 +401,7 @@ func TestPacketConnOrderAfterPieces(t *testing.T) {
 func TestPacketConnOrderAfterGivenUp(t *testing.T) {
 	watchdog(t, func() {
 		c, p, ns := rawPacketPeer(t)
-		const first, last, whole, unordered = 2, 1, 3, 4
-		part := func(letter byte) []byte { return bytes.Repeat([]byte{letter}, 1000) }
-		p.data(t, 0, first|unordered, 0, part('a'))
+		p.data(t, 0, dataFirst|dataUnordered, 0, part('a'))
 		eventually(t, "the first part has come", func() bool { return received(t, ns) > 0 })
 		read := make(chan bool)
 		go func() {
@@ -406,12 +412,9 @@ func TestPacketConnOrderAfterGivenUp(t *testing.T) {
 			wantMessage(t, c, 'u', 1000)
 		}()
 		eventually(t, "the first part is received", func() bool { return received(t, ns) < 1000 })
-		p.data(t, 2, whole, 0, part('b'))
-		p.data(t, 3, first, 1, part('c'))
-		p.data(t, 4, last, 1, part('c'))
-		p.data(t, 5, whole, 2, part('d'))
+		p.overtaking(t)
 		p.send(t, 192, 0, []byte{0, 0, 0, 1}) // FORWARD TSN
-		p.data(t, 6, whole|unordered, 0, part('u'))
+		p.data(t, 6, dataWhole|dataUnordered, 0, part('u'))
 		<-read
 	})
 }

@@ -21,7 +21,7 @@ import (
 //
 // What tells Connect comes in order with the messages of all peers. If no goroutine
 // reads these, Connect keeps up to 1 MiB of them for ReadFrom, and then waits until
-// one does.
+// one does. Where a message came in pieces, it is up to twice the read buffer more.
 func (c *PacketConn) Connect(ctx context.Context, address string) (*Addr, error) {
 	if !c.ok() {
 		return nil, syscall.EINVAL

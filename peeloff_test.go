@@ -379,18 +379,9 @@ func peeledPipe(t *testing.T, network string) nettest.MakePipe {
 		}
 		defer pc.Close()
 		c := pc.(*sctpnet.PacketConn)
-		if c1, err = sctpnet.Dial(network, c.LocalAddr().String()); err != nil {
-			return nil, nil, nil, err
-		}
-		if c2, err = c.PeelOff(packetPeer(t, c, c1.LocalAddr())); err != nil {
-			c1.Close()
-			return nil, nil, nil, err
-		}
-		stop = func() {
-			c1.Close()
-			c2.Close()
-		}
-		return c1, c2, stop, nil
+		return pipeBy(sctpnet.Dialer{}, network, c.LocalAddr(), func(a net.Addr) (net.Conn, error) {
+			return c.PeelOff(packetPeer(t, c, a))
+		})
 	}
 }
 

@@ -228,6 +228,13 @@ func (c *Conn) Paths() ([]Path, error) {
 	return newPaths(all), nil
 }
 
+// Heartbeat tests the path to one of the peer's addresses now, or with the zero
+// Addr all paths (SPP_HB_DEMAND, RFC 6458 section 8.1.12). It does not wait for
+// the answer, which updates [Conn.Paths].
+func (c *Conn) Heartbeat(addr netip.Addr) error {
+	return c.call("Heartbeat", nil, func() error { return c.e.Address(engine.Heartbeat, addr) })
+}
+
 func newPaths(all []engine.Path) []Path {
 	paths := make([]Path, len(all))
 	for i, p := range all {

@@ -233,7 +233,7 @@ func (r *receiver) passOver(tsn uint32) {
 		}
 		r.giveUp(m)
 	}
-	drop(r.byLast[r.cum]) // the only one before, of which all parts have come so far
+	drop(r.byLast[r.cum]) // of the messages that have begun before, only this one can go on
 	if n := tsn - r.cum; int(n) <= len(r.byFirst) {
 		for first := r.cum + 1; !before(tsn, first); first++ {
 			drop(r.byFirst[first])

@@ -176,31 +176,33 @@ func (c *cookie) initiation() initiation {
 // their place. Only if there are very many in that time the oldest are forgotten
 // early.
 type spentCookies struct {
-	newer, older       map[spentCookie]struct{}
+	newer, older       map[tags]struct{}
 	newerEnd, olderEnd int64 // when the lives of all of them are over
 }
 
-// A spentCookie is the tags of an association: this side's and the peer's.
-type spentCookie struct{ local, peer uint32 }
+// tags are those of an association: this side's and the peer's.
+type tags struct{ local, peer uint32 }
+
+func (c *cookie) tags() tags { return tags{c.localTag, c.peerTag} }
 
 // mostSpent is how many are remembered twice over.
 const mostSpent = 1 << 15
 
-func (s *spentCookies) has(c *cookie) bool {
-	key := spentCookie{c.localTag, c.peerTag}
-	_, newer := s.newer[key]
-	_, older := s.older[key]
+func (s *spentCookies) has(t tags) bool {
+	_, newer := s.newer[t]
+	_, older := s.older[t]
 	return newer || older
 }
 
-func (s *spentCookies) add(c *cookie, now time.Time) {
+// add adds the cookies with these tags, which expire at some time in milliseconds.
+func (s *spentCookies) add(t tags, expires int64, now time.Time) {
 	if ms := now.UnixMilli(); s.newer == nil || ms > s.olderEnd || len(s.newer) >= mostSpent {
 		s.older, s.olderEnd = s.newer, s.newerEnd
 		if ms > s.olderEnd {
 			s.older = nil
 		}
-		s.newer, s.newerEnd = make(map[spentCookie]struct{}), 0
+		s.newer, s.newerEnd = make(map[tags]struct{}), 0
 	}
-	s.newer[spentCookie{c.localTag, c.peerTag}] = struct{}{}
-	s.newerEnd = max(s.newerEnd, c.expires)
+	s.newer[t] = struct{}{}
+	s.newerEnd = max(s.newerEnd, expires)
 }

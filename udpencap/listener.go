@@ -131,18 +131,16 @@ func (l *listener) SetAdaptation(v uint32) error {
 func (l *listener) isSpent(ck *cookie) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.spent.has(ck)
+	return l.spent.has(ck.tags())
 }
 
 // spend has no association be made of the cookies of one that this end has dialed, and
 // that is over. The peer has such a cookie if it has dialed at the same time.
 func (l *listener) spend(a *assoc) {
-	ck := cookie{cookieFor: cookieFor{localTag: a.localTag}, peerTag: a.peerTag}
 	now := time.Now()
-	ck.expires = now.Add(lifeOfCookies(&a.options)).UnixMilli()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.spent.add(&ck, now)
+	l.spent.add(tags{a.localTag, a.peerTag}, now.Add(lifeOfCookies(&a.options)).UnixMilli(), now)
 }
 
 // establish makes an association of a valid cookie, for Accept. It returns nil
@@ -189,7 +187,7 @@ func (l *listener) establish(back path, to netip.Addr, key peer, ck *cookie, i *
 		a.abort()
 		return nil
 	}
-	l.spent.add(ck, time.Now())
+	l.spent.add(ck.tags(), ck.expires, time.Now())
 	if l.many == nil {
 		l.queue.Push(a)
 		l.some.Signal()

@@ -448,7 +448,8 @@ func (c *packetConn) Abort(id engine.AssocID) error {
 	})
 }
 
-// goesOn reports whether an association is a next life of which nobody was told.
+// goesOn reports whether an association goes on with the id of its peer's former life, and
+// nobody was told of that yet.
 func (c *packetConn) goesOn(a *assoc) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -60,8 +60,8 @@ type Message struct {
 }
 
 // IsLate reports whether a message was sent earlier than another one that has come
-// before it. tsn is that of the other one's last piece. Linux does not wait for what is missing
-// before it delivers the first part of a message at the partial delivery point.
+// before it. tsn is that of the other one's last piece. Linux does not wait for what is
+// missing before it delivers the first part of a message at the partial delivery point.
 func (m *Message) IsLate(tsn uint32) bool {
 	const most = 4096 // chunks that Linux takes beyond what is missing
 	return tsn-m.TSN-1 < most

@@ -1,5 +1,5 @@
-// Package foreign has tests against programs in other languages, each of which uses
-// its own way to the kernel's SCTP. Over UDP the kernel encapsulates what they send.
+// Package foreign tests sctpnet against programs in other languages. Each language has
+// its own binding to the kernel's SCTP. Over UDP the kernel encapsulates what they send.
 package foreign
 
 import (

@@ -13,10 +13,10 @@ import (
 )
 
 // cookiePatience is how long each attempt of a dial waits for the answer to its cookie.
-// The first one leaves 1.5 s for the way there and back, after the COOKIE ECHO was sent
-// again, by default. Linux 7.2 never answers a COOKIE ECHO
-// again once the association has been accepted: each lost COOKIE ACK costs such an
-// attempt, and the peer sees an association that is aborted.
+// By default a COOKIE ECHO is sent again after 1 s, so the first attempt leaves 1.5 s for
+// the second one's way there and back. Linux 7.2 never answers a COOKIE ECHO again once
+// the association has been accepted: each lost COOKIE ACK costs such an attempt, and the
+// peer sees an association that is aborted.
 var cookiePatience = [...]time.Duration{2500 * time.Millisecond, 5 * time.Second, 8 * time.Second, 8 * time.Second, 8 * time.Second}
 
 var errCookieIgnored = errors.New("the peer does not answer COOKIE ECHO")
