@@ -208,6 +208,7 @@ func TestClaimKeepsDeadlines(t *testing.T) {
 		}
 		for _, tt := range calls {
 			t.Run(tt.name, func(t *testing.T) {
+				t.Parallel()
 				watchdog(t, func() {
 					waiting, _ := smallPipe(t, network)
 					later, _ := smallPipe(t, network)
@@ -570,6 +571,7 @@ func TestHeldBack(t *testing.T) {
 			}},
 		} {
 			t.Run(tt.name, func(t *testing.T) {
+				t.Parallel()
 				client, server := pipe(t, network, "127.0.0.1:0")
 				watchdog(t, func() {
 					c, s := streamPair(t, client, server)

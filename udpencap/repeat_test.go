@@ -51,6 +51,7 @@ func (r *rawPeer) wantDoubling(typ byte, not ...byte) {
 
 // TestRepeatedData has a peer that never acknowledges a chunk.
 func TestRepeatedData(t *testing.T) {
+	t.Parallel()
 	r, c, _ := rawPair(t, repeating)
 	if _, err := c.Write([]byte("x")); err != nil {
 		t.Fatal(err)
@@ -61,6 +62,7 @@ func TestRepeatedData(t *testing.T) {
 // TestRepeatedShutdown has a peer that answers nothing after SHUTDOWN. It gets no
 // HEARTBEATs any more.
 func TestRepeatedShutdown(t *testing.T) {
+	t.Parallel()
 	r, c, _ := rawPair(t, repeating)
 	r.await(ctHeartbeat)
 	c.Shutdown()
@@ -69,6 +71,7 @@ func TestRepeatedShutdown(t *testing.T) {
 
 // TestRepeatedShutdownAck has a peer that answers nothing after SHUTDOWN ACK.
 func TestRepeatedShutdownAck(t *testing.T) {
+	t.Parallel()
 	r, _, _ := rawPair(t, repeating)
 	r.await(ctHeartbeat)
 	r.sendChunk(ctShutdown, 0, binary.BigEndian.AppendUint32(nil, r.theirs.tsn-1))

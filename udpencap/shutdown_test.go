@@ -78,6 +78,7 @@ func TestSilenceInShutdown(t *testing.T) {
 			{"Heartbeats", sctpnet.PathParams{HeartbeatInterval: 10 * time.Millisecond}},
 		} {
 			t.Run(tt.state.String()+how.name, func(t *testing.T) {
+				t.Parallel()
 				config := impatient
 				config.PathParams = how.path
 				r, c, ln := rawPair(t, config)
@@ -177,6 +178,7 @@ func TestLivingPeerInShutdown(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			r, c, _ := rawPair(t, impatient)
 			if name == "Heartbeats" {
 				r.write(0, "x") // which nobody reads: there may be no room for more

@@ -71,10 +71,11 @@ var tests = []struct {
 
 // TestConn runs the suite on pairs that mp makes. Whatever has to do with ends
 // is tried from both sides of them. The sizes are lengths of single writes to
-// try besides the usual ones.
+// try besides the usual ones. The tests go on, in parallel, until t ends.
 func TestConn(t *testing.T, mp nettest.MakePipe, sizes ...int) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel() // most of the time they wait
 			Watchdog(t, func() {
 				tt.f(&pair{t, mp, sizes})
 			})
