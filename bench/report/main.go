@@ -42,11 +42,15 @@ func report(docs, kept string) error {
 	if err != nil {
 		return err
 	}
+	paths, err := result.Load(filepath.Join(kept, "udp-paths.json"))
+	if err != nil {
+		return err
+	}
 	if err := plots(smp, uml, docs); err != nil {
 		return err
 	}
 	all := tables(smp, uml)
-	maps.Copy(all, udpTables(udp))
+	maps.Copy(all, udpTables(udp, paths))
 	for _, name := range []string{"performance.md", "tuning.md", "../README.md"} {
 		page := filepath.Join(docs, name)
 		text, err := os.ReadFile(page)

@@ -72,12 +72,24 @@ func perRun(r *result.Run) map[string]string {
 	}
 }
 
-// udpTables returns those of SCTP over UDP.
-func udpTables(r *result.Run) map[string]string {
+// udpTables returns those of SCTP over UDP: on one host, and on paths with a delay, losses
+// and limits.
+func udpTables(host, paths *result.Run) map[string]string {
+	bulk := spec{metrics: []string{"MB/s", "allocs/op"}, ratio: "MB/s", to: []string{"tcp", "quic", "pion"}}
+	path := spec{metrics: []string{"MB/s", "stall ms"}, ratio: "MB/s", to: []string{"tcp", "quic"}}
 	return map[string]string{
-		"udp-about":    about(r),
-		"udp-bulk":     spec{metrics: []string{"MB/s", "allocs/op"}, ratio: "MB/s", to: []string{"tcp", "quic", "pion"}}.table(r, "udp-bulk"),
-		"udp-pingpong": spec{metrics: []string{"µs", "allocs/op"}, ratio: "µs", to: []string{"tcp", "quic"}}.table(r, "udp-pingpong"),
+		"udp-about":       about(host),
+		"udp-bulk":        bulk.table(host, "udp-bulk"),
+		"udp-pingpong":    spec{metrics: []string{"µs", "allocs/op"}, ratio: "µs", to: []string{"tcp", "quic"}}.table(host, "udp-pingpong"),
+		"udp-paths-about": about(paths),
+		"udp-rate":        path.table(paths, "udp-rate"),
+		"udp-far":         path.table(paths, "udp-far"),
+		"udp-mtu":         path.table(paths, "udp-mtu"),
+		"udp-loss": spec{
+			metrics: []string{"p50 ms", "p95 ms", "p99 ms", "max ms"}, ratio: "p99 ms", to: []string{"tcp, ten connections", "quic, ten streams"},
+		}.table(paths, "udp-loss"),
+		"udp-beside":  spec{metrics: []string{"p50 µs", "p99 µs"}, ratio: "p50 µs", to: []string{"sctpnet over UDP, alone"}}.table(paths, "udp-beside"),
+		"targets-udp": targetsUDP(host, paths),
 	}
 }
 

@@ -149,5 +149,35 @@ func targetsOne(r *result.Run) string {
 	return g.table()
 }
 
+// targetsUDP is the table of SCTP over UDP.
+func targetsUDP(host, paths *result.Run) string {
+	const ours = "sctpnet over UDP"
+	g := &goals{r: host}
+	g.atLeast("lo, writes of 64KB, to pion/sctp", 3, g.ratio("udp-bulk", "64KB", ours, "pion", "MB/s"))
+	g.atLeast("lo, writes of 64KB, to quic-go", 1, g.ratio("udp-bulk", "64KB", ours, "quic", "MB/s"))
+	g.atLeast("lo, writes of 64KB, to Go TCP", 0.35, g.ratio("udp-bulk", "64KB", ours, "tcp", "MB/s"))
+	g.atMost("lo, ping-pong, the time to quic-go's", 1, g.ratio("udp-pingpong", "64B", ours, "quic", "µs"))
+	g.atMost("lo, ping-pong, the time to Go TCP's", 2, g.ratio("udp-pingpong", "64B", ours, "tcp", "µs"))
+	g.r = paths
+	for _, k := range paths.Keys() {
+		if k.Case == "udp-rate" {
+			g.atLeast(k.Param+", to Go TCP", 0.9, g.ratio(k.Case, k.Param, ours, "tcp", "MB/s"))
+		}
+	}
+	for _, far := range []struct {
+		param string
+		want  float64
+	}{{"100 ms", 0.8}, {"100 ms, jitter 1 ms", 0.7}, {"100 ms, 2% early", 0.5}} {
+		g.atLeast(far.param+", to quic-go", far.want, g.ratio("udp-far", far.param, ours, "quic", "MB/s"))
+	}
+	g.atLeast("path of 1400 bytes without ICMP, to quic-go", 0.8, g.ratio("udp-mtu", "1400 bytes, no ICMP", ours, "quic", "MB/s"))
+	const streams = ours + ", ten streams"
+	g.atMost("ten streams, 2% lost, p99 to quic-go's", 1.1, g.ratio("udp-loss", "2%", streams, "quic, ten streams", "p99 ms"))
+	g.atMost("ten streams, 2% lost, p99 to ten TCP connections'", 0.5, g.ratio("udp-loss", "2%", streams, "tcp, ten connections", "p99 ms"))
+	g.atMost("ping-pong beside eight associations in bulk, p50 to its own alone", 1.3,
+		g.ratio("udp-beside", "64B", ours+", beside 8", ours+", alone", "p50 µs"))
+	return g.table()
+}
+
 // message is the size of the messages that writes are split into.
 func message(r *result.Run) float64 { return r.Settings["veth"]["message"] }
