@@ -119,6 +119,9 @@ func (c *Conn) Stream(id uint16) (*Stream, error) {
 
 // newStream makes a Stream of one of the Mux, or wraps the error.
 func (c *Conn) newStream(s *mux.Stream, err error) (*Stream, error) {
+	if err == io.EOF {
+		err = engine.ErrEnded // no reader has come to the end
+	}
 	if err != nil {
 		return nil, c.opError("open", err)
 	}

@@ -1,6 +1,7 @@
 package mux
 
 import (
+	"maps"
 	"net"
 	"os"
 	"runtime"
@@ -99,6 +100,12 @@ func TestClosedIsNoTimeout(t *testing.T) {
 			"Send":             func() error { _, err := s.Send(p, false, engine.Message{Stream: 3}); return err },
 			"Recv, not closed": func() error { _, _, err := other.Recv(p, Filled); return err },
 		}
+		setters := map[string]func() error{
+			"SetReadDeadline":  func() error { return other.SetReadDeadline(past) },
+			"SetWriteDeadline": func() error { return other.SetWriteDeadline(past) },
+			"CloseRead":        func() error { return other.CloseRead() },
+			"CloseWrite":       func() error { return other.CloseWrite() },
+		}
 		for name, call := range calls {
 			if err := call(); err != os.ErrDeadlineExceeded {
 				t.Errorf("%s: %v, want the deadline's error", name, err)
@@ -106,6 +113,7 @@ func TestClosedIsNoTimeout(t *testing.T) {
 		}
 		s.Close()
 		m.Close(f.Close)
+		maps.Copy(calls, setters)
 		for name, call := range calls {
 			if err := call(); err != net.ErrClosed {
 				t.Errorf("%s after Close: %v, want net.ErrClosed", name, err)

@@ -437,7 +437,7 @@ func (md *model) closeRead(h *half) {
 	md.mu.Lock()
 	defer md.mu.Unlock()
 	h.closedRead = true
-	if err := h.s.CloseRead(); err != nil {
+	if err := h.s.CloseRead(); err != nil && !(err == net.ErrClosed && md.hasEnded) {
 		md.fault("%v: CloseRead: %v", h, err)
 	}
 }
@@ -451,6 +451,7 @@ func (md *model) closeWrite(h *half) {
 	switch err := h.s.CloseWrite(); {
 	case err == nil:
 		h.closedWrite = true
+	case err == net.ErrClosed && md.hasEnded:
 	case !md.hasSpent || !errors.Is(err, errors.ErrUnsupported):
 		md.fault("%v: CloseWrite: %v", h, err)
 	}

@@ -89,7 +89,7 @@ type Mux struct {
 	room      sync.Cond // for the receiver: a queue has got shorter
 	sorting   int       // messages that were received and not delivered
 
-	opened int           // how often Open has looked for a number
+	opened int           // which of its numbers Open looks at next
 	freed  chan struct{} // closed when a number becomes free; nil if none waits for that
 
 	turns   int       // how much they sent, in messages of bulkSize
@@ -353,11 +353,22 @@ var errClosing = errors.New("being closed")
 // on the side that dialed, an odd one on the side that accepted (RFC 8832
 // section 6). It waits up to 5 s for one that is being closed.
 func (m *Mux) Open(ctx context.Context) (*Stream, error) {
-	s, err := m.awaitFree(ctx, func() (*Stream, error) { return m.claimUnused(m.own()) }) // some may have been added
+	s, err := m.awaitFree(ctx, m.claimUnused)
+	if errors.Is(err, ErrNoFreeStream) && m.hasMore() {
+		s, err = m.awaitFree(ctx, m.claimUnused)
+	}
 	if err == errClosing {
 		err = m.own().none(nil)
 	}
 	return s, err
+}
+
+// hasMore asks whether there are more streams for this side to open than was known: the
+// event of those that were added may not have been received yet.
+func (m *Mux) hasMore() bool {
+	before := m.own().count
+	m.conn.Streams(true)
+	return m.own().count > before
 }
 
 // ErrClosing is an ErrNoFreeStream that may be over soon: some of the streams are
@@ -366,13 +377,12 @@ var ErrClosing = fmt.Errorf("%w: some are being closed", ErrNoFreeStream)
 
 // TryOpen is Open without the wait.
 func (m *Mux) TryOpen() (*Stream, error) {
-	own := m.own()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed.Load() {
 		return nil, net.ErrClosed
 	}
-	s, err := m.claimUnused(own)
+	s, err := m.claimUnused()
 	if err == errClosing {
 		err = ErrClosing
 	}
@@ -394,7 +404,7 @@ type ownNumbers struct {
 }
 
 func (m *Mux) own() ownNumbers {
-	out, in := m.conn.Streams(true)
+	out, in := m.conn.Streams(false)
 	first := 2
 	if m.config.Accepted {
 		first = 1
@@ -412,14 +422,16 @@ func (o ownNumbers) none(why error) error {
 
 // claimUnused makes the Stream of a number for this side that is not in use. If all
 // are in use, and some of them are being closed, it returns errClosing.
-func (m *Mux) claimUnused(own ownNumbers) (*Stream, error) {
+func (m *Mux) claimUnused() (*Stream, error) {
 	if m.err != nil {
 		return nil, m.err
 	}
+	own := m.own()
 	closing, why := false, m.noReset
 	for range own.count {
-		id := uint16(own.first + 2*(m.opened%own.count))
-		m.opened++
+		i := m.opened % own.count
+		m.opened = i + 1
+		id := uint16(own.first + 2*i)
 		switch n := m.numbers[id]; {
 		case m.isSpent(id):
 			why = n.spent

@@ -214,7 +214,10 @@ func (m *Mux) awaitRoom(isFull func() bool) {
 	}
 	m.watchEnd(m.wakeReceiver)
 	for isFull() && !m.ended && !m.closed.Load() {
-		m.flushResets()
+		if m.resets.isDue {
+			m.flushResets()
+			continue // what there was to wait for may have come meanwhile
+		}
 		m.room.Wait()
 	}
 	m.stopWatch()

@@ -268,7 +268,7 @@ func (m *Mux) unlock() {
 }
 
 // flushResets asks for the resets on the list, as far as it can now. It releases
-// Mux.mu while it asks.
+// Mux.mu while it asks: a caller must look again at what it has found before.
 func (m *Mux) flushResets() {
 	for m.resets.isDue {
 		m.resets.isDue = false

@@ -121,7 +121,7 @@ func (s *Stream) CloseWrite() error {
 	m.mu.Lock()
 	defer m.unlock()
 	switch {
-	case s.closed:
+	case s.isClosed():
 		return net.ErrClosed
 	case m.noReset != nil:
 		return m.noReset
@@ -143,7 +143,7 @@ func (s *Stream) CloseRead() error {
 	m := s.m
 	m.mu.Lock()
 	defer m.unlock()
-	if s.closed {
+	if s.isClosed() {
 		return net.ErrClosed
 	}
 	s.endRead()
@@ -197,7 +197,7 @@ func (s *Stream) stopTimers() {
 func (s *Stream) SetReadDeadline(t time.Time) error {
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
-	if s.closed {
+	if s.isClosed() {
 		return net.ErrClosed
 	}
 	s.reader.deadline.set(s.m, t)
@@ -208,7 +208,7 @@ func (s *Stream) SetReadDeadline(t time.Time) error {
 func (s *Stream) SetWriteDeadline(t time.Time) error {
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
-	if s.closed {
+	if s.isClosed() {
 		return net.ErrClosed
 	}
 	s.m.setWriteDeadline(&s.sender, t)

@@ -586,3 +586,50 @@ func TestEndWakesAll(t *testing.T) {
 		}
 	})
 }
+
+// readWhatIsThere reads from a stream without waiting.
+func readWhatIsThere(s *Stream) {
+	p := make([]byte, 1<<20)
+	for {
+		if _, _, err := tryRecv(s, p, Filled); err != nil {
+			return
+		}
+	}
+}
+
+// TestRoomWhileResetsAreAsked has a reader empty the full queue, for which the receiver is
+// about to wait, while the receiver asks for resets.
+func TestRoomWhileResetsAreAsked(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		_, f := newLink()
+		m := f.start(t, Config{Accepted: true})
+		first, second, full := claim(t, m, 1), claim(t, m, 3), claim(t, m, 5)
+		f.answer = answers(later)
+		first.Close()  // is asked for
+		second.Close() // waits for the answer
+		synctest.Wait()
+		f.do(func() {
+			f.answer = func([]uint16) answer {
+				readWhatIsThere(full)
+				return later
+			}
+		})
+		data := string(make([]byte, 1024))
+		var all []arrival
+		for i := range 400 { // more than the queue takes
+			if i == 204 {
+				all = append(all, event(engine.StreamResetEvent{Streams: []uint16{1}}))
+			}
+			all = append(all, message(5, data))
+		}
+		f.do(func() { f.asked, f.arrived = nil, append(f.arrived, all...) })
+		synctest.Wait()
+		readWhatIsThere(full)
+		synctest.Wait()
+		f.l.mu.Lock()
+		defer f.l.mu.Unlock()
+		if left := len(f.arrived); left > 0 {
+			t.Errorf("%d messages are not received, though there is room", left)
+		}
+	})
+}
