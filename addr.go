@@ -22,7 +22,8 @@ type Addr struct {
 	// Port is the SCTP port.
 	Port int
 	// Net is the network, without the choice of an address family: "sctp" or
-	// "sctp+udp". Empty means "sctp".
+	// "sctp+udp". Empty means "sctp". It is what Network returns; a call that is given
+	// an Addr has a network already, and does not look at Net.
 	Net string
 
 	assoc *assoc // that it stands for, if a PacketConn has returned it
@@ -236,7 +237,7 @@ func resolveList(ctx context.Context, r *net.Resolver, network string, hosts []s
 	return list, nil
 }
 
-// inList says of an error that it is of a host in a list of addresses.
+// inList marks a DNS error as one of a host in a list of addresses.
 func inList(err error) error {
 	derr, ok := err.(*net.DNSError)
 	if !ok {

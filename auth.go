@@ -55,9 +55,9 @@ type AuthState struct {
 	HMACs []uint16
 }
 
-func (k *AuthKey) check(prefix string) error {
+func (k *AuthKey) check(name string) error {
 	if n := len(k.Secret); n == 0 || n > most16 {
-		return rangeError(prefix+"AuthKey.Secret", strconv.Itoa(n)+" bytes", fmt.Sprintf("1 to %d", most16))
+		return rangeError(name+".Secret", strconv.Itoa(n)+" bytes", fmt.Sprintf("1 to %d", most16))
 	}
 	return nil
 }
@@ -73,20 +73,20 @@ func (a *Auth) check() error {
 	for _, c := range a.Chunks {
 		switch c {
 		case 1, 2, 14, 15:
-			return rangeError("Config.Auth.Chunks", c, "0 to 255 without 1 (INIT), 2 (INIT ACK), 14 (SHUTDOWN COMPLETE) and 15 (AUTH)")
+			return rangeError("an element of Config.Auth.Chunks", c, "0 to 255 without 1 (INIT), 2 (INIT ACK), 14 (SHUTDOWN COMPLETE) and 15 (AUTH)")
 		}
 	}
 	for _, h := range a.HMACs {
 		if h != HMACSHA1 && h != HMACSHA256 {
-			return rangeError("Config.Auth.HMACs", h, "1 (SHA-1) and 3 (SHA-256)")
+			return rangeError("an element of Config.Auth.HMACs", h, "1 (SHA-1) and 3 (SHA-256)")
 		}
 	}
 	if len(a.HMACs) > 2 || len(a.HMACs) > 0 && !slices.Contains(a.HMACs, HMACSHA1) {
 		return rangeError("Config.Auth.HMACs", a.HMACs, "1 (SHA-1), which must be there, and 3 (SHA-256)")
 	}
 	found := a.Active == 0
-	for _, k := range a.Keys {
-		if err := k.check("Config."); err != nil {
+	for i, k := range a.Keys {
+		if err := k.check(fmt.Sprintf("Config.Auth.Keys[%d]", i)); err != nil {
 			return err
 		}
 		found = found || k.ID == a.Active
@@ -111,7 +111,7 @@ func (a *Auth) engine() *engine.Auth {
 // ActivateAuthKey. This and the other methods for keys give an error that wraps
 // [errors.ErrUnsupported] where the ends did not agree on authentication.
 func (c *Conn) SetAuthKey(k AuthKey) error {
-	return c.call("SetAuthKey", k.check(""), func() error { return c.e.Key(engine.SetKey, engine.AuthKey(k)) })
+	return c.call("SetAuthKey", k.check("AuthKey"), func() error { return c.e.Key(engine.SetKey, engine.AuthKey(k)) })
 }
 
 // ActivateAuthKey makes a key that was set the one to send with

@@ -18,7 +18,7 @@ import (
 // Conn.Set. Where zero is a value of its own, a negative number stands for it.
 // Conn.Set changes AcceptStreams, StreamMemory, PPID, and all fields from RTO to
 // PartialDeliveryPoint that do not say otherwise. The handshake settles the
-// others.
+// others. A value out of range gives an error that wraps EINVAL.
 //
 // Package udpencap lists the fields that the networks sctp+udp do not have, and
 // the documentation of this package those that sctp does not have.
@@ -444,7 +444,7 @@ func checkStreamMemory(n int) error {
 // checkCount checks a field whose zero means the default.
 func checkCount(name string, v int) error {
 	if v < 0 || v > most16 {
-		return rangeError("Config."+name, v, "0 (default) to 65535")
+		return rangeError("Config."+name, v, "1 to 65535, and 0 for the default")
 	}
 	return nil
 }

@@ -223,7 +223,7 @@ func (c *Conn) Close() error {
 		return syscall.EINVAL
 	}
 	end := c.e.Close
-	if m := c.mux.Load(); m != nil && m.Unread() {
+	if m := c.mux.Load(); c.messages.holds.Load() || m != nil && m.Unread() {
 		end = c.e.Abort // as the system does with what it has not handed over
 	}
 	return c.opError("close", c.end(end))
@@ -335,13 +335,14 @@ func (c *Conn) setDeadlines(read, write *time.Time) error {
 // SetLinger sets what Close does with data that was not yet delivered: sec < 0
 // (the default) delivers it in the background, sec == 0 drops it and aborts
 // the association, sec > 0 has Close wait up to that many seconds for its
-// delivery (SO_LINGER, RFC 6458 section 8.1.4). As with TCP, a signal that the Go
+// delivery (SO_LINGER, RFC 6458 section 8.1.4), 2147483647 at most. As with TCP, a signal that the Go
 // runtime sends itself may end that wait.
 func (c *Conn) SetLinger(sec int) error {
-	if !c.ok() {
-		return syscall.EINVAL
+	var check error
+	if sec > math.MaxInt32 {
+		check = rangeError("the seconds of SetLinger", sec, "negative numbers and 0 to 2147483647")
 	}
-	return c.opError("set", c.e.SetLinger(sec))
+	return c.do("set", check, func() error { return c.e.SetLinger(sec) })
 }
 
 // SetNoDelay sets whether small messages are sent at once (SCTP_NODELAY, RFC

@@ -214,6 +214,9 @@ func (d *Dialer) local(network string) (*Addr, error) {
 	if local == nil {
 		return nil, nil
 	}
+	if local.Port < 0 || local.Port > most16 {
+		return nil, &net.AddrError{Err: "no local port; allowed are 0 to 65535", Addr: local.String()}
+	}
 	local = clone(local)
 	local.Net = anyFamily(network)
 	if isWildcard(local) && family(network) == "sctp6" {
@@ -243,6 +246,9 @@ func (d *Dialer) resolve(ctx context.Context, network, address string) ([]*Addr,
 		}
 		addrs = loopback(network, addrs[0])
 	}
+	if addrs, err = hosts(addrs); err != nil {
+		return nil, err
+	}
 	if local == nil || isWildcard(local) {
 		return addrs, nil
 	}
@@ -257,6 +263,25 @@ func (d *Dialer) resolve(ctx context.Context, network, address string) ([]*Addr,
 		return nil, &net.AddrError{Err: "no suitable address found from local address " + local.String(), Addr: address}
 	}
 	return usable, nil
+}
+
+// hosts returns those of the endpoints whose addresses are of a host, or why none is.
+func hosts(addrs []*Addr) (usable []*Addr, first error) {
+	for _, a := range addrs {
+		var err error
+		for _, ip := range a.IPAddrs {
+			at := addrPort(ip, a.Port).Addr()
+			err = firstError(err, checkIP(at), checkZone(at))
+		}
+		if err == nil {
+			usable = append(usable, a)
+		}
+		first = firstError(first, err)
+	}
+	if len(usable) > 0 {
+		return usable, nil
+	}
+	return nil, first
 }
 
 var errMissingAddress = errors.New("missing address")
@@ -412,11 +437,20 @@ func dialError(op, network string, source, addr *Addr, err error) error {
 
 // contextError gives the end of a context the shape that package net gives it.
 func contextError(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
 		return timeoutError{}
+	case errors.Is(err, context.Canceled):
+		return canceledError{}
 	}
 	return err
 }
+
+// canceledError is a call whose context was canceled. It is context.Canceled too.
+type canceledError struct{}
+
+func (canceledError) Error() string        { return "operation was canceled" }
+func (canceledError) Is(target error) bool { return target == context.Canceled }
 
 // timeoutError is a dial that took too long. It is a net.Error like
 // os.ErrDeadlineExceeded and is context.DeadlineExceeded too.

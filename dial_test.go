@@ -135,6 +135,31 @@ func wantTimeout(t testing.TB, err error) {
 	}
 }
 
+// TestDialNoHost dials addresses that no host has, and from ports that there are not.
+func TestDialNoHost(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		from := func(port int) sctpnet.Dialer { return sctpnet.Dialer{LocalAddr: &sctpnet.Addr{Port: port}} }
+		for _, tt := range []struct {
+			d             sctpnet.Dialer
+			address, want string
+		}{
+			{sctpnet.Dialer{}, "224.0.0.1:9", "224.0.0.1 is not the address of one host"},
+			{sctpnet.Dialer{}, "255.255.255.255:9", "255.255.255.255 is not the address of one host"},
+			{sctpnet.Dialer{}, "[fe80::1]:9", "fe80::1 is link-local and needs a zone"},
+			{sctpnet.Dialer{}, "127.0.0.1/224.0.0.1:9", "224.0.0.1 is not the address of one host"},
+			{from(-1), "127.0.0.1:9", "no local port; allowed are 0 to 65535"},
+			{from(65536), "127.0.0.1:9", "no local port; allowed are 0 to 65535"},
+		} {
+			watchdog(t, func() {
+				_, err := tt.d.Dial(ofEngine(network, "sctp"), tt.address)
+				if _, ok := err.(*net.OpError); !ok || !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("%s from %v: %v, want %q", tt.address, tt.d.LocalAddr, err, tt.want)
+				}
+			})
+		}
+	})
+}
+
 func TestDialCanceled(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
 		host, port := silentPeer(t, network)
@@ -152,8 +177,8 @@ func TestDialCanceled(t *testing.T) {
 			took, err := dialFails(t, func() (net.Conn, error) {
 				return d.DialContext(ctx, ofEngine(network, "sctp"), joinPort(peer, port))
 			})
-			if !errors.Is(err, context.Canceled) {
-				t.Errorf("%v, want Canceled", err)
+			if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "operation was canceled") {
+				t.Errorf("%v, want Canceled, in the words of package net", err)
 			}
 			if took > 50*time.Millisecond+atOnce {
 				t.Errorf("took %v", took)

@@ -370,6 +370,31 @@ func TestReadMessageMax(t *testing.T) {
 	}
 }
 
+// TestReadMessageHolds has the deadline pass in the middle of a message. Close must know of
+// what was read of it.
+func TestReadMessageHolds(t *testing.T) {
+	var a assembler
+	var next engine.Message
+	err := error(nil)
+	recv := func(p []byte) (int, engine.Message, error) {
+		if !next.More && err != nil {
+			return 0, engine.Message{}, err
+		}
+		msg := next
+		next.More, next.Begins, next.TSN, err = false, false, next.TSN+1, os.ErrDeadlineExceeded
+		return copy(p, "piece"), msg, nil
+	}
+	interleaves := func() bool { return false }
+	next = engine.Message{More: true, Begins: true, TSN: 7}
+	if _, _, err := a.read(100, interleaves, recv); err != os.ErrDeadlineExceeded || !a.holds.Load() {
+		t.Errorf("%v, holds %t; want the deadline's error in the middle of a message", err, a.holds.Load())
+	}
+	err = nil
+	if b, _, err := a.read(100, interleaves, recv); string(b) != "piecepiece" || err != nil || a.holds.Load() {
+		t.Errorf("%q, %v, holds %t; want the whole message", b, err, a.holds.Load())
+	}
+}
+
 // TestOldIdleTimerEndsNothing has the idle timer fire at the same time as a dial comes and
 // goes: the association has begun to be idle anew, and the old timer does not end
 // it.

@@ -46,7 +46,8 @@ type ListenConfig struct {
 	// [PacketConn.ReadFrom], ReadMsg or Connect, and so only while one of
 	// them runs. It must not call any of these itself. A Listener does not use it:
 	// see Config.OnEvent, which is for a Conn, also for one of
-	// [PacketConn.PeelOff].
+	// [PacketConn.PeelOff]. After Close there are no more calls, but for one that is
+	// under way.
 	OnEvent func(c *PacketConn, peer *Addr, e Event)
 
 	// AutoClose, if not zero, has a [PacketConn] shut down an association on which no

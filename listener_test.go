@@ -339,6 +339,28 @@ func TestMethodsOfNilAndZero(t *testing.T) {
 	}
 }
 
+// TestNilPanicsAtTheCaller has nil where something must be. The caller can recover from
+// the panic.
+func TestNilPanicsAtTheCaller(t *testing.T) {
+	c, _ := pipe(t, "sctp4+udp", "127.0.0.1:0")
+	var none context.Context
+	for name, call := range map[string]func(){
+		"Dialer.DialContext":       func() { new(sctpnet.Dialer).DialContext(none, "sctp+udp", "127.0.0.1:9") },
+		"StreamDialer.DialContext": func() { new(sctpnet.StreamDialer).DialContext(none, "sctp+udp", "127.0.0.1:9") },
+		"AcceptStream":             func() { c.AcceptStream(none) },
+		"NewStreamListener":        func() { sctpnet.NewStreamListener(nil) },
+	} {
+		func() {
+			defer func() {
+				if r := fmt.Sprint(recover()); !strings.HasPrefix(r, "nil ") {
+					t.Errorf("%s: panic %q, want one that says what is nil", name, r)
+				}
+			}()
+			call()
+		}()
+	}
+}
+
 // TestListenerGrants has peers that ask for many streams. Each can be answered on
 // the stream of its question.
 func TestListenerGrants(t *testing.T) { eachEngine(t, testListenerGrants) }

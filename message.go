@@ -57,7 +57,7 @@ type MsgInfo struct {
 func (i *MsgInfo) message() (engine.Message, error) {
 	const most = math.MaxUint32 * time.Millisecond
 	if i.TTL < 0 || i.TTL > most {
-		return engine.Message{}, fmt.Errorf("TTL %v of a message; allowed are 0 (none) to %v", i.TTL, most)
+		return engine.Message{}, rangeError("the TTL of a message", i.TTL, fmt.Sprintf("0 (none) to %v", most))
 	}
 	if i.To != (netip.Addr{}) {
 		if err := firstError(checkIP(i.To), checkZone(i.To)); err != nil {
@@ -85,7 +85,7 @@ func msgInfo(m engine.Message) MsgInfo {
 	}
 }
 
-var errEmptyMessage = errors.New("SCTP cannot carry an empty message")
+var errEmptyMessage error = invalidError("SCTP cannot carry an empty message")
 
 // MaxMessageSize returns how many bytes a message can have at most: the size that
 // the send buffer has, which SetWriteBuffer changes. Over UDP it is 208 KiB to

@@ -213,10 +213,13 @@ func (c *PacketConn) receive(p []byte, keep bool) (int, engine.Message, *Addr, e
 // nextEvent takes an event that is to be told before what there is to read. The
 // caller holds the mutex.
 func (c *PacketConn) nextEvent() event {
+	if c.closed.Load() {
+		return event{}
+	}
 	in := &c.inbox
 	e := in.event
 	in.event = event{}
-	if e.what == nil && len(in.letters) > 0 && in.letters[0].from == nil && !in.isUnsorted && !c.closed.Load() {
+	if e.what == nil && len(in.letters) > 0 && in.letters[0].from == nil && !in.isUnsorted {
 		e = in.letters[0].event
 		in.drop()
 		c.dropped()

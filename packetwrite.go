@@ -17,8 +17,8 @@ import (
 // while the peer shuts the association down.
 //
 // WriteTo waits for room in the send buffer, which over the kernel's SCTP all peers
-// share. A peer that does not read does not hold up the others: no more is queued for
-// each than is left for the others. Over UDP WriteTo also waits for the handshake.
+// share. A peer that does not read does not hold up the others: each peer gets
+// only a share of the buffer. Over UDP WriteTo also waits for the handshake.
 // Messages cannot be empty, nor larger than [PacketConn.MaxMessageSize].
 func (c *PacketConn) WriteTo(p []byte, peer net.Addr) (int, error) {
 	if !c.ok() {

@@ -3,6 +3,7 @@ package sctpnet
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -53,6 +54,7 @@ func (c *Conn) interleaves() bool {
 type assembler struct {
 	mu    sync.Mutex // held for the time of one ReadMessage
 	begun map[sequence]*begunMessage
+	holds atomic.Bool // there are some, for who does not hold mu
 }
 
 // A sequence is messages whose pieces do not interleave. But one that is late may come
@@ -104,6 +106,7 @@ func (a *assembler) read(max int, interleaves func() bool, recv func([]byte) (in
 			return nil, msg, err
 		}
 		m, exceeds := a.add(p[:n], msg, n < len(p), max, interleaves)
+		a.holds.Store(len(a.begun) > 0)
 		switch {
 		case exceeds:
 			return nil, m.first, fmt.Errorf("a message of more than %d bytes on stream %d: %w", max, m.first.Stream, syscall.EMSGSIZE)

@@ -3,6 +3,7 @@ package sctpnet
 import (
 	"fmt"
 	"math"
+	"syscall"
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -58,7 +59,7 @@ type PathParams struct {
 	// retransmission timeout, 1 ms to 24 h. The default is the kernel's,
 	// 30 s (net.sctp.hb_interval). To set it turns heartbeats on.
 	HeartbeatInterval time.Duration
-	// NoHeartbeat turns heartbeats off. Then nobody notices that an idle
+	// NoHeartbeat turns heartbeats off, whatever HeartbeatInterval is. Then nobody notices that an idle
 	// path, or peer, is gone.
 	NoHeartbeat bool
 	// MaxRetransmissions is how many retransmissions and heartbeats in a row
@@ -181,10 +182,16 @@ const (
 	most16 = math.MaxUint16
 )
 
-// A rangeError says what values an option can have.
+// rangeError says what values an option can have.
 func rangeError(name string, value any, allowed string) error {
-	return fmt.Errorf("%s is %v; allowed are %s", name, value, allowed)
+	return invalidError(fmt.Sprintf("%s is %v; allowed are %s", name, value, allowed))
 }
+
+// An invalidError is EINVAL that says what is invalid.
+type invalidError string
+
+func (e invalidError) Error() string { return string(e) }
+func (invalidError) Unwrap() error   { return syscall.EINVAL }
 
 // checkInt is for a value that zero leaves as it is.
 func checkInt(name string, v, least, most int) error {
@@ -209,7 +216,7 @@ func checkTime(name string, d, most time.Duration) error {
 	return nil
 }
 
-// firstError is errors.Join for one error.
+// firstError returns the first error that is not nil.
 func firstError(errs ...error) error {
 	for _, err := range errs {
 		if err != nil {

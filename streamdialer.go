@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"slices"
@@ -125,7 +126,14 @@ func (d *StreamDialer) Dial(network, address string) (net.Conn, error) {
 // [ErrNoFreeStream] when a new association has no stream for this side to open,
 // and [net.ErrClosed] after Close.
 func (d *StreamDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	key := streamKey{network, address}
+	if ctx == nil {
+		panic("nil context")
+	}
+	name, _, err := lookupNetwork(network, cmp.Or(d.Dialer.Network, "sctp"))
+	if err != nil {
+		return nil, dialError("dial", network, nil, nil, err)
+	}
+	key := streamKey{name, address}
 	for waits, again := true, false; ; {
 		s, sc, err := d.join(ctx, key, waits)
 		if err != nil {
@@ -140,7 +148,7 @@ func (d *StreamDialer) DialContext(ctx context.Context, network, address string)
 					waits = false
 				}
 			case <-ctx.Done():
-				err = dialError("dial", network, nil, nil, contextError(ctx.Err()))
+				err = dialError("dial", name, nil, nil, contextError(ctx.Err()))
 			}
 			d.leave(sc)
 		}
@@ -165,6 +173,14 @@ func (d *StreamDialer) DialContext(ctx context.Context, network, address string)
 // errReplace says that an association ended before a stream of it was opened.
 // DialContext replaces it, once.
 var errReplace = errors.New("the association has ended")
+
+// replaceError is errReplace with the reason, if there is one.
+func replaceError(err error) error {
+	if err == io.EOF {
+		return errReplace // which is how an association ends, and nothing was read here
+	}
+	return fmt.Errorf("%w: %w", errReplace, err)
+}
 
 // announce announces a stream, if the peer knows what that is. It closes the
 // stream if it fails.
@@ -294,7 +310,7 @@ func (d *StreamDialer) openClosing(ctx context.Context, sc *sharedConn) (*Stream
 	case limited.Err() != nil, errors.Is(err, ErrNoFreeStream):
 		return nil, ErrNoFreeStream
 	}
-	return nil, sc.conn.opError("dial", fmt.Errorf("%w: %w", errReplace, err))
+	return nil, sc.conn.opError("dial", replaceError(err))
 }
 
 // closingPatience is how long a dial waits for streams that are being closed
@@ -319,7 +335,7 @@ func (d *StreamDialer) open(ctx context.Context, sc *sharedConn) (*Stream, error
 		d.drain(sc)
 		err = fmt.Errorf("%w: %w: the peer uses those for this side to open", errReplace, ErrNoFreeStream)
 	}
-	return s, sc.conn.opError("open", err)
+	return s, sc.conn.opError("dial", err)
 }
 
 // dial makes the association of a sharedConn, and refuses what the peer opens on
@@ -418,10 +434,10 @@ func (d *StreamDialer) suits(c *Conn, m *mux.Mux, adaptation uint32) error {
 		if got != 0 {
 			sent = fmt.Sprintf("the adaptation layer indication %#x", got)
 		}
-		return fmt.Errorf("the peer does not serve streams: it sends %s and not %#x, which a NewStreamListener does, or Config.Adaptation of its Listen (StreamDialer.AnyPeer waives this): %w",
+		return fmt.Errorf("the peer does not serve streams: it sends %s, want %#x; serve a NewStreamListener there, or set StreamDialer.AnyPeer: %w",
 			sent, adaptation, errors.ErrUnsupported)
 	case !m.CanReset():
-		return fmt.Errorf("the peer cannot reset streams: stream reconfiguration (RFC 6525) must be enabled at both ends (StreamDialer.AnyPeer waives this): %w",
+		return fmt.Errorf("the peer cannot reset streams: stream reconfiguration (RFC 6525) must be enabled at both ends; or set StreamDialer.AnyPeer: %w",
 			errors.ErrUnsupported)
 	}
 	return nil

@@ -43,6 +43,9 @@ import (
 // after that are closed at once, and each association is shut down when the last
 // of its streams is closed.
 func NewStreamListener(ln net.Listener) net.Listener {
+	if ln == nil {
+		panic("nil net.Listener")
+	}
 	if l, ok := ln.(*Listener); ok && l.ok() && l.e.Adaptation() == 0 {
 		l.e.SetAdaptation(AdaptationStreams) // fails only if Accept does, too
 	}

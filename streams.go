@@ -96,7 +96,9 @@ var _ net.Conn = (*Stream)(nil)
 //
 // A stream can be claimed once, and again after its Close, when both directions
 // are reset; Stream waits up to 5 s for that. If they cannot be reset, the error
-// wraps [ErrNoFreeStream] and says why.
+// wraps [ErrNoFreeStream] and says why. Close of the Conn ends the wait, and deadlines do
+// not. Once the association has ended, the error wraps ENOTCONN, or the reason if it
+// has failed.
 //
 // The peer is not told of it.
 func (c *Conn) Stream(id uint16) (*Stream, error) {
@@ -145,7 +147,9 @@ var ErrNoFreeStream = mux.ErrNoFreeStream
 // With a peer that cannot reset streams (RFC 6525), or denies it, each number is
 // used once, and when there are no more the error says so: see [Stream.Close].
 //
-// The peer is not told of it before something is written.
+// The peer is not told of it before something is written. Close of the Conn ends the
+// wait, and deadlines do not. Once the association has ended, the error wraps ENOTCONN,
+// or the reason if it has failed.
 func (c *Conn) OpenStream() (*Stream, error) {
 	if !c.ok() {
 		return nil, syscall.EINVAL
@@ -178,6 +182,9 @@ func (c *Conn) openStream(ctx context.Context) (*mux.Stream, error) {
 func (c *Conn) AcceptStream(ctx context.Context) (*Stream, error) {
 	if !c.ok() {
 		return nil, syscall.EINVAL
+	}
+	if ctx == nil {
+		panic("nil context")
 	}
 	if c.closed.Load() {
 		return nil, c.opError("accept", net.ErrClosed)

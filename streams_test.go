@@ -293,6 +293,37 @@ func TestStreamConformance(t *testing.T) {
 	})
 }
 
+// TestOpenStreamAfterEnd opens streams of an association that the peer has ended. The
+// error is no io.EOF, which would say that all was read.
+func TestOpenStreamAfterEnd(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		client, server := pipe(t, network, "127.0.0.1:0")
+		watchdog(t, func() {
+			s, err := server.OpenStream()
+			if err != nil {
+				t.Fatal(err)
+			}
+			client.Close()
+			if _, err := s.Read(make([]byte, 1)); err != io.EOF {
+				t.Fatal(err)
+			}
+			for name, open := range map[string]func() (*sctpnet.Stream, error){
+				"OpenStream": server.OpenStream,
+				"Stream":     func() (*sctpnet.Stream, error) { return server.Stream(7) },
+			} {
+				_, err := open()
+				if name == "Stream" && err == nil {
+					continue // a number is claimed without the peer
+				}
+				wantError(t, name, err, syscall.ENOTCONN)
+				if errors.Is(err, io.EOF) {
+					t.Errorf("%s: %v is io.EOF", name, err)
+				}
+			}
+		})
+	})
+}
+
 func TestStreamBasics(t *testing.T) {
 	eachEngine(t, func(t *testing.T, network string) {
 		client, server := pipe(t, network, "127.0.0.1:0")

@@ -22,8 +22,9 @@
 //	sctpnet.servedConn.mu → Mux.mu
 //
 // No goroutine holds two locks of one kind, or reader.mu and sender.mu together.
-// The engine does not call back. [Config].OnEvent is called with no lock held, and
-// so is the engine where it asks the peer for resets: see Mux.unlock.
+// The engine does not call back. [Config].OnEvent is called with no lock held. The
+// engine is never asked for resets with Mux.mu held, see Mux.unlock, but sender.mu
+// and servedConn.mu may be.
 // The turn, which is a token in Mux.turn, is taken under sender.mu and never under
 // Mux.mu.
 //

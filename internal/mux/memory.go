@@ -8,8 +8,8 @@ import (
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
-// A buffer is memory that the engine receives into, or a smaller one, which what is
-// little is moved to: it would keep a large one.
+// A buffer is memory that the engine receives into, or a smaller one. Little data is
+// moved there, so that it does not keep a large one.
 type buffer struct {
 	refs  atomic.Int32 // by pieces, and by the receiver
 	used  int

@@ -13,8 +13,7 @@ import (
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
-// A Conn is what a Mux needs of an association beside its Owner. Every
-// [engine.Conn] is one.
+// A Conn is the part of an [engine.Conn] that a Mux uses.
 type Conn interface {
 	Take() (o engine.Owner, interrupted bool)
 	Streams(ask bool) (out, in uint16)

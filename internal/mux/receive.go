@@ -12,7 +12,7 @@ type receiver struct {
 	m     *Mux
 	b     *buffer      // nil if there is none
 	slots int          // in use: many if messages are small and many
-	size  int          // of a message, if it is like those of late; up to bufferSize
+	size  int          // expected of a message, by those that came last; up to bufferSize
 	begun int          // bytes of a message whose end has not arrived
 	msgs  []engine.Msg // of b's batch: received, and not sorted
 	fresh int          // how many of these are messages, until sort has counted them

@@ -8,7 +8,7 @@ import (
 // A watch waits, while nothing is received, for the end of the association. By
 // receiving it would be learned behind all that has arrived before. Mux.mu guards it.
 //
-// Most of these times are short, and shall cost nothing. So the timer is not stopped
+// Most of these times are short, and must cost nothing. So the timer is not stopped
 // with them: when it expires it looks whether one has lasted.
 type watch struct {
 	onEnd  func()      // of the time that has begun, nil if none has
