@@ -87,6 +87,36 @@ func testHelp(t *testing.T, folder string, names []string) {
 
 // testWrongArguments gives each program what it does not take.
 func testWrongArguments(t *testing.T, folder string, names []string) {
+	for _, c := range []struct {
+		args []string
+		want string // the beginning of the first line
+	}{
+		{[]string{"status", "-network", "sctp+udp", "127.0.0.1"}, "address 127.0.0.1: missing port"},
+		{[]string{"status", "127.0.0.1:1", "extra"}, `unexpected argument "extra"`},
+		{[]string{"status", "-for", "-1s"}, "-for and -every"},
+		{[]string{"files", "-dial", "127.0.0.1", "file"}, "address 127.0.0.1: missing port"},
+		{[]string{"files", "-listen", "127.0.0.1"}, "address 127.0.0.1: missing port"},
+		{[]string{"files", "-dial", "127.0.0.1:1"}, "-dial needs files"},
+		{[]string{"files", "extra"}, `unexpected argument "extra"`},
+		{[]string{"http", "http://"}, `"http://" is no URL`},
+		{[]string{"http", "127.0.0.1:80"}, `"127.0.0.1:80" is no URL`},
+		{[]string{"http", "http://127.0.0.1", "extra"}, `unexpected argument "extra"`},
+		{[]string{"http", "-listen", "127.0.0.1"}, "address 127.0.0.1: missing port"},
+		{[]string{"article", "-dial", "127.0.0.1"}, "address 127.0.0.1: missing port"},
+		{[]string{"article", "extra"}, `unexpected argument "extra"`},
+		{[]string{"peers", "-name", "n", "-at", "127.0.0.1"}, "address 127.0.0.1: missing port"},
+		{[]string{"peers", "extra"}, `unexpected argument "extra"`},
+		{[]string{"echo", "extra"}, `unexpected argument "extra"`},
+		{[]string{"httpstreams", "extra"}, `unexpected argument "extra"`},
+		{[]string{"failover", "extra"}, `unexpected argument "extra"`},
+	} {
+		t.Run(c.args[0], func(t *testing.T) {
+			out, err := command(t, filepath.Join(folder, c.args[0]), c.args[1:]...).CombinedOutput()
+			if s := status(t, err); s != 2 || !strings.HasPrefix(string(out), c.want) || !usageLine.Match(out) {
+				t.Errorf("%q: status %d, output:\n%s", c.args, s, out)
+			}
+		})
+	}
 	for _, name := range names {
 		for _, args := range [][]string{{"-nonsense"}, {"-network", "tcp"}, {"a", "b", "c"}} {
 			t.Run(name, func(t *testing.T) {

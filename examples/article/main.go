@@ -28,7 +28,7 @@ import (
 var config = sctpnet.Config{OutStreams: 3, MaxInStreams: 3, InitAttempts: 2}
 
 const usage = `Article serves three messages, each on a stream of its own, and prints what it
-receives of itself.
+receives of itself. It has no -network: the C programs speak the kernel's SCTP alone.
 
 usage: article [-listen ADDRESS | -dial ADDRESS]
 
@@ -44,10 +44,14 @@ func main() {
 		flag.PrintDefaults()
 	}
 	flag.Parse()
-	if flag.NArg() > 0 || *listen != "" && *dial != "" {
-		flag.Usage()
-		os.Exit(2)
+	switch {
+	case flag.NArg() > 0:
+		refuse("unexpected argument %q", flag.Arg(0))
+	case *listen != "" && *dial != "":
+		refuse("-listen and -dial exclude each other")
 	}
+	checkAddress(*listen)
+	checkAddress(*dial)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := run(ctx, *listen, *dial)
@@ -59,6 +63,21 @@ func main() {
 	default:
 		fmt.Fprintln(os.Stderr, "article:", err)
 		os.Exit(1)
+	}
+}
+
+// refuse says what is wrong with the arguments, and ends the program.
+func refuse(format string, args ...any) {
+	fmt.Fprintf(flag.CommandLine.Output(), format+"\n", args...)
+	flag.Usage()
+	os.Exit(2)
+}
+
+// checkAddress refuses an address that is none. A name that has none may have one later.
+func checkAddress(address string) {
+	_, err := sctpnet.ResolveAddr("sctp", address)
+	if _, wrong := errors.AsType[*net.AddrError](err); wrong {
+		refuse("%v", err)
 	}
 }
 

@@ -90,6 +90,7 @@ func main() {
 	var err error
 	switch role := os.Getenv(roleEnv); {
 	case flag.NArg() > 0:
+		fmt.Fprintf(flag.CommandLine.Output(), "unexpected argument %q\n", flag.Arg(0))
 		flag.Usage()
 		os.Exit(2)
 	case role == "send":

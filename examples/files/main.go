@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -73,10 +74,16 @@ func main() {
 		flag.PrintDefaults()
 	}
 	flag.Parse()
-	if *listen != "" && *dial != "" || (*dial != "") != (flag.NArg() > 0) {
-		flag.Usage()
-		os.Exit(2)
+	switch {
+	case *listen != "" && *dial != "":
+		refuse("-listen and -dial exclude each other")
+	case *dial != "" && flag.NArg() == 0:
+		refuse("-dial needs files to send")
+	case *dial == "" && flag.NArg() > 0:
+		refuse("unexpected argument %q", flag.Arg(0))
 	}
+	checkAddress(*listen)
+	checkAddress(*dial)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var err error
@@ -96,6 +103,21 @@ func main() {
 	default:
 		fmt.Fprintln(os.Stderr, "files:", err)
 		os.Exit(1)
+	}
+}
+
+// refuse says what is wrong with the arguments, and ends the program.
+func refuse(format string, args ...any) {
+	fmt.Fprintf(flag.CommandLine.Output(), format+"\n", args...)
+	flag.Usage()
+	os.Exit(2)
+}
+
+// checkAddress refuses an address that is none. A name that has none may have one later.
+func checkAddress(address string) {
+	_, err := sctpnet.ResolveAddr(network, address)
+	if _, wrong := errors.AsType[*net.AddrError](err); wrong {
+		refuse("%v", err)
 	}
 }
 

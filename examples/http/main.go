@@ -25,6 +25,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"os"
 	"os/signal"
 	"slices"
@@ -60,16 +61,22 @@ func main() {
 		flag.PrintDefaults()
 	}
 	flag.Parse()
-	url := flag.Arg(0)
-	if flag.NArg() > 1 || url != "" && (*listen != "" || !strings.HasPrefix(url, "http://")) {
-		flag.Usage()
-		os.Exit(2)
+	page := flag.Arg(0)
+	switch {
+	case flag.NArg() > 1:
+		refuse("unexpected argument %q", flag.Arg(1))
+	case page != "" && *listen != "":
+		refuse("-listen and a URL exclude each other")
 	}
+	if u, err := url.Parse(page); page != "" && (err != nil || u.Scheme != "http" || u.Host == "") {
+		refuse("%q is no URL of http", page)
+	}
+	checkAddress(network, *listen)
 	// The first signal ends what is under way in good order, a second one at
 	// once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	err := run(ctx, network, *listen, url)
+	err := run(ctx, network, *listen, page)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
@@ -78,6 +85,21 @@ func main() {
 	default:
 		fmt.Fprintln(os.Stderr, "http:", err)
 		os.Exit(1)
+	}
+}
+
+// refuse says what is wrong with the arguments, and ends the program.
+func refuse(format string, args ...any) {
+	fmt.Fprintf(flag.CommandLine.Output(), format+"\n", args...)
+	flag.Usage()
+	os.Exit(2)
+}
+
+// checkAddress refuses an address that is none. A name that has none may have one later.
+func checkAddress(network, address string) {
+	_, err := sctpnet.ResolveAddr(network, address)
+	if _, wrong := errors.AsType[*net.AddrError](err); wrong {
+		refuse("%v", err)
 	}
 }
 

@@ -4,6 +4,10 @@
 //
 //	go run -exec "$PWD/scripts/with-sctp" ./examples/peers
 //
+// or, with SCTP inside UDP and on any system,
+//
+//	go run ./examples/peers -network sctp+udp
+//
 // Each process greets all others each half second, and makes an association with
 // those with whom there is none. It prints a table of its associations, with how
 // many greetings have come.
@@ -29,12 +33,13 @@ import (
 	"time"
 
 	"github.com/sctpnet/sctpnet"
+	_ "github.com/sctpnet/sctpnet/udpencap" // the networks sctp+udp
 )
 
 const usage = `Peers starts three processes that make associations with each other, kills one,
 and starts it again. With -name it is one of them, until it is interrupted.
 
-usage: peers [-name NAME -at ADDRESS -peers ADDRESSES]
+usage: peers [-network NETWORK] [-name NAME -at ADDRESS -peers ADDRESSES]
 
 `
 
@@ -45,6 +50,14 @@ const interrupted = 130 // the exit status that a shell gives for Ctrl-C
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("peers: ")
+	network := "sctp"
+	flag.Func("network", "the `network`: sctp, which is the default, or sctp+udp", func(s string) error {
+		if s != "sctp" && s != "sctp+udp" {
+			return errors.New("want sctp or sctp+udp")
+		}
+		network = s
+		return nil
+	})
 	name := flag.String("name", "", "the `name` of this peer; without one, start three")
 	at := flag.String("at", "", "the `address` of this peer")
 	others := flag.String("peers", "", "the `addresses` of the others, with spaces between them")
@@ -53,23 +66,45 @@ func main() {
 		flag.PrintDefaults()
 	}
 	flag.Parse()
-	if flag.NArg() > 0 || (*name == "") != (*at == "") {
-		flag.Usage()
-		os.Exit(2)
+	switch {
+	case flag.NArg() > 0:
+		refuse("unexpected argument %q", flag.Arg(0))
+	case (*name == "") != (*at == ""):
+		refuse("-name and -at need each other")
+	case *name == "" && *others != "":
+		refuse("-peers needs -name and -at")
+	}
+	for _, address := range append(strings.Fields(*others), *at) {
+		checkAddress(network, address)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if *name != "" {
-		if err := run(ctx, *name, *at, strings.Fields(*others)); err != nil {
+		if err := run(ctx, network, *name, *at, strings.Fields(*others)); err != nil {
 			log.Fatal(err)
 		}
 		return
 	}
-	if err := startAll(ctx); err != nil {
+	if err := startAll(ctx, network); err != nil {
 		log.Fatal(err)
 	}
 	if ctx.Err() != nil {
 		os.Exit(interrupted)
+	}
+}
+
+// refuse says what is wrong with the arguments, and ends the program.
+func refuse(format string, args ...any) {
+	fmt.Fprintf(flag.CommandLine.Output(), format+"\n", args...)
+	flag.Usage()
+	os.Exit(2)
+}
+
+// checkAddress refuses an address that is none. A name that has none may have one later.
+func checkAddress(network, address string) {
+	_, err := sctpnet.ResolveAddr(network, address)
+	if _, wrong := errors.AsType[*net.AddrError](err); wrong {
+		refuse("%v", err)
 	}
 }
 
@@ -82,12 +117,16 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 // startAll starts three peers, and one of them twice.
-func startAll(ctx context.Context) error {
+func startAll(ctx context.Context, network string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
 	names := []string{"anna", "bert", "carl"}
 	var at []string
 	for range names {
 		// A port that is free now will be soon.
-		c, err := sctpnet.ListenPacket("sctp", "127.0.0.1:0")
+		c, err := sctpnet.ListenPacket(network, "127.0.0.1:0")
 		if err != nil {
 			return err
 		}
@@ -97,7 +136,7 @@ func startAll(ctx context.Context) error {
 	var readers sync.WaitGroup
 	start := func(i int) (*exec.Cmd, error) {
 		others := slices.Delete(slices.Clone(at), i, i+1)
-		cmd := exec.Command("/proc/self/exe", "-name", names[i], "-at", at[i], "-peers", strings.Join(others, " "))
+		cmd := exec.Command(self, "-network", network, "-name", names[i], "-at", at[i], "-peers", strings.Join(others, " "))
 		cmd.Stderr = os.Stderr
 		out, err := cmd.StdoutPipe()
 		if err != nil {
@@ -155,10 +194,10 @@ type peer struct {
 	greeted map[string]int // how often, by the address of the peer that greets
 }
 
-func run(ctx context.Context, name, at string, others []string) error {
+func run(ctx context.Context, network, name, at string, others []string) error {
 	p := &peer{name: name, greeted: make(map[string]int)}
 	lc := sctpnet.ListenConfig{OnEvent: p.onEvent}
-	c, err := lc.ListenPacket(ctx, "sctp", at)
+	c, err := lc.ListenPacket(ctx, network, at)
 	if err != nil {
 		return err
 	}

@@ -57,10 +57,13 @@ func main() {
 		flag.PrintDefaults()
 	}
 	flag.Parse()
-	if flag.NArg() > 1 || *lasting <= 0 || *every <= 0 {
-		flag.Usage()
-		os.Exit(2)
+	switch {
+	case flag.NArg() > 1:
+		refuse("unexpected argument %q", flag.Arg(1))
+	case *lasting <= 0 || *every <= 0:
+		refuse("-for and -every must be more than 0")
 	}
+	checkAddress(network, flag.Arg(0))
 	signaled, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithTimeout(signaled, *lasting)
@@ -68,6 +71,21 @@ func main() {
 	run(ctx, network, flag.Arg(0), *every)
 	if signaled.Err() != nil {
 		os.Exit(interrupted)
+	}
+}
+
+// refuse says what is wrong with the arguments, and ends the program.
+func refuse(format string, args ...any) {
+	fmt.Fprintf(flag.CommandLine.Output(), format+"\n", args...)
+	flag.Usage()
+	os.Exit(2)
+}
+
+// checkAddress refuses an address that is none. A name that has none may have one later.
+func checkAddress(network, address string) {
+	_, err := sctpnet.ResolveAddr(network, address)
+	if _, wrong := errors.AsType[*net.AddrError](err); wrong {
+		refuse("%v", err)
 	}
 }
 
