@@ -93,8 +93,8 @@ type Config struct {
 	// A handler costs an association a goroutine and a copy of all data that
 	// it receives, as the use of streams does.
 	OnEvent func(c *Conn, e Event)
-	// SenderDry has OnEvent receive each [SenderDryEvent] too. They come
-	// after every message, where one is sent at a time. That costs a fifth of the
+	// SenderDry delivers [SenderDryEvent] to OnEvent. A sender that sends one
+	// message at a time gets one event per message. It costs a fifth of the
 	// throughput or more.
 	SenderDry bool
 

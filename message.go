@@ -27,29 +27,31 @@ type MsgInfo struct {
 	// Config.Interleaving they have numbers, and that does not happen.
 	Unordered bool
 
+	// Set for WriteMsg:
+	//
 	// TTL is the message's lifetime (RFC 3758), rounded up to milliseconds, up
 	// to 2^32-1 of them. Once it has passed the message is given up: it is not
 	// sent any more, neither for the first time nor again. Zero means that it is
-	// never given up, unless Config.PartialReliability says otherwise. Only
-	// WriteMsg uses TTL.
+	// never given up, unless Config.PartialReliability says otherwise.
 	TTL time.Duration
 	// Context is a number that comes back with the report of a failure to
-	// send. Only WriteMsg uses it.
+	// send.
 	Context uint32
 	// To is the peer's address to send the message to, one of
 	// [Conn.PeerAddrs] (SCTP_ADDR_OVER, RFC 6458 section 5.3.4). The zero
 	// Addr means the primary path. In both cases a path that works is used
 	// instead of one that does not, and what has to be sent again may take
-	// another one. Only WriteMsg uses it.
+	// another one.
 	To netip.Addr
 
+	// Set by ReadMsg; WriteMsg ignores them:
+	//
 	// SSN and TSN are the message's stream sequence number and the
-	// transmission sequence number of its first chunk. Only ReadMsg sets
-	// them.
+	// transmission sequence number of its first chunk.
 	SSN uint16
 	TSN uint32
 	// More says that the message goes on: the next ReadMsg returns more of
-	// it. Only ReadMsg sets it.
+	// it.
 	More bool
 }
 

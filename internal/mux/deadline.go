@@ -19,7 +19,7 @@ func (d *deadline) set(m *Mux, t time.Time) {
 	}
 }
 
-// stop makes the deadline never pass, wherever set moves it.
+// stop ends the deadline: it does not pass, and set has no effect.
 func (d *deadline) stop(m *Mux) {
 	d.move(m, time.Time{})
 	d.isOver = true
