@@ -82,18 +82,12 @@ func (lc *ListenConfig) listenPacket(ctx context.Context, e engine.Engine, netwo
 // A peer that restarts its association (RFC 9260 section 5.2) keeps its Addr, and
 // reading goes on with the messages of its new life. [ListenConfig.OnEvent] tells,
 // in order with the messages. If the peer crashed in the middle of a long message,
-// the half message is dropped. Linux may hold back all of the new life then. A call
-// that waits to read notices that within some 200 ms, and aborts the association: the
-// peer is told so, and a second event tells that the association is lost.
+// the half message is dropped, and over the kernel's SCTP the association may be
+// aborted.
 //
-// All associations share the system's receive buffer, but each has a window of half
-// its size. When several peers together send more than the buffer holds, Linux drops
-// some of it, which comes again later and slowly. Linux may also be left with a buffer
-// that is full of data whose beginning it has dropped, and then delivers nothing any
-// more. A call that waits to read notices that within some seconds, and makes the
-// buffer larger: 80 KiB of the largest buffer that the system allows are kept for
-// that. If they fill up, too, and no message comes for 10 s, the association that
-// holds most is aborted.
+// Over the kernel's SCTP all associations share the receive buffer. One that fills it,
+// so that nothing is delivered any more, may be aborted for the others. See
+// docs/telecom.md.
 //
 // Multiple goroutines may invoke methods on a PacketConn simultaneously.
 type PacketConn struct {
