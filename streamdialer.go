@@ -129,7 +129,7 @@ func (d *StreamDialer) DialContext(ctx context.Context, network, address string)
 	if ctx == nil {
 		panic("nil context")
 	}
-	name, _, err := lookupNetwork(network, cmp.Or(d.Dialer.Network, "sctp"))
+	name, _, err := lookupNetwork(network, cmp.Or(d.Network, d.Dialer.Network, "sctp"))
 	if err != nil {
 		return nil, dialError("dial", network, nil, nil, err)
 	}
@@ -378,7 +378,6 @@ func (d *StreamDialer) dialed(sc *sharedConn, c *Conn, m *mux.Mux, err error) bo
 // so may be just about to: see NewStreamListener. It is asked once more.
 func (d *StreamDialer) handshake(ctx context.Context, key streamKey) (*Conn, *mux.Mux, error) {
 	dialer := d.Dialer
-	dialer.Network = cmp.Or(d.Network, dialer.Network)
 	config := &dialer.Config
 	if config.OutStreams == 0 {
 		config.OutStreams = streamDialerStreams
