@@ -107,7 +107,8 @@ func (a *assoc) awaitHandshake(ctx context.Context, again time.Duration) error {
 	return nil
 }
 
-// wasEstablished reports whether the handshake was completed.
+// wasEstablished reports whether the handshake was completed. The MTU is set by establish,
+// and by nothing before.
 func (a *assoc) wasEstablished() bool { return a.mtu != 0 }
 
 // ask sends INIT to the next UDP port. It reports false if there is none.

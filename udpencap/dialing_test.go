@@ -392,3 +392,53 @@ func TestDialOwnPort(t *testing.T) {
 		exchange(t, c, accept(t, own))
 	})
 }
+
+// TestSettingsWhileDialing changes settings of an association that is being made. They are in
+// force when there is one, and nothing is sent because of them before.
+func TestSettingsWhileDialing(t *testing.T) {
+	pc, err := udpEngine{}.ListenPacket(t.Context(), &engine.Socket{Network: "sctp4", Local: &engine.Addr{IPAddrs: loopbackAddr}}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Close()
+	c := pc.(*packetConn)
+	named := newDialedPort(t, 7)
+	watchdog(t, func() {
+		var id engine.AssocID
+		remote := &engine.Addr{IPAddrs: loopbackAddr, Port: int(named.port)}
+		if err := c.Connect(remote, func(begun engine.AssocID, _ bool) { id = begun }); err != nil {
+			t.Fatal(err)
+		}
+		q := named.init(uint16(c.LocalAddr().Port))
+		settings := engine.Settings{PathParams: engine.PathParams{HeartbeatInterval: time.Hour, DiscoverMTU: true}}
+		if err := c.Set(id, settings); err != nil {
+			t.Fatal(err)
+		}
+		st, err := c.Status(id)
+		if err != nil || st.State != engine.StateCookieWait || st.Primary.MTU != 0 {
+			t.Errorf("status %+v, %v", st, err)
+		}
+		a, err := c.get(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		beats := func() bool {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			return a.hb.timer.isRunning()
+		}
+		if beats() {
+			t.Error("a HEARTBEAT is due before there is an association")
+		}
+		named.accept(named.port, q)
+		for last := (lastTaken{}); last.Event == nil; {
+			if err := pc.Recv(make([]byte, 10), false, &last); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := a.Get(netip.Addr{})
+		if p := got.PathParams; err != nil || p.HeartbeatInterval != time.Hour || !p.DiscoverMTU || !beats() {
+			t.Errorf("the association has %+v, %v, and HEARTBEATs: %t", p, err, beats())
+		}
+	})
+}

@@ -34,7 +34,7 @@ func (a *assoc) heartbeatPeriod() time.Duration {
 // scheduleHeartbeat has the next one be sent when there is nothing else for a period. It
 // began as long ago as passed says.
 func (a *assoc) scheduleHeartbeat(passed time.Duration) {
-	if a.options.PathParams.NoHeartbeat {
+	if a.options.PathParams.NoHeartbeat || a.state < engine.StateEstablished {
 		a.hb.timer.stop()
 		return
 	}

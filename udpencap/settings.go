@@ -76,8 +76,10 @@ func (a *assoc) setPathParams(v engine.PathParams) {
 	}
 	if v.DiscoverMTU && !a.search.on {
 		p.MTU, a.options.SmallLoopbackMTU = 0, false
-		a.startMTU()
-		a.setMTU(a.mtu)
+		if a.wasEstablished() { // else establish does it
+			a.startMTU()
+			a.setMTU(a.mtu)
+		}
 	}
 	if v.MaxRetransmissions != 0 {
 		a.retry.pathMost = v.MaxRetransmissions
