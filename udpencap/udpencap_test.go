@@ -835,3 +835,32 @@ func TestClosedWhileDialing(t *testing.T) {
 		t.Errorf("%v, want ECONNREFUSED", err)
 	}
 }
+
+// TestSecondReaderWaits has two calls read, of which the one that has waited longer is not the
+// next. What comes is read at once.
+func TestSecondReaderWaits(t *testing.T) {
+	r, c, ln := rawPair(t, sctpnet.Config{})
+	a := assocOf(t, ln, r.tag)
+	read := func() *conformance.Call {
+		call := conformance.Start(t, func() (int, error) { return c.Read(make([]byte, 1)) })
+		call.Waits()
+		return call
+	}
+	reading := func(is bool) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.receiving = is
+	}
+	reading(true) // by one that goes before it has received anything
+	first := read()
+	reading(false)
+	second := read()
+	watchdog(t, func() {
+		for i, call := range []*conformance.Call{second, first} {
+			r.write(uint16(i), "x")
+			if n, err := call.Result(); n != 1 || err != nil {
+				t.Errorf("read %d bytes, %v", n, err)
+			}
+		}
+	})
+}

@@ -37,7 +37,7 @@ func (r *receiver) pushFragment(m *run, f *fragment, more bool) {
 
 func (r *receiver) push(p piece) {
 	r.queue.Push(p)
-	r.a.readable.Signal()
+	r.a.readable.Broadcast()
 	r.a.tellMany()
 }
 
