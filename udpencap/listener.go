@@ -170,7 +170,9 @@ func (l *listener) establish(back path, to netip.Addr, key peer, ck *cookie, i *
 			return nil
 		}
 	} else {
-		l.port.use()
+		if !l.port.use() {
+			return nil
+		}
 		if !l.port.add(a) {
 			l.port.release()
 			return nil

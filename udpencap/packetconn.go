@@ -85,7 +85,9 @@ func (udpEngine) ListenPacket(ctx context.Context, s *engine.Socket, autoClose t
 func (c *packetConn) enter(a *assoc) bool {
 	c.entering.Lock()
 	defer c.entering.Unlock()
-	c.l.port.use()
+	if !c.l.port.use() {
+		return false
+	}
 	if !c.l.port.add(a) {
 		c.l.port.release()
 		return false

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -75,10 +76,15 @@ func (s *socket) port(num uint16) *port {
 	return s.ports[num]
 }
 
-func (p *port) use() {
+// use makes an association a user. It reports false if the port is gone.
+func (p *port) use() bool {
 	registry.mu.Lock()
+	defer registry.mu.Unlock()
+	if p.users == 0 {
+		return false
+	}
 	p.users++
-	registry.mu.Unlock()
+	return true
 }
 
 // release ends what use began. With the last user the port is gone.
@@ -137,7 +143,9 @@ func listenPort(ctx context.Context, ips []netip.Addr, num, udp uint16, ctrl con
 		}
 	}
 	if num == 0 {
-		num = freePort(sockets, udp)
+		if num = freePort(sockets, udp); num == 0 {
+			return fail(errNoPort)
+		}
 	}
 	p, err := attach(num, sockets)
 	if err != nil {
@@ -168,7 +176,10 @@ func dialPort(ctx context.Context, ip, to netip.Addr, num, dialed, udp uint16, c
 		return nil, taken(err, udp)
 	}
 	if num == 0 {
-		num = freePort([]*socket{s}, dialed)
+		if num = freePort([]*socket{s}, dialed); num == 0 {
+			s.unused()
+			return nil, errNoPort
+		}
 	}
 	sockets := []*socket{s}
 	if p := s.port(num); p != nil {
@@ -194,23 +205,33 @@ func anyOf(ip netip.Addr) netip.Addr {
 	return netip.IPv6Unspecified()
 }
 
+// errNoPort is what there is where freePort finds none.
+var errNoPort = os.NewSyscallError("bind", syscall.EADDRNOTAVAIL)
+
+const firstEphemeral, lastEphemeral = 49152, 65535
+
 // freePort returns an SCTP port that the sockets do not have: their UDP port's
 // number for the first that asks, if it can be, otherwise an ephemeral one. So the
-// port of an association that has just ended is not the next one's. The caller
-// holds registry.mu.
+// port of an association that has just ended is not the next one's. It returns 0 if they
+// have all. The caller holds registry.mu.
 func freePort(sockets []*socket, not uint16) uint16 {
-	num := sockets[0].local.Port()
-	for again := sockets[0].isNumberTaken; ; again = false {
-		free := num != not && !again
-		for _, s := range sockets {
-			free = free && s.port(num) == nil
-		}
-		if free {
-			sockets[0].isNumberTaken = true
+	const n = lastEphemeral - firstEphemeral + 1
+	isFree := func(num uint16) bool {
+		return num != not && !slices.ContainsFunc(sockets, func(s *socket) bool { return s.port(num) != nil })
+	}
+	own := sockets[0]
+	if num := own.local.Port(); !own.isNumberTaken && isFree(num) {
+		own.isNumberTaken = true
+		return num
+	}
+	own.isNumberTaken = true
+	start := rand.N(n)
+	for i := range n {
+		if num := uint16(firstEphemeral + (start+i)%n); isFree(num) {
 			return num
 		}
-		num = uint16(49152 + rand.N(65536-49152))
 	}
+	return 0
 }
 
 // add makes an association known. It reports false if there is one with the
