@@ -140,7 +140,7 @@ next:
 		if c.state != abandoned {
 			break
 		}
-		if m := c.m; !m.Unordered {
+		if m := c.m; !m.Unordered && m.resets == m.out.resets { // else the peer has forgotten its number
 			for e := b[skips:]; len(e) > 0; e = e[skipSize:] {
 				if binary.BigEndian.Uint16(e) == m.Stream {
 					binary.BigEndian.PutUint16(e[2:], m.ssn)

@@ -455,3 +455,48 @@ func TestGivingUpAtRandom(t *testing.T) {
 		}
 	}
 }
+
+// TestForwardIsRepeated gives the rest of a message up when all that was sent of it has
+// arrived, and loses what tells the peer. It is told again.
+func TestForwardIsRepeated(t *testing.T) {
+	m := newSim(t, 10*time.Millisecond)
+	m.s.Queue(make([]byte, 100*simRoom), Message{Policy: Timed, Expires: m.now + time.Second})
+	for m.packet() != nil {
+	}
+	m.now += time.Second
+	m.s.SACK(sackOf(m.s.Last(), 1<<20, nil, nil), m.now)
+	if b := m.packet(); len(b) == 0 || b[0] != chunkForward {
+		t.Fatalf("sent %x", b)
+	}
+	if at := m.s.Deadline(); at != m.now+m.rtt.RTO {
+		t.Errorf("the timer expires at %v, want %v", at, m.now+m.rtt.RTO)
+	}
+	m.r.cum = m.s.Last() - 1
+	m.finish()
+}
+
+// TestForwardAfterReset restarts a stream before the peer has acknowledged what was given up
+// of it. The peer is not told the number of before, as the stream has begun anew.
+func TestForwardAfterReset(t *testing.T) {
+	for _, tt := range []struct {
+		streams []uint16
+		want    string
+	}{
+		{[]uint16{3}, "2 5:0 3:0"},
+		{nil, "2 3:0"}, // all
+	} {
+		m := newSim(t, 10*time.Millisecond)
+		for _, stream := range []uint16{3, 5} {
+			m.s.Queue([]byte("x"), Message{Stream: stream, Policy: Limited})
+		}
+		m.packet()
+		m.s.Restart(tt.streams)
+		m.s.Queue([]byte("y"), Message{Stream: 3, Policy: Limited})
+		m.packet()
+		m.now += time.Second
+		m.s.Timeout(m.now)
+		if got := skipsOf(m.packet()); got != tt.want {
+			t.Errorf("after a reset of %v: %q, want %q", tt.streams, got, tt.want)
+		}
+	}
+}

@@ -21,7 +21,8 @@ type Message struct {
 // A message is kept until the peer has acknowledged all of it cumulatively.
 type message struct {
 	Message
-	ssn    uint16 // if it was sent
+	ssn    uint16 // if it was sent,
+	resets uint32 // and its stream's then
 	data   []byte
 	sent   int    // bytes that were put into chunks
 	chunks int    // of it that are on the scoreboard,
@@ -61,6 +62,7 @@ func (m *message) free() {
 // An outStream is the state of an outgoing stream.
 type outStream struct {
 	ssn    uint16 // of the next message
+	resets uint32 // how often the numbering has begun anew
 	unsent int    // messages that have not gone out entirely,
 	lane   lane   // which are here if streams have turns
 }

@@ -233,12 +233,12 @@ func (s *Sender) AnyUnsent() bool { return s.unsent > 0 }
 func (s *Sender) Restart(streams []uint16) {
 	if len(streams) == 0 {
 		for _, o := range s.streams {
-			o.ssn = 0
+			o.restart()
 		}
 	}
 	for _, id := range streams {
 		if o := s.streams[id]; o != nil {
-			o.ssn = 0
+			o.restart()
 		}
 	}
 }
@@ -318,6 +318,9 @@ func (s *Sender) Append(b []byte, room int, now time.Duration) []byte {
 	start := len(b)
 	left := func() int { return room&^3 - (len(b) - start) }
 	if s.forward.due {
+		if s.t3 == 0 {
+			s.t3 = now + s.rtt.RTO // it is repeated, too
+		}
 		return s.appendForward(b, room, now)
 	}
 	if s.board.n == 0 {
@@ -391,7 +394,7 @@ func (s *Sender) appendNew(b []byte, m *message, n int, now time.Duration) []byt
 	c.at, c.packet, c.times = now, s.packets, 1
 	s.board.fly(c)
 	if m.sent == 0 && !m.Unordered {
-		m.ssn = m.out.ssn
+		m.ssn, m.resets = m.out.ssn, m.out.resets
 		m.out.ssn++
 	}
 	m.sent += n
@@ -811,4 +814,9 @@ func (s *Sender) Resend(now time.Duration) {
 		s.t3 = now + s.rtt.RTO
 		s.urgent = s.board.unacked() > 0
 	}
+}
+
+func (o *outStream) restart() {
+	o.ssn = 0
+	o.resets++
 }
