@@ -175,7 +175,7 @@ const messageOverhead = 256
 // beginning, as not everybody hands over a message in pieces. The kernel does,
 // and its window is smaller than what its own send buffer lets pass.
 func (a *assoc) maxMessageSize() int {
-	return min(bufferSize(a.options.WriteBuffer), max(kernelMessageSize, int(a.peerInit.window)/2), maxMessageSize)
+	return min(bufferSize(a.options.WriteBuffer), max(kernelMessageSize, int(a.peerInit.window/2)), maxMessageSize)
 }
 
 const (

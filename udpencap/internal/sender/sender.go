@@ -99,13 +99,16 @@ type Config struct {
 
 // Init makes s ready.
 func (s *Sender) Init(c Config) {
-	*s = Sender{rtt: c.RTT, peerWindow: int(c.Window), failed: c.Failed}
+	*s = Sender{rtt: c.RTT, peerWindow: windowOf(c.Window), failed: c.Failed}
 	s.board.cum = c.TSN - 1
 	s.board.done = s.done
 	s.rack.init()
 	s.SetRoom(c.Room)
 	s.cubic.init(s.room + commonHeader)
 }
+
+// windowOf is a window as an int, which may have 32 bits.
+func windowOf(n uint32) int { return int(min(n, math.MaxInt32)) }
 
 // commonHeader is what each packet has beside its chunks.
 const commonHeader = 12
@@ -597,8 +600,9 @@ func (s *Sender) duplicates(k *sack) {
 // that drops a chunk says at once that it has no room, and acknowledges nothing by that. If
 // none has said so, an acknowledgement is only late.
 func (s *Sender) opened(k *sack, progress bool, now time.Duration) {
-	more := int(k.window) > s.peerWindow
-	s.peerWindow = int(k.window)
+	window := windowOf(k.window)
+	more := window > s.peerWindow
+	s.peerWindow = window
 	if !progress && s.board.flying.n > 0 && s.board.at(s.board.flying.head).n > s.peerWindow {
 		s.shut = now
 	}

@@ -466,3 +466,18 @@ func TestLosesLarge(t *testing.T) {
 		}
 	}
 }
+
+// TestLargestWindow has a peer with the largest window that there is. It does not count as
+// none where an int has 32 bits.
+func TestLargestWindow(t *testing.T) {
+	m := newSim(t, 10*time.Millisecond)
+	m.s.Init(Config{TSN: simTSN, Window: math.MaxUint32, Room: simRoom, RTT: &m.rtt})
+	if m.s.Window() != math.MaxInt32 {
+		t.Errorf("the window is %d", m.s.Window())
+	}
+	const largest = -1 // as an int of 32 bits
+	m.s.SACK(sackOf(simTSN-1, largest, nil, nil), m.now)
+	if m.s.Window() != math.MaxInt32 {
+		t.Errorf("after a SACK the window is %d", m.s.Window())
+	}
+}
