@@ -3,6 +3,8 @@ package udpencap
 import (
 	"math/rand/v2"
 	"time"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
 // A search finds out how large packets may be, by sending some of a size that is not
@@ -62,6 +64,10 @@ func (a *assoc) beginSearch() {
 // the likeliest.
 func (a *assoc) probeMTU() {
 	s := &a.search
+	switch a.state {
+	case engine.StateShutdownSent, engine.StateShutdownAckSent:
+		return // there is nothing left to send
+	}
 	if most := a.pathMTU(); s.high > most {
 		s.size = most
 	} else {

@@ -131,3 +131,39 @@ func TestPathShrinks(t *testing.T) {
 		})
 	}
 }
+
+// TestProbesEndWithShutdown has a probe be unanswered when SHUTDOWN is sent. Neither time nor
+// an answer has another one be sent.
+func TestProbesEndWithShutdown(t *testing.T) {
+	r, c, ln := rawPair(t, discovering)
+	a := assocOf(t, ln, r.tag)
+	watchdog(t, func() {
+		if _, err := c.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		_, largest := r.await(ctHeartbeat)
+		probe := largest
+		for bytes.Equal(probe.value, largest.value) {
+			_, probe = r.await(ctHeartbeat) // until one is smaller, which can be followed by a larger one
+		}
+		r.sendChunk(ctSACK, 0, sack(r.theirs.tsn))
+		r.ping()
+		if err := c.Shutdown(); err != nil {
+			t.Fatal(err)
+		}
+		r.await(ctShutdown)
+		probes := func() bool {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			return a.search.timer.isRunning()
+		}
+		if probes() {
+			t.Error("the search goes on after SHUTDOWN")
+		}
+		r.sendChunk(ctHeartbeatAck, 0, probe.value)
+		r.ping()
+		if probes() {
+			t.Error("the search goes on after an answer")
+		}
+	})
+}

@@ -284,8 +284,9 @@ func (s *socket) isBehind() bool {
 	return s.isUnread() || s.turns.isUnderWay(s.turns.n.Load())
 }
 
-// stopSending forgets what was not sent or acknowledged.
+// stopSending forgets what was not sent or acknowledged, and needs no larger packets.
 func (a *assoc) stopSending() {
 	a.snd.Stop()
 	a.sendTimer.stop()
+	a.search.timer.stop()
 }
