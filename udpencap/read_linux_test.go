@@ -2,12 +2,14 @@ package udpencap
 
 import (
 	"net"
+	"net/netip"
 	"runtime"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/conformance"
 )
 
 // TestReadsAllThatHasCome keeps a socket from being read until many packets have come. They
@@ -162,4 +164,28 @@ func TestZones(t *testing.T) {
 	if len(z) != 2 {
 		t.Errorf("%v are remembered", z)
 	}
+}
+
+// TestProbeIsNotDivided has a probe of the MTU be sent while the socket divides what another
+// association sends. The probe waits, and other packets do not.
+func TestProbeIsNotDivided(t *testing.T) {
+	ln := listen(t, "sctp4+udp", "127.0.0.1:0")
+	s := socketOf(ln)
+	p := s.pathTo(netip.MustParseAddrPort(muteUDP(t)), netip.MustParseAddr("127.0.0.1"))
+	send := func(whole bool) *conformance.Call {
+		to := p
+		to.whole = whole
+		return conformance.Start(t, func() (int, error) {
+			to.sendPacket(newPacket(header{}).add(ctHeartbeat, 0, nil))
+			return 0, nil
+		})
+	}
+	watchdog(t, func() {
+		s.sys.mu.Lock() // as one that divides does
+		probe := send(true)
+		send(false).Result()
+		probe.Waits()
+		s.sys.mu.Unlock()
+		probe.Result()
+	})
 }

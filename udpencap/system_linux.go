@@ -186,13 +186,16 @@ func (c *send) free() {
 // run sends what was not sent yet.
 func (c *send) run(fd uintptr) {
 	c.full = false
-	if c.p.divide {
-		// Others may send meanwhile: that packets of theirs may be divided does no harm.
+	if c.p.divide || c.p.whole {
+		// Others may send meanwhile: that packets of theirs may be divided does no harm, but
+		// a probe of the MTU must not be.
 		y := &c.p.socket.sys
 		y.mu.Lock()
 		defer y.mu.Unlock()
-		y.discover(fd, false)
-		defer y.discover(fd, true)
+		if c.p.divide {
+			y.discover(fd, false)
+			defer y.discover(fd, true)
+		}
 	}
 	for tries := 0; c.done < len(c.b) && !c.full; {
 		n := c.prepare()
