@@ -21,7 +21,9 @@ func (p *packet) passFence(t target, e engine.Event) (cut bool) {
 		cut = true
 	}
 	if _, ok := e.(engine.SenderDryEvent); ok {
-		p.assoc(t.assoc).fence.lower(t, p.from.options.SenderDry)
+		if a := p.find(t.assoc); a != nil {
+			a.fence.lower(t, p.from.options.SenderDry)
+		}
 		if a := p.watch.begun[t.assoc]; a != nil && a.isUnordered {
 			p.fence(t, a) // this one was of the message before
 		}

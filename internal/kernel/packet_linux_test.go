@@ -154,3 +154,30 @@ func (e *peeler) Take(d *engine.Delivery) (enough bool) {
 	}
 	return d.Sorted
 }
+
+// TestSendToNobodyLeavesNothing sends to an association that there is not. Nothing is known of
+// it afterward, why ever it could not be sent.
+func TestSendToNobodyLeavesNothing(t *testing.T) {
+	needSCTP(t)
+	local := &engine.Addr{IPAddrs: []net.IPAddr{{IP: net.IPv4(127, 0, 0, 1)}}}
+	c, err := kernelEngine{}.ListenPacket(t.Context(), &engine.Socket{Network: "sctp4", Local: local}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	p := c.(*packet)
+	wantNothing := func(what string, err error) {
+		t.Helper()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if err == nil || len(p.assocs) > 0 {
+			t.Errorf("%s: %v, and %d associations are known", what, err, len(p.assocs))
+		}
+	}
+	wantNothing("a message", p.Send([]byte("x"), engine.Message{}, 99))
+	wantNothing("one to an address", p.Send([]byte("x"), engine.Message{To: netip.MustParseAddr("127.0.0.1")}, 99))
+	if err := p.SetWriteDeadline(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	wantNothing("one that is late", p.Send([]byte("x"), engine.Message{}, 99))
+}

@@ -43,6 +43,16 @@ func (p *packet) Send(b []byte, m engine.Message, id engine.AssocID) error {
 	s := sendings.Get().(*sending)
 	defer s.done()
 	s.packet, s.assoc, s.id, s.p, s.msg = p, p.assoc(id), id, b, m
+	err := s.run()
+	if err != nil {
+		p.forgetIfGone(id)
+	}
+	return err
+}
+
+// run sends, and waits for room.
+func (s *sending) run() error {
+	p := s.packet
 	for wait := leastRoomWait; ; wait = min(2*wait, mostRoomWait) {
 		s.full = false
 		if err := p.raw.Write(s.send); err != nil {
@@ -59,6 +69,13 @@ func (p *packet) Send(b []byte, m engine.Message, id engine.AssocID) error {
 			timer.Stop()
 			return net.ErrClosed
 		}
+	}
+}
+
+// forgetIfGone forgets an association that is over: Send may have learned of it when it was.
+func (p *packet) forgetIfGone(id engine.AssocID) {
+	if _, err := ask(p, id, target.assocStatus); err != nil {
+		p.forget(id)
 	}
 }
 
@@ -107,7 +124,6 @@ func (s *sending) doSend(fd uintptr) bool {
 		default:
 			s.err = os.NewSyscallError("sendmsg", errno)
 			if _, err := t.assocStatus(); err != nil {
-				s.packet.forget(s.id)
 				s.err = engine.ErrEnded
 			}
 			return true

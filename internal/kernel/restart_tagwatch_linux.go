@@ -60,7 +60,7 @@ func (c *conn) learnTag() {
 // findTag reports whether the tag is known. The caller holds mu.
 func (c *conn) findTag(fd int) bool {
 	w := &c.tagWatch
-	if w.tag.value == 0 {
+	if !w.tag.isKnown {
 		w.tag = newLifeTag(fd, c.local, c.remote)
 	}
 	return w.tag.value != 0
