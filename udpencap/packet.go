@@ -194,6 +194,6 @@ func (p packet) seal() packet {
 	return p
 }
 
-// before and after compare serial numbers (RFC 1982).
+// before and before16 compare serial numbers (RFC 1982).
 func before(a, b uint32) bool   { return int32(a-b) < 0 }
 func before16(a, b uint16) bool { return int16(a-b) < 0 }

@@ -240,7 +240,7 @@ func (a *assoc) performResets() {
 	if r.pending == nil || before(a.rx.cum, binary.BigEndian.Uint32(r.pending[8:])) || a.rx.hasEvents() {
 		return
 	}
-	n, answers := binary.BigEndian.Uint32(r.pending), binary.BigEndian.Uint32(r.pending[4:])
+	n := binary.BigEndian.Uint32(r.pending)
 	ids := streamList(r.pending[12:])
 	r.pending = nil
 	for _, id := range ids {
@@ -253,10 +253,6 @@ func (a *assoc) performResets() {
 	}
 	a.rx.pushEvent(engine.StreamResetEvent{Incoming: true, Streams: ids})
 	a.conclude(n, resultPerformed)
-	if r.request != nil && r.kind == paramResetIncoming && answers == r.next-1 {
-		r.request = nil
-		r.timer.stop()
-	}
 }
 
 // restart begins an incoming stream's numbering anew.

@@ -71,7 +71,7 @@ func (b *batch) fill(fd uintptr) {
 	if k == 1 {
 		return
 	}
-	// As in doSend.
+	// The headers point into the batch, which is in the heap, and to the caller's memory.
 	r, errno := b.conn.move(unix.SYS_RECVMMSG, fd, unsafe.Pointer(&b.headers[1]), k-1, unix.MSG_DONTWAIT)
 	switch errno {
 	case 0:

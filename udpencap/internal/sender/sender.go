@@ -427,7 +427,7 @@ func (s *Sender) again(b []byte, c *chunk, immediate bool, now time.Duration) []
 
 // isAwaited reports whether something waits until a lost chunk is acknowledged: the end,
 // what is not sent, or a call for which there is no room. Then the peer is not to delay
-// that (RFC 9260 section 3.3.1, the I bit). One that has no room for the chunk says so at
+// that (RFC 9260 section 3.3.1, the I bit). A peer that has no room for the chunk says so at
 // once.
 func (s *Sender) isAwaited(c *chunk) bool {
 	return s.ending || (s.board.n > 1 || s.queue.head() != nil) && c.n <= s.peerWindow

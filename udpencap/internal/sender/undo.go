@@ -48,7 +48,7 @@ func (u *undos) lost(tsn uint32) {
 
 // arrived takes note that a chunk has arrived as it was sent before. If that was the last
 // one of a reduction, it is taken back (RFC 4015, RFC 9438 section 4.9): cwnd is then what
-// it were without it.
+// it would be without the reduction.
 func (u *undos) arrived(tsn uint32, c *cubic) (undone bool) {
 	for i := range u.n {
 		r := &u.of[i]
