@@ -442,3 +442,26 @@ func TestSettingsWhileDialing(t *testing.T) {
 		}
 	})
 }
+
+// TestRoundTripOfDial measures the handshake of a dial, unless INIT was sent twice: the answer
+// may be that of either. COOKIE ECHO has as many attempts as INIT in any case.
+func TestRoundTripOfDial(t *testing.T) {
+	for _, tt := range []struct {
+		attempts, stale int
+		measured        bool
+	}{{0, 0, true}, {1, 0, false}, {0, 1, false}} {
+		a := dialingAssoc(t)
+		a.mu.Lock()
+		a.ask()
+		a.dial.attempts, a.dial.stale = tt.attempts, tt.stale
+		h := header{a.peer.port, a.port.num, a.localTag}
+		i := initiation{tag: 9, window: 1 << 20, out: 1, in: 1, tsn: 1, cookie: []byte("biscuit")}
+		at := &arrival{header: h, socket: a.dial.socket, from: a.dial.candidates[0].to, to: a.localIP}
+		a.onInitAck(at, chunk{typ: ctInitAck, value: i.value()})
+		if a.state != engine.StateCookieEchoed || a.dial.attempts != 0 || (a.retry.SRTT != 0) != tt.measured {
+			t.Errorf("%+v: %v, %d attempts, the round trip takes %v", tt, a.state, a.dial.attempts, a.retry.SRTT)
+		}
+		a.mu.Unlock()
+		a.Abort()
+	}
+}

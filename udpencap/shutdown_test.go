@@ -259,3 +259,58 @@ func TestShutdownGuard(t *testing.T) {
 		t.Errorf("Read returned %d, %v; want ETIMEDOUT", n, err)
 	}
 }
+
+// TestShutdownAcknowledges has DATA whose acknowledgement is delayed be followed by SHUTDOWN,
+// which acknowledges it. No SACK comes after that.
+func TestShutdownAcknowledges(t *testing.T) {
+	r, c, ln := rawPair(t, sctpnet.Config{})
+	a := assocOf(t, ln, r.tag)
+	r.write(0, "x")
+	r.await(ctSACK) // the first one is acknowledged at once
+	r.write(1, "y")
+	r.ping()
+	c.Shutdown()
+	if _, k := r.await(ctShutdown); binary.BigEndian.Uint32(k.value) != r.own.tsn+1 {
+		t.Errorf("SHUTDOWN acknowledges %d", binary.BigEndian.Uint32(k.value))
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ackTimer.isRunning() {
+		t.Error("a SACK is due after SHUTDOWN")
+	}
+}
+
+// TestCrossingShutdownBeginsAnew has SHUTDOWNs cross after one was sent again and again. The
+// peer has as much time for SHUTDOWN ACK as if it were the first.
+func TestCrossingShutdownBeginsAnew(t *testing.T) {
+	r, c, ln := rawPair(t, sctpnet.Config{})
+	a := assocOf(t, ln, r.tag)
+	c.Shutdown()
+	r.await(ctShutdown)
+	a.mu.Lock()
+	a.ctrlCount = a.retry.most
+	a.mu.Unlock()
+	r.sendChunk(ctShutdown, 0, binary.BigEndian.AppendUint32(nil, r.theirs.tsn-1))
+	r.await(ctShutdownAck)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ctrlCount != 0 {
+		t.Errorf("%d attempts count for SHUTDOWN ACK", a.ctrlCount)
+	}
+}
+
+// TestShutdownAgainAcknowledges has the peer acknowledge by SHUTDOWN alone, in SHUTDOWN-RECEIVED.
+func TestShutdownAgainAcknowledges(t *testing.T) {
+	r, c, ln := rawPair(t, sctpnet.Config{})
+	a := assocOf(t, ln, r.tag)
+	inFlight(t, r, c, 2)
+	for n := range uint32(3) {
+		r.sendChunk(ctShutdown, 0, binary.BigEndian.AppendUint32(nil, r.theirs.tsn-1+n))
+		r.ping()
+		a.mu.Lock()
+		if left := a.snd.Unacked(); left != int(2-n) {
+			t.Errorf("after %d chunks were acknowledged %d are left", n, left)
+		}
+		a.mu.Unlock()
+	}
+}
