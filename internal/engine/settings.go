@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -31,7 +32,7 @@ type Settings struct {
 // Check returns an error if the timeouts exclude each other. Zero is none.
 func (r RTO) Check() error {
 	if r.Max != 0 && r.Min > r.Max {
-		return fmt.Errorf("RTO.Min is %v; allowed are up to RTO.Max, %v", r.Min, r.Max)
+		return fmt.Errorf("RTO.Min is %v; allowed are up to RTO.Max, %v: %w", r.Min, r.Max, syscall.EINVAL)
 	}
 	return nil
 }
