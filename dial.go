@@ -271,7 +271,11 @@ func hosts(addrs []*Addr) (usable []*Addr, first error) {
 		var err error
 		for _, ip := range a.IPAddrs {
 			at := addrPort(ip, a.Port).Addr()
-			err = firstError(err, checkIP(at), checkZone(at))
+			if checkIP(at) != nil {
+				// The number is that of TCP.
+				err = firstError(err, fmt.Errorf("%s is not the address of one host: %w", at, syscall.ENETUNREACH))
+			}
+			err = firstError(err, checkZone(at))
 		}
 		if err == nil {
 			usable = append(usable, a)
