@@ -52,8 +52,9 @@ var fast = sctpnet.Config{RTO: sctpnet.RTO{
 // link1 is the receiver's address on the link that is cut.
 var link1 = netip.MustParseAddr("10.77.1.2")
 
-// fastStall is the most that the fast Config may stall.
-const fastStall = 300 * time.Millisecond
+// fastStall is the most that the fast Config may stall: an RTO of 200 ms, and what a busy
+// machine is late.
+const fastStall = 500 * time.Millisecond
 
 // roleEnv is set where the program runs in one of its networks.
 const roleEnv = "FAILOVER_ROLE"
