@@ -335,12 +335,12 @@ func (c *Conn) setDeadlines(read, write *time.Time) error {
 // SetLinger sets what Close does with data that was not yet delivered: sec < 0
 // (the default) delivers it in the background, sec == 0 drops it and aborts
 // the association, sec > 0 has Close wait up to that many seconds for its
-// delivery (SO_LINGER, RFC 6458 section 8.1.4), 2147483647 at most. As with TCP, a signal that the Go
-// runtime sends itself may end that wait.
+// delivery (SO_LINGER, RFC 6458 section 8.1.4), 2147483647 at most. As with TCP, a
+// signal that the Go runtime sends itself may end that wait.
 func (c *Conn) SetLinger(sec int) error {
 	var check error
 	if sec > math.MaxInt32 {
-		check = rangeError("the seconds of SetLinger", sec, "negative numbers and 0 to 2147483647")
+		check = rangeError("SetLinger's number of seconds", sec, "negative numbers and 0 to 2147483647")
 	}
 	return c.do("set", check, func() error { return c.e.SetLinger(sec) })
 }

@@ -265,27 +265,34 @@ func (d *Dialer) resolve(ctx context.Context, network, address string) ([]*Addr,
 	return usable, nil
 }
 
-// hosts returns those of the endpoints whose addresses are of a host, or why none is.
+// hosts returns those of the endpoints whose addresses are of a host, or why the first is
+// none.
 func hosts(addrs []*Addr) (usable []*Addr, first error) {
 	for _, a := range addrs {
-		var err error
-		for _, ip := range a.IPAddrs {
-			at := addrPort(ip, a.Port).Addr()
-			if checkIP(at) != nil {
-				// The number is that of TCP.
-				err = firstError(err, fmt.Errorf("%s is not the address of one host: %w", at, syscall.ENETUNREACH))
-			}
-			err = firstError(err, checkZone(at))
-		}
-		if err == nil {
+		if err := checkHost(a); err == nil {
 			usable = append(usable, a)
+		} else if first == nil {
+			first = err
 		}
-		first = firstError(first, err)
 	}
 	if len(usable) > 0 {
 		return usable, nil
 	}
 	return nil, first
+}
+
+// checkHost returns an error if an address of an endpoint cannot be dialed.
+func checkHost(a *Addr) error {
+	for _, ip := range a.IPAddrs {
+		at := addrPort(ip, a.Port).Addr()
+		if checkIP(at) != nil {
+			return fmt.Errorf("%s is not the address of one host: %w", at, syscall.ENETUNREACH) // as over TCP
+		}
+		if err := checkZone(at); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 var errMissingAddress = errors.New("missing address")

@@ -395,6 +395,38 @@ func TestReadMessageHolds(t *testing.T) {
 	}
 }
 
+// An endings is an engine's Conn that tells how it was closed.
+type endings struct {
+	engine.Conn
+	how string
+}
+
+func (e *endings) Close() error { e.how = "Close"; return nil }
+func (e *endings) Abort() error { e.how = "Abort"; return nil }
+
+// TestCloseInMessage closes a Conn with and without a part of a message.
+func TestCloseInMessage(t *testing.T) {
+	for holds, want := range map[bool]string{false: "Close", true: "Abort"} {
+		var e endings
+		c := &Conn{e: &e}
+		c.messages.holds.Store(holds)
+		if err := c.Close(); err != nil || e.how != want {
+			t.Errorf("holds %t: closed by %s, %v; want %s", holds, e.how, err, want)
+		}
+	}
+}
+
+// TestNoEventAfterClose has an event wait for the handler of a PacketConn when that is
+// closed.
+func TestNoEventAfterClose(t *testing.T) {
+	var c PacketConn
+	c.inbox.event.what = engine.SenderDryEvent{}
+	c.closed.Store(true)
+	if e := c.nextEvent(); e.what != nil {
+		t.Errorf("%v is told after Close", e.what)
+	}
+}
+
 // TestOldIdleTimerEndsNothing has the idle timer fire at the same time as a dial comes and
 // goes: the association has begun to be idle anew, and the old timer does not end
 // it.

@@ -59,8 +59,8 @@ type PathParams struct {
 	// retransmission timeout, 1 ms to 24 h. The default is the kernel's,
 	// 30 s (net.sctp.hb_interval). To set it turns heartbeats on.
 	HeartbeatInterval time.Duration
-	// NoHeartbeat turns heartbeats off, whatever HeartbeatInterval is. Then nobody notices that an idle
-	// path, or peer, is gone.
+	// NoHeartbeat turns heartbeats off, whatever HeartbeatInterval is. Then nobody
+	// notices that an idle path, or peer, is gone.
 	NoHeartbeat bool
 	// MaxRetransmissions is how many retransmissions and heartbeats in a row
 	// may go unanswered before the path is taken for dead, 1 to 65535. The

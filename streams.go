@@ -96,9 +96,8 @@ var _ net.Conn = (*Stream)(nil)
 //
 // A stream can be claimed once, and again after its Close, when both directions
 // are reset; Stream waits up to 5 s for that. If they cannot be reset, the error
-// wraps [ErrNoFreeStream] and says why. Close of the Conn ends the wait, and deadlines do
-// not. Once the association has ended, the error wraps ENOTCONN, or the reason if it
-// has failed.
+// wraps [ErrNoFreeStream] and says why. Close of the Conn ends the wait, and deadlines
+// do not. Once the association has ended, a Stream still gives what has arrived.
 //
 // The peer is not told of it.
 func (c *Conn) Stream(id uint16) (*Stream, error) {

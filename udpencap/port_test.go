@@ -49,8 +49,8 @@ func TestPortIsNotNextOnes(t *testing.T) {
 	})
 }
 
-// TestPortIsGone has an end on a port go on that has begun before the port was closed. It
-// does not use the port, of which the UDP socket is there for another one.
+// TestPortIsGone closes a port while an association on it is being made. The association
+// does not use the port. Its UDP socket is there for another port.
 func TestPortIsGone(t *testing.T) {
 	udp := uint16(freeUDPPort(t))
 	socketOn := func(port int) *engine.Socket {

@@ -836,8 +836,8 @@ func TestClosedWhileDialing(t *testing.T) {
 	}
 }
 
-// TestSecondReaderWaits has two calls read, of which the one that has waited longer is not the
-// next. What comes is read at once.
+// TestSecondReaderWaits has two calls read. The one that has waited longer does not have its
+// turn. The other one reads what comes at once.
 func TestSecondReaderWaits(t *testing.T) {
 	r, c, ln := rawPair(t, sctpnet.Config{})
 	a := assocOf(t, ln, r.tag)

@@ -1,6 +1,7 @@
 package mux
 
 import (
+	"errors"
 	"maps"
 	"net"
 	"os"
@@ -277,6 +278,20 @@ func TestReadOfNothing(t *testing.T) {
 		}
 		if _, _, err := s.Recv(nil, Filled); err != net.ErrClosed {
 			t.Errorf("Recv after Close: %v, want net.ErrClosed", err)
+		}
+	})
+}
+
+// TestOpenAsksForMore opens a stream where streams were added, and that was not received.
+func TestOpenAsksForMore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, _, f, _ := pair(t)
+		f.do(func() { f.isOld = true })
+		if _, err := m.TryOpen(); !errors.Is(err, ErrNoFreeStream) {
+			t.Errorf("TryOpen: %v, want ErrNoFreeStream", err)
+		}
+		if s, err := m.Open(t.Context()); err != nil || s.ID() != 2 {
+			t.Errorf("Open: %v, %v; want stream 2", s, err)
 		}
 	})
 }

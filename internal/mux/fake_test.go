@@ -30,6 +30,7 @@ type fake struct {
 	taking      func() // called by Take, if it is not nil
 	reconfig    bool
 	out, in     uint16 // how many streams there are
+	isOld       bool   // so that 2 are known until Streams asks
 
 	// Under l.mu.
 	room      int            // of the send buffer, in bytes
@@ -236,8 +237,14 @@ func (f *fake) Take() (engine.Owner, bool) {
 	return f, f.interrupted
 }
 
-func (f *fake) Streams(bool) (out, in uint16) {
-	f.do(func() { out, in = f.out, f.in })
+func (f *fake) Streams(ask bool) (out, in uint16) {
+	f.do(func() {
+		if f.isOld && !ask {
+			out, in = 2, 2
+			return
+		}
+		out, in, f.isOld = f.out, f.in, false
+	})
 	return out, in
 }
 func (f *fake) Features() (engine.Features, error) {
