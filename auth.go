@@ -111,7 +111,7 @@ func (a *Auth) engine() *engine.Auth {
 // ActivateAuthKey. This and the other methods for keys give an error that wraps
 // [errors.ErrUnsupported] where the ends did not agree on authentication.
 func (c *Conn) SetAuthKey(k AuthKey) error {
-	return c.call("SetAuthKey", k.check("AuthKey"), func() error { return c.e.Key(engine.SetKey, engine.AuthKey(k)) })
+	return c.do("set", "SetAuthKey", k.check("AuthKey"), func() error { return c.e.Key(engine.SetKey, engine.AuthKey(k)) })
 }
 
 // ActivateAuthKey makes a key that was set the one to send with
@@ -134,12 +134,12 @@ func (c *Conn) DeleteAuthKey(id uint16) error {
 }
 
 func (c *Conn) key(name string, op engine.KeyOp, id uint16) error {
-	return c.call(name, nil, func() error { return c.e.Key(op, engine.AuthKey{ID: id}) })
+	return c.do("set", name, nil, func() error { return c.e.Key(op, engine.AuthKey{ID: id}) })
 }
 
 // AuthState returns the state of authentication.
 func (c *Conn) AuthState() (AuthState, error) {
-	return get(c, "AuthState", nil, func() (AuthState, error) {
+	return get(c, "get", "AuthState", nil, func() (AuthState, error) {
 		s, err := c.e.AuthState()
 		return AuthState(s), err
 	})

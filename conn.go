@@ -84,6 +84,32 @@ func (c *Conn) opError(op string, err error) error {
 	return e
 }
 
+// do runs f for the method of a name, unless the Conn is closed, check is an error of the
+// arguments, or the engine lacks the method. What sends and receives looks at ok alone:
+// there the engine tells of the end, and nothing is allocated.
+func (c *Conn) do(op, name string, check error, f func() error) error {
+	if !c.ok() {
+		return syscall.EINVAL
+	}
+	if c.closed.Load() {
+		return c.opError(op, net.ErrClosed)
+	}
+	err := firstError(check, checkCall(c.network, "Conn."+name))
+	if err == nil {
+		err = f()
+	}
+	return c.opError(op, err)
+}
+
+// get is do for a method that returns something.
+func get[T any](c *Conn, op, name string, check error, f func() (T, error)) (v T, err error) {
+	err = c.do(op, name, check, func() error {
+		v, err = f()
+		return err
+	})
+	return v, err
+}
+
 // Read reads bytes that the peer wrote into p, waiting until there are some.
 // It returns what there is, of whatever messages and streams; what p does not
 // hold is kept for the next Read. A [Stream] is read by itself. From the first
@@ -257,14 +283,7 @@ func (c *Conn) Abort() error {
 // more. Reads give what the peer had written, then [io.EOF]. The Conn must
 // still be closed.
 func (c *Conn) Shutdown() error {
-	if !c.ok() {
-		return syscall.EINVAL
-	}
-	err := net.ErrClosed
-	if !c.closed.Load() { // else an ABORT may be about to be sent
-		err = c.e.Shutdown()
-	}
-	return c.opError("shutdown", err)
+	return c.do("shutdown", "Shutdown", nil, func() error { return c.e.Shutdown() })
 }
 
 // LocalAddr returns the local address, an [*Addr]. It holds the addresses that
@@ -342,7 +361,7 @@ func (c *Conn) SetLinger(sec int) error {
 	if sec > math.MaxInt32 {
 		check = rangeError("SetLinger's number of seconds", sec, "negative numbers and 0 to 2147483647")
 	}
-	return c.do("set", check, func() error { return c.e.SetLinger(sec) })
+	return c.do("set", "SetLinger", check, func() error { return c.e.SetLinger(sec) })
 }
 
 // SetNoDelay sets whether small messages are sent at once (SCTP_NODELAY, RFC

@@ -49,19 +49,14 @@ func (l *Listener) File() (f *os.File, err error) {
 // and events: what that has received would be missing. The process that takes
 // over must claim the streams.
 func (c *Conn) File() (f *os.File, err error) {
-	if !c.ok() {
-		return nil, syscall.EINVAL
-	}
-	c.mu.Lock() // no Mux may start meanwhile
-	defer c.mu.Unlock()
-	err = c.do("file", checkCall(c.network, "Conn.File"), func() error {
+	return get(c, "file", "File", nil, func() (*os.File, error) {
+		c.mu.Lock() // no Mux may start meanwhile
+		defer c.mu.Unlock()
 		if c.mux.Load() != nil {
-			return errFileInUse
+			return nil, errFileInUse
 		}
-		f, err = c.e.File()
-		return err
+		return c.e.File()
 	})
-	return f, err
 }
 
 var errFileInUse = errors.New("streams or events are in use: a part of what the peer has sent may be received already")

@@ -63,10 +63,7 @@ func (c *Conn) PeerAddrs() []netip.Addr {
 // dialed or listened for with addresses of both, or listened for on any
 // address. In all these cases the association goes on as it was.
 func (c *Conn) AddLocalAddr(ip netip.Addr) error {
-	return c.changeAddrs("bind", "AddLocalAddr", ip, func() error {
-		if err := checkZone(ip); err != nil {
-			return err
-		}
+	return c.do("bind", "AddLocalAddr", firstError(checkIP(ip), checkZone(ip)), func() error {
 		return c.e.Address(engine.AddLocal, ip.Unmap())
 	})
 }
@@ -80,7 +77,7 @@ func (c *Conn) AddLocalAddr(ip netip.Addr) error {
 // Linux cannot remove one then. In all these cases the association goes on as it
 // was.
 func (c *Conn) RemoveLocalAddr(ip netip.Addr) error {
-	return c.changeAddrs("bind", "RemoveLocalAddr", ip, func() error { return c.e.Address(engine.RemoveLocal, ip.Unmap()) })
+	return c.do("bind", "RemoveLocalAddr", checkIP(ip), func() error { return c.e.Address(engine.RemoveLocal, ip.Unmap()) })
 }
 
 // SetPrimary chooses the primary path: the address of the peer that messages
@@ -88,7 +85,7 @@ func (c *Conn) RemoveLocalAddr(ip netip.Addr) error {
 // 8.1.9). It must be one of PeerAddrs; otherwise the error is EADDRNOTAVAIL,
 // and nothing has changed. To send one message elsewhere, see MsgInfo.To.
 func (c *Conn) SetPrimary(peer netip.Addr) error {
-	return c.changeAddrs("set", "SetPrimary", peer, func() error { return c.e.Address(engine.SetPrimary, peer.Unmap()) })
+	return c.do("set", "SetPrimary", checkIP(peer), func() error { return c.e.Address(engine.SetPrimary, peer.Unmap()) })
 }
 
 // SetPeerPrimary asks the peer to send to one of this end's addresses
@@ -97,17 +94,7 @@ func (c *Conn) SetPrimary(peer netip.Addr) error {
 // otherwise the error is EADDRNOTAVAIL. SetPeerPrimary needs what AddLocalAddr
 // needs.
 func (c *Conn) SetPeerPrimary(local netip.Addr) error {
-	return c.changeAddrs("set", "SetPeerPrimary", local, func() error { return c.e.Address(engine.SetPeerPrimary, local.Unmap()) })
-}
-
-// changeAddrs runs f, which changes an address, if it is one and the engine has the call.
-func (c *Conn) changeAddrs(op, name string, ip netip.Addr, f func() error) error {
-	return c.do(op, checkIP(ip), func() error {
-		if err := checkCall(c.network, "Conn."+name); err != nil {
-			return err
-		}
-		return f()
-	})
+	return c.do("set", "SetPeerPrimary", checkIP(local), func() error { return c.e.Address(engine.SetPeerPrimary, local.Unmap()) })
 }
 
 // checkIP returns an error if ip cannot be the address of an endpoint.

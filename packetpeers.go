@@ -50,8 +50,8 @@ func (c *PacketConn) Associations() []*Addr {
 	return list
 }
 
-// of runs f with the association with a peer.
-func (c *PacketConn) of(op string, peer net.Addr, f func(a *assoc) error) error {
+// do runs f with the association with a peer.
+func (c *PacketConn) do(op string, peer net.Addr, f func(a *assoc) error) error {
 	if !c.ok() {
 		return syscall.EINVAL
 	}
@@ -76,7 +76,7 @@ func (c *PacketConn) of(op string, peer net.Addr, f func(a *assoc) error) error 
 // [AssocEvent] with AssocEnded tells when that is done. The association must be up.
 // If it is being made, the error wraps EINPROGRESS; Abort ends it then too.
 func (c *PacketConn) Shutdown(peer net.Addr) error {
-	return c.of("shutdown", peer, func(a *assoc) error {
+	return c.do("shutdown", peer, func(a *assoc) error {
 		// In a handshake the kernel would drop what was written, and tell nobody.
 		if err := c.checkMade(a); err != nil {
 			return err
@@ -96,12 +96,12 @@ func (c *PacketConn) checkMade(a *assoc) error {
 
 // Abort ends the association with a peer at once, as [Conn.Abort] does.
 func (c *PacketConn) Abort(peer net.Addr) error {
-	return c.of("abort", peer, func(a *assoc) error { return c.e.Abort(a.id) })
+	return c.do("abort", peer, func(a *assoc) error { return c.e.Abort(a.id) })
 }
 
 // Status returns how the association with a peer is doing, as [Conn.Status] does.
 func (c *PacketConn) Status(peer net.Addr) (s Status, err error) {
-	err = c.of("status", peer, func(a *assoc) error {
+	err = c.do("status", peer, func(a *assoc) error {
 		e, err := c.e.Status(a.id)
 		s = newStatus(e)
 		return err
@@ -111,7 +111,7 @@ func (c *PacketConn) Status(peer net.Addr) (s Status, err error) {
 
 // Paths returns the paths to a peer, as [Conn.Paths] does.
 func (c *PacketConn) Paths(peer net.Addr) (paths []Path, err error) {
-	err = c.of("status", peer, func(a *assoc) error {
+	err = c.do("status", peer, func(a *assoc) error {
 		e, err := c.e.Paths(a.id)
 		paths = newPaths(e)
 		return err
@@ -122,7 +122,7 @@ func (c *PacketConn) Paths(peer net.Addr) (paths []Path, err error) {
 // Stats returns what the association with a peer has sent and received, as
 // [Conn.Stats] does. Over the kernel's SCTP WriteTo begins a new period of MaxRTO, too.
 func (c *PacketConn) Stats(peer net.Addr) (s Stats, err error) {
-	err = c.of("status", peer, func(a *assoc) error {
+	err = c.do("status", peer, func(a *assoc) error {
 		e, err := c.e.Stats(a.id)
 		s = Stats(e)
 		return err
@@ -136,7 +136,7 @@ func (c *PacketConn) Stats(peer net.Addr) (s Stats, err error) {
 // With one of these set, the error wraps [errors.ErrUnsupported], and nothing is
 // changed.
 func (c *PacketConn) Set(peer net.Addr, config Config) error {
-	return c.of("set", peer, func(a *assoc) error {
+	return c.do("set", peer, func(a *assoc) error {
 		err := firstError(config.check(), checkSetting(c.network, "Config.", "", config), checkOneAssoc(&config))
 		if err != nil {
 			return err

@@ -21,7 +21,7 @@ import (
 // Conn reads the rest and then ECONNRESET, and the later life is aborted.
 func (c *PacketConn) PeelOff(peer net.Addr) (*Conn, error) {
 	var conn *Conn
-	err := c.of("peeloff", peer, func(a *assoc) error {
+	err := c.do("peeloff", peer, func(a *assoc) error {
 		if err := c.checkMade(a); err != nil {
 			return err
 		}

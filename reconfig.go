@@ -16,7 +16,7 @@ import "fmt"
 // wraps EINPROGRESS. If the peer has no stream reconfiguration it wraps
 // [errors.ErrUnsupported].
 func (c *Conn) AddStreams(out, in int) error {
-	return c.call("AddStreams", nil, func() error {
+	return c.do("set", "AddStreams", nil, func() error {
 		haveOut, haveIn := c.NumStreams()
 		if err := firstError(checkAdd("outgoing", out, int(haveOut)), checkAdd("incoming", in, int(haveIn))); err != nil {
 			return err
@@ -46,5 +46,5 @@ func checkAdd(what string, n, have int) error {
 // an earlier request is under way EINPROGRESS. ResetAssoc does not wait; an
 // [AssocResetEvent] tells how it went.
 func (c *Conn) ResetAssoc() error {
-	return c.call("ResetAssoc", nil, func() error { return c.e.ResetAssoc() })
+	return c.do("set", "ResetAssoc", nil, func() error { return c.e.ResetAssoc() })
 }

@@ -4,11 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"reflect"
 	"slices"
-	"syscall"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
@@ -25,16 +23,16 @@ import (
 //
 // PathParams apply to all paths, also to later ones: see [Conn.SetPathParams].
 func (c *Conn) Set(config Config) error {
-	return c.do("set", config.check(), func() error {
+	return c.do("set", "Set", config.check(), func() error {
 		now, err := c.inForce()
 		if err != nil {
 			return err
 		}
 		err = firstError(
 			checkSetting(c.network, "Config.", "", config),
-			checkSettled(&config, now),
-			checkLater(c.network, "Config.", "", config, *now),
-			config.checkLimits(now),
+			checkSettled(&config, &now),
+			checkLater(c.network, "Config.", "", config, now),
+			config.checkLimits(&now),
 		)
 		if err != nil {
 			return err
@@ -58,23 +56,13 @@ func (c *Conn) Set(config Config) error {
 // Where the system has changed a value, as it rounds times and limits buffers, it
 // is what the system says. The buffers are what Linux was asked for, which are half
 // of what it has. PathParams are those of a new path.
-func (c *Conn) Config() (Config, error) {
-	var config Config
-	err := c.do("get", nil, func() error {
-		now, err := c.inForce()
-		if err == nil {
-			config = *now
-		}
-		return err
-	})
-	return config, err
-}
+func (c *Conn) Config() (Config, error) { return get(c, "get", "Config", nil, c.inForce) }
 
 // inForce returns the settings that are in force.
-func (c *Conn) inForce() (*Config, error) {
+func (c *Conn) inForce() (Config, error) {
 	s, err := c.e.Get(netip.Addr{})
 	if err != nil {
-		return nil, err
+		return Config{}, err
 	}
 	now := *c.asked
 	now.OnEvent = nil
@@ -86,7 +74,7 @@ func (c *Conn) inForce() (*Config, error) {
 	now.PPID = c.ppid.Load()
 	limits := c.limitsInForce()
 	now.AcceptStreams, now.StreamMemory = limits.AcceptStreams, limits.StreamMemory
-	return &now, nil
+	return now, nil
 }
 
 // checkSettled returns an error if a Config has another value than that in force
@@ -131,7 +119,7 @@ func (c *Config) checkLimits(now *Config) error {
 // They are three options of the system: the thresholds, then the UDP port,
 // come after the rest. If one fails, those before it have been set.
 func (c *Conn) SetPathParams(addr netip.Addr, p PathParams) error {
-	return c.do("set", p.check(""), func() error {
+	return c.do("set", "SetPathParams", p.check(""), func() error {
 		now, err := c.pathParams(addr)
 		if err == nil {
 			err = firstError(
@@ -151,11 +139,7 @@ func (c *Conn) SetPathParams(addr netip.Addr, p PathParams) error {
 // PathParams returns the parameters of the path to one of the peer's
 // addresses, or with the zero Addr what the association has for new ones.
 func (c *Conn) PathParams(addr netip.Addr) (p PathParams, err error) {
-	err = c.do("get", nil, func() error {
-		p, err = c.pathParams(addr)
-		return err
-	})
-	return p, err
+	return get(c, "get", "PathParams", nil, func() (PathParams, error) { return c.pathParams(addr) })
 }
 
 func (c *Conn) pathParams(addr netip.Addr) (p PathParams, err error) {
@@ -170,56 +154,22 @@ func (c *Conn) pathParams(addr netip.Addr) (p PathParams, err error) {
 // SchedulerWeighted its weight, from 1. Other schedulers do not use it. The default
 // is 0, and as a weight 1.
 func (c *Conn) SetStreamValue(stream, value uint16) error {
-	return c.call("SetStreamValue", c.checkStream(stream), func() error { return c.e.SetStreamValue(stream, value) })
+	return c.do("set", "SetStreamValue", c.checkStream(stream), func() error { return c.e.SetStreamValue(stream, value) })
 }
 
 // StreamValue returns the number that the scheduler has of an outgoing stream,
 // 0 if it uses none.
 func (c *Conn) StreamValue(stream uint16) (uint16, error) {
-	return get(c, "StreamValue", c.checkStream(stream), func() (uint16, error) { return c.e.StreamValue(stream) })
+	return get(c, "get", "StreamValue", c.checkStream(stream), func() (uint16, error) { return c.e.StreamValue(stream) })
 }
 
-// set changes one setting of the engine, unless that lacks the field of Config.
+// set changes the field of Config with a name. v is the new value, which s has for the
+// engine.
 func (c *Conn) set(name string, v any, check error, s engine.Settings) error {
-	return c.do("set", check, func() error {
+	return c.do("set", "Set", check, func() error {
 		if err := checkSetting(c.network, "Config.", name, v); err != nil {
 			return err
 		}
 		return c.e.Set(netip.Addr{}, s)
 	})
-}
-
-// call runs a call of the engine, if that has one of the name.
-func (c *Conn) call(name string, check error, call func() error) error {
-	return c.do("set", check, func() error {
-		if err := checkCall(c.network, "Conn."+name); err != nil {
-			return err
-		}
-		return call()
-	})
-}
-
-// do runs f if the Conn is open and err, of a check, is nil.
-func (c *Conn) do(op string, err error, f func() error) error {
-	switch {
-	case !c.ok():
-		return syscall.EINVAL
-	case c.closed.Load():
-		err = net.ErrClosed
-	case err == nil:
-		err = f()
-	}
-	return c.opError(op, err)
-}
-
-// get runs a getter of the engine, if that has one of the name.
-func get[T any](c *Conn, name string, check error, f func() (T, error)) (v T, err error) {
-	err = c.do("get", check, func() error {
-		if err := checkCall(c.network, "Conn."+name); err != nil {
-			return err
-		}
-		v, err = f()
-		return err
-	})
-	return v, err
 }

@@ -3,7 +3,6 @@ package sctpnet
 import (
 	"fmt"
 	"net/netip"
-	"syscall"
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -187,14 +186,10 @@ type Stats struct {
 // Once the association has ended there is nothing to tell: the error wraps
 // ENOTCONN, and [net.ErrClosed] after Close. The same goes for Paths and Stats.
 func (c *Conn) Status() (Status, error) {
-	if !c.ok() {
-		return Status{}, syscall.EINVAL
-	}
-	s, err := c.e.Status()
-	if err != nil {
-		return Status{}, c.opError("status", err)
-	}
-	return newStatus(s), nil
+	return get(c, "status", "Status", nil, func() (Status, error) {
+		s, err := c.e.Status()
+		return newStatus(s), err
+	})
 }
 
 func newStatus(s engine.Status) Status {
@@ -218,27 +213,22 @@ func newStatus(s engine.Status) Status {
 // (net.sctp.pf_expose=1), nothing of such a path is known but its address and
 // state.
 func (c *Conn) Paths() ([]Path, error) {
-	if !c.ok() {
-		return nil, syscall.EINVAL
-	}
-	all, err := c.e.Paths()
-	if err != nil {
-		return nil, c.opError("status", err)
-	}
-	return newPaths(all), nil
+	return get(c, "status", "Paths", nil, func() ([]Path, error) {
+		all, err := c.e.Paths()
+		return newPaths(all), err
+	})
 }
 
 // Heartbeat tests the path to one of the peer's addresses now, or with the zero
 // Addr all paths (SPP_HB_DEMAND, RFC 6458 section 8.1.12). It does not wait for
 // the answer, which updates [Conn.Paths].
 func (c *Conn) Heartbeat(addr netip.Addr) error {
-	return c.call("Heartbeat", nil, func() error { return c.e.Address(engine.Heartbeat, addr) })
+	return c.do("set", "Heartbeat", nil, func() error { return c.e.Address(engine.Heartbeat, addr) })
 }
 
-func newPaths(all []engine.Path) []Path {
-	paths := make([]Path, len(all))
-	for i, p := range all {
-		paths[i] = newPath(p)
+func newPaths(all []engine.Path) (paths []Path) {
+	for _, p := range all {
+		paths = append(paths, newPath(p))
 	}
 	return paths
 }
@@ -258,14 +248,10 @@ func newPath(p engine.Path) Path {
 // Stats returns what the association has sent and received so far. It resets
 // MaxRTO.
 func (c *Conn) Stats() (Stats, error) {
-	if !c.ok() {
-		return Stats{}, syscall.EINVAL
-	}
-	s, err := c.e.Stats()
-	if err != nil {
-		return Stats{}, c.opError("status", err)
-	}
-	return Stats(s), nil
+	return get(c, "status", "Stats", nil, func() (Stats, error) {
+		s, err := c.e.Stats()
+		return Stats(s), err
+	})
 }
 
 // Features are the extensions of SCTP that both ends have, as the handshake
@@ -281,7 +267,7 @@ type Features struct {
 
 // Features returns the extensions of SCTP that both ends have.
 func (c *Conn) Features() (Features, error) {
-	return get(c, "Features", nil, func() (Features, error) {
+	return get(c, "get", "Features", nil, func() (Features, error) {
 		f, err := c.e.Features()
 		return Features(f), err
 	})
