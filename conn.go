@@ -160,6 +160,9 @@ func (c *Conn) startMux() *mux.Mux {
 
 // streamMux is startMux for the use of streams.
 func (c *Conn) streamMux() (*mux.Mux, error) {
+	if c.closed.Load() {
+		return nil, net.ErrClosed
+	}
 	if err := c.e.UseStreams(); err != nil {
 		return nil, err
 	}

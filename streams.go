@@ -107,24 +107,22 @@ func (c *Conn) Stream(id uint16) (*Stream, error) {
 	if out, in := c.NumStreams(); id >= max(out, in) {
 		return nil, c.opError("open", errNoStream(id, max(out, in)))
 	}
-	if c.closed.Load() {
-		return nil, c.opError("open", net.ErrClosed)
-	}
-	m, err := c.streamMux()
-	if err != nil {
-		return nil, c.opError("open", err)
-	}
-	s, err := m.Claim(id)
-	return c.newStream(s, err)
+	return c.claim("open", engine.ErrEnded, func(m *mux.Mux) (*mux.Stream, error) { return m.Claim(id) })
 }
 
-// newStream makes a Stream of one of the Mux, or wraps the error.
-func (c *Conn) newStream(s *mux.Stream, err error) (*Stream, error) {
+// claim returns the stream that f claims. ended is the error once the association has
+// ended, where io.EOF would say that something was read to its end.
+func (c *Conn) claim(op string, ended error, f func(*mux.Mux) (*mux.Stream, error)) (*Stream, error) {
+	m, err := c.streamMux()
+	if err != nil {
+		return nil, c.opError(op, err)
+	}
+	s, err := f(m)
 	if err == io.EOF {
-		err = engine.ErrEnded // no reader has come to the end
+		err = ended
 	}
 	if err != nil {
-		return nil, c.opError("open", err)
+		return nil, c.opError(op, err)
 	}
 	return &Stream{c: c, s: s}, nil
 }
@@ -153,19 +151,7 @@ func (c *Conn) OpenStream() (*Stream, error) {
 	if !c.ok() {
 		return nil, syscall.EINVAL
 	}
-	return c.newStream(c.openStream(context.Background()))
-}
-
-// openStream is OpenStream with a context for the wait.
-func (c *Conn) openStream(ctx context.Context) (*mux.Stream, error) {
-	if c.closed.Load() {
-		return nil, net.ErrClosed
-	}
-	m, err := c.streamMux()
-	if err != nil {
-		return nil, err
-	}
-	return m.Open(ctx)
+	return c.claim("open", engine.ErrEnded, func(m *mux.Mux) (*mux.Stream, error) { return m.Open(context.Background()) })
 }
 
 // AcceptStream waits for a stream that the peer begins to use, or has used
@@ -185,21 +171,7 @@ func (c *Conn) AcceptStream(ctx context.Context) (*Stream, error) {
 	if ctx == nil {
 		panic("nil context")
 	}
-	if c.closed.Load() {
-		return nil, c.opError("accept", net.ErrClosed)
-	}
-	m, err := c.streamMux()
-	if err != nil {
-		return nil, c.opError("accept", err)
-	}
-	s, err := m.Accept(ctx)
-	if err == io.EOF {
-		err = errAssocEnded
-	}
-	if err != nil {
-		return nil, c.opError("accept", err)
-	}
-	return &Stream{c: c, s: s}, nil
+	return c.claim("accept", errAssocEnded, func(m *mux.Mux) (*mux.Stream, error) { return m.Accept(ctx) })
 }
 
 var errAssocEnded = fmt.Errorf("the association has ended: %w", io.EOF)
