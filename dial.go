@@ -223,7 +223,7 @@ func (d *Dialer) local(network string) (*Addr, error) {
 		local.IPAddrs = nil // 0.0.0.0 too, as package net
 	}
 	for _, ip := range local.IPAddrs {
-		if err := fits(network, ip); len(ip.IP) > 0 && err != nil {
+		if err := checkFamily(network, ip); len(ip.IP) > 0 && err != nil {
 			return nil, err
 		}
 	}
@@ -265,11 +265,11 @@ func (d *Dialer) resolve(ctx context.Context, network, address string) ([]*Addr,
 	return usable, nil
 }
 
-// hosts returns those of the endpoints whose addresses are of a host, or why the first is
-// none.
+// hosts returns the endpoints that can be dialed. If there are none it says why not of the
+// first.
 func hosts(addrs []*Addr) (usable []*Addr, first error) {
 	for _, a := range addrs {
-		if err := checkHost(a); err == nil {
+		if err := checkDialed(a); err == nil {
 			usable = append(usable, a)
 		} else if first == nil {
 			first = err
@@ -279,48 +279,6 @@ func hosts(addrs []*Addr) (usable []*Addr, first error) {
 		return usable, nil
 	}
 	return nil, first
-}
-
-// checkHost returns an error if an address of an endpoint cannot be dialed.
-func checkHost(a *Addr) error {
-	for _, ip := range a.IPAddrs {
-		at := addrPort(ip, a.Port).Addr()
-		if checkIP(at) != nil {
-			return fmt.Errorf("%s is not the address of one host: %w", at, syscall.ENETUNREACH) // as over TCP
-		}
-		if err := checkZone(at); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-var errMissingAddress = errors.New("missing address")
-
-// loopback returns what a wildcard means to dial: this host.
-func loopback(network string, a *Addr) []*Addr {
-	v4 := &Addr{IPAddrs: []net.IPAddr{{IP: net.IP{127, 0, 0, 1}}}, Port: a.Port, Net: a.Net}
-	v6 := &Addr{IPAddrs: []net.IPAddr{{IP: net.IPv6loopback}}, Port: a.Port, Net: a.Net}
-	switch f := family(network); {
-	case f == "sctp4", f == "sctp" && len(a.IPAddrs) > 0 && isIPv4(a.IPAddrs[0]):
-		return []*Addr{v4}
-	case f == "sctp6":
-		return []*Addr{v6}
-	case len(a.IPAddrs) > 0:
-		return []*Addr{v6, v4}
-	}
-	return []*Addr{v4, v6}
-}
-
-func sharesFamily(a, b *Addr) bool {
-	for _, x := range a.IPAddrs {
-		for _, y := range b.IPAddrs {
-			if isIPv4(x) == isIPv4(y) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 const defaultFallbackDelay = 300 * time.Millisecond

@@ -55,7 +55,7 @@ func FuzzResolve(f *testing.F) {
 				t.Errorf("port %d", a.Port)
 			}
 			for i, ip := range a.IPAddrs {
-				if err := fits(network, ip); err != nil {
+				if err := checkFamily(network, ip); err != nil {
 					t.Error(err)
 				}
 				for _, other := range a.IPAddrs[:i] {

@@ -90,7 +90,7 @@ func (lc *ListenConfig) socket(ctx context.Context, network, address string) (*e
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	local, err := resolveOne(ctx, nil, network, address)
+	local, err := resolveOne(ctx, network, address)
 	if err != nil {
 		return nil, nil, nil, contextError(err)
 	}

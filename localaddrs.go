@@ -1,9 +1,7 @@
 package sctpnet
 
 import (
-	"fmt"
 	"net/netip"
-	"syscall"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
@@ -95,25 +93,4 @@ func (c *Conn) SetPrimary(peer netip.Addr) error {
 // needs.
 func (c *Conn) SetPeerPrimary(local netip.Addr) error {
 	return c.do("set", "SetPeerPrimary", checkIP(local), func() error { return c.e.Address(engine.SetPeerPrimary, local.Unmap()) })
-}
-
-// checkIP returns an error if ip cannot be the address of an endpoint.
-func checkIP(ip netip.Addr) error {
-	switch {
-	case !ip.IsValid():
-		return fmt.Errorf("no address: the netip.Addr is zero: %w", syscall.EINVAL)
-	case ip.Unmap().IsUnspecified():
-		return fmt.Errorf("%s is not one address but means any: %w", ip, syscall.EINVAL)
-	case ip.Unmap().IsMulticast(), ip.Unmap() == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-		return fmt.Errorf("%s is not the address of one host: %w", ip, syscall.EINVAL)
-	}
-	return nil
-}
-
-// checkZone returns an error if ip is link-local and has no zone.
-func checkZone(ip netip.Addr) error {
-	if ip.Is6() && !ip.Is4In6() && ip.IsLinkLocalUnicast() && ip.Zone() == "" {
-		return fmt.Errorf("%s is link-local and needs a zone, as in fe80::1%%eth0: %w", ip, syscall.EINVAL)
-	}
-	return nil
 }

@@ -28,23 +28,6 @@ type assoc struct {
 	aborted bool
 }
 
-// addrPorts returns the addresses of an endpoint.
-func addrPorts(addr *engine.Addr) []netip.AddrPort {
-	ports := make([]netip.AddrPort, 0, len(addr.IPAddrs))
-	for _, ip := range addr.IPAddrs {
-		ports = append(ports, addrPort(ip, addr.Port))
-	}
-	return ports
-}
-
-func addrPort(ip net.IPAddr, port int) netip.AddrPort {
-	a, _ := netip.AddrFromSlice(ip.IP)
-	if a = a.Unmap(); ip.Zone != "" {
-		a = a.WithZone(engine.ZoneName(ip.Zone))
-	}
-	return netip.AddrPortFrom(a, uint16(port))
-}
-
 // find returns the association that an Addr stands for, or nil. It makes none.
 func (c *PacketConn) find(addr *Addr) (*assoc, error) {
 	if a := addr.assoc; a != nil && a.c == c && a.addr == addr {

@@ -2,7 +2,6 @@ package sctpnet
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/netip"
 	"syscall"
@@ -45,7 +44,7 @@ func (c *PacketConn) resolve(ctx context.Context, address string) (*Addr, error)
 	if address == "" {
 		return nil, errMissingAddress
 	}
-	addr, err := resolveOne(ctx, nil, c.network, address)
+	addr, err := resolveOne(ctx, c.network, address)
 	if err == nil && isWildcard(addr) {
 		network := c.network
 		if family(network) == "sctp" && !isWildcard(c.local) && isIPv6(c.local.IPAddrs[0]) {
@@ -162,7 +161,7 @@ func (c *PacketConn) mayAwait() bool {
 
 // begin begins an association with an endpoint, or returns the one that there is.
 func (c *PacketConn) begin(addr *Addr) (a *assoc, isNew bool, err error) {
-	if err := c.checkPeer(addr); err != nil {
+	if err := checkPeer(c.network, addr); err != nil {
 		return nil, false, err
 	}
 	err = c.e.Connect(addr.engine(), func(id engine.AssocID, made bool) {
@@ -181,39 +180,4 @@ func (c *PacketConn) begin(addr *Addr) (a *assoc, isNew bool, err error) {
 		a.users++
 	})
 	return a, isNew, err
-}
-
-// checkPeer returns an error if there can be no association with an endpoint.
-func (c *PacketConn) checkPeer(addr *Addr) error {
-	if err := checkPort(addr); err != nil {
-		return err
-	}
-	if len(addr.IPAddrs) == 0 {
-		return &net.AddrError{Err: "no address of a peer", Addr: addr.String()}
-	}
-	for _, ip := range addr.IPAddrs {
-		at := addrPort(ip, addr.Port).Addr()
-		if err := firstError(checkIP(at), checkZone(at), checkInterface(at), fits(c.network, ip)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func checkPort(addr *Addr) error {
-	if addr.Port <= 0 || addr.Port > most16 {
-		return &net.AddrError{Err: "no port of a peer; allowed are 1 to 65535", Addr: addr.String()}
-	}
-	return nil
-}
-
-// checkInterface returns an error if the zone of an address is no interface.
-func checkInterface(ip netip.Addr) error {
-	if ip.Zone() == "" {
-		return nil
-	}
-	if _, err := net.InterfaceByName(ip.Zone()); err != nil {
-		return fmt.Errorf("%s: zone %q is no interface of this host: %w", ip, ip.Zone(), syscall.EINVAL)
-	}
-	return nil
 }

@@ -10,18 +10,6 @@ import (
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
-// addrOf checks an address that a caller has given.
-func addrOf(addr net.Addr) (*Addr, error) {
-	switch a, ok := addr.(*Addr); {
-	case addr == nil, ok && a == nil:
-		return nil, errMissingAddress
-	case !ok:
-		return nil, &net.AddrError{Err: fmt.Sprintf("mismatched address type %T: want *sctpnet.Addr", addr), Addr: addr.String()}
-	default:
-		return a, nil
-	}
-}
-
 // Associations returns the Addrs of all associations that are up.
 func (c *PacketConn) Associations() []*Addr {
 	if !c.ok() {
