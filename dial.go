@@ -122,7 +122,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	if err != nil {
 		return nil, dialError("dial", name, nil, nil, err)
 	}
-	addrs, err := d.resolve(ctx, name, address)
+	addrs, err := d.resolve(ctx, name, address, local)
 	if err != nil {
 		return nil, dialError("dial", name, nil, nil, contextError(err))
 	}
@@ -230,8 +230,8 @@ func (d *Dialer) local(network string) (*Addr, error) {
 	return local, nil
 }
 
-// resolve returns the endpoints to dial, in order.
-func (d *Dialer) resolve(ctx context.Context, network, address string) ([]*Addr, error) {
+// resolve returns the endpoints to dial from a local address, in order.
+func (d *Dialer) resolve(ctx context.Context, network, address string, local *Addr) ([]*Addr, error) {
 	if address == "" {
 		return nil, errMissingAddress
 	}
@@ -239,7 +239,6 @@ func (d *Dialer) resolve(ctx context.Context, network, address string) ([]*Addr,
 	if err != nil {
 		return nil, err
 	}
-	local, _ := d.LocalAddr.(*Addr)
 	if len(addrs) == 1 && isWildcard(addrs[0]) {
 		if local != nil && family(network) == "sctp" && slices.ContainsFunc(local.IPAddrs, isIPv6) {
 			network = "sctp6" // this host, from an IPv6 address
