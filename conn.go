@@ -314,19 +314,19 @@ func (c *Conn) RemoteAddr() net.Addr {
 }
 
 // SetDeadline sets the read and the write deadline, as [net.Conn] says.
-func (c *Conn) SetDeadline(t time.Time) error { return c.setDeadlines(&t, &t) }
+func (c *Conn) SetDeadline(t time.Time) error { return c.setDeadlines(true, true, t) }
 
 // SetReadDeadline sets the time after which Read, also one that is waiting,
 // fails with [os.ErrDeadlineExceeded]. The zero time means never. A Read that
 // failed so has lost nothing: with a later deadline reading goes on.
-func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadlines(&t, nil) }
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadlines(true, false, t) }
 
 // SetWriteDeadline sets the time after which Write, also one that is waiting,
 // fails with [os.ErrDeadlineExceeded]. The zero time means never. A Write that
 // failed so returns how much of its data was accepted.
-func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(nil, &t) }
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(false, true, t) }
 
-func (c *Conn) setDeadlines(read, write *time.Time) error {
+func (c *Conn) setDeadlines(read, write bool, t time.Time) error {
 	if !c.ok() {
 		return syscall.EINVAL
 	}
@@ -337,18 +337,18 @@ func (c *Conn) setDeadlines(read, write *time.Time) error {
 	}
 	var err error
 	m := c.mux.Load()
-	if read != nil {
-		if c.readBy = *read; m != nil {
-			m.SetReadDeadline(*read)
+	if read {
+		if c.readBy = t; m != nil {
+			m.SetReadDeadline(t)
 		} else {
-			err = c.e.SetReadDeadline(*read)
+			err = c.e.SetReadDeadline(t)
 		}
 	}
-	if write != nil && err == nil {
-		if c.writeBy = *write; m != nil {
-			m.SetWriteDeadline(*write)
+	if write && err == nil {
+		if c.writeBy = t; m != nil {
+			m.SetWriteDeadline(t)
 		} else {
-			err = c.e.SetWriteDeadline(*write)
+			err = c.e.SetWriteDeadline(t)
 		}
 	}
 	return c.opError("set", err)
