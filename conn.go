@@ -158,15 +158,11 @@ func (c *Conn) startMux() *mux.Mux {
 	return m
 }
 
-// streamMux is startMux for the use of streams.
-func (c *Conn) streamMux() (*mux.Mux, error) {
-	if c.closed.Load() {
-		return nil, net.ErrClosed
+// startEvents begins to call OnEvent, if that is set.
+func (c *Conn) startEvents() {
+	if c.asked.OnEvent != nil {
+		c.startMux()
 	}
-	if err := c.e.UseStreams(); err != nil {
-		return nil, err
-	}
-	return c.startMux(), nil
 }
 
 // recv receives where the Conn's messages are: from the engine or, once streams
@@ -191,22 +187,6 @@ func (c *Conn) recv(p []byte, how mux.Mode) (n int, msg engine.Message, err erro
 		}
 	}
 	return c.mux.Load().Recv(p, 0, engine.Message{}, how)
-}
-
-// setLimits changes limits of what streams may take, but for those that are zero.
-func (c *Conn) setLimits(l mux.Limits) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.limits = l.Or(c.limits)
-	if m := c.mux.Load(); m != nil {
-		m.SetLimits(c.limits)
-	}
-}
-
-func (c *Conn) limitsInForce() mux.Limits {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.limits
 }
 
 // send sends where the Conn's messages go, as one message if single is set.

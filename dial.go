@@ -3,7 +3,6 @@ package sctpnet
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -136,7 +135,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	if err != nil {
 		return nil, err
 	}
-	c.handle()
+	c.startEvents()
 	return c, nil
 }
 
@@ -388,45 +387,4 @@ func partOfDeadline(ctx context.Context, n int) (context.Context, context.Cancel
 	}
 	part := max(time.Until(deadline)/time.Duration(n), 2*time.Second)
 	return context.WithTimeout(ctx, part)
-}
-
-// dialError makes the error of a Dial or a Listen. Interfaces are set only to
-// what is there.
-func dialError(op, network string, source, addr *Addr, err error) error {
-	e := &net.OpError{Op: op, Net: network, Err: err}
-	if source != nil {
-		e.Source = source
-	}
-	if addr != nil {
-		e.Addr = addr
-	}
-	return e
-}
-
-// contextError gives the end of a context the shape that package net gives it.
-func contextError(err error) error {
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return timeoutError{}
-	case errors.Is(err, context.Canceled):
-		return canceledError{}
-	}
-	return err
-}
-
-// canceledError is a call whose context was canceled. It is context.Canceled too.
-type canceledError struct{}
-
-func (canceledError) Error() string        { return "operation was canceled" }
-func (canceledError) Is(target error) bool { return target == context.Canceled }
-
-// timeoutError is a dial that took too long. It is a net.Error like
-// os.ErrDeadlineExceeded and is context.DeadlineExceeded too.
-type timeoutError struct{}
-
-func (timeoutError) Error() string   { return "i/o timeout" }
-func (timeoutError) Timeout() bool   { return true }
-func (timeoutError) Temporary() bool { return true }
-func (timeoutError) Is(target error) bool {
-	return target == context.DeadlineExceeded || target == os.ErrDeadlineExceeded
 }

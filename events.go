@@ -546,10 +546,3 @@ func sentInfo(m engine.Message) MsgInfo {
 	info.Context = m.Context
 	return info
 }
-
-// handle has events go to a Config's OnEvent from now on, if that is set.
-func (c *Conn) handle() {
-	if c.asked.OnEvent != nil {
-		c.startMux()
-	}
-}

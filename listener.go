@@ -149,7 +149,7 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 		return nil, l.opError("accept", err)
 	}
 	conn := newConn(c, l.network, true, l.asked)
-	conn.handle()
+	conn.startEvents()
 	return conn, nil
 }
 

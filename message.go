@@ -186,17 +186,3 @@ func (c *Conn) ReadMsg(p []byte) (n int, info MsgInfo, err error) {
 	n, msg, err := c.recv(p, mux.Whole)
 	return n, msgInfo(msg), c.opError("read", err)
 }
-
-// checkStream checks that there is an outgoing stream of a number.
-func (c *Conn) checkStream(id uint16) error {
-	if !c.ok() || c.closed.Load() {
-		return nil // which has an error of its own
-	}
-	if out, in := c.e.Streams(false); id < out || out+in == 0 {
-		return nil
-	}
-	if out, _ := c.NumStreams(); id >= out {
-		return errNoStream(id, out)
-	}
-	return nil
-}

@@ -35,7 +35,7 @@ func (c *PacketConn) PeelOff(peer net.Addr) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn.handle()
+	conn.startEvents()
 	return conn, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
+	"github.com/sctpnet/sctpnet/internal/mux"
 )
 
 // Set changes settings of the association while it lives. Fields of config that
@@ -172,4 +173,20 @@ func (c *Conn) set(name string, v any, check error, s engine.Settings) error {
 		}
 		return c.e.Set(netip.Addr{}, s)
 	})
+}
+
+// setLimits changes limits of what streams may take, but for those that are zero.
+func (c *Conn) setLimits(l mux.Limits) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.limits = l.Or(c.limits)
+	if m := c.mux.Load(); m != nil {
+		m.SetLimits(c.limits)
+	}
+}
+
+func (c *Conn) limitsInForce() mux.Limits {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.limits
 }

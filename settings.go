@@ -3,7 +3,6 @@ package sctpnet
 import (
 	"fmt"
 	"math"
-	"syscall"
 	"time"
 
 	"github.com/sctpnet/sctpnet/internal/engine"
@@ -182,17 +181,6 @@ const (
 	most16 = math.MaxUint16
 )
 
-// rangeError says what values an option can have.
-func rangeError(name string, value any, allowed string) error {
-	return invalidError(fmt.Sprintf("%s is %v; allowed are %s", name, value, allowed))
-}
-
-// An invalidError is EINVAL that says what is invalid.
-type invalidError string
-
-func (e invalidError) Error() string { return string(e) }
-func (invalidError) Unwrap() error   { return syscall.EINVAL }
-
 // checkInt is for a value that zero leaves as it is.
 func checkInt(name string, v, least, most int) error {
 	if v != 0 && (v < least || v > most) {
@@ -212,16 +200,6 @@ func checkSigned(name string, v, most int) error {
 func checkTime(name string, d, most time.Duration) error {
 	if d != 0 && (d < leastTime || d > most) {
 		return rangeError(name, d, fmt.Sprintf("0, and %v to %v", leastTime, most))
-	}
-	return nil
-}
-
-// firstError returns the first error that is not nil.
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
 	}
 	return nil
 }

@@ -1,9 +1,6 @@
 package sctpnet
 
 import (
-	"context"
-	"fmt"
-	"io"
 	"net"
 	"syscall"
 	"time"
@@ -11,51 +8,6 @@ import (
 	"github.com/sctpnet/sctpnet/internal/engine"
 	"github.com/sctpnet/sctpnet/internal/mux"
 )
-
-// StreamConn is what an SCTP association has beyond a [net.Conn]: messages,
-// and streams of them. [*Conn] implements it, so that code which has a
-// net.Conn can ask for it with conn.(sctpnet.StreamConn).
-//
-// Messages arrive whole and in the order of their stream. Between streams
-// there is no order: a message that was lost holds up its own stream only.
-type StreamConn interface {
-	net.Conn
-
-	// WriteStream sends p as one message on a stream.
-	WriteStream(p []byte, stream uint16) (n int, err error)
-	// ReadStream is Read, and tells the stream that the bytes came on.
-	ReadStream(p []byte) (n int, stream uint16, err error)
-	// WriteMsg sends p as exactly one message.
-	WriteMsg(p []byte, info MsgInfo) (n int, err error)
-	// ReadMsg reads one message, or what of it p holds.
-	ReadMsg(p []byte) (n int, info MsgInfo, err error)
-
-	// Stream claims the stream with a number.
-	Stream(id uint16) (*Stream, error)
-	// OpenStream claims a stream that is not in use.
-	OpenStream() (*Stream, error)
-	// AcceptStream waits for a stream, other than 0, that the peer begins to
-	// use.
-	AcceptStream(ctx context.Context) (*Stream, error)
-	// NumStreams returns how many streams there are in each direction.
-	NumStreams() (out, in uint16)
-}
-
-// NumStreams returns how many streams there are in each direction, numbered
-// from 0: those negotiated in the handshake, the lesser of what one side asked
-// for and the other granted (see [Config]), and those that either side has
-// added since by [Conn.AddStreams]. An association that had ended when it was
-// accepted has none.
-func (c *Conn) NumStreams() (out, in uint16) {
-	if !c.ok() {
-		return 0, 0
-	}
-	return c.e.Streams(true)
-}
-
-func errNoStream(id, n uint16) error {
-	return fmt.Errorf("stream %d of %d: there are streams 0 to %d: %w", id, n, int(n)-1, syscall.EINVAL)
-}
 
 // A Stream is one stream in each direction of an association, of the same
 // number, as a [net.Conn] of its own. Deadlines, Close and errors are its own
@@ -88,93 +40,6 @@ type Stream struct {
 }
 
 var _ net.Conn = (*Stream)(nil)
-
-// Stream claims the stream with a number below NumStreams of either direction:
-// from now on its messages go to the [Stream] and not to the Conn. Of those
-// that have arrived it gets what the Conn has not read. A number without a stream
-// gives an error that wraps EINVAL.
-//
-// A stream can be claimed once, and again after its Close, when both directions
-// are reset; Stream waits up to 5 s for that. If they cannot be reset, the error
-// wraps [ErrNoFreeStream] and says why. Close of the Conn ends the wait, and deadlines
-// do not. Once the association has ended, a Stream still gives what has arrived.
-//
-// The peer is not told of it.
-func (c *Conn) Stream(id uint16) (*Stream, error) {
-	if !c.ok() {
-		return nil, syscall.EINVAL
-	}
-	if out, in := c.NumStreams(); id >= max(out, in) {
-		return nil, c.opError("open", errNoStream(id, max(out, in)))
-	}
-	return c.claim("open", engine.ErrEnded, func(m *mux.Mux) (*mux.Stream, error) { return m.Claim(id) })
-}
-
-// claim returns the stream that f claims. ended is the error once the association has
-// ended, where io.EOF would say that something was read to its end.
-func (c *Conn) claim(op string, ended error, f func(*mux.Mux) (*mux.Stream, error)) (*Stream, error) {
-	m, err := c.streamMux()
-	if err != nil {
-		return nil, c.opError(op, err)
-	}
-	s, err := f(m)
-	if err == io.EOF {
-		err = ended
-	}
-	if err != nil {
-		return nil, c.opError(op, err)
-	}
-	return &Stream{c: c, s: s}, nil
-}
-
-// ErrNoFreeStream is returned by OpenStream when all streams are in use, or were
-// used and cannot be used again.
-var ErrNoFreeStream = mux.ErrNoFreeStream
-
-// OpenStream claims a stream that is not in use: an even number, but not 0, on
-// the side that dialed, an odd one on the side that accepted (RFC 8832
-// section 6), so that two sides that open streams never choose the same. If
-// there is none left, the error wraps [ErrNoFreeStream]; OpenStream waits up to
-// 5 s for one that is being closed.
-//
-// Two ends that dial each other at the same time make one association, and each takes
-// itself for the side that dialed. Let one of them open streams then, or claim numbers
-// that both know by Stream.
-//
-// With a peer that cannot reset streams (RFC 6525), or denies it, each number is
-// used once, and when there are no more the error says so: see [Stream.Close].
-//
-// The peer is not told of it before something is written. Close of the Conn ends the
-// wait, and deadlines do not. Once the association has ended, the error wraps ENOTCONN,
-// or the reason if it has failed.
-func (c *Conn) OpenStream() (*Stream, error) {
-	if !c.ok() {
-		return nil, syscall.EINVAL
-	}
-	return c.claim("open", engine.ErrEnded, func(m *mux.Mux) (*mux.Stream, error) { return m.Open(context.Background()) })
-}
-
-// AcceptStream waits for a stream that the peer begins to use, or has used
-// before, and claims it. When ctx ends first, the error wraps ctx's. When the
-// association ends, it wraps [io.EOF] or the reason, and after Close
-// [net.ErrClosed]. Deadlines do not end the wait.
-//
-// Stream 0 belongs to the Conn, and AcceptStream never returns it. From the
-// first AcceptStream on, all other streams are claimed or accepted, and the Conn
-// reads stream 0 alone. That goes for what has arrived before, too, unless the
-// Conn has read it. Read the Conn, or claim stream 0, if the peer may send on it:
-// see [Stream].
-func (c *Conn) AcceptStream(ctx context.Context) (*Stream, error) {
-	if !c.ok() {
-		return nil, syscall.EINVAL
-	}
-	if ctx == nil {
-		panic("nil context")
-	}
-	return c.claim("accept", errAssocEnded, func(m *mux.Mux) (*mux.Stream, error) { return m.Accept(ctx) })
-}
-
-var errAssocEnded = fmt.Errorf("the association has ended: %w", io.EOF)
 
 func (s *Stream) ok() bool { return s != nil && s.s != nil }
 
