@@ -43,9 +43,8 @@ func (canceledError) Is(target error) bool { return target == context.Canceled }
 // os.ErrDeadlineExceeded and is context.DeadlineExceeded too.
 type timeoutError struct{}
 
-func (timeoutError) Error() string { return "i/o timeout" }
-func (timeoutError) Timeout() bool { return true }
-
+func (timeoutError) Error() string   { return "i/o timeout" }
+func (timeoutError) Timeout() bool   { return true }
 func (timeoutError) Temporary() bool { return true }
 func (timeoutError) Is(target error) bool {
 	return target == context.DeadlineExceeded || target == os.ErrDeadlineExceeded

@@ -130,19 +130,19 @@ type servedConn struct {
 	m      *mux.Mux
 	cancel context.CancelFunc // ends the serving
 
-	mu         sync.Mutex
-	open       int  // streams that were accepted and are not closed
-	plain      bool // stream 0 was closed,
-	usesOthers bool // and the peer has opened others
-	over       bool // no more are accepted
-	idle       sync.Cond
+	mu          sync.Mutex
+	open        int  // streams that were accepted and are not closed
+	usesStreams bool // the peer says that it does, or has opened others than stream 0
+	zeroClosed  bool // stream 0 was accepted and closed
+	refuses     bool // no more are accepted
+	idle        sync.Cond
 }
 
 // accept accepts a stream, if there is one.
 func (sc *servedConn) accept() *Stream {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
-	if sc.over {
+	if sc.refuses {
 		return nil
 	}
 	s := sc.m.TryAccept()
@@ -151,7 +151,7 @@ func (sc *servedConn) accept() *Stream {
 	}
 	sc.open++
 	if s.ID() != 0 {
-		sc.usesOthers = true
+		sc.usesStreams = true
 	}
 	return &Stream{c: sc.c, s: s, onClose: func() { sc.closed(s.ID()) }}
 }
@@ -162,13 +162,12 @@ func (sc *servedConn) closed(id uint16) {
 	defer sc.mu.Unlock()
 	sc.open--
 	if id == 0 {
-		sc.plain = true
+		sc.zeroClosed = true
 	}
-	if sc.open > 0 {
-		return
+	if sc.open == 0 {
+		sc.idle.Broadcast()
+		sc.endPlain()
 	}
-	sc.idle.Broadcast()
-	sc.endPlain()
 }
 
 // denied takes note of a peer that denies resets of streams, which it may do
@@ -181,23 +180,24 @@ func (sc *servedConn) denied() {
 	}
 }
 
-// endPlain ends the serving once stream 0 was closed, if the peer needs that: for one
-// that reads the association, and not its stream 0, only the end of the association is
-// an EOF. No stream is open, and those that wait to be accepted are served before.
+// endPlain ends the serving once stream 0 was closed, if the reset of that stream tells
+// the peer nothing: for one that reads the association, only its end is an EOF. No stream
+// is open, and those that wait to be accepted are served before.
 func (sc *servedConn) endPlain() {
-	if sc.plain && !sc.m.CanAccept() && (!sc.m.CanReset() || !sc.usesOthers && !sc.c.knows.Load()) {
+	isTold := sc.usesStreams && sc.m.CanReset()
+	if sc.zeroClosed && !isTold && !sc.m.CanAccept() {
 		sc.cancel()
 	}
 }
 
-// wait waits until no stream is open. Then no more are accepted.
-func (sc *servedConn) wait() {
+// awaitIdle waits until no stream is open. Then no more are accepted.
+func (sc *servedConn) awaitIdle() {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
 	for sc.open > 0 {
 		sc.idle.Wait()
 	}
-	sc.over = true
+	sc.refuses = true
 }
 
 // serve offers the streams of one association to Accept, until the association
@@ -210,7 +210,7 @@ func (l *streamListener) serve(c *Conn) {
 		c.Abort() // its peer dials again
 		return
 	}
-	sc := &servedConn{c: c, m: m}
+	sc := &servedConn{c: c, m: m, usesStreams: c.knows.Load()}
 	sc.idle.L = &sc.mu
 	ctx, cancel := context.WithCancel(l.ctx)
 	defer cancel()
@@ -226,11 +226,11 @@ func (l *streamListener) serve(c *Conn) {
 	ctx, cancel = context.WithCancel(context.Background())
 	defer cancel()
 	go func() {
-		sc.wait()
+		sc.awaitIdle()
 		cancel()
 	}()
 	m.RefuseStreams(ctx)
-	sc.wait()
+	sc.awaitIdle()
 	c.Shutdown()
 	c.finishStreams()
 }
