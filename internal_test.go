@@ -284,7 +284,7 @@ func TestInterleave(t *testing.T) {
 
 // TestAssembler has pieces of messages come in every way.
 func TestAssembler(t *testing.T) {
-	const max = 200 << 10
+	const limit = 200 << 10
 	full := strings.Repeat("f", 64<<10)
 	timeout := os.ErrDeadlineExceeded
 	piece := func(stream, ssn uint16, more bool) engine.Message {
@@ -343,7 +343,7 @@ func TestAssembler(t *testing.T) {
 				return copy(p, s.data), s.msg, s.err
 			}
 			for _, want := range tt.want {
-				b, msg, err := a.read(max, func() bool { return tt.interleaves }, recv)
+				b, msg, err := a.read(limit, func() bool { return tt.interleaves }, recv)
 				switch {
 				case err != nil && !strings.Contains(err.Error(), want):
 					t.Errorf("error %v, want %.20q", err, want)
@@ -363,9 +363,9 @@ func TestAssembler(t *testing.T) {
 // TestReadMessageMax has bad limits.
 func TestReadMessageMax(t *testing.T) {
 	var a assembler
-	for _, max := range []int{0, -1} {
-		if _, _, err := a.read(max, nil, nil); !errors.Is(err, syscall.EINVAL) || !bytes.Contains([]byte(err.Error()), []byte("1 and more")) {
-			t.Errorf("max %d: %v", max, err)
+	for _, limit := range []int{0, -1} {
+		if _, _, err := a.read(limit, nil, nil); !errors.Is(err, syscall.EINVAL) || !bytes.Contains([]byte(err.Error()), []byte("1 and more")) {
+			t.Errorf("limit %d: %v", limit, err)
 		}
 	}
 }

@@ -69,8 +69,8 @@ func TestMessageBoundaries(t *testing.T) {
 
 // TestReadMessage reads messages whole, but for those that are too long.
 func TestReadMessage(t *testing.T) {
-	const max = 150_000
-	sizes := []int{1, 100, 1452, 65535, 65536, 65537, 131072, max, max + 1, 200_000, 3}
+	const limit = 150_000
+	sizes := []int{1, 100, 1452, 65535, 65536, 65537, 131072, limit, limit + 1, 200_000, 3}
 	onMessengers(t, func(t *testing.T, _ string, _ *sctpnet.Conn, m1, m2 messenger) {
 		w := conformance.Start(t, func() (int, error) {
 			for i, size := range sizes {
@@ -81,11 +81,11 @@ func TestReadMessage(t *testing.T) {
 			return len(sizes), nil
 		})
 		for i, size := range sizes {
-			b, info, err := m2.ReadMessage(max)
+			b, info, err := m2.ReadMessage(limit)
 			switch {
-			case size > max && !errors.Is(err, syscall.EMSGSIZE), size <= max && err != nil:
+			case size > limit && !errors.Is(err, syscall.EMSGSIZE), size <= limit && err != nil:
 				t.Fatalf("of a message of %d bytes: %v", size, err)
-			case size <= max && !bytes.Equal(b, ballast()[i:i+size]):
+			case size <= limit && !bytes.Equal(b, ballast()[i:i+size]):
 				t.Fatalf("read %d bytes of a message of %d", len(b), size)
 			case info.PPID != uint32(i) || info.More:
 				t.Fatalf("of message %d: %+v", i, info)

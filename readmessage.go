@@ -11,34 +11,34 @@ import (
 )
 
 // ReadMessage reads the next message and returns all of it, in memory of its own,
-// in however many pieces it comes. max is how many bytes it may have, 1 or more. Of
+// in however many pieces it comes. limit is how many bytes it may have, 1 or more. Of
 // a longer one ReadMessage returns an error that wraps EMSGSIZE, and drops the rest;
 // the next call reads the next message.
 //
 // If the read deadline passes in the middle of a message, ReadMessage keeps what it
 // has, and the next call goes on with it. So do not mix it with Read, ReadMsg and
-// the like while messages are longer than 64 KiB, or longer than max: they would
+// the like while messages are longer than 64 KiB, or longer than limit: they would
 // read the rest of such a message. A message that the peer gave up in the middle
-// ([MsgInfo.TTL]) is dropped. With Config.Interleaving up to max bytes are kept of a
+// ([MsgInfo.TTL]) is dropped. With Config.Interleaving up to limit bytes are kept of a
 // message of each stream.
 //
 // Multiple goroutines may call ReadMessage: each gets messages that are whole.
-func (c *Conn) ReadMessage(max int) ([]byte, MsgInfo, error) {
+func (c *Conn) ReadMessage(limit int) ([]byte, MsgInfo, error) {
 	if !c.ok() {
 		return nil, MsgInfo{}, syscall.EINVAL
 	}
-	b, msg, err := c.messages.read(max, c.interleaves, func(p []byte) (int, engine.Message, error) {
+	b, msg, err := c.messages.read(limit, c.interleaves, func(p []byte) (int, engine.Message, error) {
 		return c.recv(p, mux.Whole)
 	})
 	return b, msgInfo(msg), c.opError("read", err)
 }
 
 // ReadMessage reads the next message of the stream, as [Conn.ReadMessage] does.
-func (s *Stream) ReadMessage(max int) ([]byte, MsgInfo, error) {
+func (s *Stream) ReadMessage(limit int) ([]byte, MsgInfo, error) {
 	if !s.ok() {
 		return nil, MsgInfo{}, syscall.EINVAL
 	}
-	b, msg, err := s.messages.read(max, s.c.interleaves, func(p []byte) (int, engine.Message, error) {
+	b, msg, err := s.messages.read(limit, s.c.interleaves, func(p []byte) (int, engine.Message, error) {
 		return s.recv(p, mux.Whole)
 	})
 	return b, msgInfo(msg), s.c.opError("read", err)
@@ -89,9 +89,9 @@ func (m *begunMessage) follows(piece engine.Message) bool {
 // pieces is memory to receive into.
 var pieces = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
-func (a *assembler) read(max int, interleaves func() bool, recv func([]byte) (int, engine.Message, error)) ([]byte, engine.Message, error) {
-	if max < 1 {
-		return nil, engine.Message{}, fmt.Errorf("a message of up to %d bytes; allowed are 1 and more: %w", max, syscall.EINVAL)
+func (a *assembler) read(limit int, interleaves func() bool, recv func([]byte) (int, engine.Message, error)) ([]byte, engine.Message, error) {
+	if limit < 1 {
+		return nil, engine.Message{}, fmt.Errorf("a message of up to %d bytes; allowed are 1 and more: %w", limit, syscall.EINVAL)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -105,11 +105,11 @@ func (a *assembler) read(max int, interleaves func() bool, recv func([]byte) (in
 			}
 			return nil, msg, err
 		}
-		m, exceeds := a.add(p[:n], msg, n < len(p), max, interleaves)
+		m, exceeds := a.add(p[:n], msg, n < len(p), limit, interleaves)
 		a.holds.Store(len(a.begun) > 0)
 		switch {
 		case exceeds:
-			return nil, m.first, fmt.Errorf("a message of more than %d bytes on stream %d: %w", max, m.first.Stream, syscall.EMSGSIZE)
+			return nil, m.first, fmt.Errorf("a message of more than %d bytes on stream %d: %w", limit, m.first.Stream, syscall.EMSGSIZE)
 		case !msg.More && !m.tooLarge:
 			return m.data, m.first, nil
 		}
@@ -117,10 +117,10 @@ func (a *assembler) read(max int, interleaves func() bool, recv func([]byte) (in
 }
 
 // add adds a piece to its message, which it returns. cut is as in begunMessage.
-// exceeds says that with this piece the message has become larger than max.
-func (a *assembler) add(piece []byte, msg engine.Message, cut bool, max int, interleaves func() bool) (m *begunMessage, exceeds bool) {
+// exceeds says that with this piece the message has become larger than limit.
+func (a *assembler) add(piece []byte, msg engine.Message, cut bool, limit int, interleaves func() bool) (m *begunMessage, exceeds bool) {
 	m = a.take(msg, interleaves)
-	exceeds = !m.tooLarge && len(m.data)+len(piece) > max
+	exceeds = !m.tooLarge && len(m.data)+len(piece) > limit
 	switch {
 	case m.tooLarge:
 	case exceeds:

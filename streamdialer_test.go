@@ -947,9 +947,9 @@ func TestStreamDialerPlainPeer(t *testing.T) {
 			}
 			eventually(t, "two associations", func() bool { return accepted.Load() >= 2 })
 
-			any := closing(t, &sctpnet.StreamDialer{AnyPeer: true})
+			anyPeer := closing(t, &sctpnet.StreamDialer{AnyPeer: true})
 			for range 3 {
-				c, err := any.Dial(network, ln.Addr().String())
+				c, err := anyPeer.Dial(network, ln.Addr().String())
 				if err != nil {
 					t.Fatal(err)
 				}

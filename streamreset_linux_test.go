@@ -138,9 +138,9 @@ func TestStreamDialerNoReset(t *testing.T) {
 		if !strings.Contains(err.Error(), "cannot reset") {
 			t.Errorf("Dial: %v, want the reason", err)
 		}
-		any := closing(t, &sctpnet.StreamDialer{AnyPeer: true})
+		anyPeer := closing(t, &sctpnet.StreamDialer{AnyPeer: true})
 		for range 5 {
-			c, err := any.Dial("sctp4", ln.Addr().String())
+			c, err := anyPeer.Dial("sctp4", ln.Addr().String())
 			if err != nil {
 				t.Fatal(err)
 			}

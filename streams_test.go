@@ -89,7 +89,7 @@ type messenger interface {
 	net.Conn
 	WriteMsg(p []byte, info sctpnet.MsgInfo) (int, error)
 	ReadMsg(p []byte) (int, sctpnet.MsgInfo, error)
-	ReadMessage(max int) ([]byte, sctpnet.MsgInfo, error)
+	ReadMessage(limit int) ([]byte, sctpnet.MsgInfo, error)
 }
 
 // messengers makes every kind of messenger at the two ends of an association.

@@ -57,11 +57,11 @@ func report(docs, kept string) error {
 		if err != nil {
 			return err
 		}
-		new, err := fill(string(text), all)
+		filled, err := fill(string(text), all)
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(page, []byte(new), 0o644); err != nil {
+		if err := os.WriteFile(page, []byte(filled), 0o644); err != nil {
 			return err
 		}
 	}

@@ -292,9 +292,9 @@ func fill(page, table string) error {
 	if !marked.Match(text) {
 		return fmt.Errorf("%s has no line <!-- begin faults --> before a line <!-- end -->", page)
 	}
-	new := marked.ReplaceAllFunc(text, func(old []byte) []byte {
+	filled := marked.ReplaceAllFunc(text, func(old []byte) []byte {
 		m := marked.FindSubmatch(old)
 		return fmt.Appendf(nil, "%s\n%s\n%s", m[1], table, m[2])
 	})
-	return os.WriteFile(page, new, 0o644)
+	return os.WriteFile(page, filled, 0o644)
 }

@@ -95,7 +95,7 @@ func (p *packet) lookAtTags(fd int) {
 
 // endHeldBack aborts what nobody can receive. There is nothing to receive, so the
 // notification of the restart is held back.
-func (p *packet) endHeldBack(fd int) (any bool) {
+func (p *packet) endHeldBack(fd int) (ended bool) {
 	w := &p.watch
 	if !w.over {
 		return false
@@ -105,10 +105,10 @@ func (p *packet) endHeldBack(fd int) (any bool) {
 		if a.tag.over {
 			delete(w.begun, id)
 			target{fd, id}.finish(abortFlag)
-			any = true
+			ended = true
 		}
 	}
-	return any
+	return ended
 }
 
 // lifeTagOf asks for the tag of an association.

@@ -51,11 +51,11 @@ func readExpected() ([]expectation, error) {
 			e = expectation{path: f[0], modes: f[1], test: strings.TrimLeft(f[2], "~!")}
 			e.how = how(strings.TrimSuffix(f[2], e.test))
 		}
-		any := false
+		matched := false
 		for _, m := range modes {
-			any = any || match(e.modes, m)
+			matched = matched || match(e.modes, m)
 		}
-		if len(f) < 4 || !any || e.how != fails && e.how != may && e.how != notRun {
+		if len(f) < 4 || !matched || e.how != fails && e.how != may && e.how != notRun {
 			return nil, fmt.Errorf("expected.txt:%d: want a package, modes, a test and a reason; modes are matched against %s", n, join(modes))
 		}
 		list = append(list, e)

@@ -197,7 +197,7 @@ func (o *overlay) change(path string) error {
 		if c.file[:strings.LastIndexByte(c.file, '/')] != path {
 			continue
 		}
-		any := false
+		found := false
 		old := regexp.MustCompile(c.old)
 		for _, pattern := range braces(c.file) {
 			files, err := filepath.Glob(filepath.Join(o.goroot, "src", filepath.FromSlash(pattern)))
@@ -212,12 +212,12 @@ func (o *overlay) change(path string) error {
 					}
 				}
 				if old.Match(content) {
-					any = true
+					found = true
 					changed[file] = old.ReplaceAll(content, []byte(c.new))
 				}
 			}
 		}
-		if !any {
+		if !found {
 			return fmt.Errorf("%w: %s has nothing like %s", errNoFit, c.file, c.old)
 		}
 	}
