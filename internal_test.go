@@ -434,7 +434,7 @@ func TestOldIdleTimerEndsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const timeout = time.Second
 		d := &StreamDialer{IdleTimeout: timeout}
-		sc := &sharedConn{state: used, ready: make(chan struct{})}
+		sc := &sharedConn{state: sharedUsed, ready: make(chan struct{})}
 		d.shared = map[streamKey][]*sharedConn{{}: {sc}}
 		state := func() sharedState {
 			d.mu.Lock()
@@ -443,23 +443,23 @@ func TestOldIdleTimerEndsNothing(t *testing.T) {
 		}
 
 		d.mu.Lock()
-		d.move(sc, idle)
+		d.move(sc, sharedIdle)
 		time.Sleep(timeout) // now the timer's function waits for the lock
-		d.move(sc, used)
-		d.move(sc, idle)
+		d.move(sc, sharedUsed)
+		d.move(sc, sharedIdle)
 		d.mu.Unlock()
 		synctest.Wait()
-		if state() != idle {
+		if state() != sharedIdle {
 			t.Fatal("the old timer has ended the association")
 		}
 		time.Sleep(timeout - time.Nanosecond)
 		synctest.Wait()
-		if state() != idle {
+		if state() != sharedIdle {
 			t.Fatal("the association ended too early")
 		}
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
-		if state() != ended || len(d.shared) != 0 {
+		if state() != sharedEnded || len(d.shared) != 0 {
 			t.Errorf("the association is in state %d, want it ended and forgotten", state())
 		}
 	})

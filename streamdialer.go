@@ -101,12 +101,12 @@ type sharedConn struct {
 type sharedState uint8
 
 const (
-	dialing  sharedState = iota // the handshake is under way, and dials wait for it
-	used                        // there are users
-	idle                        // there are none, and a timer runs
-	draining                    // there are users, and no more are taken
-	failed                      // the handshake has failed, or nobody waits for it any more
-	ended                       // the association is closed, or about to be
+	sharedDialing  sharedState = iota // the handshake is under way, and dials wait for it
+	sharedUsed                        // there are users
+	sharedIdle                        // there are none, and a timer runs
+	sharedDraining                    // there are users, and no more are taken
+	sharedFailed                      // the handshake has failed, or nobody waits for it any more
+	sharedEnded                       // the association is closed, or about to be
 )
 
 // Dial opens a stream without a context; see [StreamDialer.DialContext].
@@ -236,7 +236,7 @@ func (d *StreamDialer) join(ctx context.Context, key streamKey, waits bool) (*St
 		}
 	}
 	for _, sc := range d.shared[key] {
-		if sc.state == dialing {
+		if sc.state == sharedDialing {
 			sc.users++
 			return nil, sc, nil
 		}
@@ -257,7 +257,7 @@ func (d *StreamDialer) join(ctx context.Context, key streamKey, waits bool) (*St
 
 // tryOpen opens a stream on an association, if that has room. d.mu is held.
 func (d *StreamDialer) tryOpen(sc *sharedConn) (*Stream, error) {
-	if sc.state != used && sc.state != idle {
+	if sc.state != sharedUsed && sc.state != sharedIdle {
 		return nil, errReplace
 	}
 	s, err := sc.m.TryOpen()
@@ -277,8 +277,8 @@ func (d *StreamDialer) tryOpen(sc *sharedConn) (*Stream, error) {
 // use makes the caller a user of an association. d.mu is held.
 func (d *StreamDialer) use(sc *sharedConn) {
 	sc.users++
-	if sc.state == idle {
-		d.move(sc, used)
+	if sc.state == sharedIdle {
+		d.move(sc, sharedUsed)
 	}
 }
 
@@ -300,7 +300,7 @@ func (d *StreamDialer) openClosing(ctx context.Context, sc *sharedConn) (*Stream
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
-	case err == nil && sc.state == used:
+	case err == nil && sc.state == sharedUsed:
 		return d.newStream(sc, s), nil
 	case err == nil:
 		s.Close()
@@ -359,18 +359,18 @@ func (d *StreamDialer) dialed(sc *sharedConn, c *Conn, m *mux.Mux, err error) bo
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
-	case sc.state == failed: // nobody waits for it, or the StreamDialer is closed
+	case sc.state == sharedFailed: // nobody waits for it, or the StreamDialer is closed
 		if err == nil {
 			c.Abort()
 		}
 		return false
 	case err != nil:
 		sc.err = err
-		d.move(sc, failed)
+		d.move(sc, sharedFailed)
 		return false
 	}
 	sc.conn, sc.m = c, m
-	d.move(sc, used)
+	d.move(sc, sharedUsed)
 	return true
 }
 
@@ -450,22 +450,22 @@ func (d *StreamDialer) leave(sc *sharedConn) {
 		return
 	}
 	switch sc.state {
-	case dialing:
-		d.move(sc, failed)
-	case used:
-		d.move(sc, idle)
-	case draining:
-		d.move(sc, ended)
+	case sharedDialing:
+		d.move(sc, sharedFailed)
+	case sharedUsed:
+		d.move(sc, sharedIdle)
+	case sharedDraining:
+		d.move(sc, sharedEnded)
 	}
 }
 
 // drain keeps new users from an association. d.mu is held.
 func (d *StreamDialer) drain(sc *sharedConn) {
 	switch sc.state {
-	case used:
-		d.move(sc, draining)
-	case idle:
-		d.move(sc, ended)
+	case sharedUsed:
+		d.move(sc, sharedDraining)
+	case sharedIdle:
+		d.move(sc, sharedEnded)
 	}
 }
 
@@ -479,23 +479,23 @@ func (d *StreamDialer) stuck(sc *sharedConn) {
 // move is the one place where an association's state changes. d.mu is held.
 func (d *StreamDialer) move(sc *sharedConn, to sharedState) {
 	from := sc.state
-	if from == idle && sc.idle != nil {
+	if from == sharedIdle && sc.idle != nil {
 		sc.idle.Stop() // if that is too late, its function sees another timer
 		sc.idle = nil
 	}
-	if to == idle && d.IdleTimeout < 0 {
-		to = ended
+	if to == sharedIdle && d.IdleTimeout < 0 {
+		to = sharedEnded
 	}
 	sc.state = to
-	if from == dialing {
+	if from == sharedDialing {
 		sc.cancel()
 		sc.cancel = nil // it would keep the values of the first dial's context
 		close(sc.ready)
 	}
 	switch to {
-	case idle:
+	case sharedIdle:
 		sc.idle = d.idleTimer(sc)
-	case ended:
+	case sharedEnded:
 		if sc.users > 0 { // the StreamDialer is closed
 			sc.conn.Close()
 		} else {
@@ -505,7 +505,7 @@ func (d *StreamDialer) move(sc *sharedConn, to sharedState) {
 			go d.finish(sc)
 		}
 		fallthrough
-	case failed:
+	case sharedFailed:
 		d.forget(sc)
 	}
 }
@@ -547,7 +547,7 @@ func (d *StreamDialer) idleTimer(sc *sharedConn) (t *time.Timer) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if sc.idle == t {
-			d.move(sc, ended)
+			d.move(sc, sharedEnded)
 		}
 	})
 	return t
@@ -578,8 +578,8 @@ func (d *StreamDialer) CloseIdleConnections() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, sc := range d.all() {
-		if sc.state == idle {
-			d.move(sc, ended)
+		if sc.state == sharedIdle {
+			d.move(sc, sharedEnded)
 		}
 	}
 }
@@ -598,11 +598,11 @@ func (d *StreamDialer) Close() error {
 	d.closed = true
 	for _, sc := range d.all() {
 		switch sc.state {
-		case dialing:
+		case sharedDialing:
 			sc.err = dialError("dial", sc.key.network, nil, nil, net.ErrClosed)
-			d.move(sc, failed)
+			d.move(sc, sharedFailed)
 		default:
-			d.move(sc, ended)
+			d.move(sc, sharedEnded)
 		}
 	}
 	return nil
