@@ -210,7 +210,7 @@ func (d *StreamDialer) announce(ctx context.Context, s *Stream) error {
 	}
 	s.watch.stuck() // it is ending
 	s.Close()
-	return s.c.opError("dial", fmt.Errorf("%w: %w", errReplace, err))
+	return s.c.opError("dial", replaceError(err))
 }
 
 // join opens a stream on the newest association that has room. Otherwise it
@@ -271,7 +271,7 @@ func (d *StreamDialer) tryOpen(sc *sharedConn) (*Stream, error) {
 		return nil, err
 	}
 	d.drain(sc)
-	return nil, fmt.Errorf("%w: %w", errReplace, err)
+	return nil, replaceError(err)
 }
 
 // use makes the caller a user of an association. d.mu is held.
