@@ -15,7 +15,7 @@ type assoc struct {
 	c       *PacketConn
 	id      engine.AssocID
 	addr    *Addr         // the one that stands for it
-	settled chan struct{} // closed when it is up, or could not be made
+	decided chan struct{} // closed when it is up, or could not be made
 
 	dialed   bool // this end has made it
 	up       bool
@@ -59,7 +59,7 @@ func (c *PacketConn) find(addr *Addr) (*assoc, error) {
 	return nil, nil
 }
 
-// noMore says that the association is over that an Addr stood for.
+// noMore is the error of an Addr whose association has ended.
 func noMore(addr *Addr, why error) error {
 	return fmt.Errorf("the association with %s is no more: %w", addr, why)
 }
@@ -72,8 +72,8 @@ type peeledOffError struct{}
 func (peeledOffError) Error() string { return "it was peeled off" }
 func (peeledOffError) Unwrap() error { return syscall.ENOTCONN }
 
-// meet returns the association with a number, or nil if that has ended: no event may
-// come that would remove it.
+// meet returns the association with a number. It returns nil if that has ended, as
+// perhaps no event is to come that would remove it.
 func (c *PacketConn) meet(id engine.AssocID) *assoc {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,7 +111,7 @@ func (c *PacketConn) meetTaken(id engine.AssocID, from netip.AddrPort) *assoc {
 }
 
 func (c *PacketConn) newAssoc(id engine.AssocID, addr *Addr) *assoc {
-	a := &assoc{c: c, id: id, addr: addr, settled: make(chan struct{})}
+	a := &assoc{c: c, id: id, addr: addr, decided: make(chan struct{})}
 	addr.assoc = a
 	return a
 }
@@ -139,25 +139,25 @@ func (c *PacketConn) assign(a *assoc, ports []netip.AddrPort) {
 func (c *PacketConn) remove(a *assoc, why error) {
 	c.assign(a, nil)
 	a.messages, a.ended = assembler{}, why
-	a.settle()
+	a.decide()
 	delete(c.assocs, a.id)
 	c.inbox.ended = a
 }
 
-// settle says that it is known whether the association is there.
-func (a *assoc) settle() {
-	if a.isSettled() {
+// decide says that it is known whether the association is there.
+func (a *assoc) decide() {
+	if a.isDecided() {
 		return
 	}
-	close(a.settled)
-	if a.c.inbox.waits == a {
+	close(a.decided)
+	if a.c.inbox.awaited == a {
 		a.c.e.Wake()
 	}
 }
 
-func (a *assoc) isSettled() bool {
+func (a *assoc) isDecided() bool {
 	select {
-	case <-a.settled:
+	case <-a.decided:
 		return true
 	default:
 		return false

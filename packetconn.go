@@ -163,9 +163,9 @@ func (c *PacketConn) Close() error {
 	return c.opError("close", nil, c.e.Close())
 }
 
-// whenMoved returns a channel that is closed when the deadline changes, when Connect
-// may receive again, or at Close: calls that wait for their turn to receive look
-// again. The caller holds the mutex.
+// whenMoved returns a channel that wakeWaiting closes. A call that waits for its turn to
+// receive then looks again whether the deadline has changed, Connect may receive, or the
+// PacketConn is closed. The caller holds the mutex.
 func (c *PacketConn) whenMoved() <-chan struct{} {
 	if c.moved == nil {
 		c.moved = make(chan struct{})
@@ -173,7 +173,7 @@ func (c *PacketConn) whenMoved() <-chan struct{} {
 	return c.moved
 }
 
-// wakeWaiting wakes them.
+// wakeWaiting wakes the calls that wait for their turn. The caller holds the mutex.
 func (c *PacketConn) wakeWaiting() {
 	if c.moved != nil {
 		close(c.moved)

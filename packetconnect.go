@@ -98,7 +98,7 @@ func (c *PacketConn) connect(ctx context.Context, addr *Addr) (*assoc, error) {
 			if err := c.await(ctx, a); err != nil {
 				return nil, err
 			}
-		case <-a.settled:
+		case <-a.decided:
 		case <-moved:
 		case <-ctx.Done():
 		}
@@ -106,7 +106,7 @@ func (c *PacketConn) connect(ctx context.Context, addr *Addr) (*assoc, error) {
 }
 
 // await receives for Connect, which waits for an association, as nobody reads. It
-// returns when something has come, the context is done, or the association settled.
+// returns when something has come, the context is done, or the association is decided.
 func (c *PacketConn) await(ctx context.Context, a *assoc) error {
 	defer c.endRead()
 	c.tellAll()
@@ -120,25 +120,25 @@ func (c *PacketConn) await(ctx context.Context, a *assoc) error {
 	stop()
 	pieces.Put(b)
 	c.mu.Lock()
-	c.inbox.waits = nil
+	c.inbox.awaited = nil
 	c.mu.Unlock()
 	c.tellAll()
 	return err
 }
 
-// beginAwait has the association wake the call that receives when it is settled. It
-// reports whether it is not, and the call may receive.
+// beginAwait reports whether Connect may receive for an association that is not decided.
+// Its decide then wakes the call.
 func (c *PacketConn) beginAwait(a *assoc) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if a.isSettled() || !c.mayAwait() {
+	if a.isDecided() || !c.mayAwait() {
 		return false
 	}
-	c.inbox.waits = a
+	c.inbox.awaited = a
 	return true
 }
 
-// tellAll has the handler know of all events that there is nothing to read before.
+// tellAll tells the handler all events but those behind unread messages.
 func (c *PacketConn) tellAll() {
 	for {
 		c.mu.Lock()

@@ -18,16 +18,16 @@ type inbox struct {
 	letters []letter // whole messages, and events
 	bytes   int      // that they take
 	full    bool     // so that Connect waits
-	readers int      // that wait for another call to have received
-	waits   *assoc   // the one that Connect receives for
-	ended   *assoc   // the last one that has: there may be events of it yet
+	readers int      // calls that wait to read
+	awaited *assoc   // the one that Connect receives for
+	ended   *assoc   // the last one that has ended: events of it may still come
 
 	isUnsorted   bool // letters may be at the wrong place
 	mostUnsorted int  // bytes of them that are kept until they are sorted all the same
 
 	// Of the call that receives:
 	inPlace bool   // the next message can stay where it was received
-	placed  letter // it has
+	placed  letter // the message that has stayed there
 	event   event  // for the handler
 	pieces  bool   // a piece has come that was not the last one of its message
 }
@@ -45,10 +45,10 @@ type letter struct {
 // letterSize is about what a letter takes beside its data.
 const letterSize = 200
 
-// size is how many bytes a letter counts for, with what it takes beside its data.
+// size is how many bytes a letter counts for.
 func (l *letter) size() int { return len(l.data) + letterSize }
 
-// An event is one that the handler has to be told.
+// An event is for the handler.
 type event struct {
 	peer *Addr
 	what engine.Event
@@ -80,8 +80,9 @@ func (c *PacketConn) ReadMsg(p []byte) (n int, info MsgInfo, peer *Addr, err err
 	return n, msgInfo(msg), peer, err
 }
 
-// read reads a message, and keeps what p does not hold if that is wanted.
-func (c *PacketConn) read(p []byte, keep bool) (int, engine.Message, *Addr, error) {
+// read reads a message. If keepRest is set, the next call goes on with what p does not
+// hold.
+func (c *PacketConn) read(p []byte, keepRest bool) (int, engine.Message, *Addr, error) {
 	if !c.ok() {
 		return 0, engine.Message{}, nil, syscall.EINVAL
 	}
@@ -89,7 +90,7 @@ func (c *PacketConn) read(p []byte, keep bool) (int, engine.Message, *Addr, erro
 		return 0, engine.Message{}, nil, c.opError("read", nil, err)
 	}
 	defer c.endRead()
-	n, msg, peer, err := c.receive(p, keep)
+	n, msg, peer, err := c.receive(p, keepRest)
 	return n, msg, peer, c.opError("read", nil, err)
 }
 
@@ -101,17 +102,17 @@ func (c *PacketConn) beginRead() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.inbox.readers++
-	defer c.leaveQueue()
+	defer c.endWait()
 	for {
 		by, moved, isClosed := c.readBy, c.whenMoved(), c.closed.Load()
 		if isClosed {
 			return net.ErrClosed
 		}
-		if c.inbox.waits != nil {
+		if c.inbox.awaited != nil {
 			c.e.Wake() // Connect receives only while nobody reads
 		}
 		c.mu.Unlock()
-		began, isLate := c.queue(by, moved)
+		began, isLate := c.awaitTurn(by, moved)
 		c.mu.Lock()
 		switch {
 		case began:
@@ -122,8 +123,8 @@ func (c *PacketConn) beginRead() error {
 	}
 }
 
-// queue waits for the turn to receive, until the deadline or until it may have moved.
-func (c *PacketConn) queue(by time.Time, moved <-chan struct{}) (began, isLate bool) {
+// awaitTurn waits for the turn to receive, until the deadline or until that may have moved.
+func (c *PacketConn) awaitTurn(by time.Time, moved <-chan struct{}) (began, isLate bool) {
 	var passed <-chan time.Time
 	if !by.IsZero() {
 		passed = time.After(time.Until(by))
@@ -138,9 +139,9 @@ func (c *PacketConn) queue(by time.Time, moved <-chan struct{}) (began, isLate b
 	}
 }
 
-// leaveQueue has Connect receive again, if no call waits to read. The caller holds the
-// mutex.
-func (c *PacketConn) leaveQueue() {
+// endWait lets Connect receive again if no call waits to read any more. The caller holds
+// the mutex.
+func (c *PacketConn) endWait() {
 	in := &c.inbox
 	if in.readers--; in.readers == 0 {
 		c.wakeWaiting()
@@ -161,8 +162,8 @@ func (c *PacketConn) endRead() { <-c.reading }
 // leastPlace is how much memory a caller must have given to receive into it.
 const leastPlace = 2 << 10
 
-// receive is read without what it holds.
-func (c *PacketConn) receive(p []byte, keep bool) (int, engine.Message, *Addr, error) {
+// receive is read for the one call at a time that receives.
+func (c *PacketConn) receive(p []byte, keepRest bool) (int, engine.Message, *Addr, error) {
 	place := p
 	var borrowed *[64 << 10]byte
 	defer func() {
@@ -178,7 +179,7 @@ func (c *PacketConn) receive(p []byte, keep bool) (int, engine.Message, *Addr, e
 		var peer *Addr
 		var err error
 		if e.what == nil && !c.inbox.isUnsorted {
-			n, msg, peer, err = c.unread(p, keep)
+			n, msg, peer, err = c.unread(p, keepRest)
 		}
 		c.mu.Unlock()
 		switch {
@@ -201,9 +202,9 @@ func (c *PacketConn) receive(p []byte, keep bool) (int, engine.Message, *Addr, e
 		if l := in.placed; l.from != nil {
 			in.placed = letter{}
 			n, msg := copy(p, l.data), l.msg
-			if n < len(l.data) && keep {
+			if n < len(l.data) && keepRest {
 				msg.More = true
-				c.keep(letter{from: l.from, life: l.life, data: slices.Clone(l.data[n:]), msg: l.msg})
+				c.putBack(letter{from: l.from, life: l.life, data: slices.Clone(l.data[n:]), msg: l.msg})
 			}
 			return n, msg, l.from.addr, nil
 		}
@@ -221,13 +222,12 @@ func (c *PacketConn) nextEvent() event {
 	in.event = event{}
 	if e.what == nil && len(in.letters) > 0 && in.letters[0].from == nil && !in.isUnsorted {
 		e = in.letters[0].event
-		in.drop()
-		c.dropped()
+		c.drop()
 	}
 	return e
 }
 
-// tell has the handler know of an event.
+// tell calls the handler.
 func (c *PacketConn) tell(e event) {
 	if what := newEvent(e.what); c.asked.wants(what) {
 		c.onEvent(c, e.peer, what)
@@ -235,7 +235,7 @@ func (c *PacketConn) tell(e event) {
 }
 
 // unread reads what was received before. The caller holds the mutex.
-func (c *PacketConn) unread(p []byte, keep bool) (int, engine.Message, *Addr, error) {
+func (c *PacketConn) unread(p []byte, keepRest bool) (int, engine.Message, *Addr, error) {
 	in := &c.inbox
 	switch {
 	case len(in.letters) == 0:
@@ -248,24 +248,33 @@ func (c *PacketConn) unread(p []byte, keep bool) (int, engine.Message, *Addr, er
 	l := &in.letters[0]
 	n := copy(p, l.data)
 	msg, peer := l.msg, l.from.addr
-	if n < len(l.data) && keep {
+	if n < len(l.data) && keepRest {
 		msg.More = true
 		l.data = l.data[n:]
 		in.bytes -= n
 		return n, msg, peer, nil
 	}
-	in.drop()
-	c.dropped()
+	c.drop()
 	return n, msg, peer, nil
 }
 
-// drop removes the first letter.
-func (in *inbox) drop() {
+// drop removes the first letter. The caller holds the mutex.
+func (c *PacketConn) drop() {
+	in := &c.inbox
 	in.bytes -= in.letters[0].size()
 	in.letters[0] = letter{}
 	in.letters = in.letters[1:]
 	if len(in.letters) == 0 {
 		in.letters = nil
+	}
+	c.checkFull()
+}
+
+// checkFull lets Connect receive again if letters that were removed have made room.
+func (c *PacketConn) checkFull() {
+	if in := &c.inbox; in.full && in.bytes < mostWaiting {
+		in.full = false
+		c.wakeWaiting()
 	}
 }
 
@@ -285,20 +294,12 @@ func (c *PacketConn) holds() bool {
 	return false
 }
 
-// keep puts what is left of a message before all others.
-func (c *PacketConn) keep(l letter) {
+// putBack puts what is left of a message before all others.
+func (c *PacketConn) putBack(l letter) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.inbox.letters = slices.Insert(c.inbox.letters, 0, l)
 	c.inbox.bytes += l.size()
-}
-
-// dropped is called when a letter was dropped.
-func (c *PacketConn) dropped() {
-	if in := &c.inbox; in.full && in.bytes < mostWaiting {
-		in.full = false
-		c.wakeWaiting()
-	}
 }
 
 // A taker is a PacketConn to its engine.
@@ -314,7 +315,7 @@ func (c *PacketConn) take(d *engine.Delivery) (enough bool) {
 	if d.Sorted {
 		in.sort()
 		in.isUnsorted = false
-		return in.hasEnough() || in.waits != nil && in.waits.isSettled()
+		return in.hasEnough() || in.awaited != nil && in.awaited.isDecided()
 	}
 	a := c.meetTaken(d.Assoc, d.From)
 	if d.Cut {
@@ -384,7 +385,7 @@ func (c *PacketConn) takeEvent(a *assoc, e engine.Event) (enough bool) {
 		case engine.AssocUp:
 			c.refresh(a)
 			a.up = true
-			a.settle()
+			a.decide()
 		case engine.AssocRestarted:
 			c.refresh(a)
 			a.messages, a.aborted = assembler{}, false
@@ -412,5 +413,5 @@ func (c *PacketConn) takeEvent(a *assoc, e engine.Event) (enough bool) {
 		in.event = what
 		return true
 	}
-	return in.waits == a && !in.isUnsorted
+	return in.awaited == a && !in.isUnsorted
 }

@@ -49,18 +49,18 @@ func (c *PacketConn) release(a *assoc) (held []engine.Msg) {
 	}
 	in := &c.inbox
 	in.sort()
-	rest := in.letters[:0]
+	others := in.letters[:0]
 	for _, l := range in.letters {
 		if l.from != a || l.life != a.life {
-			rest = append(rest, l)
+			others = append(others, l)
 			continue
 		}
 		in.bytes -= l.size()
 		add(l.data, l.msg)
 	}
-	clear(in.letters[len(rest):])
-	in.letters = rest
-	c.dropped()
+	clear(in.letters[len(others):])
+	in.letters = others
+	c.checkFull()
 	for _, m := range a.messages.begun {
 		m.first.More = true
 		add(m.data, m.first)

@@ -119,7 +119,7 @@ func (a *assembler) read(limit int, interleaves func() bool, recv func([]byte) (
 // add adds a piece to its message, which it returns. cut is as in begunMessage.
 // exceeds says that with this piece the message has become larger than limit.
 func (a *assembler) add(piece []byte, msg engine.Message, cut bool, limit int, interleaves func() bool) (m *begunMessage, exceeds bool) {
-	m = a.take(msg, interleaves)
+	m = a.messageOf(msg, interleaves)
 	exceeds = !m.tooLarge && len(m.data)+len(piece) > limit
 	switch {
 	case m.tooLarge:
@@ -135,8 +135,9 @@ func (a *assembler) add(piece []byte, msg engine.Message, cut bool, limit int, i
 	return m, exceeds
 }
 
-// take removes and returns the message that a piece belongs to.
-func (a *assembler) take(piece engine.Message, interleaves func() bool) *begunMessage {
+// messageOf returns the message that a piece belongs to, and removes it from those that
+// were begun.
+func (a *assembler) messageOf(piece engine.Message, interleaves func() bool) *begunMessage {
 	m := &begunMessage{first: piece}
 	m.first.More = false
 	if len(a.begun) == 0 {
