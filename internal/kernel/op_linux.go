@@ -19,10 +19,10 @@ type op struct {
 	n       int
 	err     error
 	msg     engine.Message
-	wait    bool // Recv: has waited
-	last    bool // and has begun the next life
+	waited  bool // Recv: for a message
+	last    bool // Recv: has begun the next life
 	turn    bool // Send: has left the reader its turn
-	spare   bool // and leaves others room
+	spare   bool // Send: leaves others room
 	resumes bool // Send: goes on with an owner; under conn.taking
 	many    *gather
 
@@ -55,7 +55,7 @@ func (o *op) done() {
 func (o *op) clear() {
 	o.conn, o.p, o.err, o.iov.Base = nil, nil, nil, nil
 	o.hdr.Name, o.hdr.Namelen = nil, 0
-	o.n, o.size, o.whole, o.wait, o.last, o.turn, o.spare, o.resumes = 0, 0, false, false, false, false, false, false
+	o.n, o.size, o.whole, o.waited, o.last, o.turn, o.spare, o.resumes = 0, 0, false, false, false, false, false, false
 	o.msg = engine.Message{}
 	if o.many != nil {
 		o.many.done()

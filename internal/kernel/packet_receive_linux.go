@@ -53,15 +53,15 @@ func (p *packet) doRecv(fd uintptr) bool {
 	p.receiving.Lock()
 	defer p.receiving.Unlock()
 	for {
-		done, isEmpty := p.take(fd)
+		done, isEmpty := p.receiveOne(fd)
 		if done || isEmpty {
 			return done
 		}
 	}
 }
 
-// take receives one piece and has it taken.
-func (p *packet) take(fd uintptr) (done, isEmpty bool) {
+// receiveOne receives one piece and hands it to the taker.
+func (p *packet) receiveOne(fd uintptr) (done, isEmpty bool) {
 	r := &p.in
 again:
 	r.point(r.p)

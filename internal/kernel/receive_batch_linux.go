@@ -36,7 +36,7 @@ func (b *batch) doRecv(fd uintptr) bool {
 	first := &b.msgs[0]
 	first.N, first.Message = o.n, o.msg
 	b.n = 1
-	if o.err == nil && (b.eager || !o.wait) && len(b.conn.held) == 0 && !b.conn.restarted.Load() {
+	if o.err == nil && (b.eager || !o.waited) && len(b.conn.held) == 0 && !b.conn.restarted.Load() {
 		b.fill(fd)
 		b.finish(fd)
 	}

@@ -71,7 +71,7 @@ func (c *conn) pollerGaveUp(err error) bool {
 func (c *conn) recvFailed(o *op, recv func(fd uintptr) bool) error {
 	c.failed.Lock() // in place of the poller's lock for readers
 	defer c.failed.Unlock()
-	o.wait = true // if there is nothing, ask whether the association exists
+	o.waited = true // if there is nothing, ask whether the association exists
 	done := false
 	if err := c.raw.Control(func(fd uintptr) { done = recv(fd) }); err != nil {
 		return err
@@ -122,8 +122,8 @@ func (o *op) doRecv(fd uintptr) bool {
 			o.end(o.conn.end())
 			return true
 		case errno == unix.EAGAIN:
-			if !o.wait && !o.conn.ended.Load() && !o.conn.shared.Load() || !isGone(fd) {
-				o.wait = true
+			if !o.waited && !o.conn.ended.Load() && !o.conn.shared.Load() || !isGone(fd) {
+				o.waited = true
 				o.conn.await(int(fd))
 				return false
 			}

@@ -184,7 +184,7 @@ func TestReadAroundClose(t *testing.T) {
 			time.AfterFunc(time.Millisecond, func() { client.Close() })
 			c := server.(*conn)
 			o := newOp(c, false, make([]byte, 1))
-			o.wait = true
+			o.waited = true
 			for done := false; !done; {
 				c.raw.Control(func(fd uintptr) { done = o.doRecv(fd) })
 			}

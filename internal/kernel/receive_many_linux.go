@@ -35,7 +35,7 @@ func (o *op) doRead(fd uintptr) bool {
 	}
 	if o.many == nil && o.n > 0 {
 		f.saw(o.n, o.msg.More && o.n == len(o.p))
-		f.found(1, 1, o.wait)
+		f.found(1, 1, o.waited)
 	}
 	return true
 }
@@ -109,7 +109,7 @@ func (g *gather) recv(fd uintptr, o *op) (int, unix.Errno) {
 		}
 		total += n
 	}
-	f.found(r, k, o.wait)
+	f.found(r, k, o.waited)
 	if total > 0 {
 		errno = 0
 	}
