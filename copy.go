@@ -7,10 +7,11 @@ import (
 	"syscall"
 )
 
-// A copyBuffer is the memory of a copy. It holds the largest message that Write makes.
-type copyBuffer [messageSize]byte
+// A buffer is memory to copy through, or to receive into. It holds the largest message
+// that Write makes.
+type buffer [messageSize]byte
 
-var copyBuffers = sync.Pool{New: func() any { return new(copyBuffer) }}
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
 
 // ReadFrom writes what it reads from r until that returns [io.EOF], for
 // [io.Copy]. It writes whatever a Read returns at once, in messages of up to
@@ -67,21 +68,21 @@ func (s *Stream) WriteBuffers(v *net.Buffers) (n int64, err error) {
 
 // copyFrom hides w's ReadFrom from io.CopyBuffer, which would call it.
 func copyFrom(w io.Writer, r io.Reader) (int64, error) {
-	p := copyBuffers.Get().(*copyBuffer)
-	defer copyBuffers.Put(p)
+	p := buffers.Get().(*buffer)
+	defer buffers.Put(p)
 	return io.CopyBuffer(struct{ io.Writer }{w}, r, p[:])
 }
 
 // copyTo hides r's WriteTo, and also w's ReadFrom, whose memory would be smaller.
 func copyTo(w io.Writer, r io.Reader) (int64, error) {
-	p := copyBuffers.Get().(*copyBuffer)
-	defer copyBuffers.Put(p)
+	p := buffers.Get().(*buffer)
+	defer buffers.Put(p)
 	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, p[:])
 }
 
 func writeBuffers(w io.Writer, v *net.Buffers) (n int64, err error) {
-	p := copyBuffers.Get().(*copyBuffer)
-	defer copyBuffers.Put(p)
+	p := buffers.Get().(*buffer)
+	defer buffers.Put(p)
 	for len(*v) > 0 && err == nil {
 		// What does not fit, or stands alone, is written from where it is.
 		b := (*v)[0]

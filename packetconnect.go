@@ -113,12 +113,12 @@ func (c *PacketConn) await(ctx context.Context, a *assoc) error {
 	if !c.beginAwait(a) {
 		return nil
 	}
-	b := pieces.Get().(*[64 << 10]byte)
+	b := buffers.Get().(*buffer)
 	stop := context.AfterFunc(ctx, c.e.Wake)
 	c.inbox.inPlace = false
 	err := c.e.Recv(b[:], true, (*taker)(c))
 	stop()
-	pieces.Put(b)
+	buffers.Put(b)
 	c.mu.Lock()
 	c.inbox.awaited = nil
 	c.mu.Unlock()

@@ -165,10 +165,10 @@ const leastPlace = 2 << 10
 // receive is read for the one call at a time that receives.
 func (c *PacketConn) receive(p []byte, keepRest bool) (int, engine.Message, *Addr, error) {
 	place := p
-	var borrowed *[64 << 10]byte
+	var borrowed *buffer
 	defer func() {
 		if borrowed != nil {
-			pieces.Put(borrowed)
+			buffers.Put(borrowed)
 		}
 	}()
 	for {
@@ -191,7 +191,7 @@ func (c *PacketConn) receive(p []byte, keepRest bool) (int, engine.Message, *Add
 		}
 		in := &c.inbox
 		if borrowed == nil && (len(p) < leastPlace || in.pieces) {
-			borrowed = pieces.Get().(*[64 << 10]byte)
+			borrowed = buffers.Get().(*buffer)
 			place = borrowed[:]
 		}
 		in.pieces = false

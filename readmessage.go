@@ -86,17 +86,14 @@ func (m *begunMessage) follows(piece engine.Message) bool {
 	return piece.TSN-m.tsn <= uint32(m.chunks)
 }
 
-// pieces is memory to receive into.
-var pieces = sync.Pool{New: func() any { return new([64 << 10]byte) }}
-
 func (a *assembler) read(limit int, interleaves func() bool, recv func([]byte) (int, engine.Message, error)) ([]byte, engine.Message, error) {
 	if limit < 1 {
 		return nil, engine.Message{}, fmt.Errorf("a message of up to %d bytes; allowed are 1 and more: %w", limit, syscall.EINVAL)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	p := pieces.Get().(*[64 << 10]byte)
-	defer pieces.Put(p)
+	p := buffers.Get().(*buffer)
+	defer buffers.Put(p)
 	for {
 		n, msg, err := recv(p[:])
 		if n == 0 && err != nil {
