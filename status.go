@@ -1,7 +1,6 @@
 package sctpnet
 
 import (
-	"fmt"
 	"net/netip"
 	"time"
 
@@ -37,10 +36,7 @@ var stateNames = [...]string{
 
 // String returns the state's name as in RFC 9260, such as "ESTABLISHED".
 func (s State) String() string {
-	if int(s) < len(stateNames) && s > 0 {
-		return stateNames[s]
-	}
-	return fmt.Sprintf("State(%d)", uint8(s))
+	return constName("State", int(s), stateNames[:]...)
 }
 
 // Status is what [Conn.Status] returns: how an association is doing now
@@ -109,10 +105,7 @@ var pathStateNames = [...]string{
 // String returns the state in words: "active", "inactive", "potentially
 // failed", "unconfirmed" or "unknown".
 func (s PathState) String() string {
-	if int(s) < len(pathStateNames) {
-		return pathStateNames[s]
-	}
-	return fmt.Sprintf("PathState(%d)", uint8(s))
+	return constName("PathState", int(s), pathStateNames[:]...)
 }
 
 // A Path is the way to one of the peer's addresses, and how it is doing now
