@@ -63,7 +63,7 @@ func (c *Conn) batched(m *Message) (engine.Msg, error) {
 	return engine.Msg{Data: m.Data, Message: msg}, err
 }
 
-// sendBatch sends messages where the Conn's messages go.
+// sendBatch is send for a batch.
 func (c *Conn) sendBatch(msgs []engine.Msg) (n int, err error) {
 	if c.mux.Load() == nil {
 		if n, err = c.e.SendBatch(msgs); err != engine.ErrTaken {
@@ -111,7 +111,7 @@ func (c *Conn) ReadMsgs(msgs []Message) (n int, err error) {
 	return n, c.opError("read", err)
 }
 
-// recvBatch receives messages where the Conn's are.
+// recvBatch is recv for a batch.
 func (c *Conn) recvBatch(msgs []engine.Msg) (n int, err error) {
 	if c.mux.Load() == nil {
 		if n, err = c.e.RecvBatch(msgs, true); err != engine.ErrTaken {

@@ -268,9 +268,9 @@ const (
 	messageSize = 64 << 10
 )
 
-// settle returns what the engine of a network is told: the Config, with the
-// defaults for dialing or listening in its gaps. It also returns that as a
-// Config, for Conn.Config, which does not share anything with c.
+// settle fills the gaps of a Config with the defaults for dialing or listening. It
+// returns the result for the engine of a network, and as a Config for Conn.Config. They
+// share nothing with c.
 func (c *Config) settle(network string, listen bool) (engine.Options, *Config, error) {
 	if err := firstError(c.check(), checkSetting(network, "Config.", "", *c)); err != nil {
 		return engine.Options{}, nil, err
@@ -349,7 +349,7 @@ func (c *Config) fill(listen bool) {
 	}
 }
 
-// limits is what a Config says of what streams may take.
+// limits returns what streams may take.
 func (c *Config) limits() mux.Limits {
 	return mux.Limits{AcceptStreams: c.AcceptStreams, StreamMemory: c.StreamMemory}
 }

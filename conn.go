@@ -165,8 +165,7 @@ func (c *Conn) startEvents() {
 	}
 }
 
-// recv receives where the Conn's messages are: from the engine or, once streams
-// are in use, from the Mux.
+// recv receives from the engine or, once streams are in use, from the Mux.
 func (c *Conn) recv(p []byte, how mux.Mode) (n int, msg engine.Message, err error) {
 	if len(p) == 0 && !c.closed.Load() {
 		return 0, msg, nil // as in package net, also after the deadline
@@ -189,7 +188,8 @@ func (c *Conn) recv(p []byte, how mux.Mode) (n int, msg engine.Message, err erro
 	return c.mux.Load().Recv(p, 0, engine.Message{}, how)
 }
 
-// send sends where the Conn's messages go, as one message if single is set.
+// send sends by the engine or, once streams are in use, by the Mux. If single is set, p is
+// one message.
 func (c *Conn) send(p []byte, single bool, msg engine.Message) (n int, err error) {
 	if c.mux.Load() == nil {
 		size := messageSize
@@ -238,8 +238,8 @@ func (c *Conn) Close() error {
 	return c.opError("close", c.end(end))
 }
 
-// end closes the Conn, one way or the other. The first call decides which: what
-// learns of the end by it, and then closes the Conn too, comes too late.
+// end closes the Conn, one way or the other. The first call decides which. A goroutine
+// that the end has woken, and that closes the Conn too, comes too late.
 func (c *Conn) end(end func() error) error {
 	if c.closed.Swap(true) {
 		return net.ErrClosed

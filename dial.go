@@ -183,7 +183,7 @@ func (d *Dialer) deadline() time.Time {
 	return deadline
 }
 
-// socket returns what the engine is told of the Dialer, and the Config of that.
+// socket returns the Dialer as the engine takes it, and its Config with the defaults.
 func (d *Dialer) socket(network string, local *Addr) (*engine.Socket, *Config, error) {
 	options, asked, err := d.Config.settle(network, false)
 	if err != nil {

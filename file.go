@@ -123,7 +123,7 @@ func fileError(f *os.File, err error) error {
 	return e
 }
 
-// fileAddr is the address of a file that is none, as in package net.
+// fileAddr is the name of a file in the place of an address, as in package net.
 type fileAddr string
 
 func (fileAddr) Network() string  { return "file+sctp" }

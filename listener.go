@@ -83,7 +83,7 @@ func (lc *ListenConfig) listen(ctx context.Context, e engine.Engine, network, ad
 	return newListener(l, network, asked), local, nil
 }
 
-// socket returns what the engine is told of the ListenConfig, the Config of that,
+// socket returns the ListenConfig as the engine takes it, its Config with the defaults,
 // and the address to listen at.
 func (lc *ListenConfig) socket(ctx context.Context, network, address string) (*engine.Socket, *Config, *Addr, error) {
 	options, asked, err := lc.Config.settle(network, true)

@@ -23,8 +23,8 @@ func Available(network string) error {
 	return e.Available()
 }
 
-// lookupNetwork returns the network's name as SCTP's and the engine behind it. Code
-// that was written for TCP says "tcp", and means the network tcp.
+// lookupNetwork returns the network's name as SCTP's and the engine behind it. tcp is the
+// network that the name "tcp" stands for, which code written for TCP uses.
 func lookupNetwork(network, tcp string) (string, engine.Engine, error) {
 	name := network
 	switch network {

@@ -54,7 +54,7 @@ func (c *Conn) interleaves() bool {
 type assembler struct {
 	mu    sync.Mutex // held for the time of one ReadMessage
 	begun map[sequence]*begunMessage
-	holds atomic.Bool // there are some, for who does not hold mu
+	holds atomic.Bool // some were begun; for callers that do not hold mu
 }
 
 // A sequence is messages whose pieces do not interleave. But one that is late may come

@@ -101,8 +101,8 @@ func isSettled(field string) bool {
 	return !changes
 }
 
-// checkLimits returns an error for a limit that does not go with another one,
-// which is in force.
+// checkLimits returns an error for a limit that contradicts another one, perhaps one that
+// is in force.
 func (c *Config) checkLimits(now *Config) error {
 	r := now.RTO
 	r.Min, r.Max = cmp.Or(c.RTO.Min, r.Min), cmp.Or(c.RTO.Max, r.Max)

@@ -76,8 +76,8 @@ const (
 
 type streamKey struct{ network, address string }
 
-// A sharedConn is an association that streams share, or the dial for it. All
-// but ready, and what is set before it is closed, is under StreamDialer.mu.
+// A sharedConn is an association that streams share, or the dial for it.
+// StreamDialer.mu guards it. conn, m and err do not change once ready is closed.
 type sharedConn struct {
 	key    streamKey
 	state  sharedState
