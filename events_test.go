@@ -3,7 +3,6 @@ package sctpnet_test
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -637,49 +636,6 @@ func TestEventsOverUDPRemoteError(t *testing.T) {
 			}
 		}
 		exchange(t, c, s)
-	})
-}
-
-// TestStatusCountsMissingChunks counts what is missing where a packet was lost.
-func TestStatusCountsMissingChunks(t *testing.T) {
-	const data = 0
-	watchdog(t, func() {
-		c, s, _, _, w := eventWire(t, sctpnet.Config{}, sctpnet.Config{})
-		if err := c.Set(sctpnet.Config{RTO: sctpnet.RTO{Initial: time.Hour, Min: time.Hour, Max: time.Hour}}); err != nil {
-			t.Fatal(err)
-		}
-		lost := make(map[uint32]bool) // by TSN
-		w.setLoss(func(p []byte, toServer bool) bool {
-			if !toServer || chunkType(p) != data || len(p) < 20 {
-				return false
-			}
-			tsn := binary.BigEndian.Uint32(p[16:])
-			if len(lost) < 2 {
-				lost[tsn] = true
-			}
-			return lost[tsn]
-		})
-		for i := range 2 { // each in a packet of its own
-			if _, err := c.Write([]byte("lost")); err != nil {
-				t.Fatal(err)
-			}
-			eventually(t, "a loss", func() bool {
-				w.mu.Lock()
-				defer w.mu.Unlock()
-				return len(lost) == i+1
-			})
-		}
-		if _, err := c.Write([]byte("arrives")); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "two chunks that are missing", func() bool {
-			st, err := s.Status()
-			return err == nil && st.Pending == 2
-		})
-		if st, err := s.Stats(); err != nil || st.OutOfOrder != 1 {
-			t.Errorf("%+v, %v; want one chunk out of order", st, err)
-		}
-		c.Abort()
 	})
 }
 

@@ -1,6 +1,7 @@
 package sctpnet_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -403,4 +404,47 @@ func TestPathTimes(t *testing.T) {
 	if err != nil || stats.MaxRTO < time.Second || stats.MaxRTO > max(time.Second, st.Primary.RTO) || stats.MaxRTOAddr != netip.MustParseAddr("127.0.0.1") {
 		t.Errorf("%+v, %v; want the least of 1 s", stats, err)
 	}
+}
+
+// TestStatusCountsMissingChunks counts what is missing where a packet was lost.
+func TestStatusCountsMissingChunks(t *testing.T) {
+	const data = 0
+	watchdog(t, func() {
+		c, s, _, _, w := eventWire(t, sctpnet.Config{}, sctpnet.Config{})
+		if err := c.Set(sctpnet.Config{RTO: sctpnet.RTO{Initial: time.Hour, Min: time.Hour, Max: time.Hour}}); err != nil {
+			t.Fatal(err)
+		}
+		lost := make(map[uint32]bool) // by TSN
+		w.setLoss(func(p []byte, toServer bool) bool {
+			if !toServer || chunkType(p) != data || len(p) < 20 {
+				return false
+			}
+			tsn := binary.BigEndian.Uint32(p[16:])
+			if len(lost) < 2 {
+				lost[tsn] = true
+			}
+			return lost[tsn]
+		})
+		for i := range 2 { // each in a packet of its own
+			if _, err := c.Write([]byte("lost")); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "a loss", func() bool {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				return len(lost) == i+1
+			})
+		}
+		if _, err := c.Write([]byte("arrives")); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "two chunks that are missing", func() bool {
+			st, err := s.Status()
+			return err == nil && st.Pending == 2
+		})
+		if st, err := s.Stats(); err != nil || st.OutOfOrder != 1 {
+			t.Errorf("%+v, %v; want one chunk out of order", st, err)
+		}
+		c.Abort()
+	})
 }
