@@ -244,7 +244,7 @@ func (d *Dialer) resolve(ctx context.Context, network, address string, local *Ad
 		}
 		addrs = loopback(network, addrs[0])
 	}
-	if addrs, err = hosts(addrs); err != nil {
+	if addrs, err = dialable(addrs); err != nil {
 		return nil, err
 	}
 	if local == nil || isWildcard(local) {
@@ -263,9 +263,9 @@ func (d *Dialer) resolve(ctx context.Context, network, address string, local *Ad
 	return usable, nil
 }
 
-// hosts returns the endpoints that can be dialed. If there are none it says why not of the
-// first.
-func hosts(addrs []*Addr) (usable []*Addr, first error) {
+// dialable returns the endpoints that can be dialed, or if there are none, why the first
+// one cannot.
+func dialable(addrs []*Addr) (usable []*Addr, first error) {
 	for _, a := range addrs {
 		if err := checkDialed(a); err == nil {
 			usable = append(usable, a)
