@@ -19,7 +19,6 @@ import (
 
 	"github.com/sctpnet/sctpnet"
 	"github.com/sctpnet/sctpnet/internal/conformance"
-	"golang.org/x/net/nettest"
 )
 
 // pipeOf makes an association with itself that has n streams each way.
@@ -260,37 +259,6 @@ func (f *flow) takeMsg(b []byte, more bool) error {
 		err = fmt.Errorf("stream %d, message %d: %d bytes are missing, but More is %t", f.stream, f.next-1, len(f.rest), more)
 	}
 	return err
-}
-
-// streamPipe returns a function that makes pairs of streams. All are of one
-// association, which lives until the test ends.
-func streamPipe(t *testing.T, network string) nettest.MakePipe {
-	client, server := pipe(t, network, "127.0.0.1:0")
-	return func() (c1, c2 net.Conn, stop func(), err error) {
-		s1, s2, err := openStream(client, server)
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		return s1, s2, func() { s1.Close(); s2.Close() }, nil
-	}
-}
-
-func TestStreamNettest(t *testing.T) {
-	eachEngine(t, func(t *testing.T, network string) {
-		mp := streamPipe(t, network)
-		for _, name := range []string{"one", "two", "three"} {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				nettest.TestConn(t, mp)
-			})
-		}
-	})
-}
-
-func TestStreamConformance(t *testing.T) {
-	eachEngine(t, func(t *testing.T, network string) {
-		conformance.TestConn(t, streamPipe(t, network))
-	})
 }
 
 // TestStreamsAfterEnd has the peer end an association. The error for a stream to open is no
