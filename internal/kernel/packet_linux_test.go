@@ -181,3 +181,39 @@ func TestSendToNobodyLeavesNothing(t *testing.T) {
 	}
 	wantNothing("one that is late", p.Send([]byte("x"), engine.Message{}, 99))
 }
+
+// TestFenceOfPacket has a notification come after a part of a message. Where it stands
+// behind that message, the rest of it was given up.
+func TestFenceOfPacket(t *testing.T) {
+	up := engine.AssocEvent{Change: engine.AssocUp}
+	dry := engine.SenderDryEvent{}
+	for _, tt := range []struct {
+		name               string
+		begun, isUnordered bool // a message has, and is
+		fence              fence
+		event              engine.Event
+		cut, goesOn        bool
+		then               fence
+	}{
+		{"given up", true, true, fence{isUp: true}, dry, true, false, fence{}},
+		{"given up, by another event", true, true, fence{isUp: true}, up, true, false, fence{isUp: true}},
+		{"of the message before", true, true, fence{isUp: true, isOver: true}, dry, false, true, fence{isUp: true}},
+		{"of the message before, by another event", true, true, fence{isUp: true, isOver: true}, up, false, true, fence{isUp: true, isOver: true}},
+		{"of an unordered one before an ordered one", true, false, fence{isUp: true, isOver: true}, dry, false, true, fence{}},
+		{"between messages", false, false, fence{isUp: true, isOver: true}, dry, false, false, fence{}},
+		{"no fence", true, false, fence{}, up, false, true, fence{}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := &assoc{fence: tt.fence, isUnordered: tt.isUnordered}
+			p := &packet{assocs: map[engine.AssocID]*assoc{7: a}}
+			p.watch.begun = make(map[engine.AssocID]*assoc)
+			if tt.begun {
+				p.watch.begun[7] = a
+			}
+			cut := p.passFence(target{-1, 7}, tt.event)
+			if goesOn := p.watch.begun[7] != nil; cut != tt.cut || goesOn != tt.goesOn || a.fence != tt.then {
+				t.Errorf("cut: %v, goes on: %v, %+v; want %v, %v, %+v", cut, goesOn, a.fence, tt.cut, tt.goesOn, tt.then)
+			}
+		})
+	}
+}

@@ -149,5 +149,6 @@ func TestReserveIsFullForLong(t *testing.T) {
 		r.full = r.full.Add(-stuckAfter)
 		look(time.Second, false) // since a message came
 		look(time.Hour, true)
+		look(time.Hour, false) // one of them was aborted: the others have as long again
 	})
 }

@@ -282,7 +282,6 @@ func (l *listener) bear(sk *socket, n *newLife) (*conn, error) {
 		return nil, err
 	}
 	from := l.from
-	from.options.Adaptation = 0 // no event tells the peer's
 	from.parent, from.reborn, from.most = l, true, n.streams
 	c, err := newConn(sk, from)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sctpnet/sctpnet/internal/conformance"
 	"github.com/sctpnet/sctpnet/internal/engine"
 	"golang.org/x/sys/unix"
 )
@@ -134,5 +135,159 @@ func TestFirstReaderPassesOn(t *testing.T) {
 		if err := read(); !errors.Is(err, unix.ECONNRESET) || c.next != nil {
 			t.Errorf("%s when it was passed on: %v, and the next life is %p; want ECONNRESET and none", name, err, c.next)
 		}
+	}
+}
+
+// listening makes a listener and an association that it has accepted.
+func listening(t *testing.T) (l *listener, client engine.Conn, c *conn) {
+	t.Helper()
+	needSCTP(t)
+	lo := &engine.Addr{IPAddrs: []net.IPAddr{{IP: net.IP{127, 0, 0, 1}}}}
+	ln, err := kernelEngine{}.Listen(t.Context(), &engine.Socket{Network: "sctp", Local: lo})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	l = ln.(*listener)
+	client, c = another(t, l)
+	return l, client, c
+}
+
+// another makes one more association that a listener accepts.
+func another(t *testing.T, l *listener) (client engine.Conn, c *conn) {
+	t.Helper()
+	client, err := kernelEngine{}.Dial(t.Context(), &engine.Socket{Network: "sctp"}, l.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	s, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return client, s.(*conn)
+}
+
+// nextOf takes an association for the next life of itself.
+func nextOf(t *testing.T, c *conn) *newLife {
+	t.Helper()
+	next := &newLife{remote: c.remote}
+	err := c.control(func(fd int) (err error) {
+		next.fd, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.file.Close()
+	return next
+}
+
+// TestAcceptBesideNewLives has new lives wait for Accept. Its deadline is that of all that
+// it returns, and a new life does not keep others away.
+func TestAcceptBesideNewLives(t *testing.T) {
+	conformance.Watchdog(t, func() {
+		l, _, c := listening(t)
+		_, d := another(t, l)
+		l.welcome(nextOf(t, c))
+		l.SetDeadline(time.Now().Add(10 * time.Second))
+		// An Accept may have looked for a new life just before this one came.
+		if err := l.raw.Read(func(uintptr) bool { return false }); !l.isWoken(err) {
+			t.Errorf("Accept is not woken for a new life: %v", err)
+		}
+		l.SetDeadline(time.Unix(1, 0))
+		if _, err := l.Accept(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("Accept after the deadline: %v", err)
+		}
+		l.SetDeadline(time.Now().Add(10 * time.Second))
+		if _, err := l.Accept(); err != nil {
+			t.Errorf("Accept of a new life: %v", err)
+		}
+		another(t, l)
+
+		l.welcome(nextOf(t, d))
+		for wait := time.Millisecond; ; wait *= 2 {
+			l.SetDeadline(time.Now().Add(wait))
+			if _, err := l.Accept(); err == nil {
+				break
+			}
+		}
+		if _, err := l.Accept(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("Accept after a new life, with nothing there: %v", err)
+		}
+	})
+}
+
+// TestNewLifeWhileListenerCloses has a new life come when Close has looked for those that
+// wait, and has not closed the descriptor yet. It is aborted as they are.
+func TestNewLifeWhileListenerCloses(t *testing.T) {
+	l, client, c := listening(t)
+	l.mu.Lock()
+	l.isClosed = true
+	l.mu.Unlock()
+	l.welcome(nextOf(t, c))
+	client.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if n, _, err := client.Recv(make([]byte, 10), true); n != 0 || !errors.Is(err, unix.ECONNRESET) {
+		t.Errorf("the new life reads %d bytes, %v; want ECONNRESET", n, err)
+	}
+}
+
+// TestNewLifeKnowsItsCause has a new life fail before the old one has been read. The kernel
+// says why once, and a Write of the old life was told.
+func TestNewLifeKnowsItsCause(t *testing.T) {
+	l, client, c := listening(t)
+	client.Abort()
+	c.control(func(fd int) error {
+		for !isGone(uintptr(fd)) {
+			time.Sleep(time.Millisecond)
+		}
+		return nil
+	})
+	next := nextOf(t, c)
+	next.cause = uint32(unix.ETIMEDOUT)
+	l.welcome(next)
+	s, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for range 2 {
+		if n, _, err := s.Recv(make([]byte, 10), true); n != 0 || !errors.Is(err, unix.ETIMEDOUT) {
+			t.Errorf("the new life reads %d bytes, %v; want ETIMEDOUT", n, err)
+		}
+	}
+}
+
+// TestRestartOfWhatEnds has a reader or a watch find a restart when Close was called, and
+// when the other one has found it. A Conn that is being closed has no next life, and one
+// life has one next life.
+func TestRestartOfWhatEnds(t *testing.T) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fds[1])
+	sk, err := adopt(fds[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sk.close()
+	leaving := &conn{socket: sk}
+	leaving.parent, leaving.isLeaving = new(listener), true
+	if leaving.lose(fds[0]); leaving.restarted.Load() {
+		t.Error("a watch has ended what is being closed")
+	}
+	if leaving.restart(fds[0], engine.AssocEvent{}); leaving.next.fd >= 0 {
+		t.Error("what is being closed has a next life")
+		unix.Close(leaving.next.fd)
+	}
+	c := &conn{socket: sk}
+	c.parent = new(listener)
+	c.restart(fds[0], engine.AssocEvent{})
+	next := c.next
+	defer unix.Close(next.fd)
+	if c.lose(fds[0]); c.next != next {
+		t.Error("a watch has lost the next life")
 	}
 }

@@ -129,3 +129,51 @@ func TestTagIsLearnedOfPacket(t *testing.T) {
 		}
 	})
 }
+
+// TestTagThatIsNotTold looks at tags that the kernel does not tell, or does not tell any
+// more. None of that is a restart.
+func TestTagThatIsNotTold(t *testing.T) {
+	conformance.Watchdog(t, func() {
+		var o engine.Options
+		o.PartialDeliveryPoint = 1000 // the tag is learned at once
+		client, server := conns(t, o)
+		c := server.(*conn)
+		c.tagWatch.mu.Lock()
+		defer c.tagWatch.mu.Unlock()
+		c.control(func(fd int) error {
+			tag := c.tag
+			wantChanged := func(what string, tag lifeTag, want bool) {
+				t.Helper()
+				if got := tag.hasChanged(fd); got != want {
+					t.Errorf("%s has changed: %v, want %v", what, got, want)
+				}
+			}
+			wantChanged("the tag", tag, false)
+			another := tag
+			another.value++
+			wantChanged("another tag", another, true)
+			unknown := tag
+			unknown.value = 0
+			wantChanged("a tag that was not told", unknown, false)
+
+			// What was learned once is not asked for again, even if it was nothing.
+			for _, known := range []lifeTag{unknown, another} {
+				c.tag = known
+				if got := c.findTag(fd); got != (known.value != 0) || c.tag != known {
+					t.Errorf("%+v was found: %v; it is %+v then", known, got, c.tag)
+				}
+			}
+			c.tag = lifeTag{}
+			if !c.findTag(fd) || c.tag.value != tag.value {
+				t.Errorf("the tag %#x is found as %#x", tag.value, c.tag.value)
+			}
+
+			client.Abort()
+			for !isGone(uintptr(fd)) {
+				time.Sleep(time.Millisecond)
+			}
+			wantChanged("the tag of what has ended", tag, false)
+			return nil
+		})
+	})
+}
