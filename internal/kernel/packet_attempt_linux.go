@@ -86,9 +86,6 @@ func silence(fd, addrs int) time.Duration {
 		return 0
 	}
 	most := time.Duration(init.MaxInitTimeout) * time.Millisecond
-	if most == 0 {
-		most = fromMilliseconds(rto.Max)
-	}
 	wait, sum := fromMilliseconds(rto.Initial), time.Duration(0)
 	for i := range int(init.MaxAttempts) + 1 {
 		if i > 0 && i%max(1, addrs) == 0 {

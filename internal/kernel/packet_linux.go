@@ -184,7 +184,7 @@ func findAssoc(fd int, peer netip.AddrPort) engine.AssocID {
 func (p *packet) Assocs() ([]engine.AssocID, error) {
 	return read(p, func(fd int) (ids []engine.AssocID, err error) {
 		// struct sctp_assoc_ids: the count, then the list.
-		for size := 1 << 10; ; size *= 4 {
+		for size := 32; ; size *= 4 {
 			buf := make([]byte, 4+4*size)
 			_, err := getsockopt(fd, optAssocIDList, buf)
 			if err == unix.EINVAL && size < 1<<24 {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ishidawataru/sctp"
 	"github.com/sctpnet/sctpnet/internal/conformance"
 	"github.com/sctpnet/sctpnet/internal/engine"
 	"golang.org/x/sys/unix"
@@ -215,5 +216,120 @@ func TestFenceOfPacket(t *testing.T) {
 				t.Errorf("cut: %v, goes on: %v, %+v; want %v, %v, %+v", cut, goesOn, a.fence, tt.cut, tt.goesOn, tt.then)
 			}
 		})
+	}
+}
+
+// packetAt makes a one-to-many socket.
+func packetAt(t *testing.T, autoClose time.Duration) *packet {
+	t.Helper()
+	needSCTP(t)
+	local := &engine.Addr{IPAddrs: []net.IPAddr{{IP: net.IPv4(127, 0, 0, 1)}}}
+	c, err := kernelEngine{}.ListenPacket(t.Context(), &engine.Socket{Network: "sctp4", Local: local}, autoClose)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c.(*packet)
+}
+
+// TestAutoCloseRoundsUp sets an AutoClose that is no number of seconds. An association is
+// not ended before its time, and 0 would be never.
+func TestAutoCloseRoundsUp(t *testing.T) {
+	for d, want := range map[time.Duration]int{0: 0, 1: 1, time.Second: 1, 1500 * time.Millisecond: 2, 2 * time.Second: 2} {
+		if got, err := read(packetAt(t, d), optAutoClose.getInt); got != want || err != nil {
+			t.Errorf("AutoClose of %v is %d s, %v; want %d", d, got, err, want)
+		}
+	}
+}
+
+// TestAssocsOfMany asks for more associations than are expected at first. One that has ended
+// cannot be ended once more, and nothing is known of it.
+func TestAssocsOfMany(t *testing.T) {
+	conformance.Watchdog(t, func() {
+		const n = 33
+		p := packetAt(t, 0)
+		for range n {
+			if err := packetAt(t, 0).Connect(p.LocalAddr(), func(engine.AssocID, bool) {}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ids, err := p.Assocs()
+		for ; err == nil && len(ids) < n; ids, err = p.Assocs() {
+			time.Sleep(time.Millisecond)
+		}
+		if len(ids) != n || err != nil {
+			t.Fatalf("%d associations, %v; want %d", len(ids), err, n)
+		}
+		for i, end := range []func(engine.AssocID) error{p.Abort, p.Shutdown} {
+			if err := p.Abort(ids[i]); err != nil {
+				t.Error(err)
+			}
+			if err := end(ids[i]); err != engine.ErrEnded {
+				t.Errorf("the end of an association that has ended: %v", err)
+			}
+			if _, err := p.Paths(ids[i]); err != engine.ErrEnded {
+				t.Errorf("the paths of an association that has ended: %v", err)
+			}
+		}
+		if ids, err := p.Assocs(); len(ids) != n-2 || err != nil {
+			t.Errorf("%d associations, %v; want %d", len(ids), err, n-2)
+		}
+	})
+}
+
+// TestWhyHandshakeFailed tells a peer that refuses from one that is silent.
+func TestWhyHandshakeFailed(t *testing.T) {
+	past, future := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	for _, tt := range []struct {
+		name  string
+		cause uint16
+		was   int32
+		gives time.Time
+		want  unix.Errno
+	}{
+		{"ABORT with a cause, late", 12, lastingOn, past, unix.ECONNREFUSED},
+		{"it lasted on", 0, lastingOn, future, unix.ETIMEDOUT},
+		{"it was over before", 0, overBefore, past, unix.ECONNREFUSED},
+		{"soon", 0, notLooked, future, unix.ECONNREFUSED},
+		{"late, and nobody has looked", 0, notLooked, past, unix.ETIMEDOUT},
+		{"it is not known when", 0, notLooked, time.Time{}, unix.ECONNREFUSED},
+	} {
+		a := attempt{gives: tt.gives}
+		a.was.Store(tt.was)
+		if got := a.cause(&engine.AssocEvent{Cause: tt.cause}); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestSilence adds the times up that INITs wait for an answer.
+func TestSilence(t *testing.T) {
+	for _, tt := range []struct {
+		addrs, maxTimeout int
+		want              time.Duration
+	}{
+		{1, 250, 800 * time.Millisecond}, // 100, 200, 250, 250
+		{2, 250, 600 * time.Millisecond}, // 100, 100, 200, 200: one address after the other
+		{0, 250, 800 * time.Millisecond},
+		{1, 0, 1500 * time.Millisecond}, // 100, 200, 400, 800: by default the limit is 60 s
+	} {
+		err := packetAt(t, 0).control(func(fd int) error {
+			if err := optRTO.set(fd, rtoInfo{Initial: 100, Max: 350, Min: 50}); err != nil {
+				return err
+			}
+			init := make([]byte, 8)
+			binary.NativeEndian.PutUint16(init[4:], 3)
+			binary.NativeEndian.PutUint16(init[6:], uint16(tt.maxTimeout))
+			if err := setsockopt(fd, sctp.SOL_SCTP, sctp.SCTP_INITMSG, init); err != nil {
+				return err
+			}
+			if got := silence(fd, tt.addrs); got != tt.want {
+				t.Errorf("%d addresses, %d ms at most: %v, want %v", tt.addrs, tt.maxTimeout, got, tt.want)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }

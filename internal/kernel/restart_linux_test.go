@@ -1,10 +1,13 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
+	"reflect"
 	"sync"
 	"testing"
 	"time"
@@ -134,6 +137,11 @@ func TestFirstReaderPassesOn(t *testing.T) {
 	for name, read := range reads {
 		if err := read(); !errors.Is(err, unix.ECONNRESET) || c.next != nil {
 			t.Errorf("%s when it was passed on: %v, and the next life is %p; want ECONNRESET and none", name, err, c.next)
+		}
+	}
+	for _, set := range []func(time.Time) error{c.SetDeadline, c.SetReadDeadline, c.SetWriteDeadline} {
+		if err := set(time.Now()); err != nil {
+			t.Errorf("a deadline when it was passed on: %v", err)
 		}
 	}
 }
@@ -289,5 +297,68 @@ func TestRestartOfWhatEnds(t *testing.T) {
 	defer unix.Close(next.fd)
 	if c.lose(fds[0]); c.next != next {
 		t.Error("a watch has lost the next life")
+	}
+}
+
+// TestNewLifeWithWhatCameAtOnce has one system call receive the end of the old life and
+// all of the new one: data, an event in two pieces, and its end.
+func TestNewLifeWithWhatCameAtOnce(t *testing.T) {
+	dry := make([]byte, 12)
+	binary.NativeEndian.PutUint16(dry, eventSenderDry)
+	lost := make([]byte, 20)
+	binary.NativeEndian.PutUint16(lost, eventAssocChange)
+	binary.NativeEndian.PutUint16(lost[8:], uint16(engine.AssocLost))
+	more := engine.Message{More: true}
+	for _, events := range []bool{false, true} {
+		l, _, c := listening(t)
+		l.from.options.Events = events
+		next := nextOf(t, c)
+		next.held = []piece{{[]byte("new"), false, engine.Message{PPID: 5}}, {dry[:7], true, more}, {dry[7:], true, engine.Message{}}, {lost, true, engine.Message{}}}
+		l.welcome(next)
+		ec, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ec.Close()
+		s := ec.(*conn)
+		want := []engine.Message{{PPID: 5}}
+		if events {
+			want = append(want, engine.Message{Event: engine.SenderDryEvent{}}, engine.Message{Event: engine.AssocEvent{Change: engine.AssocLost}})
+		}
+		var got []engine.Message
+		for _, h := range s.held {
+			got = append(got, h.msg)
+		}
+		if !reflect.DeepEqual(got, want) || string(s.held[0].data) != "new" {
+			t.Errorf("events %v: the new life begins with %+v, want %+v", events, got, want)
+		}
+		if !s.lost.Load() {
+			t.Errorf("events %v: the new life does not know that it was lost", events)
+		}
+	}
+}
+
+// TestNewLifeHasListenersBuffer has the old life change its receive buffer.
+func TestNewLifeHasListenersBuffer(t *testing.T) {
+	l, _, c := listening(t)
+	size := func(sk *socket) int {
+		t.Helper()
+		n, err := read(sk, optReadBuffer.getInt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if err := c.Set(netip.Addr{}, engine.Settings{ReadBuffer: 20_000}); err != nil {
+		t.Fatal(err)
+	}
+	l.welcome(nextOf(t, c))
+	s, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if got, want := size(s.(*conn).socket), size(l.socket); got != want {
+		t.Errorf("the new life's receive buffer has %d bytes, want the listener's %d", got, want)
 	}
 }
