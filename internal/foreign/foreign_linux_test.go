@@ -148,21 +148,31 @@ func (n *networks) noAssociations(t *testing.T) {
 		t.Error(err)
 	}
 	for _, network := range []*testnet.Network{n.a, n.b} {
-		var list string
-		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-			network.Do(func() error {
-				b, err := os.ReadFile("/proc/thread-self/net/sctp/assocs")
-				list = string(b)
-				return err
-			})
-			if strings.Count(list, "\n") == 1 {
-				break
-			}
-		}
-		if strings.Count(list, "\n") != 1 {
-			t.Errorf("associations are left:\n%s", list)
+		none(t, network)
+	}
+}
+
+// none waits until a network has no association.
+func none(t *testing.T, network *testnet.Network) {
+	t.Helper()
+	var list string
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		list = associations(network)
+		if strings.Count(list, "\n") == 1 {
+			return
 		}
 	}
+	t.Errorf("associations are left:\n%s", list)
+}
+
+// associations is the kernel's list of a network, with a line above it.
+func associations(network *testnet.Network) (list string) {
+	network.Do(func() error {
+		b, err := os.ReadFile("/proc/thread-self/net/sctp/assocs")
+		list = string(b)
+		return err
+	})
+	return list
 }
 
 // A peer is a program in another language.
@@ -270,7 +280,12 @@ func (n *networks) associate(t *testing.T, dials bool, args ...string) (*sctpnet
 		p := n.listening(t, args...)
 		return n.dial(t, p.address()), p
 	}
-	ln := n.listen(t)
+	return n.accept(t, n.listen(t), args...)
+}
+
+// accept has a peer dial.
+func (n *networks) accept(t *testing.T, ln net.Listener, args ...string) (*sctpnet.Conn, *peer) {
+	t.Helper()
 	p := n.dialing(t, ln, args...)
 	c, err := ln.Accept()
 	if err != nil {

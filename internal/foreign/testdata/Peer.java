@@ -126,7 +126,11 @@ class Peer {
 				}).start();
 				break;
 			default:
-				c.send(b, answer(m));
+				try {
+					c.send(b, answer(m));
+				} catch (IOException e) { // that association has ended
+					say("send: " + e);
+				}
 			}
 			b.clear();
 		}
