@@ -233,12 +233,15 @@ func (a *assoc) onSendTimer() {
 		return
 	}
 	if a.snd.Expire(a.now()) {
-		if a.unanswered() {
+		isSilent := !a.snd.Refused()
+		if isSilent && a.unanswered() {
 			a.unreachable()
 			return
 		}
 		a.snd.Timeout(a.now())
-		a.noteSilence()
+		if isSilent {
+			a.noteSilence()
+		}
 	}
 	a.pump()
 }

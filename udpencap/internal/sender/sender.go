@@ -51,6 +51,8 @@ type Sender struct {
 
 	peerWindow int
 	shut       time.Duration // when the peer has last dropped chunks as it had no room, 0 for never since it has had some
+	heard      time.Duration // when its last acknowledgement came
+	pause      time.Duration // until it is asked again whether it has room, 0 if T3-rtx counts
 	limited    bool          // cwnd has kept a chunk back since it was last to grow
 
 	board   scoreboard
@@ -106,9 +108,6 @@ func (s *Sender) Init(c Config) {
 	s.SetRoom(c.Room)
 	s.cubic.init(s.room + commonHeader)
 }
-
-// windowOf is a window as an int, which may have 32 bits.
-func windowOf(n uint32) int { return int(min(n, math.MaxInt32)) }
 
 // commonHeader is what each packet has beside its chunks.
 const commonHeader = 12
@@ -217,9 +216,6 @@ func (s *Sender) Acked() uint32 { return s.board.cum }
 // Last is the highest TSN that was sent.
 func (s *Sender) Last() uint32 { return s.board.next() - 1 }
 
-// Window is how much of the peer's window is free.
-func (s *Sender) Window() int { return max(0, s.peerWindow-s.board.cost) }
-
 // CWND is the congestion window.
 func (s *Sender) CWND() int { return int(s.cubic.cwnd) }
 
@@ -282,6 +278,9 @@ func (s *Sender) Next(now time.Duration) int {
 // nextSize is Next without regard to the congestion window.
 func (s *Sender) nextSize() int {
 	if s.board.lost.n > 0 {
+		if s.pause > 0 && s.board.flying.n > 0 && !s.urgent {
+			return 0 // the peer is being asked whether it has room
+		}
 		return s.board.at(s.board.lost.head).size()
 	}
 	if m := s.queue.head(); m != nil {
@@ -305,15 +304,6 @@ func (s *Sender) nextSize() int {
 // leastPart is which part of a packet's room the rest of it has to be at least to take
 // the beginning of a message that needs more.
 const leastPart = 4
-
-// isAllowed reports whether the peer's window has room for a new chunk. One chunk goes
-// when there is none in flight, to find out (RFC 9260 section 6.1, rule A).
-func (s *Sender) isAllowed(n int) bool {
-	if s.board.n >= mostAhead {
-		return false
-	}
-	return s.board.cost+costOf(n) <= s.peerWindow || s.board.flying.n == 0
-}
 
 // Append appends the chunks of the next packet, where there is one (see Next) and room
 // for so many bytes.
@@ -522,6 +512,7 @@ func (s *Sender) acknowledge(k *sack, now time.Duration) (progress bool) {
 		s.packets++
 		c.at, c.packet, c.times = now, s.packets, 2
 	})
+	s.heard = now
 	s.Counts.GapAcks += uint64(len(k.blocks) / 4)
 	s.measure(&newest, now)
 	s.duplicates(k)
@@ -593,30 +584,6 @@ func (s *Sender) duplicates(k *sack) {
 	if counted {
 		s.rack.duplicates(s.board.cum, s.board.next())
 	}
-}
-
-// opened takes the peer's window. What the peer did not take as it had no room for it is sent
-// again when it has room, without waiting for T3-rtx. That is no sign of congestion. A peer
-// that drops a chunk says at once that it has no room, and acknowledges nothing by that. If
-// none has said so, an acknowledgement is only late.
-func (s *Sender) opened(k *sack, progress bool, now time.Duration) {
-	window := windowOf(k.window)
-	more := window > s.peerWindow
-	s.peerWindow = window
-	if !progress && s.board.flying.n > 0 && s.board.at(s.board.flying.head).n > s.peerWindow {
-		s.shut = now
-	}
-	if s.shut == 0 || !more {
-		return
-	}
-	for s.board.flying.n > 0 {
-		c := s.board.at(s.board.flying.head)
-		if c.at > s.shut || c.at+s.rtt.SRTT+s.rtt.SRTT/4 > now {
-			break
-		}
-		s.board.lose(c)
-	}
-	s.shut = 0
 }
 
 // answerProbe looks whether a tail loss probe was answered. If it was a chunk sent again,
@@ -780,9 +747,13 @@ func (s *Sender) Delayed(now time.Duration) {
 // Timeout has what is in flight be sent again, after T3-rtx has expired (RFC 9260 section
 // 6.3.3), but for what was sent of late.
 func (s *Sender) Timeout(now time.Duration) {
+	if s.Refused() {
+		s.askLater()
+	}
 	s.t3 = now + s.rtt.RTO
 	s.probe = probe{}
 	board := &s.board
+	lose := s.lose
 	oldest := true
 	for i := range board.n {
 		c := board.at(board.cum + 1 + uint32(i))
@@ -791,17 +762,20 @@ func (s *Sender) Timeout(now time.Duration) {
 		}
 		if oldest {
 			oldest = false
-			if c.n <= s.peerWindow { // otherwise the peer has no room for it, and may have dropped it
+			isLoss := c.n <= s.peerWindow
+			if isLoss {
 				s.timeouts++
 				s.reduce(true)
+			} else {
+				lose = board.lose // the peer may have dropped all, which says nothing of the path
 			}
 			if c.state == inFlight {
-				s.lose(c)
-			} else {
+				lose(c)
+			} else if isLoss {
 				s.undos.lost(c.tsn)
 			}
 		} else if c.state == inFlight && (s.rack.rtt == 0 || now >= c.at+s.rack.rtt+s.rack.window(c.packet, true, s.rtt)) {
-			s.lose(c)
+			lose(c)
 		}
 	}
 	s.forward.due = board.isPassable()

@@ -146,7 +146,7 @@ func TestClosedWindow(t *testing.T) {
 		m.s.Queue(make([]byte, 4000), Message{})
 	}
 	m.run(20*time.Second, func() bool { return false })
-	if m.timeouts == 0 {
+	if m.asked == 0 {
 		t.Error("the peer was not asked whether it has room")
 	}
 	if m.s.board.flying.n > 1 {

@@ -30,6 +30,7 @@ type sim struct {
 
 	r        receiver
 	timeouts int
+	asked    int      // times that the peer was asked whether it has room
 	forwards [][]byte // FORWARD TSN chunks that have come
 	failed   []string // messages that were given up, "+" after one that was sent
 }
@@ -160,8 +161,12 @@ func (m *sim) run(limit time.Duration, cond func() bool) bool {
 		}
 		m.now = next
 		if m.s.Expire(m.now) {
-			m.timeouts++
-			m.rtt.Double()
+			if m.s.Refused() {
+				m.asked++
+			} else {
+				m.timeouts++
+				m.rtt.Double()
+			}
 			m.s.Timeout(m.now)
 		}
 	}

@@ -1,0 +1,177 @@
+package sender
+
+import (
+	"testing"
+	"time"
+)
+
+// TestShutWindowIsAskedByOnePacket has a peer drop most of what it has promised room for. It
+// is asked by one packet at a time. When it has room, all comes at once.
+func TestShutWindowIsAskedByOnePacket(t *testing.T) {
+	m := newSim(t, 10*time.Millisecond)
+	m.feed(100_000, 1000, time.Minute) // cwnd grows
+	m.s.cubic.cwnd = 100_000
+	for range 20 {
+		m.s.Queue(make([]byte, 1000), Message{})
+	}
+	m.r.deaf, m.r.window = true, 5000
+	m.run(10*time.Second, func() bool { return m.asked == 1 })
+	before, asked := m.packets, m.asked
+	m.run(time.Minute, func() bool { return false })
+	if got, want := m.packets-before, m.asked-asked+1; got != want || m.timeouts > 0 {
+		t.Errorf("the peer is asked %d times by %d packets; T3-rtx counts %d times", want, got, m.timeouts)
+	}
+	if m.s.CWND() < 100_000 {
+		t.Errorf("cwnd is %d", m.s.CWND())
+	}
+	m.r.deaf, m.r.window, m.r.held = false, 1<<20, 0
+	m.ack()
+	start := m.now
+	if !m.run(time.Minute, m.isDone) || m.now-start > 300*time.Millisecond {
+		t.Errorf("when there was room it took %v", m.now-start)
+	}
+}
+
+// TestRefused asks whether the peer has no room for what T3-rtx is for.
+func TestRefused(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		happens func(m *sim)
+		want    bool
+	}{
+		{"it has room", func(m *sim) { m.sack(0) }, false},
+		{"it has no room", func(m *sim) { m.shut(0, 999) }, true},
+		{"it has just enough", func(m *sim) { m.shut(0, 1000) }, false},
+		{"it has no room for the rest", func(m *sim) { m.shut(1, 0) }, true},
+		{"all has arrived", func(m *sim) { m.shut(3, 0) }, false},
+		{"it was sent since then", func(m *sim) {
+			m.shut(0, 0)
+			m.now += m.rtt.RTO
+			m.s.Timeout(m.now)
+			m.packet()
+		}, false},
+		{"and was refused again", func(m *sim) {
+			m.shut(0, 0)
+			m.now += m.rtt.RTO
+			m.s.Timeout(m.now)
+			m.packet()
+			m.now++
+			m.shut(0, 0)
+		}, true},
+		{"it is to be sent again", func(m *sim) {
+			m.shut(0, 0)
+			m.now += m.rtt.RTO
+			m.s.Timeout(m.now)
+		}, true},
+		{"it was given up", func(m *sim) {
+			m.shut(0, 0)
+			for range 3 {
+				m.s.giveUp(m.s.board.at(m.s.board.passable() + 1).m)
+			}
+		}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := newSim(t, 10*time.Millisecond)
+			for range 3 {
+				m.s.Queue(make([]byte, 1000), Message{})
+				m.packet()
+			}
+			m.now += 20 * time.Millisecond
+			tt.happens(m)
+			if got := m.s.Refused(); got != tt.want {
+				t.Errorf("got %t", got)
+			}
+		})
+	}
+}
+
+// shut acknowledges so many chunks, by a peer with a window.
+func (m *sim) shut(n uint32, window int) {
+	m.s.SACK(sackOf(simTSN-1+n, window, nil, nil), m.now)
+}
+
+// TestPause asks how long the pauses are between questions whether there is room.
+func TestPause(t *testing.T) {
+	for _, tt := range []struct {
+		rto, max time.Duration
+		want     []time.Duration
+	}{
+		{time.Second, time.Minute, []time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second, 15 * time.Second, 15 * time.Second}},
+		{time.Second, 3 * time.Second, []time.Duration{2 * time.Second, 3 * time.Second, 3 * time.Second}},
+		{20 * time.Second, time.Minute, []time.Duration{20 * time.Second, 20 * time.Second}},
+	} {
+		m := newSim(t, 10*time.Millisecond)
+		m.rtt = RTT{Initial: tt.rto, Min: tt.rto, Max: tt.max}
+		m.rtt.Update()
+		m.s.Queue(make([]byte, 1000), Message{})
+		m.packet()
+		for i, want := range tt.want {
+			m.now += time.Millisecond
+			m.shut(0, 0)
+			m.now = m.s.Deadline()
+			m.s.Expire(m.now)
+			m.s.Timeout(m.now)
+			m.packet()
+			if got := m.s.Deadline() - m.now; got != tt.rto {
+				t.Errorf("RTO %v: T3-rtx of probe %d is %v", tt.rto, i, got)
+			}
+			sent := m.now
+			m.now += time.Millisecond
+			m.shut(0, 0)
+			if got := m.s.Deadline() - sent; got != want {
+				t.Errorf("RTO %v: pause %d is %v, want %v", tt.rto, i, got, want)
+			}
+		}
+		m.shut(0, 1)
+		if got := m.s.Deadline() - m.now; got > tt.rto {
+			t.Errorf("RTO %v: after the window has grown the pause is %v", tt.rto, got)
+		}
+		if m.s.pause != 0 {
+			t.Error("the next pause does not begin anew")
+		}
+	}
+}
+
+// TestRefusedIsAskedBesideOthers has T3-rtx expire for a chunk that the peer has no room for,
+// while a smaller one is on its way, for which it has room.
+func TestRefusedIsAskedBesideOthers(t *testing.T) {
+	m := newSim(t, 10*time.Millisecond)
+	m.rtt.Measured(20 * time.Millisecond)
+	m.s.Queue(make([]byte, 1000), Message{})
+	m.packet()
+	m.now += 20 * time.Millisecond
+	m.shut(0, 2000)
+	m.shut(0, 999)
+	m.s.peerWindow = 1400 // so that something fits beside it
+	m.s.Queue(make([]byte, 10), Message{})
+	m.now = m.s.t3 - time.Millisecond
+	if m.packet() == nil {
+		t.Fatal("the small one was not sent")
+	}
+	m.s.peerWindow = 999
+	m.now += time.Millisecond
+	if !m.s.Expire(m.now) {
+		t.Fatal("T3-rtx has not expired")
+	}
+	m.s.rack.rtt = 20 * time.Millisecond
+	m.s.Timeout(m.now)
+	if m.s.board.flying.n != 1 {
+		t.Fatalf("%d are in flight", m.s.board.flying.n)
+	}
+	if m.packet() == nil {
+		t.Error("the peer is not asked")
+	}
+}
+
+// TestRefusedIsNoLoss has T3-rtx expire for a chunk that the peer has no room for, and that
+// is to be sent again already. It is none of the losses of the last reduction of cwnd.
+func TestRefusedIsNoLoss(t *testing.T) {
+	m := flight(t, 2)
+	m.s.reduce(false)
+	m.s.lose(m.s.board.at(simTSN))
+	m.s.peerWindow = 0
+	m.s.Timeout(m.now)
+	if u := m.s.undos.of[m.s.undos.n-1]; u.open != 1 {
+		t.Errorf("%d chunks were lost", u.open)
+	}
+}
