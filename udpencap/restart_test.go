@@ -1,6 +1,7 @@
 package udpencap
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 	"strings"
@@ -145,4 +146,33 @@ func TestRestartOfDialed(t *testing.T) {
 			t.Errorf("read %q, %v", b, err)
 		}
 	})
+}
+
+// TestRestartWhileShuttingDown has a peer begin anew by a cookie that it got before its
+// SHUTDOWN. It gets no new association until the old one is over (RFC 9260 section 5.2.4,
+// action A).
+func TestRestartWhileShuttingDown(t *testing.T) {
+	r, c, ln := rawPair(t, sctpnet.Config{})
+	old, oldTag, cum := r.tag, r.own.tag, r.theirs.tsn-1
+	r.own.tag++
+	cookie := r.init()
+	r.send(newPacket(header{r.src, r.dst, old}).add(ctShutdown, 0, binary.BigEndian.AppendUint32(nil, cum)))
+	if h, _ := r.await(ctShutdownAck); h.tag != oldTag {
+		t.Errorf("SHUTDOWN ACK has the tag %x, want %x", h.tag, oldTag)
+	}
+	r.sendChunk(ctCookieEcho, 0, cookie)
+	if h, _ := r.await(ctShutdownAck); h.tag != oldTag {
+		t.Errorf("SHUTDOWN ACK has the tag %x, want %x", h.tag, oldTag)
+	}
+	h, k := r.await(ctError)
+	if cause, _, _ := nextParam(k.value); cause.typ != causeCookieInShutdown || h.tag != r.own.tag {
+		t.Errorf("ERROR has the cause %d and the tag %x, want %d and %x", cause.typ, h.tag, causeCookieInShutdown, r.own.tag)
+	}
+	r.send(newPacket(header{r.src, r.dst, old}).add(ctShutdownComplete, 0, nil))
+	if _, err := io.ReadAll(c); err != nil {
+		t.Errorf("the old association ends with %v", err)
+	}
+	r.sendChunk(ctCookieEcho, 0, cookie)
+	r.await(ctCookieAck)
+	accept(t, ln)
 }

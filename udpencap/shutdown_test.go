@@ -314,3 +314,97 @@ func TestShutdownAgainAcknowledges(t *testing.T) {
 		a.mu.Unlock()
 	}
 }
+
+// TestCrossingShutdownThenSilence has SHUTDOWNs cross, and the peer fall silent. All has
+// arrived by then, so what is read is the end however long SHUTDOWN ACK is repeated. After
+// Close there is no more time than Close has.
+func TestCrossingShutdownThenSilence(t *testing.T) {
+	cross := func(c *clocked) {
+		c.pass(time.Second / 2)
+		c.send(ctShutdown, 0, binary.BigEndian.AppendUint32(nil, targetTSN-1))
+	}
+	onClock(t, func(c *clocked) {
+		c.assoc.Shutdown()
+		cross(c)
+		c.pass(10 * time.Minute)
+		if n := len(c.times(ctShutdownAck)); n != 1+maxRetrans {
+			t.Errorf("there were %d SHUTDOWN ACKs, want %d", n, 1+maxRetrans)
+		}
+		if _, _, err := c.assoc.Recv(make([]byte, 1), false); err != io.EOF {
+			t.Errorf("Recv: %v, want EOF", err)
+		}
+	})
+	onClock(t, func(c *clocked) {
+		c.assoc.Close()
+		cross(c)
+		c.pass(flushLimit)
+		if !c.assoc.isEnded() {
+			t.Errorf("%v after Close it is %v", flushLimit, c.assoc.state)
+		}
+	})
+}
+
+// TestOneHeartbeatInShutdown has the peer, in SHUTDOWN-SENT, be slow to answer a HEARTBEAT.
+// SHUTDOWN is sent again before that, but no other HEARTBEAT, and the answer counts.
+func TestOneHeartbeatInShutdown(t *testing.T) {
+	onClock(t, func(c *clocked) {
+		a := c.assoc
+		write := func(n uint32) {
+			c.send(ctData, flagBegin|flagEnd, data(peerTSN+n, 0, uint16(n), "x")) // which nobody reads
+		}
+		write(0)
+		c.pass(time.Second / 2)
+		a.Shutdown()
+		c.pass(2500 * time.Millisecond) // SHUTDOWN and a HEARTBEAT after 1 s; the latter is not answered in time
+		if n := len(c.times(ctHeartbeat)); n != 1 {
+			t.Fatalf("there were %d HEARTBEATs", n)
+		}
+		c.pass(time.Second) // both again
+		if n := len(c.times(ctHeartbeat)); n != 1 {
+			t.Fatalf("there were %d more HEARTBEATs", n)
+		}
+		info := c.all(ctHeartbeat)[0].value
+		write(1) // after which SHUTDOWN is sent again sooner
+		c.pass(1200 * time.Millisecond)
+		if n, more := len(c.times(ctHeartbeat)), len(c.times(ctShutdown)); n != 0 || more != 2 {
+			t.Errorf("there were %d HEARTBEATs and %d SHUTDOWNs, want 0 and 2", n, more)
+		}
+		c.send(ctHeartbeatAck, 0, info)
+		c.pass(2 * clockedDelay)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.retry.SRTT == 0 {
+			t.Error("the answer does not count")
+		}
+	})
+}
+
+// TestCloseIsOverInTime has the peer acknowledge what was written before Close so slowly
+// that it would take hours.
+func TestCloseIsOverInTime(t *testing.T) {
+	onClock(t, func(c *clocked) {
+		a := c.assoc
+		acked := uint32(0)
+		a.retry.most = 1000
+		c.answer = func(k clockedChunk) {
+			if k.typ == ctData && len(c.times(ctData)) == 1 { // one of those that come together
+				acked++
+				c.send(ctSACK, 0, windowed(targetTSN-1+acked, 1<<20))
+			}
+		}
+		for range 5000 {
+			c.write([]byte("x"))
+		}
+		a.Close()
+		for range 11 {
+			c.pass(10 * time.Second)
+			if a.isEnded() {
+				t.Fatalf("it has ended after %d chunks", acked)
+			}
+		}
+		c.pass(closeLimit - 11*10*time.Second)
+		if !a.isEnded() {
+			t.Errorf("%v after Close it is %v", closeLimit, a.state)
+		}
+	})
+}
