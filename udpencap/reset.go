@@ -164,11 +164,9 @@ func (a *assoc) onRequest(p param) {
 	}
 	switch {
 	case p.typ == paramResetOutgoing && len(p.value) >= 12:
-		for _, id := range streamList(p.value[12:]) {
-			if uint32(id) >= a.in.Load() {
-				a.conclude(n, resultWrongSSN)
-				return
-			}
+		if !isBelow(streamList(p.value[12:]), a.in.Load()) {
+			a.conclude(n, resultWrongSSN)
+			return
 		}
 		r.pending = slices.Clone(p.value)
 		a.performResets()
@@ -176,7 +174,12 @@ func (a *assoc) onRequest(p param) {
 			a.respond(n, resultInProgress)
 		}
 	case p.typ == paramResetIncoming:
-		a.grant(n, a.resetStreams(streamList(p.value[4:]), n))
+		ids := streamList(p.value[4:])
+		if !isBelow(ids, a.out.Load()) {
+			a.conclude(n, resultWrongSSN) // as our own request would be answered
+			return
+		}
+		a.grant(n, a.resetStreams(ids, n))
 	case p.typ == paramAddOutgoing && len(p.value) >= 6:
 		more := uint32(binary.BigEndian.Uint16(p.value[4:]))
 		isAnswer := r.request != nil && r.kind == paramAddIncoming && more <= uint32(r.added)
@@ -231,6 +234,11 @@ func streamList(b []byte) []uint16 {
 		ids = append(ids, binary.BigEndian.Uint16(b))
 	}
 	return ids
+}
+
+// isBelow reports whether there are all these streams.
+func isBelow(ids []uint16, streams uint32) bool {
+	return !slices.ContainsFunc(ids, func(id uint16) bool { return uint32(id) >= streams })
 }
 
 // performResets performs the peer's request once all the data before it has

@@ -127,3 +127,29 @@ func TestLateStop(t *testing.T) {
 		})
 	}
 }
+
+// TestResetOfUnknownStreams has the peer ask for resets of streams that there are, and of one
+// that there is not. It is told so, and nothing of ours is asked for.
+func TestResetOfUnknownStreams(t *testing.T) {
+	for _, kind := range []uint16{paramResetOutgoing, paramResetIncoming} {
+		r, c, _ := rawPair(t, sctpnet.Config{})
+		st, err := c.Status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		streams := st.OutStreams
+		v := binary.BigEndian.AppendUint32(nil, r.own.tsn)
+		if kind == paramResetOutgoing {
+			v = binary.BigEndian.AppendUint32(v, r.theirs.tsn-1)
+			v = binary.BigEndian.AppendUint32(v, r.own.tsn-1)
+			streams = st.InStreams
+		}
+		v = binary.BigEndian.AppendUint16(v, uint16(streams-1))
+		v = binary.BigEndian.AppendUint16(v, uint16(streams))
+		r.sendChunk(ctReconfig, 0, appendParam(nil, kind, v))
+		_, k := r.await(ctReconfig)
+		if want := response(r.own.tsn, resultWrongSSN); !bytes.Equal(k.value, want) {
+			t.Errorf("request %d is answered by %x, want %x", kind, k.value, want)
+		}
+	}
+}
