@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/sctpnet/sctpnet"
 )
@@ -152,4 +153,105 @@ func TestResetOfUnknownStreams(t *testing.T) {
 			t.Errorf("request %d is answered by %x, want %x", kind, k.value, want)
 		}
 	}
+}
+
+// answerResets has the peer answer each request by a result, and returns how many came.
+func (c *clocked) answerResets(result uint32) (requests *int) {
+	requests = new(int)
+	c.answer = func(k clockedChunk) {
+		if k.typ == ctReconfig && binary.BigEndian.Uint16(k.value) == paramResetOutgoing {
+			*requests++
+			c.send(ctReconfig, 0, response(binary.BigEndian.Uint32(k.value[4:]), result))
+		}
+	}
+	return requests
+}
+
+// TestResetInProgress has the peer say again and again that a reset has to wait. It is there,
+// and so it is asked for ever.
+func TestResetInProgress(t *testing.T) {
+	onClock(t, func(c *clocked) {
+		a := c.assoc
+		a.retry.most = 3
+		n := c.answerResets(resultInProgress)
+		if err := (owner{a}).ResetStreams([]uint16{1}); err != nil {
+			t.Fatal(err)
+		}
+		c.pass(time.Minute)
+		if *n < 30 || a.isEnded() {
+			t.Errorf("it was asked %d times, and has ended: %t", *n, a.isEnded())
+		}
+		c.answerResets(resultPerformed)
+		c.pass(2 * time.Second)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.rst.request != nil {
+			t.Error("the request goes on")
+		}
+	})
+}
+
+// TestAnswerToEarlierReset has the answer to a request come again, after the next one was sent.
+// It is none to that.
+func TestAnswerToEarlierReset(t *testing.T) {
+	onClock(t, func(c *clocked) {
+		a := c.assoc
+		for i := range uint32(2) {
+			if err := (owner{a}).ResetStreams([]uint16{1}); err != nil {
+				t.Fatal(err)
+			}
+			c.send(ctReconfig, 0, response(targetTSN, resultPerformed))
+			c.pass(2 * clockedDelay)
+			a.mu.Lock()
+			if pending := a.rst.request != nil; pending != (i == 1) {
+				t.Errorf("request %d is pending: %t", i, pending)
+			}
+			a.mu.Unlock()
+		}
+	})
+}
+
+// TestMostStreams has the peer add streams, up to as many as there are numbers.
+func TestMostStreams(t *testing.T) {
+	onClock(t, func(c *clocked) {
+		a := c.assoc
+		a.options.PeerAdds = true
+		add := func(n uint32, more int) (result uint32) {
+			t.Helper()
+			v := binary.BigEndian.AppendUint32(nil, peerTSN+n)
+			v = binary.BigEndian.AppendUint16(v, uint16(more))
+			c.send(ctReconfig, 0, appendParam(nil, paramAddOutgoing, append(v, 0, 0)))
+			c.pass(2 * clockedDelay)
+			return binary.BigEndian.Uint32(c.all(ctReconfig)[0].value[8:])
+		}
+		free := 1<<16 - 1 - int(a.in.Load())
+		if got := add(0, free+1); got != resultDenied {
+			t.Errorf("one too many: %d", got)
+		}
+		if got := add(1, free); got != resultPerformed {
+			t.Errorf("all that are left: %d", got)
+		}
+		if _, in := a.Streams(true); in != 1<<16-1 {
+			t.Errorf("there are %d streams", in)
+		}
+	})
+}
+
+// TestBothAskForStreams has both ends ask each other for more streams of the other's. The one
+// that is asked while it waits for an answer denies it, as both would wait for ever.
+func TestBothAskForStreams(t *testing.T) {
+	onClock(t, func(c *clocked) {
+		a := c.assoc
+		a.options.PeerAdds = true
+		if err := a.AddStreams(0, 1); err != nil {
+			t.Fatal(err)
+		}
+		v := binary.BigEndian.AppendUint32(nil, peerTSN)
+		c.send(ctReconfig, 0, appendParam(nil, paramAddIncoming, append(v, 0, 1, 0, 0)))
+		c.pass(2 * clockedDelay)
+		all := c.all(ctReconfig)
+		if got := all[len(all)-1].value; !bytes.Equal(got, response(peerTSN, resultDenied)) {
+			t.Errorf("it is answered by %x", got)
+		}
+	})
 }

@@ -1,0 +1,107 @@
+package udpencap
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/sctpnet/sctpnet/internal/engine"
+)
+
+// TestOnlyWillingPeersGetBatches writes to peers of which one has said that it takes several
+// packets at once.
+func TestOnlyWillingPeersGetBatches(t *testing.T) {
+	for _, willing := range []bool{false, true} {
+		onClock(t, func(c *clocked) {
+			a := c.assoc
+			a.mu.Lock()
+			a.peerInit.batches = willing
+			a.mu.Unlock()
+			sent := 0
+			f := func(p path, b []byte, _ func([]byte)) {
+				if p.socket != c.socket || b[headerSize] != ctData {
+					return
+				}
+				if sent++; p.single == willing {
+					t.Errorf("willing: %t, and packets go alone: %t", willing, p.single)
+				}
+			}
+			transport.Store(&f)
+			c.write(make([]byte, 3000))
+			if sent < 3 {
+				t.Errorf("%d packets were sent", sent)
+			}
+		})
+	}
+}
+
+// TestTimeoutsApartKeepMTU has T3-rtx expire several times, with answers in between. That is no
+// sign of large packets that vanish.
+func TestTimeoutsApartKeepMTU(t *testing.T) {
+	onClock(t, func(c *clocked) {
+		a := c.assoc
+		a.mu.Lock()
+		a.setMTU(1472)
+		a.search.begun = true
+		a.mu.Unlock()
+		for i := range uint32(5) {
+			c.write([]byte("x"))
+			c.pass(1100 * time.Millisecond)
+			if n := len(c.all(ctData)); n < 2 {
+				t.Fatalf("it was sent %d times", n)
+			}
+			c.send(ctSACK, 0, sack(targetTSN+i))
+			c.pass(2 * clockedDelay)
+		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.mtu != 1472 {
+			t.Errorf("the MTU is %d, was 1472", a.mtu)
+		}
+	})
+}
+
+// TestPathIsLostOnce has a peer fall silent. One event tells that the path is lost, and one
+// that the association is.
+func TestPathIsLostOnce(t *testing.T) {
+	for _, most := range []int{2, 8} { // before the path counts as inactive, and after
+		onClock(t, func(c *clocked) {
+			a := c.assoc
+			a.options.Events = true
+			a.retry.most = most
+			c.write([]byte("x"))
+			c.pass(time.Hour)
+			paths, ends := 0, 0
+			for {
+				_, m, err := a.recvOwned(make([]byte, 1))
+				if err != nil {
+					break
+				}
+				switch e := m.Event.(type) {
+				case engine.PathEvent:
+					if e.Change == engine.PathUnreachable {
+						paths++
+					}
+				case engine.AssocEvent:
+					if e.Change == engine.AssocLost {
+						ends++
+					}
+				}
+			}
+			if paths != 1 || ends != 1 {
+				t.Errorf("after %d timeouts %d events are of the path, and %d of the end", most, paths, ends)
+			}
+		})
+	}
+}
+
+// TestResetAsksForAll has a reset of all streams be refused while something was not sent.
+func TestResetAsksForAll(t *testing.T) {
+	onClock(t, func(c *clocked) {
+		c.shut(100)
+		c.write([]byte("not sent"))
+		if err := (owner{c.assoc}).ResetStreams(nil); !errors.Is(err, engine.ErrUnsent) {
+			t.Errorf("ResetStreams: %v", err)
+		}
+	})
+}
