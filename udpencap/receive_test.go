@@ -136,3 +136,41 @@ func TestFullPacketBesideAck(t *testing.T) {
 		}
 	})
 }
+
+// forward has the peer pass over chunks, and over the messages of stream 0 up to a number.
+func (c *clocked) forward(tsn uint32, ssn uint16) {
+	v := binary.BigEndian.AppendUint32(nil, tsn)
+	c.send(ctForwardTSN, 0, binary.BigEndian.AppendUint16(append(v, 0, 0), ssn))
+}
+
+// TestFarthestForwardTSN passes over as many chunks as may be on their way, and over one more.
+func TestFarthestForwardTSN(t *testing.T) {
+	onClock(t, func(c *clocked) {
+		const before = peerTSN - 1
+		c.forward(before+mostAhead+1, 0)
+		if cum, _, _ := c.ack(); cum != before {
+			t.Errorf("it has passed over %d chunks", cum-before)
+		}
+		c.forward(before+mostAhead, 0)
+		if cum, _, _ := c.ack(); cum != before+mostAhead {
+			t.Errorf("it has passed over %d chunks, want %d", cum-before, mostAhead)
+		}
+	})
+}
+
+// TestForwardTSNOfThePast names a message that was delivered long ago. The stream goes on
+// where it is.
+func TestForwardTSNOfThePast(t *testing.T) {
+	onClock(t, func(c *clocked) {
+		for n := range uint32(2) {
+			c.send(ctData, flagBegin|flagEnd, data(peerTSN+n, 0, uint16(n), "x"))
+		}
+		c.forward(peerTSN+2, 0)
+		c.send(ctData, flagBegin|flagEnd, data(peerTSN+3, 0, 2, "y"))
+		c.pass(2 * clockedDelay)
+		b := make([]byte, 10)
+		if n, err := c.assoc.Read(b); string(b[:n]) != "xxy" || err != nil {
+			t.Errorf("read %q, %v", b[:n], err)
+		}
+	})
+}

@@ -132,9 +132,6 @@ func (a *assoc) addStreams(kind, n uint16) error {
 // onReconfig handles the peer's requests and answers.
 func (a *assoc) onReconfig(b []byte) {
 	for p := range params(b) {
-		if a.state < engine.StateEstablished {
-			return
-		}
 		switch {
 		case p.typ == paramResetResponse && len(p.value) >= 8:
 			a.onResponse(binary.BigEndian.Uint32(p.value), binary.BigEndian.Uint32(p.value[4:]))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sctpnet/sctpnet"
+	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
 // holdReset holds up the next packet that asks for a reset of streams, and its
@@ -252,6 +253,48 @@ func TestBothAskForStreams(t *testing.T) {
 		all := c.all(ctReconfig)
 		if got := all[len(all)-1].value; !bytes.Equal(got, response(peerTSN, resultDenied)) {
 			t.Errorf("it is answered by %x", got)
+		}
+	})
+}
+
+// TestNothingIsSentWhileAllIsReset has a reset of all streams wait for its answer. No message
+// is sent meanwhile.
+func TestNothingIsSentWhileAllIsReset(t *testing.T) {
+	onClock(t, func(c *clocked) {
+		o := owner{c.assoc}
+		if err := o.ResetStreams(nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := o.TrySend([]byte("x"), engine.Message{Stream: 3}); err != engine.ErrFull {
+			t.Errorf("TrySend: %v, want ErrFull", err)
+		}
+		c.send(ctReconfig, 0, response(targetTSN, resultPerformed))
+		c.pass(2 * clockedDelay)
+		if _, err := o.TrySend([]byte("x"), engine.Message{Stream: 3}); err != nil {
+			t.Errorf("then TrySend: %v", err)
+		}
+	})
+}
+
+// TestResetDropsWhatWaits has the peer reset a stream on which messages wait for one that never
+// came. They take no memory any more.
+func TestResetDropsWhatWaits(t *testing.T) {
+	onClock(t, func(c *clocked) {
+		for n := range uint32(2) { // with the same number
+			c.send(ctData, flagBegin|flagEnd, data(peerTSN+n, 1, 1, "waits"))
+		}
+		c.pass(2 * clockedDelay)
+		r := &c.assoc.rx
+		if one := newFragment([]byte("waits")).cost(); r.held.n != one {
+			t.Errorf("%d bytes are held, want those of one message, %d", r.held.n, one)
+		}
+		v := binary.BigEndian.AppendUint32(nil, peerTSN)
+		v = binary.BigEndian.AppendUint32(v, targetTSN-1)
+		v = binary.BigEndian.AppendUint32(v, peerTSN+1)
+		c.send(ctReconfig, 0, appendParam(nil, paramResetOutgoing, append(v, 0, 1)))
+		c.pass(2 * clockedDelay)
+		if r.held.n != 0 {
+			t.Errorf("%d bytes are held after the reset", r.held.n)
 		}
 	})
 }

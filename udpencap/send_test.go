@@ -2,6 +2,7 @@ package udpencap
 
 import (
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -102,6 +103,76 @@ func TestResetAsksForAll(t *testing.T) {
 		c.write([]byte("not sent"))
 		if err := (owner{c.assoc}).ResetStreams(nil); !errors.Is(err, engine.ErrUnsent) {
 			t.Errorf("ResetStreams: %v", err)
+		}
+	})
+}
+
+// TestPathIsInactive has a path be inactive after one timeout more than it may have, and
+// active again with an answer.
+func TestPathIsInactive(t *testing.T) {
+	onClock(t, func(c *clocked) {
+		a := c.assoc
+		c.write([]byte("x"))
+		is := func(want bool, when string) {
+			t.Helper()
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			if a.retry.isInactive() != want {
+				t.Errorf("%s inactive is %t", when, !want)
+			}
+		}
+		c.pass((1 + 2 + 4 + 8 + 16 + 1) * time.Second)
+		is(false, "after five timeouts")
+		c.pass(32 * time.Second)
+		is(true, "after six timeouts")
+		a.mu.Lock()
+		a.hb.doubt = true // as the peer's host has said so
+		a.mu.Unlock()
+		c.send(ctSACK, 0, sack(targetTSN))
+		c.pass(2 * clockedDelay)
+		is(false, "after an answer")
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.hb.doubt {
+			t.Error("after an answer there is a doubt")
+		}
+	})
+}
+
+// TestSearchForMTUSlowsDown has probes of the MTU be lost. Each size is tried three times, and
+// all of them are tried again after longer and longer pauses.
+func TestSearchForMTUSlowsDown(t *testing.T) {
+	onClock(t, func(c *clocked) {
+		c.assoc.Set(netip.Addr{}, engine.Settings{PathParams: engine.PathParams{NoHeartbeat: true}})
+		c.answer = func(k clockedChunk) {
+			if k.typ == ctData {
+				c.send(ctSACK, 0, sack(targetTSN))
+			}
+		}
+		c.write([]byte("x"))
+		c.pass(2 * time.Hour)
+		var largest []time.Duration
+		sizes := c.all(ctPad)
+		for _, k := range sizes {
+			if len(k.raw) == len(sizes[0].raw) {
+				largest = append(largest, k.at)
+			}
+		}
+		last := time.Duration(0)
+		for i := 2; i < len(largest); i += 3 {
+			if took := largest[i] - largest[i-2]; took > 3*time.Second {
+				t.Errorf("search %d: three probes of the same size took %v", i/3, took)
+			}
+			if i+1 < len(largest) {
+				pause := largest[i+1] - largest[i]
+				if pause < last*9/10 {
+					t.Errorf("search %d comes after %v, the one before after %v", i/3, pause, last)
+				}
+				last = pause
+			}
+		}
+		if last < searchLater || last > searchLater+time.Minute {
+			t.Errorf("at last there is a search each %v", last)
 		}
 	})
 }
