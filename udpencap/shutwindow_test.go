@@ -125,3 +125,19 @@ func TestShutWindowKeepsMTU(t *testing.T) {
 		}
 	})
 }
+
+// TestWindowOpensAtOnce has a peer refuse a chunk, and have room before it is certain that the
+// refusal was of that chunk. It is sent again by a tail loss probe, long before T3-rtx.
+func TestWindowOpensAtOnce(t *testing.T) {
+	onClock(t, func(c *clocked) {
+		c.shut(100)
+		c.pass(clockedDelay)
+		c.answer = nil
+		time.Sleep(time.Millisecond)
+		c.send(ctSACK, 0, windowed(targetTSN, 1<<20))
+		c.pass(2 * time.Second)
+		if at := c.times(ctData); len(at) == 0 || at[0] > time.Second/2 {
+			t.Errorf("it comes again at %v", at)
+		}
+	})
+}

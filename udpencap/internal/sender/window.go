@@ -75,4 +75,5 @@ func (s *Sender) opened(k *sack, progress bool, now time.Duration) {
 		s.board.lose(c)
 	}
 	s.shut = 0
+	s.armProbe(now) // for what may have been dropped, too
 }
