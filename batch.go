@@ -123,6 +123,6 @@ func (c *Conn) recvBatch(msgs []engine.Msg) (n int, err error) {
 		if !wait {
 			return m.TryRecv(p, mux.Whole)
 		}
-		return m.Recv(p, 0, engine.Message{}, mux.Whole)
+		return m.Recv(p, mux.Whole)
 	})
 }

@@ -178,14 +178,14 @@ func (c *Conn) recv(p []byte, how mux.Mode) (n int, msg engine.Message, err erro
 		}
 		if err == nil && how == mux.Whole && msg.More && n < len(p) {
 			if m := c.mux.Load(); m != nil {
-				return m.Recv(p, n, msg, how) // streams have come into use in mid-message
+				return m.Resume(p, n, msg) // streams have come into use in mid-message
 			}
 		}
 		if err != engine.ErrTaken {
 			return n, msg, err
 		}
 	}
-	return c.mux.Load().Recv(p, 0, engine.Message{}, how)
+	return c.mux.Load().Recv(p, how)
 }
 
 // send sends by the engine or, once streams are in use, by the Mux. If single is set, p is

@@ -95,7 +95,7 @@ func TestClosedIsNoTimeout(t *testing.T) {
 		}
 		p := make([]byte, 10)
 		calls := map[string]func() error{
-			"Recv of the Conn": func() error { _, _, err := m.Recv(p, 0, engine.Message{}, Filled); return err },
+			"Recv of the Conn": func() error { _, _, err := m.Recv(p, Filled); return err },
 			"Send of the Conn": func() error { _, err := m.Send(p, false, engine.Message{}, false); return err },
 			"Recv":             func() error { _, _, err := s.Recv(p, Filled); return err },
 			"Send":             func() error { _, err := s.Send(p, false, engine.Message{Stream: 3}); return err },
@@ -185,7 +185,7 @@ func TestCloseBesideAStuckHandler(t *testing.T) {
 					calls++
 					go func() { errs <- f() }()
 				}
-				call(func() error { _, _, err := m.Recv(make([]byte, 1), 0, engine.Message{}, Whole); return err })
+				call(func() error { _, _, err := m.Recv(make([]byte, 1), Whole); return err })
 				for range 2 {
 					call(func() error { _, err := m.Accept(t.Context()); return err })
 				}
@@ -227,7 +227,7 @@ func TestUnreadRest(t *testing.T) {
 			if from == "Stream" {
 				_, _, err = s.Recv(make([]byte, n), Filled)
 			} else {
-				_, _, err = m.Recv(make([]byte, n), 0, engine.Message{}, Filled)
+				_, _, err = m.Recv(make([]byte, n), Filled)
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -264,7 +264,7 @@ func TestReadOfNothing(t *testing.T) {
 		for _, at := range []time.Time{{}, time.Now().Add(-time.Second)} {
 			m.SetReadDeadline(at)
 			s.SetReadDeadline(at)
-			if n, _, err := m.Recv(nil, 0, engine.Message{}, Filled); n != 0 || err != nil {
+			if n, _, err := m.Recv(nil, Filled); n != 0 || err != nil {
 				t.Errorf("Recv of the Conn with deadline %v: %d, %v; want 0, nil", at, n, err)
 			}
 			if n, _, err := s.Recv(nil, Filled); n != 0 || err != nil {
@@ -273,7 +273,7 @@ func TestReadOfNothing(t *testing.T) {
 		}
 		s.Close()
 		m.Close(f.Close)
-		if _, _, err := m.Recv(nil, 0, engine.Message{}, Filled); err != net.ErrClosed {
+		if _, _, err := m.Recv(nil, Filled); err != net.ErrClosed {
 			t.Errorf("Recv of the Conn after Close: %v, want net.ErrClosed", err)
 		}
 		if _, _, err := s.Recv(nil, Filled); err != net.ErrClosed {

@@ -27,7 +27,7 @@ func TestEndedOnceBeforeEOF(t *testing.T) {
 			event()
 		}
 		f.do(func() { f.err = io.EOF })
-		if n, _, err := m.Recv(make([]byte, 10), 0, engine.Message{}, Filled); n != 0 || err != io.EOF {
+		if n, _, err := m.Recv(make([]byte, 10), Filled); n != 0 || err != io.EOF {
 			t.Errorf("Recv returns %d, %v", n, err)
 		}
 		if want := []engine.Event{ended}; !slices.EqualFunc(got, want, func(a, b engine.Event) bool {

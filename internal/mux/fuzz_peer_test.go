@@ -167,7 +167,7 @@ func runPeer(t *testing.T, program []byte) {
 				p := make([]byte, 4<<(arg&15))
 				m.SetReadDeadline(time.Now().Add(time.Second))
 				for {
-					n, msg, err := m.Recv(p, 0, engine.Message{}, Whole)
+					n, msg, err := m.Recv(p, Whole)
 					if check(nil, msg.Stream, p[:n]); err != nil {
 						return
 					}

@@ -356,7 +356,7 @@ func (md *model) recv(h *half, p []byte, how Mode, wait bool) (n int, err error)
 	var msg engine.Message
 	switch {
 	case h.s == nil && wait:
-		n, msg, err = h.end.m.Recv(p, 0, msg, how)
+		n, msg, err = h.end.m.Recv(p, how)
 	case h.s == nil:
 		n, msg, err = h.end.m.TryRecv(p, how)
 	case wait:

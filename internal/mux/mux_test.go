@@ -30,7 +30,7 @@ func TestClaimWithinMessage(t *testing.T) {
 	deliver("three-", 3, true)
 	go func() {
 		p := make([]byte, 100)
-		n, msg, err := m.Recv(p, 0, engine.Message{}, Whole)
+		n, msg, err := m.Recv(p, Whole)
 		got <- result{string(p[:n]), msg, err}
 	}()
 	for begun := false; !begun; time.Sleep(time.Millisecond) {

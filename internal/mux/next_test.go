@@ -26,7 +26,7 @@ func TestNextUseOfFullQueue(t *testing.T) {
 			t.Fatal(err)
 		}
 		m.SetReadDeadline(time.Now().Add(time.Minute))
-		if _, msg, err := m.Recv(make([]byte, 100), 0, engine.Message{}, Piece); err != nil || msg.Stream != 2 {
+		if _, msg, err := m.Recv(make([]byte, 100), Piece); err != nil || msg.Stream != 2 {
 			t.Errorf("read from stream %d, %v; want what came on 2", msg.Stream, err)
 		}
 	})
@@ -77,7 +77,7 @@ func TestMessageEndsAtReset(t *testing.T) {
 			data string
 			more bool
 		}{{"ab", true}, {"cd", false}} {
-			n, msg, err := m.Recv(p, 0, engine.Message{}, Whole)
+			n, msg, err := m.Recv(p, Whole)
 			if string(p[:n]) != want.data || msg.More != want.more || err != nil {
 				t.Errorf("read %q, more=%v, %v; want %q, more=%v", p[:n], msg.More, err, want.data, want.more)
 			}

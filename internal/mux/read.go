@@ -19,15 +19,22 @@ const (
 	Filled             // as many messages as have arrived
 )
 
-// Recv reads into p what arrives for the Conn. The first n bytes of p are there
-// already, and belong to a message msg that goes on.
-func (m *Mux) Recv(p []byte, n int, msg engine.Message, how Mode) (int, engine.Message, error) {
+// Recv reads into p what arrives for the Conn.
+func (m *Mux) Recv(p []byte, how Mode) (int, engine.Message, error) {
 	m.reader.mu.Lock()
 	defer m.reader.mu.Unlock()
-	if how = m.apart(how); how == Piece && n > 0 {
+	return m.receive(&m.reader, p, 0, engine.Message{}, m.apart(how), true)
+}
+
+// Resume reads into p the rest of the message msg, which a Recv of the engine's Conn has
+// begun. The first n bytes of p are there already.
+func (m *Mux) Resume(p []byte, n int, msg engine.Message) (int, engine.Message, error) {
+	if m.interleaves {
 		return n, msg, nil
 	}
-	return m.receive(&m.reader, p, n, msg, how, true)
+	m.reader.mu.Lock()
+	defer m.reader.mu.Unlock()
+	return m.receive(&m.reader, p, n, msg, Whole, true)
 }
 
 // TryRecv is Recv without the wait for a first piece: it returns ErrNothing.

@@ -91,11 +91,11 @@ func TestWholeOfInterleavedMessages(t *testing.T) {
 		m.deliver(piece{data: []byte("begin"), msg: engine.Message{More: true}})
 		m.mu.Unlock()
 		p := make([]byte, 100)
-		n, msg, err := m.Recv(p, 0, engine.Message{}, Whole)
+		n, msg, err := m.Recv(p, Whole)
 		if string(p[:n]) != "begin" || !msg.More || err != nil {
 			t.Fatalf("received %q, more: %v, %v", p[:n], msg.More, err)
 		}
-		if k, msg, err := m.Recv(p, n, msg, Whole); k != n || !msg.More || err != nil {
+		if k, msg, err := m.Resume(p, n, msg); k != n || !msg.More || err != nil {
 			t.Errorf("the rest: %d bytes, more: %v, %v; want the %d that there were", k, msg.More, err, n)
 		}
 	})

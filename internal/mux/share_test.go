@@ -18,7 +18,7 @@ import (
 func recv(t testing.TB, m *Mux) (string, engine.Message) {
 	t.Helper()
 	p := make([]byte, 1000)
-	n, msg, err := m.Recv(p, 0, engine.Message{}, Whole)
+	n, msg, err := m.Recv(p, Whole)
 	if err != nil {
 		t.Errorf("Recv: %v", err)
 	}
@@ -120,7 +120,7 @@ func TestConnLeavesStreamsToAccept(t *testing.T) {
 		go func() {
 			for {
 				p := make([]byte, 1000)
-				n, msg, err := m.Recv(p, 0, engine.Message{}, Whole)
+				n, msg, err := m.Recv(p, Whole)
 				if err != nil {
 					close(got)
 					return
@@ -203,7 +203,7 @@ func TestAcceptAfterAPartOfAMessage(t *testing.T) {
 		m, _, f, _ := pair(t)
 		f.inject(message(3, "three-rest"), message(3, "next"))
 		p := make([]byte, 6)
-		if n, msg, err := m.Recv(p, 0, engine.Message{}, Whole); string(p[:n]) != "three-" || !msg.More || err != nil {
+		if n, msg, err := m.Recv(p, Whole); string(p[:n]) != "three-" || !msg.More || err != nil {
 			t.Fatalf("read %q, %+v, %v", p[:n], msg, err)
 		}
 		s := acceptNow(t, m)
@@ -276,7 +276,7 @@ func TestServedConnReadsNothing(t *testing.T) {
 		}
 		read := make(chan error)
 		go func() {
-			_, _, err := m.Recv(make([]byte, 1), 0, engine.Message{}, Whole)
+			_, _, err := m.Recv(make([]byte, 1), Whole)
 			read <- err
 		}()
 		f.inject(message(0, "more"))

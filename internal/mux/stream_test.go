@@ -201,7 +201,7 @@ func TestFullUnclaimed(t *testing.T) {
 		}
 		p := make([]byte, 100_000)
 		for n := 0; n < size; {
-			k, _, err := m2.Recv(p, 0, engine.Message{}, Filled)
+			k, _, err := m2.Recv(p, Filled)
 			if n += k; err != nil {
 				t.Fatal(err)
 			}
@@ -644,7 +644,7 @@ func TestMuxDeadlines(t *testing.T) {
 		af.stuck = true
 		begin := time.Now()
 		m := f.start(t, Config{ReadDeadline: begin.Add(time.Second), WriteDeadline: begin.Add(2 * time.Second)})
-		_, _, err := m.Recv(make([]byte, 1), 0, engine.Message{}, Whole)
+		_, _, err := m.Recv(make([]byte, 1), Whole)
 		if err != os.ErrDeadlineExceeded || time.Since(begin) != time.Second {
 			t.Errorf("Recv: %v after %v, want the deadline's error after 1 s", err, time.Since(begin))
 		}

@@ -204,7 +204,7 @@ func TestReadMakesFree(t *testing.T) {
 		synctest.Wait()
 		begin := time.Now()
 		p := make([]byte, 10)
-		if n, _, err := m.Recv(p, 0, engine.Message{}, Whole); string(p[:n]) != "four" || err != nil {
+		if n, _, err := m.Recv(p, Whole); string(p[:n]) != "four" || err != nil {
 			t.Fatalf("read %q, %v", p[:n], err)
 		}
 		m.TryRecv(p, Piece) // which drops the end
@@ -237,7 +237,7 @@ func TestClaimMakesRoom(t *testing.T) {
 		claim(t, m, 3)
 		m.SetReadDeadline(time.Now().Add(time.Second))
 		b := make([]byte, 10)
-		if n, msg, err := m.Recv(b, 0, engine.Message{}, Piece); string(b[:n]) != "five" || msg.Stream != 5 || err != nil {
+		if n, msg, err := m.Recv(b, Piece); string(b[:n]) != "five" || msg.Stream != 5 || err != nil {
 			t.Fatalf("received %q of stream %d, %v; want stream 5's", b[:n], msg.Stream, err)
 		}
 	})
@@ -254,7 +254,7 @@ func TestClaimEndsAMessage(t *testing.T) {
 		go func() {
 			defer close(done)
 			p := make([]byte, 100)
-			n, msg, err := m.Recv(p, 0, engine.Message{}, Whole)
+			n, msg, err := m.Recv(p, Whole)
 			if string(p[:n]) != "three-" || msg.Stream != 3 || !msg.More || err != nil {
 				t.Errorf("read %q, %+v, %v; want \"three-\" with More", p[:n], msg, err)
 			}
@@ -278,7 +278,7 @@ func TestUnreadBehindAnEvent(t *testing.T) {
 		// After one message several are received at once.
 		f.inject(message(0, "first"))
 		p := make([]byte, 100)
-		if _, _, err := m.Recv(p, 0, engine.Message{}, Whole); err != nil {
+		if _, _, err := m.Recv(p, Whole); err != nil {
 			t.Fatal(err)
 		}
 		if m.Unread() {
@@ -290,7 +290,7 @@ func TestUnreadBehindAnEvent(t *testing.T) {
 			t.Error("nothing counts as unread; want the message behind the event")
 		}
 		close(handled)
-		if _, _, err := m.Recv(p, 0, engine.Message{}, Whole); err != nil {
+		if _, _, err := m.Recv(p, Whole); err != nil {
 			t.Fatal(err)
 		}
 		if m.Unread() {
@@ -338,7 +338,7 @@ func TestCloseWakesAll(t *testing.T) {
 				go func() { errs <- f() }()
 			}
 			big := make([]byte, 4<<20)
-			call(func() error { _, _, err := m.Recv(make([]byte, 1), 0, engine.Message{}, Whole); return err })
+			call(func() error { _, _, err := m.Recv(make([]byte, 1), Whole); return err })
 			call(func() error { _, err := m.Send(big, false, engine.Message{}, false); return err })
 			call(func() error { _, err := m.Accept(t.Context()); return err })
 			for _, s := range []*Stream{s3, s5} {
@@ -388,7 +388,7 @@ func TestCloseThatWaits(t *testing.T) {
 			}
 			if !full {
 				calls = append(calls,
-					func() error { _, _, err := m.Recv(make([]byte, 1), 0, engine.Message{}, Whole); return err },
+					func() error { _, _, err := m.Recv(make([]byte, 1), Whole); return err },
 					func() error { _, err := m.Accept(t.Context()); return err })
 			}
 			for _, call := range calls {
@@ -449,7 +449,7 @@ func TestEndWhileOnEventRuns(t *testing.T) {
 				errs[name] = err
 				go func() { err <- f() }()
 			}
-			call("Recv", func() error { _, _, err := m.Recv(make([]byte, 1), 0, engine.Message{}, Whole); return err })
+			call("Recv", func() error { _, _, err := m.Recv(make([]byte, 1), Whole); return err })
 			call("Accept", func() error { _, err := m.Accept(t.Context()); return err })
 			call("Open", func() error { _, err := m.Open(t.Context()); return err })
 			call("Claim", func() error { _, err := m.Claim(2); return err })
@@ -569,7 +569,7 @@ func TestEndWakesAll(t *testing.T) {
 			calls++
 			go func() { errs <- f() }()
 		}
-		call(func() error { _, _, err := m.Recv(make([]byte, 1), 0, engine.Message{}, Whole); return err })
+		call(func() error { _, _, err := m.Recv(make([]byte, 1), Whole); return err })
 		call(func() error { _, err := m.Accept(t.Context()); return err })
 		call(func() error { _, err := m.Accept(t.Context()); return err })
 		call(func() error { _, err := read(s); return err })
