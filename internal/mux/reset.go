@@ -1,9 +1,7 @@
 package mux
 
 import (
-	"context"
 	"math/rand/v2"
-	"net"
 	"slices"
 	"sync"
 	"time"
@@ -178,51 +176,6 @@ func (m *Mux) free(s *Stream) {
 		m.signalUnclaimed() // the peer may have begun to use it again
 	}
 	m.wakeOpeners()
-}
-
-// wakeOpeners wakes all that wait for a number to be free. They may want
-// different ones.
-func (m *Mux) wakeOpeners() {
-	if m.freed != nil {
-		close(m.freed)
-		m.freed = nil
-	}
-}
-
-// awaitFree calls claim until that returns another error than errClosing: first at
-// once and then whenever a number has become free. It gives up after 5 s. Closing
-// a stream takes a round trip or two, and a few timeouts where packets are lost.
-// Nothing tells that streams were added, so it looks at the end once more.
-func (m *Mux) awaitFree(ctx context.Context, claim func() (*Stream, error)) (*Stream, error) {
-	timeout := time.NewTimer(5 * time.Second)
-	defer timeout.Stop()
-	for isLast := false; ; {
-		m.mu.Lock()
-		if m.closed.Load() {
-			m.mu.Unlock()
-			return nil, net.ErrClosed
-		}
-		s, err := claim()
-		if err == errClosing && m.err != nil {
-			err = m.err
-		}
-		if m.freed == nil {
-			m.freed = make(chan struct{})
-		}
-		freed := m.freed
-		m.mu.Unlock()
-		if err != errClosing || isLast {
-			return s, err
-		}
-		select {
-		case <-freed:
-		case <-m.dead:
-		case <-timeout.C:
-			isLast = true
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
 }
 
 // A resetter asks the peer for the resets of outgoing streams, by one request at a

@@ -13,6 +13,19 @@ func (m *Mux) ServeStreams() {
 	m.leaveToAccept(nothing)
 }
 
+// Accept waits for a stream that the peer begins to use, or has used before,
+// and makes its Stream. From the first Accept on, the Conn reads stream 0 alone.
+func (m *Mux) Accept(ctx context.Context) (*Stream, error) {
+	for {
+		if s := m.TryAccept(); s != nil {
+			return s, nil
+		}
+		if err := m.AwaitAccept(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
 // AwaitAccept waits until TryAccept has a Stream to return.
 func (m *Mux) AwaitAccept(ctx context.Context) error {
 	for {
@@ -44,15 +57,28 @@ func (m *Mux) CanAccept() bool {
 }
 
 // TryAccept is Accept without the wait. It returns nil if there is nothing to
-// accept.
+// accept, or the Mux is closed.
 func (m *Mux) TryAccept() *Stream {
 	m.mu.Lock()
 	defer m.unlock()
+	if m.closed.Load() {
+		return nil
+	}
 	s := m.accept()
 	if len(m.backlog.rest()) > 0 {
 		signal(m.acceptable)
 	}
 	return s
+}
+
+// accept claims the first stream that the peer has begun to use. It returns nil
+// if there is none.
+func (m *Mux) accept() *Stream {
+	m.leaveToAccept(stream0)
+	if id := m.begunStream(); id >= 0 {
+		return m.claim(uint16(id))
+	}
+	return nil
 }
 
 // RefuseStreams closes all streams that the peer opens, until the association or
