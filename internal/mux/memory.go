@@ -173,8 +173,8 @@ func (p *piece) rest() int {
 	return len(p.data)
 }
 
-// count counts what a reader holds of a piece that a Recv has begun.
-func (m *Mux) count(r *reader) {
+// countBegun counts what a reader holds of a piece that a Recv has begun.
+func (m *Mux) countBegun(r *reader) {
 	rest := r.rest
 	m.mu.Lock()
 	defer m.mu.Unlock()

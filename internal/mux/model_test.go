@@ -531,9 +531,9 @@ func (md *model) checkEnd(e *end) {
 	const over = bufferSize + 64<<10 + pieceSize // of what holds less than it may, and then gets a piece
 	claimed, waiting, mayWait, late := 0, 0, 0, 0
 	for id, n := range m.numbers {
-		claimed += count(n.stream != nil)
-		waiting += count(m.waits(id, n))
-		mayWait += count(n.next.pieces > 0)
+		claimed += one(n.stream != nil)
+		waiting += one(m.waits(id, n))
+		mayWait += one(n.next.pieces > 0)
 		late += n.late
 	}
 	if claimed != m.claimed || waiting != m.waiting {

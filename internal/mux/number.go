@@ -23,8 +23,8 @@ func (m *Mux) waits(id uint16, n number) bool { return n.next.pieces > 0 && !m.r
 // put changes what is known of a number, and counts.
 func (m *Mux) put(id uint16, n number) {
 	was := m.numbers[id]
-	m.claimed += count(n.stream != nil) - count(was.stream != nil)
-	m.waiting += count(m.waits(id, n)) - count(m.waits(id, was))
+	m.claimed += one(n.stream != nil) - one(was.stream != nil)
+	m.waiting += one(m.waits(id, n)) - one(m.waits(id, was))
 	if n == (number{}) {
 		delete(m.numbers, id)
 	} else {
@@ -32,7 +32,7 @@ func (m *Mux) put(id uint16, n number) {
 	}
 }
 
-func count(b bool) int {
+func one(b bool) int {
 	if b {
 		return 1
 	}

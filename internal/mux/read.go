@@ -156,7 +156,7 @@ func (m *Mux) receive(r *reader, p []byte, n int, msg engine.Message, how Mode, 
 		if rest := cur.rest(); rest != r.rest {
 			r.rest = rest
 			r.begun.Store(rest > 0)
-			m.count(r)
+			m.countBegun(r)
 		}
 	}()
 	for {

@@ -78,23 +78,36 @@ func (m *Mux) send(from *sender, p []byte, single bool, msg engine.Message, mine
 	}
 }
 
-// size returns how long the next message is, how much a turn sends, and whether
-// senders must leave room for others. A size of 0 means one message.
-func (m *Mux) size(single bool) (size, turn int, several bool) {
-	several = m.claimed > 1
+// isShared reports whether senders must leave room for others.
+func (m *Mux) isShared() bool { return m.claimed > 1 }
+
+// size returns how long the next message is, 0 meaning all there is.
+func (m *Mux) size(single bool) int {
 	switch {
 	case single:
-		return 0, 0, several
-	case several && m.turns-m.short < besides:
-		return bulkSize, turnSize, several
-	case several:
-		return min(turnSize, m.config.MessageSize), turnSize, several
+		return 0
+	case !m.isShared():
+		return m.config.MessageSize
+	case m.turns-m.short < besides:
+		return bulkSize
 	default:
-		return m.config.MessageSize, m.config.MessageSize, several
+		return min(turnSize, m.config.MessageSize)
 	}
 }
 
-// first returns what comes first of p, if messages have a size.
+// turnLength returns how much a turn sends, 0 meaning all there is.
+func (m *Mux) turnLength(single bool) int {
+	switch {
+	case single:
+		return 0
+	case m.isShared():
+		return turnSize
+	default:
+		return m.config.MessageSize
+	}
+}
+
+// first returns the first size bytes of p, or all of p if size is 0.
 func first(p []byte, size int) []byte {
 	if size > 0 && len(p) > size {
 		return p[:size]
@@ -120,7 +133,7 @@ func (m *Mux) sendLittle(from *sender, p []byte, isRest, single bool, msg engine
 			m.short = m.turns
 		}
 	}
-	size, _, _ := m.size(single)
+	size := m.size(single)
 	m.mu.Unlock()
 	if err != nil || len(p) == 0 {
 		return 0, err
@@ -172,7 +185,7 @@ func (m *Mux) awaitTurn(from *sender) error {
 func (m *Mux) sendInTurn(from *sender, p []byte, single bool, msg engine.Message) (n int, err error) {
 	m.mu.Lock()
 	err = from.check()
-	size, turn, several := m.size(single)
+	size, turn, spare := m.size(single), m.turnLength(single), m.isShared()
 	if err == nil {
 		from.isSending = true
 		m.sending = from
@@ -181,7 +194,7 @@ func (m *Mux) sendInTurn(from *sender, p []byte, single bool, msg engine.Message
 	m.mu.Unlock()
 
 	if err == nil {
-		n, err = m.e.Send(first(p, turn), size, msg, several)
+		n, err = m.e.Send(first(p, turn), size, msg, spare)
 	}
 
 	m.mu.Lock()

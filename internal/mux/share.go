@@ -30,7 +30,7 @@ func (m *Mux) leaveToAccept(to share) {
 	m.reads = to
 	m.waiting = 0
 	for id, n := range m.numbers {
-		m.waiting += count(m.waits(id, n))
+		m.waiting += one(m.waits(id, n))
 	}
 	had := m.unclaimed
 	m.unclaimed = queue{memory: &m.memory}
