@@ -264,6 +264,39 @@ func TestAcceptPeerGone(t *testing.T) {
 	})
 }
 
+// TestStreamsOfPeerGone accepts an association that has ended before, and claims streams of
+// it: they give what has arrived, and the end.
+func TestStreamsOfPeerGone(t *testing.T) {
+	eachEngine(t, func(t *testing.T, network string) {
+		ln := listen(t, network, "127.0.0.1:0")
+		before := runtime.NumGoroutine()
+		c := dial(t, inTurn(), network, ln.Addr().String())
+		if _, err := c.WriteStream([]byte("data"), 3); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if overUDP(network) {
+			eventually(t, "the association to end", func() bool { return runtime.NumGoroutine() <= before })
+		} else {
+			eventually(t, "the association to end", func() bool { return !alive(t, port(c.LocalAddr())) })
+		}
+		watchdog(t, func() {
+			conn := accept(t, ln)
+			for id, want := range map[uint16]string{3: "data", 5: ""} {
+				s, err := conn.Stream(id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if b, err := io.ReadAll(s); string(b) != want || err != nil {
+					t.Errorf("stream %d gave %q, %v; want %q", id, b, err, want)
+				}
+			}
+		})
+	})
+}
+
 // TestListenAgain listens on a port while associations of an earlier listener
 // on it live on.
 func TestListenAgain(t *testing.T) {

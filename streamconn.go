@@ -58,7 +58,7 @@ func (c *Conn) checkStream(id uint16) error {
 	if !c.ok() || c.closed.Load() {
 		return nil // which has an error of its own
 	}
-	if out, in := c.e.Streams(false); id < out || out+in == 0 {
+	if out, in := c.e.Streams(false); id < out || max(out, in) == 0 {
 		return nil
 	}
 	if out, _ := c.NumStreams(); id >= out {
@@ -79,14 +79,16 @@ func errNoStream(id, n uint16) error {
 // A stream can be claimed once, and again after its Close, when both directions
 // are reset; Stream waits up to 5 s for that. If they cannot be reset, the error
 // wraps [ErrNoFreeStream] and says why. Close of the Conn ends the wait, and deadlines
-// do not. Once the association has ended, a Stream still gives what has arrived.
+// do not. Once the association has ended, a Stream still gives what has arrived; if it
+// had ended when it was accepted, any number can be claimed.
 //
 // The peer is not told of it.
 func (c *Conn) Stream(id uint16) (*Stream, error) {
 	if !c.ok() {
 		return nil, syscall.EINVAL
 	}
-	if out, in := c.NumStreams(); id >= max(out, in) {
+	// None are known of an association that had ended when it was accepted.
+	if out, in := c.NumStreams(); id >= max(out, in) && max(out, in) > 0 {
 		return nil, c.opError("open", errNoStream(id, max(out, in)))
 	}
 	return c.claim("open", engine.ErrEnded, func(m *mux.Mux) (*mux.Stream, error) { return m.Claim(id) })
