@@ -155,6 +155,12 @@ func (b *scoreboard) lose(c *chunk) {
 	b.lost.push(b, c)
 }
 
+// hurry has a lost chunk be the next to be sent again.
+func (b *scoreboard) hurry(c *chunk) {
+	b.lost.remove(b, c)
+	b.lost.unshift(b, c)
+}
+
 // unacked is how many chunks were not acknowledged, nor given up.
 func (b *scoreboard) unacked() int { return b.n - b.acked - b.over }
 
@@ -310,6 +316,17 @@ func (l *list) push(b *scoreboard, c *chunk) {
 		b.at(l.tail).links.after = c.tsn
 	}
 	l.tail = c.tsn
+	l.n++
+}
+
+func (l *list) unshift(b *scoreboard, c *chunk) {
+	if l.n == 0 {
+		l.tail = c.tsn
+	} else {
+		c.links.after = l.head
+		b.at(l.head).links.before = c.tsn
+	}
+	l.head = c.tsn
 	l.n++
 }
 

@@ -774,6 +774,7 @@ func (s *Sender) Timeout(now time.Duration) {
 			} else if isLoss {
 				s.undos.lost(c.tsn)
 			}
+			board.hurry(c) // what comes after it may wait for it
 		} else if c.state == inFlight && (s.rack.rtt == 0 || now >= c.at+s.rack.rtt+s.rack.window(c.packet, true, s.rtt)) {
 			lose(c)
 		}

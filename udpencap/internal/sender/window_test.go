@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"encoding/binary"
 	"testing"
 	"time"
 )
@@ -173,5 +174,30 @@ func TestRefusedIsNoLoss(t *testing.T) {
 	m.s.Timeout(m.now)
 	if u := m.s.undos.of[m.s.undos.n-1]; u.open != 1 {
 		t.Errorf("%d chunks were lost", u.open)
+	}
+}
+
+// TestMissingAsksFirst has a chunk be lost three times while the peer holds what came after
+// it, and has no room for more. That chunk asks whether there is room, as nothing else makes
+// some.
+func TestMissingAsksFirst(t *testing.T) {
+	m := newSim(t, 10*time.Millisecond)
+	m.feed(100_000, 1000, time.Minute) // cwnd grows
+	m.s.cubic.cwnd = 100_000
+	m.r.window = 10_000
+	missing, lost := m.s.Last()+1, 0
+	m.drop = func(_ int, b []byte) bool {
+		if binary.BigEndian.Uint32(b[4:]) != missing || lost == 3 {
+			return false
+		}
+		lost++
+		return true
+	}
+	for range 30 {
+		m.s.Queue(make([]byte, 1000), Message{})
+	}
+	start := m.now
+	if !m.run(time.Hour, m.isDone) || m.now-start > 5*time.Second {
+		t.Errorf("it took %v", m.now-start)
 	}
 }
