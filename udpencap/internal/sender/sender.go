@@ -513,6 +513,9 @@ func (s *Sender) acknowledge(k *sack, now time.Duration) (progress bool) {
 		c.at, c.packet, c.times = now, s.packets, 2
 	})
 	s.heard = now
+	if progress {
+		s.pause = min(s.pause, s.rtt.RTO) // it had room, and may soon have more
+	}
 	s.Counts.GapAcks += uint64(len(k.blocks) / 4)
 	s.measure(&newest, now)
 	s.duplicates(k)

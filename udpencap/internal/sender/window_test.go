@@ -201,3 +201,28 @@ func TestMissingAsksFirst(t *testing.T) {
 		t.Errorf("it took %v", m.now-start)
 	}
 }
+
+// TestPauseBeginsAnew has a peer without room take a chunk after a long time, and refuse the
+// next one. It is asked again as soon as when it had no room for the first time.
+func TestPauseBeginsAnew(t *testing.T) {
+	m := newSim(t, 10*time.Millisecond)
+	m.r.deaf, m.r.window = true, 0
+	m.s.peerWindow = 0
+	var at []time.Duration
+	m.drop = func(int, []byte) bool {
+		at = append(at, m.now)
+		return false
+	}
+	m.s.Queue(make([]byte, 1000), Message{})
+	m.s.Queue(make([]byte, 1000), Message{})
+	m.run(50*time.Second, func() bool { return false })
+	m.r.window = 1000 // of which it does not tell
+	if !m.run(time.Minute, func() bool { return m.r.messages == 1 }) {
+		t.Fatal("nothing has arrived")
+	}
+	at = nil
+	m.run(4*time.Second, func() bool { return false })
+	if len(at) != 3 || at[1]-at[0] != time.Second || at[2]-at[1] != 2*time.Second {
+		t.Errorf("the peer is asked at %v", at)
+	}
+}
