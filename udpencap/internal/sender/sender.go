@@ -311,9 +311,7 @@ func (s *Sender) Append(b []byte, room int, now time.Duration) []byte {
 	start := len(b)
 	left := func() int { return room&^3 - (len(b) - start) }
 	if s.forward.due {
-		if s.t3 == 0 {
-			s.t3 = now + s.rtt.RTO // it is repeated, too
-		}
+		s.t3 = earliest(s.t3, now+s.rtt.RTO) // it is repeated, too
 		return s.appendForward(b, room, now)
 	}
 	if s.board.n == 0 {

@@ -61,7 +61,10 @@ func (s *Sender) opened(k *sack, progress bool, now time.Duration) {
 		if c := s.board.at(flying.head); c.n > s.peerWindow {
 			s.shut = now
 			s.probe.due = 0 // it was answered
-			s.t3 = max(s.t3, c.at+s.pause)
+			// A FORWARD TSN may have been lost. That is not put off.
+			if !s.board.isPassable() {
+				s.t3 = max(s.t3, c.at+s.pause)
+			}
 		}
 	}
 	if s.shut == 0 || !more {

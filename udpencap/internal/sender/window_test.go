@@ -226,3 +226,41 @@ func TestPauseBeginsAnew(t *testing.T) {
 		t.Errorf("the peer is asked at %v", at)
 	}
 }
+
+// TestForwardDoesNotPause has a peer have no room for a long time, and be told of a message
+// that was given up meanwhile. When that is lost it is repeated after RTO, whatever the pause
+// is until the peer is asked again.
+func TestForwardDoesNotPause(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		m    Message
+		more func(m *sim)
+	}{
+		{"when it was to be sent again", Message{Policy: Timed, Expires: 20 * time.Second}, func(*sim) {}},
+		{"for another message", Message{Policy: Priority, Number: 1}, func(m *sim) {
+			m.s.MakeRoom(0, func() bool { return m.s.number == 1 })
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := newSim(t, 10*time.Millisecond)
+			m.rtt.Measured(2 * m.delay)
+			m.r.deaf, m.r.window = true, 0
+			m.s.peerWindow = 0
+			m.s.Queue(make([]byte, 1000), tt.m)
+			m.s.Queue(make([]byte, 1000), Message{})
+			lost := time.Duration(0)
+			m.drop = func(_ int, b []byte) bool {
+				if b[0] != chunkForward || lost > 0 {
+					return false
+				}
+				lost = m.now
+				return true
+			}
+			m.run(25*time.Second, func() bool { return false })
+			tt.more(m)
+			if !m.run(time.Minute, func() bool { return len(m.forwards) > 0 }) || m.now-lost > time.Second+m.delay {
+				t.Errorf("it was lost at %v, and has come at %v", lost, m.now)
+			}
+		})
+	}
+}
