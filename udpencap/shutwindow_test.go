@@ -141,3 +141,20 @@ func TestWindowOpensAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestWindowOpensAfterSilence has a peer be out of reach while it has no room, until the pauses
+// of T3-rtx are long. When it says that it has room it is there, and what it did not
+// acknowledge is sent again soon.
+func TestWindowOpensAfterSilence(t *testing.T) {
+	onClock(t, func(c *clocked) {
+		c.shut(100)
+		c.answer = nil
+		c.pass(40 * time.Second) // the next T3-rtx is after 63 s
+		opens := time.Since(c.start)
+		c.send(ctSACK, 0, windowed(targetTSN, 1<<20))
+		c.pass(10 * time.Second)
+		if at := c.times(ctData); len(at) == 0 || at[0]-opens > time.Second+3*clockedDelay {
+			t.Errorf("it comes at %v, after %v", at, opens)
+		}
+	})
+}

@@ -53,7 +53,7 @@ func (s *Sender) opened(k *sack, progress bool, now time.Duration) {
 	window := windowOf(k.window)
 	more := window > s.peerWindow
 	s.peerWindow = window
-	if s.pause > 0 && more {
+	if more {
 		s.pause = 0
 		s.t3 = min(s.t3, now+s.rtt.RTO)
 	}
