@@ -139,10 +139,10 @@ func TestOpenedWindow(t *testing.T) {
 	m.s.Queue(make([]byte, 100), Message{})
 	m.packet()
 	says := func(window int) { m.s.SACK(sackOf(simTSN-1, window, nil, nil), m.now) }
-	check := func(lost, flying int) {
+	check := func(refused, flying int) {
 		t.Helper()
-		if m.s.board.lost.n != lost || m.s.board.flying.n != flying || m.s.recovering {
-			t.Errorf("%d are lost, %d in flight; recovering: %t", m.s.board.lost.n, m.s.board.flying.n, m.s.recovering)
+		if m.s.board.refused.n != refused || m.s.board.flying.n != flying || m.s.recovering {
+			t.Errorf("%d are refused, %d in flight; recovering: %t", m.s.board.refused.n, m.s.board.flying.n, m.s.recovering)
 		}
 	}
 	says(0)
@@ -174,8 +174,8 @@ func TestNarrowWindow(t *testing.T) {
 	m.now += 50 * time.Millisecond
 	m.s.SACK(sackOf(simTSN+1, 8*m.s.most(), nil, nil), m.now)
 	m.s.SACK(sackOf(simTSN+1, 1<<20, nil, nil), m.now)
-	if n := m.s.board.lost.n; n > 0 {
-		t.Errorf("%d chunks count as lost", n)
+	if n := m.s.board.refused.n; n > 0 {
+		t.Errorf("%d chunks count as refused", n)
 	}
 }
 

@@ -79,8 +79,7 @@ func (s *Sender) giveUp(m *message) {
 // giveUpOld gives up what is next to be sent, for the first time or again, and is too
 // old for that.
 func (s *Sender) giveUpOld(now time.Duration) {
-	for s.board.lost.n > 0 {
-		c := s.board.at(s.board.lost.head)
+	for c := s.board.again(); c != nil; c = s.board.again() {
 		if !c.m.isOver(now, c.times) {
 			break
 		}

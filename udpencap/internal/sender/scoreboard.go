@@ -10,7 +10,8 @@ type state uint8
 
 const (
 	inFlight  state = iota // it was sent, and nothing was heard of it
-	lost                   // it has to be sent again
+	lost                   // it has to be sent again,
+	refused                // or when the peer has room for it
 	acked                  // a gap block has it. The peer may still drop it (RFC 9260 section 6.2.1)
 	abandoned              // its message was given up
 )
@@ -26,6 +27,9 @@ type chunk struct {
 	times   uint16 // sent, or presumed to be
 	tsn     uint32
 }
+
+// isMissing reports whether the peer may not have it, and is to have it.
+func (c *chunk) isMissing() bool { return c.state != acked && c.state != abandoned }
 
 // size is what the chunk takes in a packet.
 func (c *chunk) size() int { return dataHeader + padded(c.n) }
@@ -47,8 +51,9 @@ type scoreboard struct {
 	first  int     // from here on
 	n      int     // chunks
 
-	flying list // in the order in which they were sent
-	lost   list // in the order in which they have to be sent again
+	flying  list // in the order in which they were sent
+	lost    list // in the order in which they have to be sent again,
+	refused list // and these after them, in the order of their TSNs
 
 	bytes int // in flight, headers included
 	cost  int // of these, of the peer's window
@@ -108,6 +113,8 @@ func (b *scoreboard) drop(c *chunk) {
 		b.flown(c)
 	case lost:
 		b.lost.remove(b, c)
+	case refused:
+		b.refused.remove(b, c)
 	case acked:
 		b.acked--
 	case abandoned:
@@ -155,9 +162,32 @@ func (b *scoreboard) lose(c *chunk) {
 	b.lost.push(b, c)
 }
 
-// hurry has a lost chunk be the next to be sent again.
+// refuse marks a chunk in flight as refused.
+func (b *scoreboard) refuse(c *chunk) {
+	b.flown(c)
+	c.state = refused
+	if l := &b.refused; l.n > 0 && before(c.tsn, l.tail) {
+		l.insert(b, c)
+	} else {
+		l.push(b, c)
+	}
+}
+
+// again is the next chunk to be sent again, nil if there is none.
+func (b *scoreboard) again() *chunk {
+	switch {
+	case b.lost.n > 0:
+		return b.at(b.lost.head)
+	case b.refused.n > 0:
+		return b.at(b.refused.head)
+	}
+	return nil
+}
+
+// hurry has a chunk be that.
 func (b *scoreboard) hurry(c *chunk) {
-	b.lost.remove(b, c)
+	b.drop(c)
+	c.state = lost
 	b.lost.unshift(b, c)
 }
 
@@ -217,7 +247,7 @@ const mostBlocks = 16
 func (b *scoreboard) acknowledge(s *sack, arrived, dropped func(c *chunk)) {
 	for b.cum != s.cum {
 		c := b.at(b.cum + 1)
-		if c.state == inFlight || c.state == lost {
+		if c.isMissing() {
 			arrived(c)
 		}
 		m := c.m
@@ -328,6 +358,20 @@ func (l *list) unshift(b *scoreboard, c *chunk) {
 	}
 	l.head = c.tsn
 	l.n++
+}
+
+// insert puts a chunk after the last one on the list that has a lower TSN, not at its end.
+func (l *list) insert(b *scoreboard, c *chunk) {
+	for tsn := c.tsn - 1; tsn != b.cum; tsn-- {
+		if p := b.at(tsn); p.state == c.state {
+			c.links = links{tsn, p.links.after}
+			b.at(p.links.after).links.before = c.tsn
+			p.links.after = c.tsn
+			l.n++
+			return
+		}
+	}
+	l.unshift(b, c)
 }
 
 func (l *list) remove(b *scoreboard, c *chunk) {

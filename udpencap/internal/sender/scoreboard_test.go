@@ -29,7 +29,7 @@ func flight(t *testing.T, n int) *sim {
 // check compares what the scoreboard counts with what it has.
 func (b *scoreboard) check(t *testing.T) {
 	t.Helper()
-	flying, lostOnes, gaps, over, bytes, cost := 0, 0, 0, 0, 0, 0
+	flying, lostOnes, refusedOnes, gaps, over, bytes, cost := 0, 0, 0, 0, 0, 0, 0
 	for i := range b.n {
 		c := b.at(b.cum + 1 + uint32(i))
 		if c.tsn != b.cum+1+uint32(i) {
@@ -42,6 +42,8 @@ func (b *scoreboard) check(t *testing.T) {
 			cost += c.cost()
 		case lost:
 			lostOnes++
+		case refused:
+			refusedOnes++
 		case acked:
 			gaps++
 		case abandoned:
@@ -54,11 +56,11 @@ func (b *scoreboard) check(t *testing.T) {
 	if over != b.over {
 		t.Fatalf("counted %d abandoned, there are %d", b.over, over)
 	}
-	if flying != b.flying.n || lostOnes != b.lost.n || gaps != b.acked || bytes != b.bytes || cost != b.cost {
-		t.Fatalf("counted %d in flight of %d bytes (%d), %d lost, %d acknowledged; there are %d of %d bytes (%d), %d, %d",
-			b.flying.n, b.bytes, b.cost, b.lost.n, b.acked, flying, bytes, cost, lostOnes, gaps)
+	if flying != b.flying.n || lostOnes != b.lost.n || refusedOnes != b.refused.n || gaps != b.acked || bytes != b.bytes || cost != b.cost {
+		t.Fatalf("counted %d in flight of %d bytes (%d), %d lost, %d refused, %d acknowledged; there are %d of %d bytes (%d), %d, %d, %d",
+			b.flying.n, b.bytes, b.cost, b.lost.n, b.refused.n, b.acked, flying, bytes, cost, lostOnes, refusedOnes, gaps)
 	}
-	for l, want := range map[*list]state{&b.flying: inFlight, &b.lost: lost} {
+	for l, want := range map[*list]state{&b.flying: inFlight, &b.lost: lost, &b.refused: refused} {
 		tsn, packet := l.head, uint64(0)
 		for i := range l.n {
 			c := b.at(tsn)
@@ -67,6 +69,9 @@ func (b *scoreboard) check(t *testing.T) {
 			}
 			if want == inFlight && c.packet < packet {
 				t.Fatalf("packet %d comes after packet %d", c.packet, packet)
+			}
+			if next := c.links.after; want == refused && i < l.n-1 && !before(tsn, next) {
+				t.Fatalf("TSN %d comes after %d", next, tsn)
 			}
 			packet = c.packet
 			if i == l.n-1 && tsn != l.tail {

@@ -277,11 +277,11 @@ func (s *Sender) Next(now time.Duration) int {
 
 // nextSize is Next without regard to the congestion window.
 func (s *Sender) nextSize() int {
-	if s.board.lost.n > 0 {
-		if s.pause > 0 && s.board.flying.n > 0 && !s.urgent {
-			return 0 // the peer is being asked whether it has room
+	if c := s.board.again(); c != nil {
+		if s.waits(c) {
+			return 0
 		}
-		return s.board.at(s.board.lost.head).size()
+		return c.size()
 	}
 	if m := s.queue.head(); m != nil {
 		n, rest := s.most(), m.rest()
@@ -320,15 +320,15 @@ func (s *Sender) Append(b []byte, room int, now time.Duration) []byte {
 	s.packets++
 	fresh := false
 	board := &s.board
-	for ; board.lost.n > 0; s.giveUpOld(now) {
-		c := board.at(board.lost.head)
+	for c := board.again(); c != nil && !s.waits(c); c = board.again() {
 		if c.size() > left() && (len(b) > start || c.size() <= s.room) {
 			break
 		}
-		board.lost.remove(board, c)
+		board.drop(c)
 		b = s.again(b, c, s.isAwaited(c), now)
+		s.giveUpOld(now)
 	}
-	if board.lost.n == 0 {
+	if board.again() == nil {
 		for ; ; s.giveUpOld(now) {
 			m := s.queue.head()
 			if m == nil {
@@ -758,7 +758,7 @@ func (s *Sender) Timeout(now time.Duration) {
 	oldest := true
 	for i := range board.n {
 		c := board.at(board.cum + 1 + uint32(i))
-		if c.state == acked || c.state == abandoned {
+		if !c.isMissing() {
 			continue
 		}
 		if oldest {
@@ -768,7 +768,7 @@ func (s *Sender) Timeout(now time.Duration) {
 				s.timeouts++
 				s.reduce(true)
 			} else {
-				lose = board.lose // the peer may have dropped all, which says nothing of the path
+				lose = board.refuse // the peer may have dropped all, which says nothing of the path
 			}
 			if c.state == inFlight {
 				lose(c)

@@ -19,20 +19,23 @@ func windowOf(n uint32) int { return int(min(n, math.MaxInt32)) }
 // Window is how much of the peer's window is free.
 func (s *Sender) Window() int { return max(0, s.peerWindow-s.board.cost) }
 
-// isAllowed reports whether the peer's window has room for a new chunk. One chunk goes
-// when there is none in flight, to find out (RFC 9260 section 6.1, rule A).
-func (s *Sender) isAllowed(n int) bool {
-	if s.board.n >= mostAhead {
-		return false
-	}
+// isAllowed reports whether a new chunk may go.
+func (s *Sender) isAllowed(n int) bool { return s.board.n < mostAhead && s.hasRoom(n) }
+
+// hasRoom reports whether the peer's window has room for a chunk. One chunk goes when there
+// is none in flight, to find out (RFC 9260 section 6.1, rule A).
+func (s *Sender) hasRoom(n int) bool {
 	return s.board.cost+costOf(n) <= s.peerWindow || s.board.flying.n == 0
 }
+
+// waits reports whether a chunk that is to be sent again has to wait for room.
+func (s *Sender) waits(c *chunk) bool { return c.state == refused && !s.urgent && !s.hasRoom(c.n) }
 
 // Refused reports whether the peer has no room for what T3-rtx is for, and was heard since
 // that was sent. When T3-rtx expires then, that is no error of the path or the peer.
 func (s *Sender) Refused() bool {
 	for tsn := s.board.cum + 1; tsn != s.board.next(); tsn++ {
-		if c := s.board.at(tsn); c.state == inFlight || c.state == lost {
+		if c := s.board.at(tsn); c.isMissing() {
 			return c.n > s.peerWindow && c.at < s.heard
 		}
 	}
@@ -75,7 +78,7 @@ func (s *Sender) opened(k *sack, progress bool, now time.Duration) {
 		if c.at > s.shut || c.at+s.rtt.SRTT+s.rtt.SRTT/4 > now {
 			break
 		}
-		s.board.lose(c)
+		s.board.refuse(c)
 	}
 	s.shut = 0
 	s.armProbe(now) // for what may have been dropped, too

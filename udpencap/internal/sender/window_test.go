@@ -2,6 +2,7 @@ package sender
 
 import (
 	"encoding/binary"
+	"slices"
 	"testing"
 	"time"
 )
@@ -262,5 +263,117 @@ func TestForwardDoesNotPause(t *testing.T) {
 				t.Errorf("it was lost at %v, and has come at %v", lost, m.now)
 			}
 		})
+	}
+}
+
+// TestLittleRoomIsForLittle has a peer refuse much of what it has promised room for, and then
+// have room for a message at a time, or for a byte. No more is sent again than there may be
+// room for, and what is missing first comes first.
+func TestLittleRoomIsForLittle(t *testing.T) {
+	for _, tt := range []struct{ size, read int }{{1000, 1000}, {1000, 1}, {100, 100}, {100, 1}} {
+		m := newSim(t, 10*time.Millisecond)
+		m.feed(100_000, 1000, time.Minute) // cwnd grows
+		m.s.cubic.cwnd = 200_000
+		m.r.deaf, m.r.window = true, 10*tt.size
+		for range 100 {
+			m.s.Queue(make([]byte, tt.size), Message{})
+		}
+		m.run(500*time.Millisecond, func() bool { return false })
+		messages, again := m.r.messages, m.s.Counts.Retransmitted
+		const times = 50
+		for range times {
+			m.read(tt.read)
+			m.run(200*time.Millisecond, func() bool { return false })
+		}
+		if n := m.s.Counts.Retransmitted - again; n > 3*times {
+			t.Errorf("%d chunks were sent again as there was room %d times for %d bytes", n, times, tt.read)
+		}
+		if n := m.r.messages - messages; tt.read == tt.size && n < times-1 {
+			t.Errorf("%d messages have arrived, while there was room for %d", n, times)
+		}
+	}
+}
+
+// TestRefusedGoesFirst has a peer refuse two chunks, and then have room for one of them. What is
+// new waits for both, also where it would fit.
+func TestRefusedGoesFirst(t *testing.T) {
+	m := newSim(t, 10*time.Millisecond)
+	for range 2 {
+		m.s.Queue(make([]byte, 1000), Message{})
+		m.packet()
+	}
+	m.now += 20 * time.Millisecond
+	m.shut(0, 0)
+	m.s.Queue(make([]byte, 100), Message{})
+	m.shut(0, 1500)
+	if got := sizes(m.packet()); !slices.Equal(got, []int{1000}) {
+		t.Errorf("chunks of %d bytes are sent", got)
+	}
+	if got := sizes(m.packet()); got != nil {
+		t.Errorf("and of %d bytes", got)
+	}
+}
+
+// TestRefusedIsTooOld has a peer have room again for chunks whose time has passed. They are not
+// sent again.
+func TestRefusedIsTooOld(t *testing.T) {
+	m := newSim(t, 10*time.Millisecond)
+	for range 2 {
+		m.s.Queue(make([]byte, 1000), Message{Policy: Timed, Expires: m.now + time.Second/2})
+		m.packet()
+	}
+	m.now += 20 * time.Millisecond
+	m.shut(0, 0)
+	m.now += time.Second / 2
+	m.shut(0, 1<<20)
+	if b := m.packet(); len(b) == 0 || b[0] != chunkForward {
+		t.Errorf("a packet %x is sent", b)
+	}
+	if m.packet() != nil || m.s.number > 0 {
+		t.Errorf("%d messages are left", m.s.number)
+	}
+}
+
+// TestRefusedHasArrived has a peer acknowledge what counts as refused. It only was late. Its
+// round trip counts, and is no sign of packets that come out of order.
+func TestRefusedHasArrived(t *testing.T) {
+	m := newSim(t, 10*time.Millisecond)
+	m.s.Queue(make([]byte, 1000), Message{})
+	m.packet()
+	m.now += 20 * time.Millisecond
+	m.shut(0, 0)
+	m.shut(0, 1500)
+	if m.s.board.refused.n != 1 {
+		t.Fatal("it does not count as refused")
+	}
+	m.shut(1, 1500)
+	if !m.s.IsIdle() || m.rtt.SRTT == 0 || m.s.rack.reordered {
+		t.Errorf("idle: %t; SRTT %v; out of order: %t", m.s.IsIdle(), m.rtt.SRTT, m.s.rack.reordered)
+	}
+}
+
+// TestProbeBesideRefused has a peer have room for two of three chunks that it has refused. When
+// it acknowledges one and falls silent there is a tail loss probe.
+func TestProbeBesideRefused(t *testing.T) {
+	m := newSim(t, 10*time.Millisecond)
+	for range 3 {
+		m.s.Queue(make([]byte, 1000), Message{})
+		m.packet()
+	}
+	m.rtt.Measured(20 * time.Millisecond)
+	m.now += 20 * time.Millisecond
+	m.shut(0, 0)
+	m.now += 20 * time.Millisecond
+	m.shut(0, 2000)
+	m.packet()
+	m.packet()
+	m.now += 20 * time.Millisecond
+	m.shut(1, 999)
+	if m.packet() != nil {
+		t.Fatal("there is room")
+	}
+	m.now = m.s.Deadline()
+	if t3 := m.s.Expire(m.now); t3 || m.packet() == nil {
+		t.Errorf("T3-rtx has expired: %t, or nothing was sent", t3)
 	}
 }
