@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -424,6 +425,18 @@ func TestNoEventAfterClose(t *testing.T) {
 	c.closed.Store(true)
 	if e := c.nextEvent(); e.what != nil {
 		t.Errorf("%v is told after Close", e.what)
+	}
+}
+
+// TestReplaceErrorIsNoEOF has an association of a StreamDialer end before a stream of it is
+// opened. The error has the reason. The end of the association is none: io.EOF would say
+// that something was read to its end.
+func TestReplaceErrorIsNoEOF(t *testing.T) {
+	if err := replaceError(io.EOF); !errors.Is(err, errReplace) || errors.Is(err, io.EOF) {
+		t.Errorf("after the end: %v", err)
+	}
+	if err := replaceError(syscall.ECONNRESET); !errors.Is(err, errReplace) || !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("after an ABORT: %v", err)
 	}
 }
 

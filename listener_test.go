@@ -190,6 +190,18 @@ func TestListenAddressNotAvailable(t *testing.T) {
 	})
 }
 
+// awaitGone waits until an association has ended that was dialed and closed. Over UDP there
+// are no more goroutines then than before.
+func awaitGone(t *testing.T, network string, c *sctpnet.Conn, before int) {
+	t.Helper()
+	eventually(t, "the association to end", func() bool {
+		if overUDP(network) {
+			return runtime.NumGoroutine() <= before
+		}
+		return !alive(t, port(c.LocalAddr()))
+	})
+}
+
 // TestAcceptPeerGone accepts associations that have ended before. Their Conns
 // have addresses, and end as any other.
 func TestAcceptPeerGone(t *testing.T) {
@@ -222,11 +234,7 @@ func TestAcceptPeerGone(t *testing.T) {
 					if err := tt.end(c); err != nil {
 						t.Fatal(err)
 					}
-					if overUDP(network) {
-						eventually(t, "the association to end", func() bool { return runtime.NumGoroutine() <= before })
-					} else {
-						eventually(t, "the association to end", func() bool { return !alive(t, port(c.LocalAddr())) })
-					}
+					awaitGone(t, network, c, before)
 
 					watchdog(t, func() {
 						s := accept(t, ln)
@@ -277,11 +285,7 @@ func TestStreamsOfPeerGone(t *testing.T) {
 		if err := c.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if overUDP(network) {
-			eventually(t, "the association to end", func() bool { return runtime.NumGoroutine() <= before })
-		} else {
-			eventually(t, "the association to end", func() bool { return !alive(t, port(c.LocalAddr())) })
-		}
+		awaitGone(t, network, c, before)
 		watchdog(t, func() {
 			conn := accept(t, ln)
 			for id, want := range map[uint16]string{3: "data", 5: ""} {

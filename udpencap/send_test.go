@@ -9,22 +9,22 @@ import (
 	"github.com/sctpnet/sctpnet/internal/engine"
 )
 
-// TestOnlyWillingPeersGetBatches writes to peers of which one has said that it takes several
-// packets at once.
-func TestOnlyWillingPeersGetBatches(t *testing.T) {
-	for _, willing := range []bool{false, true} {
+// TestBatchesGoToPeersThatTakeThem writes to a peer that takes several packets at once, and to
+// one that does not.
+func TestBatchesGoToPeersThatTakeThem(t *testing.T) {
+	for _, takes := range []bool{false, true} {
 		onClock(t, func(c *clocked) {
 			a := c.assoc
 			a.mu.Lock()
-			a.peerInit.batches = willing
+			a.peerInit.batches = takes
 			a.mu.Unlock()
 			sent := 0
 			f := func(p path, b []byte, _ func([]byte)) {
 				if p.socket != c.socket || b[headerSize] != ctData {
 					return
 				}
-				if sent++; p.single == willing {
-					t.Errorf("willing: %t, and packets go alone: %t", willing, p.single)
+				if sent++; p.single == takes {
+					t.Errorf("the peer takes batches: %t, and packets go alone: %t", takes, p.single)
 				}
 			}
 			transport.Store(&f)

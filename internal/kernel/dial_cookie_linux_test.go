@@ -6,8 +6,6 @@ import (
 	"os"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // TestPatientDialLeavesNoDeadline has a handshake succeed, or go on, when the
@@ -19,16 +17,7 @@ func TestPatientDialLeavesNoDeadline(t *testing.T) {
 		"goes on":  os.ErrDeadlineExceeded,
 	} {
 		t.Run(name, func(t *testing.T) {
-			fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer unix.Close(fds[1])
-			sk, err := adopt(fds[0])
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer sk.file.Close()
+			sk, _ := adoptedPipe(t)
 			isWritable := func() error { return sk.raw.Write(func(uintptr) bool { return true }) }
 			// This wait returns only when patience has ended.
 			first := true

@@ -96,25 +96,32 @@ func TestCloseWithEventHeld(t *testing.T) {
 	}
 }
 
-// TestFirstReaderPassesOn has a call begin the next life of an association, while
-// others read. Only the first knows when it has kept all that it received of the next
-// life. So no other gives that away; what they return depends on their deadline.
-func TestFirstReaderPassesOn(t *testing.T) {
+// adoptedPipe returns one end of a pipe as a socket, and its number.
+func adoptedPipe(t *testing.T) (*socket, int) {
+	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(fds[1])
+	t.Cleanup(func() { unix.Close(fds[1]) })
 	sk, err := adopt(fds[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer sk.close()
+	t.Cleanup(func() { sk.close() })
+	return sk, fds[0]
+}
+
+// TestFirstReaderPassesOn has a call begin the next life of an association, while
+// others read. Only the first knows when it has kept all that it received of the next
+// life. So no other gives that away; what they return depends on their deadline.
+func TestFirstReaderPassesOn(t *testing.T) {
+	sk, fd := adoptedPipe(t)
 	c := &conn{socket: sk}
 	c.informs.Store(true)
 	c.lives.mu.Lock()
 	next := &newLife{fd: -1}
-	c.begin(next, fds[0])
+	c.begin(next, fd)
 	c.lives.mu.Unlock()
 	b := make([]byte, 10)
 	reads := map[string]func() error{
@@ -271,31 +278,22 @@ func TestNewLifeKnowsItsCause(t *testing.T) {
 // when the other one has found it. A Conn that is being closed has no next life, and one
 // life has one next life.
 func TestRestartOfWhatEnds(t *testing.T) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(fds[1])
-	sk, err := adopt(fds[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer sk.close()
+	sk, fd := adoptedPipe(t)
 	leaving := &conn{socket: sk}
 	leaving.parent, leaving.isLeaving = new(listener), true
-	if leaving.lose(fds[0]); leaving.restarted.Load() {
+	if leaving.lose(fd); leaving.restarted.Load() {
 		t.Error("a watch has ended what is being closed")
 	}
-	if leaving.restart(fds[0], engine.AssocEvent{}); leaving.next.fd >= 0 {
+	if leaving.restart(fd, engine.AssocEvent{}); leaving.next.fd >= 0 {
 		t.Error("what is being closed has a next life")
 		unix.Close(leaving.next.fd)
 	}
 	c := &conn{socket: sk}
 	c.parent = new(listener)
-	c.restart(fds[0], engine.AssocEvent{})
+	c.restart(fd, engine.AssocEvent{})
 	next := c.next
 	defer unix.Close(next.fd)
-	if c.lose(fds[0]); c.next != next {
+	if c.lose(fd); c.next != next {
 		t.Error("a watch has lost the next life")
 	}
 }

@@ -28,8 +28,8 @@ type chunk struct {
 	tsn     uint32
 }
 
-// isMissing reports whether the peer may not have it, and is to have it.
-func (c *chunk) isMissing() bool { return c.state != acked && c.state != abandoned }
+// isOutstanding reports whether the chunk is neither acknowledged nor given up.
+func (c *chunk) isOutstanding() bool { return c.state != acked && c.state != abandoned }
 
 // size is what the chunk takes in a packet.
 func (c *chunk) size() int { return dataHeader + padded(c.n) }
@@ -184,7 +184,7 @@ func (b *scoreboard) again() *chunk {
 	return nil
 }
 
-// hurry has a chunk be that.
+// hurry makes a chunk the next one to be sent again.
 func (b *scoreboard) hurry(c *chunk) {
 	b.drop(c)
 	c.state = lost
@@ -247,7 +247,7 @@ const mostBlocks = 16
 func (b *scoreboard) acknowledge(s *sack, arrived, dropped func(c *chunk)) {
 	for b.cum != s.cum {
 		c := b.at(b.cum + 1)
-		if c.isMissing() {
+		if c.isOutstanding() {
 			arrived(c)
 		}
 		m := c.m

@@ -758,7 +758,7 @@ func (s *Sender) Timeout(now time.Duration) {
 	oldest := true
 	for i := range board.n {
 		c := board.at(board.cum + 1 + uint32(i))
-		if !c.isMissing() {
+		if !c.isOutstanding() {
 			continue
 		}
 		if oldest {

@@ -35,7 +35,7 @@ func (s *Sender) waits(c *chunk) bool { return c.state == refused && !s.urgent &
 // that was sent. When T3-rtx expires then, that is no error of the path or the peer.
 func (s *Sender) Refused() bool {
 	for tsn := s.board.cum + 1; tsn != s.board.next(); tsn++ {
-		if c := s.board.at(tsn); c.isMissing() {
+		if c := s.board.at(tsn); c.isOutstanding() {
 			return c.n > s.peerWindow && c.at < s.heard
 		}
 	}

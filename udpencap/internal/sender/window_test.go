@@ -217,7 +217,7 @@ func TestPauseBeginsAnew(t *testing.T) {
 	m.s.Queue(make([]byte, 1000), Message{})
 	m.s.Queue(make([]byte, 1000), Message{})
 	m.run(50*time.Second, func() bool { return false })
-	m.r.window = 1000 // of which it does not tell
+	m.r.window = 1000 // no SACK says so
 	if !m.run(time.Minute, func() bool { return m.r.messages == 1 }) {
 		t.Fatal("nothing has arrived")
 	}
