@@ -28,7 +28,7 @@ func configured(t testing.TB, network, address string, client, server sctpnet.Co
 	ln := listenWith(t, network, address, sctpnet.ListenConfig{Config: server})
 	defer ln.Close()
 	c = dial(t, &sctpnet.Dialer{Config: client}, network, ln.Addr().String())
-	return c, accept(t, ln)
+	return c, acceptFrom(t, ln, c)
 }
 
 func TestConfigStreams(t *testing.T) { eachEngine(t, testConfigStreams) }

@@ -183,6 +183,19 @@ func accept(t testing.TB, ln net.Listener) *sctpnet.Conn {
 	return c.(*sctpnet.Conn)
 }
 
+// acceptFrom accepts the other end of client. Where packets are lost a dial may begin
+// anew, and what its first attempt left is accepted before.
+func acceptFrom(t testing.TB, ln net.Listener, client *sctpnet.Conn) *sctpnet.Conn {
+	t.Helper()
+	for want := client.LocalAddr().(*sctpnet.Addr).Port; ; {
+		c := accept(t, ln)
+		if c.RemoteAddr().(*sctpnet.Addr).Port == want {
+			return c
+		}
+		c.Abort()
+	}
+}
+
 // dial dials with a Dialer, nil for the zero one; the association lives until
 // the test ends.
 func dial(t testing.TB, d *sctpnet.Dialer, network, address string) *sctpnet.Conn {
@@ -207,7 +220,7 @@ func pipe(t testing.TB, network, address string) (client, server *sctpnet.Conn) 
 	t.Helper()
 	ln := listen(t, network, address)
 	client = dial(t, nil, network, ln.Addr().String())
-	return client, accept(t, ln)
+	return client, acceptFrom(t, ln, client)
 }
 
 // serve runs a function for each that ln accepts, and closes it after, until ln is
