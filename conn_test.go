@@ -609,6 +609,7 @@ func TestWriteBuffers(t *testing.T) {
 
 // TestWriteBuffersError checks what is left after a Write that was cut short.
 func TestWriteBuffersError(t *testing.T) {
+	t.Parallel() // it waits, most of the time
 	copiers(t, func(t *testing.T, _ string, c, s copier) {
 		v := net.Buffers{ballast()[:10], ballast()[10:20], ballast()[20:]}
 		c.SetWriteDeadline(time.Now().Add(time.Second))

@@ -164,7 +164,10 @@ func TestPacketConnBothConnect(t *testing.T) {
 
 // TestPacketConnUnreadPeer has peers that do not read: writing to them waits, until
 // the deadline, and others go on.
-func TestPacketConnUnreadPeer(t *testing.T) { eachPacketEngine(t, testUnreadPeer) }
+func TestPacketConnUnreadPeer(t *testing.T) {
+	t.Parallel() // it waits, most of the time
+	eachPacketEngine(t, testUnreadPeer)
+}
 
 func testUnreadPeer(t *testing.T, network string) {
 	const silentPeers = 5

@@ -387,6 +387,7 @@ func peeledPipe(t *testing.T, network string) nettest.MakePipe {
 
 // TestPeelOffConn has a Conn that was peeled off be a net.Conn.
 func TestPeelOffConn(t *testing.T) {
+	t.Parallel() // it waits, most of the time
 	eachPacketEngine(t, func(t *testing.T, network string) {
 		mp := peeledPipe(t, network)
 		t.Run("nettest", func(t *testing.T) { nettest.TestConn(t, mp) })

@@ -284,6 +284,7 @@ func TestStreamDialerLetsGo(t *testing.T) {
 
 // TestStreamDialerIdle leaves an association without streams.
 func TestStreamDialerIdle(t *testing.T) {
+	t.Parallel() // it waits, most of the time
 	eachEngine(t, func(t *testing.T, network string) {
 		const timeout = time.Second
 		t.Run("IdleTimeout", func(t *testing.T) {

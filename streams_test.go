@@ -1002,6 +1002,7 @@ func TestStreamWriteDeadlines(t *testing.T) {
 // TestDeadlineEndsNoOtherWrite has a Write with a deadline hold the turn, and one without
 // wait behind it: that one is not cut off.
 func TestDeadlineEndsNoOtherWrite(t *testing.T) {
+	t.Parallel() // it waits, most of the time
 	eachEngine(t, func(t *testing.T, network string) {
 		client, server := pipe(t, network, "127.0.0.1:0")
 		const d = 2 * time.Second // by when the calls wait, on a busy machine too
@@ -1360,6 +1361,7 @@ func TestStreamReuse(t *testing.T) {
 // TestStreamClosesOnlyItself closes a stream whose Read and Write wait, next to
 // another on which the same is the case.
 func TestStreamClosesOnlyItself(t *testing.T) {
+	t.Parallel() // it waits, most of the time
 	eachEngine(t, func(t *testing.T, network string) {
 		client, server := pipe(t, network, "127.0.0.1:0")
 		watchdog(t, func() {

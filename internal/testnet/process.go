@@ -11,7 +11,8 @@ const env = "SCTPNET_TEST_NETWORK" // set in a process that Again has started
 // of its own, whose loopback interface is down.
 func Again(args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", args...)
-	cmd.Env = append(os.Environ(), env+"=1")
+	// The race detector otherwise has each process sleep for a second at its end.
+	cmd.Env = append([]string{"GORACE=atexit_sleep_ms=0"}, append(os.Environ(), env+"=1")...)
 	isolate(cmd)
 	return cmd
 }
