@@ -282,6 +282,36 @@ func TestReadOfNothing(t *testing.T) {
 	})
 }
 
+// TestEndOfAddedStream ends a stream of which it is not known yet that there is one, as it
+// was added. The peer is told, and no system call is made with the lock held.
+func TestEndOfAddedStream(t *testing.T) {
+	for name, end := range map[string]func(*Stream) error{
+		"CloseWrite": (*Stream).CloseWrite,
+		"Close":      (*Stream).Close,
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				m, _, f, _ := pair(t)
+				s := claim(t, m, 3)
+				f.do(func() { f.isOld = true })
+				f.asking = func() {
+					if !m.mu.TryLock() {
+						t.Error("the engine is asked with Mux.mu held")
+						return
+					}
+					m.mu.Unlock()
+				}
+				if err := end(s); err != nil {
+					t.Fatal(err)
+				}
+				if asked := resetsAsked(f); asked[3] != 1 {
+					t.Errorf("asked for resets of %v, want one of stream 3", asked)
+				}
+			})
+		})
+	}
+}
+
 // TestOpenAsksForMore opens a stream where streams were added, and that was not received.
 func TestOpenAsksForMore(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -31,6 +31,7 @@ type fake struct {
 	reconfig    bool
 	out, in     uint16 // how many streams there are
 	isOld       bool   // so that 2 are known until Streams asks
+	asking      func() // called by a Streams that asks, if it is not nil
 
 	// Under l.mu.
 	room      int            // of the send buffer, in bytes
@@ -238,6 +239,9 @@ func (f *fake) Take() (engine.Owner, bool) {
 }
 
 func (f *fake) Streams(ask bool) (out, in uint16) {
+	if ask && f.asking != nil {
+		f.asking()
+	}
 	f.do(func() {
 		if f.isOld && !ask {
 			out, in = 2, 2

@@ -271,12 +271,10 @@ func (m *Mux) end(err error) {
 	m.resets.stop()
 }
 
-// hasStream reports whether there is a stream of a number in each direction.
+// hasStream reports whether there is a stream of a number in each direction, of those
+// that are known: see Stream.learn.
 func (m *Mux) hasStream(id uint16) (out, in bool) {
 	o, i := m.conn.Streams(false)
-	if id >= min(o, i) {
-		o, i = m.conn.Streams(true) // some may have been added
-	}
 	return id < o, id < i
 }
 

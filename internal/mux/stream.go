@@ -118,6 +118,7 @@ func (s *Stream) hasClosed() bool {
 // nothing.
 func (s *Stream) CloseWrite() error {
 	m := s.m
+	s.learn()
 	m.mu.Lock()
 	defer m.unlock()
 	switch {
@@ -141,6 +142,7 @@ func (s *Stream) endWrite() {
 // CloseRead ends the reading direction. What arrives is dropped.
 func (s *Stream) CloseRead() error {
 	m := s.m
+	s.learn()
 	m.mu.Lock()
 	defer m.unlock()
 	if s.isClosed() {
@@ -164,6 +166,7 @@ func (s *Stream) endRead() {
 // Close closes both directions.
 func (s *Stream) Close() error {
 	m := s.m
+	s.learn()
 	m.mu.Lock()
 	defer m.unlock()
 	if s.closed {
@@ -171,6 +174,15 @@ func (s *Stream) Close() error {
 	}
 	s.close()
 	return nil
+}
+
+// learn asks whether there is the stream in both directions, if there was only in one:
+// the receiver may not have come to the event of those that were added. It does that
+// without Mux.mu, before hasStream is called.
+func (s *Stream) learn() {
+	if out, in := s.m.conn.Streams(false); s.id >= min(out, in) {
+		s.m.conn.Streams(true)
+	}
 }
 
 // close is Close of a Stream that is open.
