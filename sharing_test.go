@@ -196,7 +196,6 @@ func TestClaimAtAnyTime(t *testing.T) {
 // TestClaimKeepsDeadlines sets deadlines before a stream is claimed: they count
 // after it.
 func TestClaimKeepsDeadlines(t *testing.T) {
-	t.Parallel() // it waits, most of the time
 	eachEngine(t, func(t *testing.T, network string) {
 		const d = 2 * time.Second // by when the calls wait, on a busy machine too
 		calls := []struct {

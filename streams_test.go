@@ -1002,7 +1002,6 @@ func TestStreamWriteDeadlines(t *testing.T) {
 // TestDeadlineEndsNoOtherWrite has a Write with a deadline hold the turn, and one without
 // wait behind it: that one is not cut off.
 func TestDeadlineEndsNoOtherWrite(t *testing.T) {
-	t.Parallel() // it waits, most of the time
 	eachEngine(t, func(t *testing.T, network string) {
 		client, server := pipe(t, network, "127.0.0.1:0")
 		const d = 2 * time.Second // by when the calls wait, on a busy machine too
