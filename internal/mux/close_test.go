@@ -282,8 +282,8 @@ func TestReadOfNothing(t *testing.T) {
 	})
 }
 
-// TestEndOfAddedStream ends a stream of which it is not known yet that there is one, as it
-// was added. The peer is told, and no system call is made with the lock held.
+// TestEndOfAddedStream ends a stream that was added and is not known of yet. The peer is
+// told, and the engine is not asked with the lock held.
 func TestEndOfAddedStream(t *testing.T) {
 	for name, end := range map[string]func(*Stream) error{
 		"CloseWrite": (*Stream).CloseWrite,
