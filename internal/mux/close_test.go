@@ -282,12 +282,16 @@ func TestReadOfNothing(t *testing.T) {
 	})
 }
 
-// TestEndOfAddedStream ends a stream that was added and is not known of yet. The peer is
-// told, and the engine is not asked with the lock held.
+// TestEndOfAddedStream ends a stream that was added and is not known of yet. The engine is
+// asked, without the lock held, and the peer is told of the end of what was sent.
 func TestEndOfAddedStream(t *testing.T) {
-	for name, end := range map[string]func(*Stream) error{
-		"CloseWrite": (*Stream).CloseWrite,
-		"Close":      (*Stream).Close,
+	for name, tt := range map[string]struct {
+		end    func(*Stream) error
+		resets int
+	}{
+		"CloseWrite": {(*Stream).CloseWrite, 1},
+		"CloseRead":  {(*Stream).CloseRead, 0},
+		"Close":      {(*Stream).Close, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -301,11 +305,14 @@ func TestEndOfAddedStream(t *testing.T) {
 					}
 					m.mu.Unlock()
 				}
-				if err := end(s); err != nil {
+				if err := tt.end(s); err != nil {
 					t.Fatal(err)
 				}
-				if asked := resetsAsked(f); asked[3] != 1 {
-					t.Errorf("asked for resets of %v, want one of stream 3", asked)
+				if out, _ := f.Streams(false); out == 2 {
+					t.Error("the engine was not asked")
+				}
+				if asked := resetsAsked(f); asked[3] != tt.resets {
+					t.Errorf("asked for resets of %v, want %d of stream 3", asked, tt.resets)
 				}
 			})
 		})
